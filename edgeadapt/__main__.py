@@ -1,0 +1,5 @@
+"""``python -m edgeadapt``."""
+
+from edgeadapt.cli.app import main
+
+main()

@@ -1,0 +1,19 @@
+"""BitFit: only biases and LayerNorms are trained.
+
+Ben Zaken et al. 2022, BitFit (arXiv 2106.10199); LayerNorm weights are trained along, as adapter
+papers do. Combine it: ``parallel+bitfit`` still merges exactly.
+"""
+
+from torch import nn
+
+from edgeadapt.adapters.inplace import InPlace
+
+__all__ = ["BitFit"]
+
+
+class BitFit(InPlace):
+    """Trains every vector (bias, LayerNorm weight) of the backbone's own layers."""
+
+    def selects(self, name: str, parameter: nn.Parameter) -> bool:
+        """Accepts one-dimensional parameters."""
+        return parameter.ndim == 1

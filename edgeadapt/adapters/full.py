@@ -1,0 +1,15 @@
+"""Full fine-tuning, the upper baseline: every weight is trained."""
+
+from torch import nn
+
+from edgeadapt.adapters.inplace import InPlace
+
+__all__ = ["Full"]
+
+
+class Full(InPlace):
+    """Trains the whole backbone."""
+
+    def selects(self, name: str, parameter: nn.Parameter) -> bool:
+        """Accepts everything."""
+        return True

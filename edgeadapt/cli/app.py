@@ -1,0 +1,80 @@
+"""The ``edgeadapt`` command.
+
+Commands import what they need when they run, so that ``--help`` answers at once and ``predict``
+never sees torch.
+"""
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from edgeadapt import __version__
+from edgeadapt.cli.bench import bench
+from edgeadapt.cli.export import export
+from edgeadapt.cli.inspect import inspect
+from edgeadapt.cli.predict import predict
+from edgeadapt.cli.train import train
+from edgeadapt.errors import EdgeAdaptError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="edgeadapt",
+    help="Train adapters on a frozen encoder, export them as a small int8 model, and prove what "
+    "it costs on the device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, export, bench, predict, inspect):
+    app.command()(command)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"edgeadapt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs a command and turns its outcome into an exit code.
+
+    0 done, 1 an expected failure, 2 wrong usage, 130 interrupted, 143 terminated.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except EdgeAdaptError as error:
+        _fail(error.message, error.hint)
+    except BrokenPipeError:
+        # The reader of our output left, as `| head` does.
+        sys.stderr.close()
+        raise SystemExit(1) from None
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or 'operating system'}", "")
+
+
+def _fail(message: str, hint: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    # As an exception, so that whatever is half-written is removed on the way out.
+    raise SystemExit(128 + signum)

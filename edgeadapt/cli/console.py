@@ -1,0 +1,92 @@
+"""What a person sees: messages and bars on stderr, results on stdout."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from edgeadapt.progress import Task
+
+__all__ = ["Terminal", "print_json", "stdout"]
+
+
+def stdout() -> Console:
+    """Returns a console on standard output; piped, it is as wide as the table needs."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Prints one JSON object on standard output."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+class Terminal:
+    """Reports progress on stderr: bars on a terminal, plain lines in a log."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, message: str) -> None:
+        """Prints one line."""
+        self._console.print(message, markup=False)
+
+    def warn(self, message: str) -> None:
+        """Prints one line, marked."""
+        self._console.print(f"warning: {message}", style="yellow", markup=False)
+
+    @contextmanager
+    def task(self, title: str, total: int) -> Iterator[Task]:
+        """Shows a bar with the time left."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        if not self._console.is_terminal:
+            yield _Lines(self, title, total)
+            return
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            yield _Bar(progress, progress.add_task(title, total=total, note=""))
+
+
+class _Bar:
+    """One bar on a terminal."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def advance(self, amount: int = 1, *, note: str = "") -> None:
+        self._progress.update(self._task, advance=amount, note=note)
+        if amount == 0:
+            self._progress.console.print(note, markup=False)
+
+
+class _Lines:
+    """The same, in a log: a line at every tenth of the way and for every note of its own."""
+
+    def __init__(self, terminal: Terminal, title: str, total: int) -> None:
+        self._terminal, self._title, self._total = terminal, title, total
+        self._done = self._shown = 0
+
+    def advance(self, amount: int = 1, *, note: str = "") -> None:
+        self._done += amount
+        tenth = 10 * self._done // max(1, self._total)
+        if amount == 0 or tenth > self._shown:
+            self._shown = tenth
+            self._terminal.say(f"{self._title} {self._done}/{self._total}  {note}")

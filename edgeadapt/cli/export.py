@@ -1,0 +1,75 @@
+"""``edgeadapt export``."""
+
+from typing import Annotated
+
+import typer
+
+from edgeadapt.cli.options import Force, Json, Output
+from edgeadapt.config import Exporter, Scheme
+
+__all__ = ["export"]
+
+
+def export(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Run to export; the latest if left out.")
+    ] = None,
+    quantize: Annotated[bool, typer.Option("--quantize", help="Add an int8 variant.")] = False,
+    scheme: Annotated[Scheme, typer.Option(help="How to quantize.")] = Scheme.DYNAMIC_INT8,
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Largest accuracy drop of int8 on held-out text; 0.01 is one point.",
+        ),
+    ] = 0.01,
+    with_torch: Annotated[
+        bool,
+        typer.Option("--with-torch", help="Add the merged checkpoint, for bench's torch row."),
+    ] = False,
+    evaluation: Annotated[
+        bool, typer.Option(help="Put test text into the bundle, for accuracy on the device.")
+    ] = True,
+    exporter: Annotated[
+        Exporter, typer.Option(help="auto is optimum where it is installed, else torch.")
+    ] = Exporter.AUTO,
+    output: Output = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Merge, export to ONNX and quantize a run; writes a bundle under artifacts/bundles."""
+    from edgeadapt.cli.console import Terminal, print_json, stdout
+    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.pipeline import places
+    from edgeadapt.run import Run
+
+    source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
+    with train_tier("edgeadapt export"):
+        from edgeadapt.pipeline.export import ExportOptions
+        from edgeadapt.pipeline.export import export as run_export
+
+    terminal = Terminal()
+    bundle = run_export(
+        source,
+        options=ExportOptions(
+            quantize=quantize,
+            scheme=scheme,
+            max_drop=max_drop,
+            with_torch=with_torch,
+            exporter=exporter,
+            evaluation=evaluation,
+        ),
+        output=places.resolve(output, places.bundles()) if output else None,
+        force=force,
+        progress=terminal,
+    )
+    manifest = bundle.manifest
+    if json:
+        files = {name: info.bytes for name, info in manifest.files.items()}
+        print_json({"bundle": str(bundle.path), "parity": dict(manifest.parity), "files": files})
+        return
+    from edgeadapt.cli.tables import gates_table
+
+    stdout().print(gates_table(manifest))
+    stdout().print(f"bundle: {bundle.path}", highlight=False)
+    terminal.say(f"next: edgeadapt bench {bundle.name}")

@@ -1,0 +1,28 @@
+"""``edgeadapt inspect``."""
+
+from typing import Annotated
+
+import typer
+
+from edgeadapt.cli.options import Json
+
+__all__ = ["inspect"]
+
+
+def inspect(
+    name: Annotated[
+        str, typer.Argument(metavar="RUN|BUNDLE|RECORD", help="Path, or a name under artifacts/.")
+    ],
+    json: Json = False,
+) -> None:
+    """Say what a run, bundle or record is, after checking every file's hash."""
+    from edgeadapt.cli.console import print_json, stdout
+    from edgeadapt.pipeline.inspect import inspect as look
+
+    found = look(name)
+    if json:
+        print_json(found)
+        return
+    from edgeadapt.cli.tables import facts_table
+
+    stdout().print(facts_table(found))

@@ -1,0 +1,25 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["Force", "Json", "LabelColumn", "Output", "TextColumn", "Threads"]
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is at --output.")]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="NAME|PATH", help="What to write; a free name if left out."
+    ),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", help="CPU threads; all cores if left out.")
+]
+TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the text [text].")]
+LabelColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the label [label].")
+]

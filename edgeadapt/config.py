@@ -1,0 +1,368 @@
+"""What can be configured: enums, the recipe, and how a recipe is read and written.
+
+A recipe is a TOML file with the tables ``[model]``, ``[data]``, ``[adapter]`` and
+``[training]``; every key is a field of the dataclass of the same name below. A run saves its
+effective recipe in ``run.json``, and every place that takes a recipe takes that file too.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from types import UnionType
+from typing import Any, Self, get_args, get_origin
+
+from edgeadapt.errors import RecipeError
+
+__all__ = [
+    "AdapterConfig",
+    "AdapterKind",
+    "DataConfig",
+    "Device",
+    "EngineName",
+    "Exporter",
+    "ModelConfig",
+    "Recipe",
+    "Scheme",
+    "TrainingConfig",
+    "TunedRates",
+    "builtin_recipes",
+]
+
+
+class AdapterKind(StrEnum):
+    """What is trained. Kinds combine with ``+``, as in ``parallel+bitfit``."""
+
+    PARALLEL = "parallel"
+    SEQUENTIAL = "sequential"
+    HOULSBY = "houlsby"
+    BITFIT = "bitfit"
+    HEAD = "head"
+    FULL = "full"
+
+
+class Device(StrEnum):
+    """Where training runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Exporter(StrEnum):
+    """What turns a torch model into ONNX."""
+
+    AUTO = "auto"
+    OPTIMUM = "optimum"
+    TORCH = "torch"
+
+
+class Scheme(StrEnum):
+    """How weights and activations are quantized."""
+
+    DYNAMIC_INT8 = "dynamic-int8"
+
+
+class EngineName(StrEnum):
+    """What runs a variant of a bundle."""
+
+    ONNXRUNTIME = "onnxruntime"
+    TORCH = "torch"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The backbone."""
+
+    id: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """A hub id or a folder with a Hugging Face checkpoint."""
+    revision: str | None = None
+    """Commit, tag or branch of a hub id."""
+    max_length: int = 128
+    """Longest input in tokens, special tokens counted; longer texts are cut."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The labelled examples."""
+
+    dataset: str = "demo"
+    """``demo``, a hub id, a CSV / JSONL / parquet file, or a folder of such files."""
+    name: str | None = None
+    """Configuration of a hub dataset that has several."""
+    revision: str | None = None
+    """Commit, tag or branch of a hub id."""
+    text_column: str = "text"
+    """Column that holds the text."""
+    label_column: str = "label"
+    """Column that holds the label."""
+    validation_fraction: float = 0.1
+    """Share of train that becomes validation where the data has none (stratified, seeded)."""
+    test_fraction: float = 0.1
+    """Share of train that becomes test where the data has none (stratified, seeded)."""
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What is trained, and its shape."""
+
+    method: str = "parallel"
+    """One kind of ``AdapterKind`` or several joined by ``+``."""
+    dimension: int = 64
+    """Width of the bottleneck, in neurons."""
+    activation: str | None = None
+    """Non-linearity of the bottleneck; the backbone's own where none is given."""
+    scaling: float = 4.0
+    """Factor on the output of a parallel adapter (He et al. 2022)."""
+    dropout: float = 0.0
+    """Probability of dropping an adapter's output neuron while training."""
+
+    @property
+    def kinds(self) -> tuple[AdapterKind, ...]:
+        """The kinds that ``method`` names, in its order."""
+        return tuple(AdapterKind(part) for part in self.method.split("+"))
+
+
+@dataclass(frozen=True)
+class TunedRates:
+    """Peak learning rate per kind, tuned on validation text (``benchmarks/results/``).
+
+    Adapters want 20 to 60 times the rate of full fine-tuning. Where kinds combine, the
+    smallest rate counts.
+    """
+
+    rates: Mapping[AdapterKind, float] = field(
+        default_factory=lambda: {
+            AdapterKind.PARALLEL: 2e-3,
+            AdapterKind.SEQUENTIAL: 1e-3,
+            AdapterKind.HOULSBY: 1e-3,
+            AdapterKind.BITFIT: 2e-3,
+            AdapterKind.HEAD: 3e-3,
+            AdapterKind.FULL: 5e-5,
+        }
+    )
+
+    def of(self, kinds: tuple[AdapterKind, ...]) -> float:
+        """Returns the rate for the combined kinds."""
+        return min(self.rates[kind] for kind in kinds)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The optimization."""
+
+    epochs: int = 4
+    """Passes over the training examples."""
+    batch_size: int = 32
+    """Examples per optimizer step."""
+    learning_rate: float | None = None
+    """Peak rate of AdamW; the kind's tuned rate where none is given."""
+    weight_decay: float = 0.01
+    """Decoupled decay of weight matrices (biases and LayerNorms have none)."""
+    warmup: float = 0.1
+    """Share of all steps in which the rate rises to its peak."""
+    label_smoothing: float = 0.0
+    """Probability mass spread over all labels."""
+    clip_norm: float = 1.0
+    """Gradients are scaled down to at most this norm."""
+    seed: int = 0
+    """Seeds initialization, shuffling and dropout."""
+    device: Device = Device.AUTO
+    """``auto`` is CUDA where there is a GPU."""
+    threads: int | None = None
+    """CPU threads of torch; all cores where none is given."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the outcome of a training run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @classmethod
+    def load(cls, source: str) -> Self:
+        """Reads a recipe by name, from a TOML file, a ``run.json`` or a run folder.
+
+        Raises:
+            RecipeError: It is none of these, or holds an unknown or wrong value.
+        """
+        path = Path(source)
+        if path.is_dir() and (path / "run.json").is_file():
+            path = path / "run.json"
+        if path.is_file():
+            return cls.from_dict(_read(path), origin=str(path))
+        if source not in builtin_recipes():
+            raise RecipeError(
+                f"Unknown recipe {source!r}: expected a file or one of "
+                f"{', '.join(builtin_recipes())}.",
+                hint="Write a TOML file and pass its path, or start from `edgeadapt train --help`.",
+            )
+        text = (files("edgeadapt") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
+        return cls.from_dict(tomllib.loads(text), origin=f"recipe {source}")
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any], *, origin: str) -> Self:
+        """Builds a recipe from nested tables, checking names, types and ranges.
+
+        Raises:
+            RecipeError: A name, type or range is wrong; the message names ``origin``.
+        """
+        return cls().updated(tables, origin=origin)
+
+    def updated(self, tables: Mapping[str, Any], *, origin: str) -> Self:
+        """Returns a copy with the given values replaced.
+
+        What belongs to a replaced value goes with it: a learning rate with the method it was
+        tuned for, a revision with its model, columns and revision with their data set.
+
+        Raises:
+            RecipeError: A name, type or range is wrong; the message names ``origin``.
+        """
+        sections = {section.name: getattr(self, section.name) for section in fields(self)}
+        for name, values in tables.items():
+            if name not in sections or not isinstance(values, Mapping):
+                raise RecipeError(
+                    f"{origin}: unknown table [{name}]: expected {_listed(sections)}."
+                )
+        if tables.get("model", {}).get("id", self.model.id) != self.model.id:
+            sections["model"] = replace(self.model, revision=None)
+        if tables.get("data", {}).get("dataset", self.data.dataset) != self.data.dataset:
+            sections["data"] = DataConfig()
+        if tables.get("adapter", {}).get("method", self.adapter.method) != self.adapter.method:
+            sections["training"] = replace(self.training, learning_rate=None)
+        for name, values in tables.items():
+            sections[name] = _updated_section(sections[name], values, f"{origin}: [{name}]")
+        recipe = replace(self, **sections)
+        _check_ranges(recipe, origin)
+        return recipe
+
+    def resolved(self) -> Self:
+        """Returns a copy in which every value that depends on another is filled in."""
+        if self.training.learning_rate is not None:
+            return self
+        rate = TunedRates().of(self.adapter.kinds)
+        return replace(self, training=replace(self.training, learning_rate=rate))
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Returns nested tables; ``from_dict`` takes them back."""
+        return asdict(self)
+
+    def to_toml(self) -> str:
+        """Returns the recipe as TOML; values that are not set are left out."""
+        lines: list[str] = []
+        for name, table in self.to_dict().items():
+            lines.append(f"[{name}]")
+            given = {key: value for key, value in table.items() if value is not None}
+            # A JSON scalar is a TOML scalar.
+            lines += [f"{key} = {json.dumps(value)}" for key, value in given.items()]
+            lines.append("")
+        return "\n".join(lines)
+
+
+def builtin_recipes() -> tuple[str, ...]:
+    """Returns the names of the recipes that ship with the package, sorted."""
+    folder = files("edgeadapt") / "recipes"
+    names = (entry.name for entry in folder.iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.suffix == ".json":
+            return dict(json.loads(path.read_text(encoding="utf-8"))["recipe"])
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read as a recipe: {error}.") from None
+    except (KeyError, TypeError, ValueError):
+        raise RecipeError(
+            f'{path} holds no "recipe".', hint="Pass a TOML file or a run.json."
+        ) from None
+
+
+def _updated_section(section: Any, values: Mapping[str, Any], where: str) -> Any:
+    known = {f.name: f for f in fields(section)}
+    for key, value in values.items():
+        if key not in known:
+            raise RecipeError(f"{where} has no key {key!r}: expected one of {_listed(known)}.")
+        section = replace(section, **{key: _typed(value, known[key].type, f"{where} {key}")})
+    return section
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    """Returns ``value`` as the field's type, or says what was expected."""
+    options = get_args(kind) if isinstance(kind, UnionType) or get_origin(kind) else (kind,)
+    for option in options:
+        if option is type(None):
+            if value is None:
+                return None
+        elif issubclass(option, StrEnum):
+            if value in {member.value for member in option}:
+                return option(value)
+        elif option is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        elif type(value) is option:
+            return value
+    enum = next((o for o in options if isinstance(o, type) and issubclass(o, StrEnum)), None)
+    names = [o.__name__ for o in options if o is not type(None)]
+    expected = _listed([m.value for m in enum]) if enum else " or ".join(names)
+    raise RecipeError(f"{where}: expected {expected}, found {value!r}.")
+
+
+def _check_ranges(recipe: Recipe, origin: str) -> None:
+    """Raises ``RecipeError`` for a value that no training can use."""
+    kinds = recipe.adapter.method.split("+")
+    unknown = [kind for kind in kinds if kind not in set(AdapterKind)]
+    if unknown:
+        raise RecipeError(
+            f"{origin}: unknown method {unknown[0]!r}: expected one of "
+            f"{_listed([kind.value for kind in AdapterKind])}.",
+            hint="Methods combine with +, as in parallel+bitfit.",
+        )
+    if len(set(kinds)) < len(kinds):
+        raise RecipeError(f"{origin}: method {recipe.adapter.method!r} names a kind twice.")
+    model, data, adapter, training = recipe.model, recipe.data, recipe.adapter, recipe.training
+    rate = training.learning_rate
+    rules: list[tuple[str, float | int | None, bool, str]] = [
+        ("model.max_length", model.max_length, model.max_length >= 3, "at least 3 tokens"),
+        *(
+            (f"data.{name}", value, 0 < value < 1, "between 0 and 1")
+            for name, value in (
+                ("validation_fraction", data.validation_fraction),
+                ("test_fraction", data.test_fraction),
+            )
+        ),
+        ("adapter.dimension", adapter.dimension, adapter.dimension >= 1, "at least 1"),
+        ("adapter.dropout", adapter.dropout, 0 <= adapter.dropout < 1, "from 0 to below 1"),
+        ("training.epochs", training.epochs, training.epochs >= 1, "at least 1"),
+        ("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1"),
+        ("training.learning_rate", rate, rate is None or rate > 0, "above 0"),
+        ("training.weight_decay", training.weight_decay, training.weight_decay >= 0, "at least 0"),
+        ("training.warmup", training.warmup, 0 <= training.warmup <= 1, "from 0 to 1"),
+        (
+            "training.label_smoothing",
+            training.label_smoothing,
+            0 <= training.label_smoothing < 1,
+            "from 0 to below 1",
+        ),
+        ("training.clip_norm", training.clip_norm, training.clip_norm > 0, "above 0"),
+        ("training.seed", training.seed, 0 <= training.seed < 2**32, "from 0 to 2^32 - 1"),
+        (
+            "training.threads",
+            training.threads,
+            training.threads is None or training.threads >= 1,
+            "at least 1",
+        ),
+    ]
+    for name, value, holds, expected in rules:
+        if not holds:
+            raise RecipeError(f"{origin}: {name}: expected {expected}, found {value}.")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(str(name) for name in names)

@@ -1,0 +1,330 @@
+"""Labelled examples: reading CSV and JSON Lines, naming labels, splitting, finding duplicates."""
+
+import csv
+import hashlib
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeadapt.errors import DataError
+
+__all__ = [
+    "Dataset",
+    "Examples",
+    "Rows",
+    "count_shared",
+    "fingerprint",
+    "hold_out",
+    "infer_labels",
+    "read_labels",
+    "read_rows",
+    "to_examples",
+    "write_csv",
+]
+
+Rows = Sequence[Mapping[str, Any]]
+"""One mapping per example, column name -> value."""
+
+_MAX_FIELD_CHARACTERS = 1 << 27
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts and, where known, their labels."""
+
+    texts: tuple[str, ...]
+    labels: NDArray[np.int64] | None = None
+    """Label indices of shape ``(texts,)``."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Iterable[int]) -> "Examples":
+        """Returns the examples at the given positions, in that order."""
+        picked = list(rows)
+        labels = None if self.labels is None else self.labels[picked]
+        return Examples(tuple(self.texts[row] for row in picked), labels)
+
+    def first(self, count: int) -> "Examples":
+        """Returns the first ``count`` examples."""
+        return self.take(range(min(count, len(self))))
+
+    def known_labels(self) -> NDArray[np.int64]:
+        """Returns the labels.
+
+        Raises:
+            DataError: The examples have none.
+        """
+        if self.labels is None:
+            raise DataError("These examples have no labels.")
+        return self.labels
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits with the same labels."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+    label_names: tuple[str, ...]
+
+
+def read_rows(path: Path) -> Rows:
+    """Reads the rows of a ``.csv`` or ``.jsonl`` file (UTF-8, with or without a BOM).
+
+    Raises:
+        DataError: The file is missing, empty, of another kind, or not UTF-8; the message names
+            the row, counted from 1 without the header.
+    """
+    if path.suffix not in (".csv", ".jsonl"):
+        raise DataError(
+            f"{path}: expected a .csv or .jsonl file, found {path.suffix or 'no extension'!r}."
+        )
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.") from None
+    rows = _read_csv(raw, path) if path.suffix == ".csv" else _read_jsonl(raw, path)
+    if not rows:
+        raise DataError(f"{path} holds no examples: expected at least one row, found none.")
+    return rows
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Reads ``labels.json``: a JSON list of label names, in the order of their indices.
+
+    Raises:
+        DataError: It is not a list of at least two different names.
+    """
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is not valid JSON: {error}.") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f'{path}: expected a list of names such as ["negative", "positive"].')
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise DataError(f"{path}: expected at least two different names, found {names}.")
+    return tuple(names)
+
+
+def infer_labels(rows: Rows, *, column: str, where: str) -> tuple[str, ...]:
+    """Returns the label names that occur, numbers in numeric order, else alphabetically.
+
+    Raises:
+        DataError: The column is missing or fewer than two labels occur.
+    """
+    _check_column(rows, column, where, option="--label-column")
+    names = {str(row[column]).strip() for row in rows}
+    if len(names) < 2:
+        raise DataError(
+            f"{where}: every example has the label {next(iter(names), '')!r}: expected at least "
+            "two labels.",
+            hint="A classifier needs examples of each label. Is --label-column right?",
+        )
+    try:
+        return tuple(sorted(names, key=int))
+    except ValueError:
+        return tuple(sorted(names))
+
+
+def to_examples(
+    rows: Rows,
+    *,
+    text_column: str,
+    label_column: str | None,
+    label_names: Sequence[str],
+    where: str,
+) -> Examples:
+    """Turns rows into examples.
+
+    A label is one of ``label_names`` or, where it is not, an index into them.
+
+    Args:
+        rows: The rows of one split.
+        text_column: Column of the text.
+        label_column: Column of the label; ``None`` for unlabelled rows.
+        label_names: Names in the order of their indices.
+        where: File or split, for error messages.
+
+    Raises:
+        DataError: A column is missing, a text is empty or a label is unknown; the message names
+            the row, counted from 1.
+    """
+    _check_column(rows, text_column, where, option="--text-column")
+    texts = tuple(_text(row, text_column, where, n) for n, row in enumerate(rows, 1))
+    if label_column is None:
+        return Examples(texts)
+    _check_column(rows, label_column, where, option="--label-column")
+    index = {str(i): i for i in range(len(label_names))}
+    index |= {name: i for i, name in enumerate(label_names)}
+    labels = [
+        _label(row[label_column], index, label_names, f"{where}, row {n}")
+        for n, row in enumerate(rows, 1)
+    ]
+    return Examples(texts, np.asarray(labels, dtype=np.int64))
+
+
+def hold_out(examples: Examples, fraction: float, *, seed: int) -> tuple[Examples, Examples]:
+    """Splits off a share of the examples: stratified, seeded, duplicates kept together.
+
+    Returns:
+        ``(kept, held_out)``, both in their original order. Every label that has at least two
+        different texts is on both sides.
+
+    Raises:
+        DataError: There are too few different texts to split.
+    """
+    labels = examples.known_labels()
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row, text in enumerate(examples.texts):
+        groups[_normalized(text)].append(row)
+    by_label: dict[int, list[list[int]]] = defaultdict(list)
+    for rows in groups.values():
+        by_label[int(labels[rows[0]])].append(rows)
+    generator = np.random.default_rng(seed)
+    held: set[int] = set()
+    for label in sorted(by_label):
+        candidates = by_label[label]
+        target = max(1, round(fraction * sum(map(len, candidates))))
+        taken = 0
+        for position in generator.permutation(len(candidates))[: len(candidates) - 1]:
+            if taken >= target:
+                break
+            held.update(candidates[position])
+            taken += len(candidates[position])
+    if not held:
+        raise DataError(
+            f"Too few different texts ({len(groups)}) to hold some out: expected at least two of "
+            "a label.",
+            hint="Give a folder with train, validation and test files.",
+        )
+    kept = [row for row in range(len(examples)) if row not in held]
+    return examples.take(kept), examples.take(sorted(held))
+
+
+def count_shared(left: Examples, right: Examples) -> int:
+    """Returns how many texts of ``right`` also occur in ``left`` (case and spaces aside)."""
+    known = {_normalized(text) for text in left.texts}
+    return sum(_normalized(text) in known for text in right.texts)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Returns a SHA-256 over all texts, labels and label names."""
+    digest = hashlib.sha256(json.dumps(dataset.label_names).encode())
+    for split in (dataset.train, dataset.validation, dataset.test):
+        labels = None if split.labels is None else split.labels.tolist()
+        digest.update(json.dumps([split.texts, labels]).encode())
+    return digest.hexdigest()
+
+
+def write_csv(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
+    """Writes columns of equal length as CSV with a header."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _read_csv(raw: bytes, path: Path) -> Rows:
+    previous = csv.field_size_limit(_MAX_FIELD_CHARACTERS)
+    try:
+        reader = csv.DictReader(io.StringIO(_decoded(raw, path, _csv_rows), newline=""))
+        rows = list(reader)
+    except csv.Error as error:
+        raise DataError(f"{path}: not valid CSV: {error}.") from None
+    finally:
+        csv.field_size_limit(previous)
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise DataError(
+                f"{path}, row {number}: expected {len(reader.fieldnames or ())} fields, as in the "
+                "header, found another number.",
+                hint='A text with a comma or a newline needs double quotes around it: "a, b".',
+            )
+    return rows
+
+
+def _read_jsonl(raw: bytes, path: Path) -> Rows:
+    rows = []
+    # Only newlines end a row: str.splitlines would also split at U+2028 inside a text.
+    for number, line in enumerate(_decoded(raw, path, _line_rows).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, row {number}: not valid JSON: {error}.") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, row {number}: expected an object, found {line[:40]!r}.")
+        rows.append(row)
+    return rows
+
+
+def _decoded(raw: bytes, path: Path, count_rows: Any) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = count_rows(raw[: error.start].decode("utf-8-sig", errors="replace"))
+        raise DataError(
+            f"{path}, row {row}: expected UTF-8, found the byte 0x{raw[error.start]:02x} that is "
+            "not valid there.",
+            hint="Convert the file, for example with: iconv -f latin1 -t utf-8",
+        ) from None
+
+
+def _csv_rows(text: str) -> int:
+    """Number of the row in which ``text`` breaks off, the header not counted."""
+    return max(0, sum(1 for _ in csv.reader(io.StringIO(text + "x", newline=""))) - 1)
+
+
+def _line_rows(text: str) -> int:
+    return text.count("\n") + 1
+
+
+def _check_column(rows: Rows, column: str, where: str, *, option: str) -> None:
+    found: dict[str, None] = {}
+    for row in rows:
+        if column not in row:
+            found = dict.fromkeys(row)
+            break
+    else:
+        return
+    raise DataError(
+        f"{where}: no column {column!r}: found {', '.join(map(str, found)) or 'none'}.",
+        hint=f"Name the column with {option}.",
+    )
+
+
+def _text(row: Mapping[str, Any], column: str, where: str, number: int) -> str:
+    text = row[column]
+    if not isinstance(text, str):
+        raise DataError(f"{where}, row {number}: expected a text in {column!r}, found {text!r}.")
+    if not text.strip():
+        raise DataError(
+            f"{where}, row {number}: the text is empty.", hint="Remove the row or fill it in."
+        )
+    return text
+
+
+def _label(value: object, index: Mapping[str, int], names: Sequence[str], where: str) -> int:
+    try:
+        return index[str(value).strip()]
+    except KeyError:
+        shown = ", ".join(names[:10]) + (f" … ({len(names)} in all)" if len(names) > 10 else "")
+        raise DataError(
+            f"{where}: unknown label {value!r}: expected one of {shown}, or an index from 0 to "
+            f"{len(names) - 1}.",
+            hint="labels.json beside the data, a JSON list, names the labels.",
+        ) from None
+
+
+def _normalized(text: str) -> str:
+    return " ".join(text.lower().split())

@@ -1,0 +1,137 @@
+"""Every error edgeadapt raises on purpose.
+
+    EdgeAdaptError
+    ├── UsageError               a value given by the user is out of range
+    ├── RecipeError              a recipe that cannot be read
+    ├── DataError                examples that cannot be read or trained on
+    ├── ModelError               a backbone that cannot be used
+    ├── HubError                 a hub id that cannot be fetched
+    ├── MissingExtraError        an optional dependency that is not installed
+    ├── LayoutError              a run, bundle or record on disk
+    │   ├── MissingError         … is not there
+    │   ├── UnfinishedError      … was never finished
+    │   ├── FormatVersionError   … was written by a newer edgeadapt
+    │   └── IntegrityError       … is not what was written
+    ├── OutputExistsError        the name to write is taken
+    ├── TrainingError            a frozen weight changed or the loss is not finite
+    ├── ExportError              the model cannot be expressed as asked
+    ├── GateError                a parity or accuracy gate did not pass
+    └── MeasurementError         a measuring child process failed
+
+All of them are expected failures: the command line prints message and hint and exits 1.
+Anything else is a bug and keeps its traceback.
+"""
+
+__all__ = [
+    "DataError",
+    "EdgeAdaptError",
+    "ExportError",
+    "FormatVersionError",
+    "GateError",
+    "HubError",
+    "IntegrityError",
+    "LayoutError",
+    "MeasurementError",
+    "MissingError",
+    "MissingExtraError",
+    "ModelError",
+    "OutputExistsError",
+    "RecipeError",
+    "TrainingError",
+    "UnfinishedError",
+    "UsageError",
+]
+
+
+class EdgeAdaptError(Exception):
+    """An expected failure.
+
+    Args:
+        message: What went wrong, where, what was expected and what was found.
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UsageError(EdgeAdaptError):
+    """A value given by the user is out of range."""
+
+
+class RecipeError(EdgeAdaptError):
+    """A recipe that cannot be read."""
+
+
+class DataError(EdgeAdaptError):
+    """Examples that cannot be read or trained on."""
+
+
+class ModelError(EdgeAdaptError):
+    """A backbone that cannot be used."""
+
+
+class HubError(EdgeAdaptError):
+    """A hub id that cannot be fetched."""
+
+
+class MissingExtraError(EdgeAdaptError):
+    """An optional dependency that is not installed.
+
+    Args:
+        what: What needs the dependency, such as ``"edgeadapt train"``.
+        extra: The extra that brings it, such as ``"train"``.
+        missing: The module that could not be imported.
+    """
+
+    def __init__(self, what: str, *, extra: str, missing: str | None) -> None:
+        found = f": the module {missing!r} is not installed" if missing else ""
+        super().__init__(
+            f"{what} needs the extra [{extra}]{found}.",
+            hint=f'Install it with: pip install "edgeadapt[{extra}]"',
+        )
+
+
+class LayoutError(EdgeAdaptError):
+    """A run, bundle or record on disk that cannot be used."""
+
+
+class MissingError(LayoutError):
+    """There is no run, bundle or record of that name."""
+
+
+class UnfinishedError(LayoutError):
+    """The folder is there, but it was never finished."""
+
+
+class FormatVersionError(LayoutError):
+    """It was written by a newer edgeadapt."""
+
+
+class IntegrityError(LayoutError):
+    """A file is not the one that was written."""
+
+
+class OutputExistsError(EdgeAdaptError):
+    """The name to write is taken."""
+
+
+class TrainingError(EdgeAdaptError):
+    """Training went wrong."""
+
+
+class ExportError(EdgeAdaptError):
+    """The model cannot be expressed as asked."""
+
+
+class GateError(EdgeAdaptError):
+    """A parity or accuracy gate did not pass."""
+
+
+class MeasurementError(EdgeAdaptError):
+    """A measuring child process failed."""

@@ -1,0 +1,66 @@
+"""From a torch classifier to ONNX, behind one table of exporters."""
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+
+from transformers import PreTrainedModel
+
+from edgeadapt.config import Exporter
+from edgeadapt.errors import ExportError, MissingExtraError
+
+__all__ = ["EXPORTERS", "export_onnx"]
+
+
+def _optimum(model: PreTrainedModel, path: Path) -> None:
+    try:
+        from edgeadapt.export.optimum_exporter import export
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("--exporter optimum", extra="optimum", missing=error.name) from None
+    export(model, path)
+
+
+def _torch(model: PreTrainedModel, path: Path) -> None:
+    from edgeadapt.export.torch_exporter import export
+
+    export(model, path)
+
+
+EXPORTERS: Mapping[Exporter, Callable[[PreTrainedModel, Path], None]] = MappingProxyType(
+    {Exporter.OPTIMUM: _optimum, Exporter.TORCH: _torch}
+)
+
+
+def export_onnx(model: PreTrainedModel, path: Path, *, exporter: Exporter) -> Exporter:
+    """Writes a classifier as one ONNX file without external data.
+
+    The graph takes int64 ``input_ids``, ``attention_mask`` and, where the model has segments,
+    ``token_type_ids`` of shape ``(batch, seq)``, and gives float32 ``logits`` of shape
+    ``(batch, labels)``.
+
+    Args:
+        model: In memory, so that adapters in it are exported too.
+        path: The file to write.
+        exporter: ``auto`` takes optimum where it is installed.
+
+    Returns:
+        The exporter that was used.
+
+    Raises:
+        MissingExtraError: The exporter is not installed.
+        ExportError: The file came with external data.
+    """
+    if exporter is Exporter.AUTO:
+        exporter = Exporter.OPTIMUM if _has_optimum() else Exporter.TORCH
+    path.parent.mkdir(parents=True, exist_ok=True)
+    EXPORTERS[exporter](model, path)
+    extra = [file.name for file in path.parent.iterdir() if file != path]
+    if extra:
+        raise ExportError(f"The {exporter} exporter wrote more than one file: {', '.join(extra)}.")
+    return exporter
+
+
+def _has_optimum() -> bool:
+    # A dotted name cannot be looked up before its parent is known to be there.
+    return find_spec("optimum") is not None and find_spec("optimum.exporters.onnx") is not None

@@ -1,0 +1,23 @@
+"""Export through Hugging Face optimum."""
+
+import logging
+import warnings
+from pathlib import Path
+
+from optimum.exporters.onnx import export as optimum_export
+from optimum.exporters.tasks import TasksManager
+from transformers import PreTrainedModel
+
+__all__ = ["export"]
+
+
+def export(model: PreTrainedModel, path: Path) -> None:
+    """Writes ``model`` to ``path`` with optimum's own opset and input names."""
+    constructor = TasksManager.get_exporter_config_constructor(
+        "onnx", model=model, task="text-classification"
+    )
+    config = constructor(model.config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of every shape that it treats as constant
+        logging.getLogger("optimum.exporters.onnx").setLevel(logging.ERROR)
+        optimum_export(model, config, path, opset=config.DEFAULT_ONNX_OPSET)

@@ -1,0 +1,53 @@
+"""Export through torch alone, where optimum is not installed."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from edgeadapt.backbones import backbone_spec
+
+__all__ = ["export"]
+
+_OPSET = 17
+"""The newest that every runtime we name reads, LayerNormalization included."""
+
+
+class _LogitsOnly(nn.Module):
+    """Takes tensors by position and gives one tensor: what tracing understands."""
+
+    def __init__(self, model: PreTrainedModel, names: list[str]) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        logits: Tensor = self.model(**dict(zip(self.names, inputs, strict=True))).logits
+        return logits
+
+
+def export(model: PreTrainedModel, path: Path) -> None:
+    """Writes ``model`` to ``path`` with the TorchScript exporter.
+
+    The newer exporter's graph loses attention fusion and writes external data (torch 2.13).
+    """
+    names = ["input_ids", "attention_mask"]
+    if backbone_spec(model.config.model_type).token_type_ids:
+        names.append("token_type_ids")
+    example = torch.ones(2, 8, dtype=torch.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of every shape that it treats as constant
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            _LogitsOnly(model.eval(), names),
+            tuple(example.clone() for _ in names),
+            str(path),
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=names,
+            output_names=["logits"],
+            dynamic_axes={name: {0: "batch", 1: "seq"} for name in names}
+            | {"logits": {0: "batch"}},
+        )

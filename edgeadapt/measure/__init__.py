@@ -1,0 +1,1 @@
+"""Measuring in fresh child processes: time, memory, cold start; statistics; the machine."""

@@ -1,0 +1,64 @@
+"""Starting a measured process and waiting for it without using the processor."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from time import perf_counter_ns
+from typing import Any
+
+from edgeadapt.errors import MeasurementError
+
+__all__ = ["run_job", "time_job"]
+
+
+def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Runs one job of ``edgeadapt.measure.worker`` in a fresh process and returns its answer.
+
+    Raises:
+        MeasurementError: The process failed; the message ends with its last words.
+    """
+    answer, _ = time_job(job)
+    return answer
+
+
+def time_job(job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """Like ``run_job``, with the nanoseconds from process start to the answer's arrival.
+
+    The end of the process (closing files, joining threads) is not counted.
+
+    Raises:
+        MeasurementError: The process failed.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        started = perf_counter_ns()
+        with subprocess.Popen(
+            [sys.executable, "-m", "edgeadapt.measure.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                with contextlib.suppress(BrokenPipeError):  # it died early; stderr says why
+                    process.stdin.write(json.dumps(job))
+                    process.stdin.close()
+                line = process.stdout.readline()
+                elapsed = perf_counter_ns() - started
+                code = process.wait()
+            except BaseException:
+                process.kill()
+                raise
+        errors.seek(0)
+        last_words = "\n".join(errors.read().strip().splitlines()[-5:])
+    if code or not line:
+        raise MeasurementError(
+            f"The process that measures {job['bundle']} ({job['variant']}) ended with code {code}: "
+            f"{last_words or 'it said nothing.'}"
+        )
+    return json.loads(line), elapsed

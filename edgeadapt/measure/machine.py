@@ -1,0 +1,75 @@
+"""What the benchmark ran on."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["describe_machine", "usable_cores", "versions"]
+
+_SPEED_FLAGS = (
+    "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp",
+    "i8mm", "sve",
+)  # fmt: skip
+_LIBRARIES = ("onnxruntime", "numpy", "tokenizers", "onnx", "torch", "transformers", "optimum-onnx")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Returns CPU, memory, system and library versions; ``None`` where one cannot be read."""
+    cpu = _cpu_fields()
+    flags = set(cpu.get("flags", cpu.get("Features", "")).split())
+    return {
+        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
+        "architecture": platform.machine(),
+        "cores": usable_cores(),
+        "flags": [flag for flag in _SPEED_FLAGS if flag in flags],
+        "memory_bytes": _memory_bytes(),
+        "virtualized": "hypervisor" in flags,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_average": _load_average(),
+        "versions": versions(),
+    }
+
+
+def usable_cores() -> int:
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the installed libraries that decide speed and answers."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_fields() -> dict[str, str]:
+    """The first processor's block of /proc/cpuinfo."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _load_average() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None

@@ -1,0 +1,78 @@
+"""The measured process: one engine, one variant, then gone.
+
+``python -m edgeadapt.measure.worker`` reads one JSON job from standard input and writes one JSON
+answer. Numbers are nanoseconds of ``time.perf_counter_ns`` and bytes.
+"""
+
+import json
+import sys
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Answers the job on standard input."""
+    job = json.load(sys.stdin)
+    answer = _first_label(job) if job["task"] == "first_label" else _measure(job)
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def _first_label(job: dict[str, Any]) -> dict[str, Any]:
+    """Answers one text the way an application would; the parent holds the clock."""
+    from edgeadapt.runtime.classifier import load
+
+    classifier = load(job["bundle"], variant=job["variant"], threads=job["threads"])
+    return {"label": classifier.predict([job["text"]])[0].label}
+
+
+def _measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Loads the model once and times it at batch 1, at fixed lengths and on real texts."""
+    from edgeadapt.bundle import Bundle
+    from edgeadapt.measure.memory import peak_bytes
+    from edgeadapt.runtime import load_engine
+
+    bundle = Bundle.open(Path(job["bundle"]))
+    encoder = bundle.text_encoder()
+    import_bytes = peak_bytes()
+    started = perf_counter_ns()
+    engine = load_engine(bundle, job["variant"], threads=job["threads"])
+    load_ns = perf_counter_ns() - started
+
+    latency_ns: dict[str, list[int]] = {}
+    for tokens in job["fixed"]:
+        batch = encoder.pad([tokens])
+        for _ in range(job["warmup"]):
+            engine.run(batch)
+        samples = []
+        for _ in range(job["repeats"]):
+            started = perf_counter_ns()
+            engine.run(batch)
+            samples.append(perf_counter_ns() - started)
+        latency_ns[str(len(tokens))] = samples
+
+    for text in job["texts"][: job["warmup"]]:
+        engine.run(encoder.batch([text]))
+    logits, samples = [], []
+    for text in job["texts"]:
+        started = perf_counter_ns()
+        row = engine.run(encoder.batch([text]))[0]
+        samples.append(perf_counter_ns() - started)
+        logits.append(row.tolist())
+    if samples:
+        latency_ns["text"] = samples
+    return {
+        "engine": engine.describe(),
+        "load_ns": load_ns,
+        "latency_ns": latency_ns,
+        "logits": logits,
+        "import_bytes": import_bytes,
+        "peak_bytes": peak_bytes(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Backbones with adapters in torch: loading, freezing, inference, merging."""

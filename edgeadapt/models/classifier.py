@@ -1,0 +1,184 @@
+"""A backbone with adapters and a task head: built, frozen, hashed, saved and restored."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from edgeadapt.adapters import Adapter, Encoder, make_adapters
+from edgeadapt.backbones import backbone_spec
+from edgeadapt.config import AdapterConfig
+from edgeadapt.errors import IntegrityError, ModelError
+from edgeadapt.models.sources import ModelSource
+
+__all__ = ["AdaptedClassifier", "load_stock", "quiet_transformers"]
+
+ADAPTER_FILE = "adapter.safetensors"
+HEAD_FILE = "head.safetensors"
+
+
+@dataclass(frozen=True)
+class AdaptedClassifier:
+    """A stock classifier with adapters attached; only adapters and head have gradients."""
+
+    encoder: Encoder
+    adapters: Mapping[str, Adapter]
+    """Kind -> adapter, in the order of the method."""
+
+    @classmethod
+    def build(cls, source: ModelSource, labels: Sequence[str], config: AdapterConfig) -> Self:
+        """Loads a backbone, puts a new head on it, attaches adapters and freezes the rest.
+
+        New weights are drawn from torch's global generator: seed it before.
+
+        Raises:
+            ModelError: The checkpoint does not fit, or the backbone cannot carry the adapters.
+        """
+        encoder = Encoder.of(_pretrained(source, labels), source.spec)
+        adapters = dict(zip(config.kinds, make_adapters(config), strict=True))
+        for adapter in adapters.values():
+            adapter.attach(encoder)
+        classifier = cls(encoder, {str(kind): adapter for kind, adapter in adapters.items()})
+        encoder.model.requires_grad_(False)
+        for parameter in classifier.trained().values():
+            parameter.requires_grad_(True)
+        return classifier
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The classifier itself, adapters in place."""
+        return self.encoder.model
+
+    def adapter_parameters(self) -> dict[str, nn.Parameter]:
+        """Returns what the adapters train, as ``KIND.NAME``."""
+        return {
+            f"{kind}.{name}": parameter
+            for kind, adapter in self.adapters.items()
+            for name, parameter in adapter.parameters().items()
+        }
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Returns everything that is trained: adapters and head."""
+        return self.adapter_parameters() | dict(self.encoder.head)
+
+    def count_parameters(self) -> tuple[int, int]:
+        """Returns the numbers of trained and of all parameters."""
+        trained = sum(parameter.numel() for parameter in self.trained().values())
+        return trained, sum(parameter.numel() for parameter in self.model.parameters())
+
+    def frozen_sha256(self) -> str:
+        """Returns a SHA-256 over name, type, shape and bytes of every weight that is not trained.
+
+        It identifies the backbone too: weights are taken under the names they had before
+        anything was attached.
+        """
+        trained = {id(parameter) for parameter in self.trained().values()}
+        digest = hashlib.sha256()
+        for name, parameter in sorted(self.encoder.pretrained.items()):
+            if id(parameter) not in trained:
+                values = parameter.detach().cpu().contiguous()
+                digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+                digest.update(values.numpy().data)
+        return digest.hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Writes adapters and head, and nothing else, as safetensors."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, parameters in self._files().items():
+            if parameters:
+                tensors = {name: p.detach().cpu().contiguous() for name, p in parameters.items()}
+                save_file(tensors, folder / file)
+
+    def load(self, folder: Path) -> None:
+        """Reads back what ``save`` wrote.
+
+        Raises:
+            IntegrityError: A tensor is missing, unexpected or of another shape.
+        """
+        for file, parameters in self._files().items():
+            if parameters:
+                _restore(parameters, load_file(folder / file), folder / file)
+
+    def _files(self) -> dict[str, dict[str, nn.Parameter]]:
+        return {ADAPTER_FILE: self.adapter_parameters(), HEAD_FILE: dict(self.encoder.head)}
+
+
+def load_stock(folder: Path) -> PreTrainedModel:
+    """Loads a saved stock classifier the way plain transformers does.
+
+    Raises:
+        ModelError: A key is missing, unexpected or of another shape.
+    """
+    with quiet_transformers():
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            folder, output_loading_info=True, attn_implementation="sdpa"
+        )
+    wrong = [str(key) for kind in report.values() for key in kind]
+    if wrong:
+        raise ModelError(
+            f"{folder} does not load as a stock model: expected no missing, unexpected or "
+            f"mismatched keys, found {len(wrong)}: {', '.join(sorted(wrong)[:5])}."
+        )
+    return model.eval()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keeps transformers from announcing what is checked and reported here anyway."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _pretrained(source: ModelSource, labels: Sequence[str]) -> PreTrainedModel:
+    names = dict(enumerate(labels))
+    spec = backbone_spec(source.config.get("model_type"))
+    try:
+        with quiet_transformers():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                source.folder,
+                num_labels=len(labels),
+                id2label=names,
+                label2id={name: number for number, name in names.items()},
+                output_loading_info=True,
+                attn_implementation="sdpa",
+                dtype=torch.float32,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{source.folder} cannot be loaded: {error}") from None
+    missing = [key for key in report["missing_keys"] if not key.startswith(spec.head)]
+    if missing:
+        raise ModelError(
+            f"{source.folder} is not a whole {spec.model_type} checkpoint: expected every weight "
+            f"of the encoder, found {len(missing)} missing: {', '.join(sorted(missing)[:5])}."
+        )
+    return model
+
+
+def _restore(parameters: Mapping[str, nn.Parameter], found: dict[str, Tensor], path: Path) -> None:
+    expected = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    if shapes != expected:
+        odd: Any = sorted(set(shapes.items()) ^ set(expected.items()))
+        raise IntegrityError(
+            f"{path} does not fit this model: {len(odd)} tensors are missing, unexpected or of "
+            f"another shape, such as {odd[0][0]} {odd[0][1]}."
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(found[name])

@@ -1,0 +1,53 @@
+"""Logits from torch, over texts, for validation and for the parity gates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from edgeadapt.backbones import backbone_spec
+from edgeadapt.metrics import Logits
+from edgeadapt.text import TextEncoder, TokenBatch
+
+__all__ = ["to_inputs", "torch_logits"]
+
+
+def to_inputs(batch: TokenBatch, model: PreTrainedModel) -> dict[str, Tensor]:
+    """Returns a batch as the keyword arguments of ``model``, on its device."""
+    names = ["input_ids", "attention_mask"]
+    if backbone_spec(model.config.model_type).token_type_ids:
+        names.append("token_type_ids")
+    arrays = batch.select(names)
+    # Asynchronous copies need pinned memory; without a GPU this is a plain view.
+    return {name: _to_device(array, model.device) for name, array in arrays.items()}
+
+
+@torch.inference_mode()
+def torch_logits(
+    model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], *, batch_size: int
+) -> Logits:
+    """Returns float32 logits of shape ``(texts, labels)``, in the order of ``texts``.
+
+    The model is put into evaluation mode for the while.
+
+    Raises:
+        ValueError: There are no texts.
+    """
+    if not texts:
+        raise ValueError("expected at least one text, found none")
+    was_training = model.training
+    model.eval()
+    logits = np.empty((len(texts), model.config.num_labels), dtype=np.float32)
+    for rows, batch in encoder.batches(texts, batch_size):
+        logits[rows] = model(**to_inputs(batch, model)).logits.float().cpu().numpy()
+    model.train(was_training)
+    return logits
+
+
+def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(array)
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)

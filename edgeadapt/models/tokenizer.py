@@ -1,0 +1,65 @@
+"""From a checkpoint's tokenizer files to the tokenizer of runs and bundles."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from edgeadapt.errors import ModelError
+from edgeadapt.models.classifier import quiet_transformers
+from edgeadapt.models.sources import ModelSource
+from edgeadapt.text import TextEncoder
+
+__all__ = ["TokenizerFiles", "load_tokenizer"]
+
+_KEPT_OPTIONS = (
+    "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """A tokenizer, ready to encode, and what other loaders want to know of it."""
+
+    encoder: TextEncoder
+    special_tokens: Mapping[str, str]
+    """Content of special_tokens_map.json."""
+    config: Mapping[str, Any]
+    """Content of tokenizer_config.json."""
+
+
+def load_tokenizer(source: ModelSource, *, max_length: int) -> TokenizerFiles:
+    """Loads a checkpoint's fast tokenizer without its padding.
+
+    Raises:
+        ModelError: There is none, or it has no padding token.
+    """
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(source.folder)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"{source.folder} has no usable tokenizer: {error}") from None
+    if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"{source.folder}: expected a fast tokenizer with a padding token, found a "
+            f"{type(tokenizer).__name__}."
+        )
+    # transformers.js and both Python loaders know the class by its name without "Fast".
+    name = type(tokenizer).__name__.removesuffix("Fast")
+    special = {key: str(token) for key, token in tokenizer.special_tokens_map.items()}
+    options = {
+        key: tokenizer.init_kwargs[key] for key in _KEPT_OPTIONS if key in tokenizer.init_kwargs
+    }
+    return TokenizerFiles(
+        encoder=TextEncoder(
+            tokenizer.backend_tokenizer, max_length=max_length, pad_id=tokenizer.pad_token_id
+        ),
+        special_tokens=special,
+        config={
+            "tokenizer_class": name,
+            "model_max_length": max_length,
+            **options,
+            **special,
+        },
+    )

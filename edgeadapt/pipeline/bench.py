@@ -1,0 +1,173 @@
+"""``edgeadapt bench``: bundles become a record and a table."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from edgeadapt.bench.compare import Row, rows
+from edgeadapt.bench.plan import Plan
+from edgeadapt.bench.runner import Evaluation, Subject, measure
+from edgeadapt.bundle import Bundle
+from edgeadapt.config import EngineName
+from edgeadapt.data import Rows, read_rows, to_examples
+from edgeadapt.errors import MissingError, UsageError
+from edgeadapt.measure.machine import usable_cores
+from edgeadapt.pipeline import places
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.record import Record
+from edgeadapt.storage import check_free, sha256
+
+__all__ = ["bench", "rows_of"]
+
+_EVALUATION = "evaluation.csv"
+_FULL = "full"
+
+
+def bench(
+    bundles: Sequence[Bundle],
+    *,
+    plan: Plan,
+    data: Path | None = None,
+    text_column: str = "text",
+    label_column: str = "label",
+    baseline: str | None = None,
+    threads: int | None = None,
+    output: Path | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> tuple[Record, Path]:
+    """Measures every variant of every bundle in fresh processes.
+
+    Args:
+        bundles: What to measure.
+        plan: How often.
+        data: CSV or JSONL to evaluate on instead of the bundles' own test text; without a label
+            column everything but accuracy is measured.
+        text_column: Column of ``data``.
+        label_column: Column of ``data``.
+        baseline: ``BUNDLE`` (its fp32) or ``BUNDLE:VARIANT``; the full fine-tune's fp32 where
+            there is one, else the first bundle's.
+        threads: CPU threads for every engine; all cores where none is given.
+        output: File of the record; a free name under ``artifacts/records`` where none is given.
+        force: Replace an existing record.
+        progress: Where to report.
+
+    Returns:
+        The record and its path.
+
+    Raises:
+        UsageError: A name, a thread count or a mix of evaluation sets is wrong.
+        LayoutError: A bundle is damaged.
+    """
+    if not bundles:
+        raise MissingError(
+            f"There is no bundle under {places.bundles()}.",
+            hint="Write one with `edgeadapt export --quantize`, or name the bundle to measure.",
+        )
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads: expected at least 1, found {threads}.")
+    names = [bundle.name for bundle in bundles]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"Two bundles have the same name: found {', '.join(names)}.",
+            hint="The table tells rows apart by name: rename one of the folders.",
+        )
+    path = output or places.new_name(places.records(), "bench", suffix=".json")
+    check_free(path, force=force)
+    for bundle in bundles:
+        bundle.verify()
+    subjects = _subjects(bundles, progress)
+    evaluation = _evaluation(bundles, data, text_column, label_column)
+    record = measure(
+        subjects,
+        plan=plan,
+        threads=threads or usable_cores(),
+        evaluation=evaluation,
+        baseline=_baseline(subjects, baseline),
+        progress=progress,
+    )
+    record.write(path)
+    return record, path
+
+
+def rows_of(record: Record) -> list[Row]:
+    """Returns the table of a record."""
+    return rows(record)
+
+
+def _subjects(bundles: Sequence[Bundle], progress: Progress) -> list[Subject]:
+    """Every variant that can run here."""
+    subjects = []
+    for bundle in bundles:
+        for name, variant in sorted(bundle.manifest.variants.items()):
+            if variant.engine == EngineName.TORCH and not find_spec("torch"):
+                progress.say(f"{bundle.name}:{name} is left out: torch is not installed.")
+                continue
+            subjects.append(Subject(bundle, name))
+    return subjects
+
+
+def _baseline(subjects: Sequence[Subject], wanted: str | None) -> Subject:
+    if wanted is None:
+        full = [s for s in subjects if s.bundle.manifest.provenance.get("method") == _FULL]
+        return next((s for s in (full or subjects) if s.variant == "fp32"), subjects[0])
+    name, _, variant = wanted.partition(":")
+    name = Path(name).name
+    for subject in subjects:
+        if (subject.bundle.name, subject.variant) == (name, variant or "fp32"):
+            return subject
+    raise UsageError(
+        f"--baseline: no row {wanted!r}: expected one of {', '.join(map(str, subjects))}."
+    )
+
+
+def _evaluation(
+    bundles: Sequence[Bundle], data: Path | None, text_column: str, label_column: str
+) -> Evaluation:
+    if data is not None:
+        labels = _same_labels(bundles)
+        return _read(data, labels, text_column, label_column, origin=str(data))
+    carried = {
+        bundle.name: bundle.manifest.files[_EVALUATION].sha256
+        for bundle in bundles
+        if _EVALUATION in bundle.manifest.files
+    }
+    if not carried:
+        return Evaluation(origin="none", sha256=None)
+    if len(set(carried.values())) > 1 or len(carried) < len(bundles):
+        listed = ", ".join(f"{b.name} ({carried.get(b.name, 'none')[:8]})" for b in bundles)
+        raise UsageError(
+            f"These bundles carry different evaluation sets: {listed}.",
+            hint="Their accuracies cannot be compared. Name bundles of one data set, or give one "
+            "file for all with --data.",
+        )
+    labels = _same_labels(bundles)
+    path = bundles[0].file(_EVALUATION)
+    return _read(path, labels, "text", "label", origin=f"{_EVALUATION} of the bundles")
+
+
+def _read(
+    path: Path, labels: tuple[str, ...], text_column: str, label_column: str, *, origin: str
+) -> Evaluation:
+    found: Rows = read_rows(path)
+    labelled = label_column in found[0]
+    examples = to_examples(
+        found,
+        text_column=text_column,
+        label_column=label_column if labelled else None,
+        label_names=labels,
+        where=str(path),
+    )
+    return Evaluation(origin, sha256(path), examples.texts, examples.labels)
+
+
+def _same_labels(bundles: Sequence[Bundle]) -> tuple[str, ...]:
+    labels = {bundle.manifest.labels for bundle in bundles}
+    if len(labels) > 1:
+        raise UsageError(
+            "These bundles have different labels: found "
+            + "; ".join(f"{b.name}: {', '.join(b.manifest.labels[:5])}" for b in bundles)
+            + ".",
+            hint="Name bundles of one task.",
+        )
+    return labels.pop()

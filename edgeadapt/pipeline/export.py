@@ -1,0 +1,319 @@
+"""``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgeadapt import __version__
+from edgeadapt.bundle import Bundle, Manifest, Variant
+from edgeadapt.config import EngineName, Exporter, Recipe, Scheme
+from edgeadapt.data import Examples, read_rows, to_examples, write_csv
+from edgeadapt.errors import IntegrityError, UsageError
+from edgeadapt.export import export_onnx
+from edgeadapt.measure.machine import versions
+from edgeadapt.metrics import Drift, Logits, Parity, drift
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.merge import Merged, merge
+from edgeadapt.models.sources import find_model
+from edgeadapt.pipeline import places
+from edgeadapt.pipeline.model_card import model_card
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.quantize import quantize
+from edgeadapt.run import Run
+from edgeadapt.runtime.base import Engine, text_logits
+from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.storage import staged_folder
+from edgeadapt.text import TextEncoder
+from edgeadapt.training.loop import seeded
+
+__all__ = ["ExportOptions", "export", "parity_texts"]
+
+MERGE_LIMIT = 1e-5
+"""Largest logit difference that merging may cause (fp32 rounding)."""
+ONNX_LIMIT = 1e-4
+"""Largest logit difference between torch and ONNX Runtime in fp32."""
+PARITY_TEXTS = 64
+"""Real texts of different lengths behind each parity gate."""
+PARITY_BATCHES = (1, 8)
+"""Batch sizes at which each parity gate is asked."""
+EVALUATION_EXAMPLES = 2_000
+"""Test examples that a bundle carries at most."""
+
+_FP32, _INT8 = "onnx/model.onnx", "onnx/model_quantized.onnx"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What an export may be asked for."""
+
+    quantize: bool = False
+    """Add an int8 variant."""
+    scheme: Scheme = Scheme.DYNAMIC_INT8
+    max_drop: float = 0.01
+    """Largest accuracy drop of int8 on held-out text, 0 to 1."""
+    with_torch: bool = False
+    """Add the merged checkpoint, so that bench can run torch eager."""
+    exporter: Exporter = Exporter.AUTO
+    evaluation: bool = True
+    """Put test text into the bundle."""
+
+
+def export(
+    run: Run,
+    *,
+    options: ExportOptions | None = None,
+    output: Path | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Bundle:
+    """Merges, exports and quantizes a run; a failed gate leaves no bundle.
+
+    Args:
+        run: A finished run.
+        options: What to put into the bundle.
+        output: Folder of the bundle; the run's name under ``artifacts/bundles`` where none is
+            given.
+        force: Replace an existing bundle.
+        progress: Where to report.
+
+    Raises:
+        GateError: Merging, exporting or quantizing changed the answers beyond its limit.
+        LayoutError: The run is damaged, or its backbone is not the one it was trained on.
+        ExportError: The model cannot be expressed as asked.
+    """
+    options = options or ExportOptions()
+    if not 0 <= options.max_drop <= 1:
+        raise UsageError(f"max_drop: expected a share from 0 to 1, found {options.max_drop}.")
+    run.verify()
+    target = output or places.bundles() / run.name
+    with staged_folder(target, force=force) as folder, progress.task("export", 5) as task:
+        task.advance(note="backbone")
+        classifier = _restore(run)
+        encoder = _text_encoder(run)
+        held_out = _examples(run, "validation.csv")
+        gate = _Gate(encoder, parity_texts(held_out.texts, encoder))
+        reference = gate.of_torch(classifier)
+
+        task.advance(note="merge")
+        merged = merge(classifier)
+        merge_parity = _prove_merge(merged, folder / "torch", gate, reference, options)
+
+        task.advance(note="ONNX")
+        exporter = export_onnx(merged.model, folder / _FP32, exporter=options.exporter)
+        fp32 = OnnxRuntimeEngine(folder / _FP32)
+        onnx_parity = gate.compare(
+            "ONNX fp32 against torch", reference, gate.of_engine(fp32), limit=ONNX_LIMIT
+        )
+        onnx_parity.check()
+
+        task.advance(note="int8" if options.quantize else "")
+        int8 = None
+        if options.quantize:
+            int8 = _quantize(folder, fp32, encoder, held_out, options)
+
+        task.advance(note="bundle")
+        _write_tokenizer(folder, run)
+        merged.model.config.to_json_file(folder / "config.json", use_diff=False)
+        if options.evaluation:
+            _write_evaluation(folder / "evaluation.csv", run)
+        manifest = Manifest(
+            labels=run.info.labels,
+            max_length=encoder.max_length,
+            pad_id=encoder.pad_id,
+            variants=_variants(options),
+            provenance=_provenance(run, exporter),
+            parity={
+                "merge": {**merge_parity.to_dict(), "leftover": asdict(merged.leftover)},
+                "onnx": onnx_parity.to_dict(),
+                "int8": _int8_report(int8, options),
+            },
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            edgeadapt=__version__,
+        )
+        (folder / "README.md").write_text(model_card(target.name, manifest), encoding="utf-8")
+        Bundle.write(folder, manifest)
+    return Bundle.open(target)
+
+
+def parity_texts(texts: Sequence[str], encoder: TextEncoder) -> list[str]:
+    """Chooses texts for the parity gates: evenly over the lengths, at least 64 of them.
+
+    Where there are fewer, beginnings of the same texts make up the number.
+    """
+    pool = list(dict.fromkeys(texts))
+    for text in tuple(pool):
+        if len(pool) >= PARITY_TEXTS:
+            break
+        words = text.split()
+        pool += [" ".join(words[:n]) for n in range(1, len(words))][: PARITY_TEXTS - len(pool)]
+    pool.sort(key=lambda text: len(encoder.ids([text])[0]))
+    if len(pool) <= PARITY_TEXTS:
+        return pool
+    step = (len(pool) - 1) / (PARITY_TEXTS - 1)
+    return [pool[round(number * step)] for number in range(PARITY_TEXTS)]
+
+
+@dataclass(frozen=True)
+class _Gate:
+    """The same texts, asked of every form of the model at every batch size."""
+
+    encoder: TextEncoder
+    texts: list[str]
+
+    def of_torch(self, classifier: AdaptedClassifier) -> dict[int, Logits]:
+        return self.of_model(classifier.model)
+
+    def of_model(self, model: Any) -> dict[int, Logits]:
+        return {
+            size: torch_logits(model, self.encoder, self.texts, batch_size=size)
+            for size in PARITY_BATCHES
+        }
+
+    def of_engine(self, engine: Engine) -> dict[int, Logits]:
+        return {
+            size: text_logits(engine, self.encoder, self.texts, batch_size=size)
+            for size in PARITY_BATCHES
+        }
+
+    def compare(
+        self,
+        gate: str,
+        reference: dict[int, Logits],
+        candidate: dict[int, Logits],
+        *,
+        limit: float,
+    ) -> Parity:
+        """Returns the verdict at the batch size where the two differ most."""
+        parities = [
+            Parity.of(f"{gate}, batch {size}", reference[size], candidate[size], limit=limit)
+            for size in PARITY_BATCHES
+        ]
+        # NaN compares as false everywhere; "not below" puts it first.
+        return max(parities, key=lambda p: (not p.max_difference <= limit, p.max_difference))
+
+
+def _restore(run: Run) -> AdaptedClassifier:
+    """The trained classifier, on the very backbone that it was trained on."""
+    recipe = Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
+    source = find_model(recipe.model)
+    with seeded(recipe.training.seed):
+        classifier = AdaptedClassifier.build(source, run.info.labels, recipe.adapter)
+    found, expected = classifier.frozen_sha256(), run.info.frozen_sha256["after"]
+    if found != expected:
+        raise IntegrityError(
+            f"{source.folder} is not the backbone that {run.path} was trained on: expected frozen "
+            f"weights with sha256 {expected}, found {found}.",
+            hint=f"Bring back the weights of {source.id}, or train again.",
+        )
+    classifier.load(run.path / "weights")
+    classifier.model.eval()
+    return classifier
+
+
+def _text_encoder(run: Run) -> TextEncoder:
+    return TextEncoder.from_file(
+        run.path / "tokenizer.json",
+        max_length=run.info.recipe["model"]["max_length"],
+        pad_id=run.info.pad_id,
+    )
+
+
+def _examples(run: Run, name: str) -> Examples:
+    return to_examples(
+        read_rows(run.path / name),
+        text_column="text",
+        label_column="label",
+        label_names=run.info.labels,
+        where=str(run.path / name),
+    )
+
+
+def _prove_merge(
+    merged: Merged,
+    checkpoint: Path,
+    gate: _Gate,
+    reference: dict[int, Logits],
+    options: ExportOptions,
+) -> Parity:
+    """Compares the model after folding, a stock one as plain transformers reloads it."""
+    model = merged.model
+    if merged.is_stock or options.with_torch:
+        model = merged.save(checkpoint)
+        if not options.with_torch:
+            for file in checkpoint.iterdir():
+                file.unlink()
+            checkpoint.rmdir()
+    parity = gate.compare(
+        "Merged model against adapters", reference, gate.of_model(model), limit=MERGE_LIMIT
+    )
+    parity.check()
+    return parity
+
+
+def _quantize(
+    folder: Path, fp32: Engine, encoder: TextEncoder, held_out: Examples, options: ExportOptions
+) -> Drift:
+    """Writes the int8 file and compares its answers on held-out text, one text at a time."""
+    quantize(folder / _FP32, folder / _INT8, scheme=options.scheme)
+    int8 = OnnxRuntimeEngine(folder / _INT8)
+    report = drift(
+        text_logits(fp32, encoder, held_out.texts),
+        text_logits(int8, encoder, held_out.texts),
+        held_out.known_labels(),
+    )
+    report.check(max_drop=options.max_drop, gate=f"int8 ({options.scheme}) against fp32")
+    return report
+
+
+def _int8_report(int8: Drift | None, options: ExportOptions) -> dict[str, Any] | None:
+    if int8 is None:
+        return None
+    return {"scheme": options.scheme, "max_drop": options.max_drop, **int8.to_dict()}
+
+
+def _variants(options: ExportOptions) -> dict[str, Variant]:
+    variants = {"fp32": Variant(_FP32, EngineName.ONNXRUNTIME)}
+    if options.quantize:
+        variants["int8"] = Variant(_INT8, EngineName.ONNXRUNTIME, options.scheme)
+    if options.with_torch:
+        variants["torch"] = Variant("torch/model.safetensors", EngineName.TORCH)
+    return variants
+
+
+def _provenance(run: Run, exporter: Exporter) -> dict[str, Any]:
+    info = run.info
+    return {
+        "run": run.name,
+        "method": info.recipe["adapter"]["method"],
+        "recipe": info.recipe,
+        "backbone": info.backbone,
+        "frozen_sha256": info.frozen_sha256["after"],
+        "data_fingerprint": info.data["fingerprint"],
+        "trainable_parameters": info.trainable_parameters,
+        "total_parameters": info.total_parameters,
+        "validation": info.validation,
+        "test": info.test,
+        "exporter": exporter,
+        "versions": versions(),
+    }
+
+
+def _write_tokenizer(folder: Path, run: Run) -> None:
+    (folder / "tokenizer.json").write_bytes((run.path / "tokenizer.json").read_bytes())
+    config = json.loads((run.path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    special = {key: value for key, value in config.items() if key.endswith("_token")}
+    for name, value in (
+        ("tokenizer_config.json", config),
+        ("special_tokens_map.json", special),
+    ):
+        (folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_evaluation(path: Path, run: Run) -> None:
+    examples = _examples(run, "predictions.csv").first(EVALUATION_EXAMPLES)
+    labels = [run.info.labels[label] for label in examples.known_labels()]
+    write_csv(path, {"text": examples.texts, "label": labels})

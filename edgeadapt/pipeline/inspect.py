@@ -1,0 +1,109 @@
+"""``edgeadapt inspect``: what a run, bundle or record is, with every hash checked."""
+
+from pathlib import Path
+from typing import Any
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import MissingError, UnfinishedError
+from edgeadapt.pipeline import places
+from edgeadapt.record import Record
+from edgeadapt.run import Run
+
+__all__ = ["inspect"]
+
+
+def inspect(name: str) -> dict[str, Any]:
+    """Opens and verifies a run, bundle or record.
+
+    Args:
+        name: A path, or a name under ``artifacts/``.
+
+    Returns:
+        ``{"kind": "run" | "bundle" | "record", "path": …}`` and what describes it in a few
+        lines.
+
+    Raises:
+        LayoutError: It is none of these, unfinished, newer or damaged.
+    """
+    path = _find(name)
+    if path.is_file():
+        return {"kind": "record", "path": str(path), **_record(Record.open(path))}
+    if (path / "manifest.json").is_file():
+        bundle = Bundle.open(path)
+        bundle.verify()
+        return {"kind": "bundle", "path": str(path), **_bundle(bundle)}
+    if (path / "run.json").is_file():
+        run = Run.open(path)
+        run.verify()
+        return {"kind": "run", "path": str(path), **_run(run)}
+    raise UnfinishedError(
+        f"{path} is no finished run or bundle: it has neither run.json nor manifest.json."
+    )
+
+
+def _find(name: str) -> Path:
+    candidates = [
+        Path(name).expanduser(),
+        places.runs() / name,
+        places.bundles() / name,
+        places.records() / f"{name.removesuffix('.json')}.json",
+    ]
+    existing = [path for path in candidates if path.exists()]
+    if not existing:
+        raise MissingError(
+            f"There is no run, bundle or record {name!r}.",
+            hint=f"Give a path, or a name under {places.runs().parent}.",
+        )
+    if len(existing) > 1 and existing[0] != candidates[0]:
+        listed = ", ".join(map(str, existing))
+        raise MissingError(f"{name!r} is more than one thing: found {listed}.", hint="Give a path.")
+    return existing[0]
+
+
+def _run(run: Run) -> dict[str, Any]:
+    info = run.info
+    return {
+        "method": info.recipe["adapter"]["method"],
+        "backbone": info.backbone["id"],
+        "dataset": info.recipe["data"]["dataset"],
+        "examples": dict(info.data["examples"]),
+        "labels": list(info.labels),
+        "trainable_parameters": info.trainable_parameters,
+        "total_parameters": info.total_parameters,
+        "validation_accuracy": info.validation["accuracy"],
+        "test_accuracy": info.test["accuracy"],
+        "best_epoch": info.best_epoch,
+        "seconds": round(info.seconds, 1),
+        "created": info.created,
+        "files_verified": len(info.files),
+    }
+
+
+def _bundle(bundle: Bundle) -> dict[str, Any]:
+    manifest = bundle.manifest
+    int8 = manifest.parity.get("int8") or {}
+    return {
+        "method": manifest.provenance.get("method"),
+        "backbone": manifest.provenance.get("backbone", {}).get("id"),
+        "run": manifest.provenance.get("run"),
+        "labels": list(manifest.labels),
+        "max_length": manifest.max_length,
+        "variants": {name: bundle.variant_bytes(name) for name in manifest.variants},
+        "merge_difference": manifest.parity["merge"]["max_difference"],
+        "onnx_difference": manifest.parity["onnx"]["max_difference"],
+        "int8_agreement": int8.get("label_agreement"),
+        "int8_accuracy_drop": int8.get("accuracy_drop"),
+        "created": manifest.created,
+        "files_verified": len(manifest.files),
+    }
+
+
+def _record(record: Record) -> dict[str, Any]:
+    return {
+        "machine": record.machine["cpu"],
+        "threads": record.threads,
+        "rows": [f"{sample.bundle}:{sample.variant}" for sample in record.samples],
+        "baseline": record.baseline,
+        "texts": record.evaluation["texts"],
+        "created": record.created,
+    }

@@ -1,0 +1,207 @@
+"""``edgeadapt train``: a recipe becomes a run."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgeadapt import __version__
+from edgeadapt.config import Recipe
+from edgeadapt.data import Dataset, Examples, count_shared, fingerprint, write_csv
+from edgeadapt.errors import TrainingError
+from edgeadapt.measure.machine import describe_machine
+from edgeadapt.metrics import Labels, Logits, Score, probabilities, score
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
+from edgeadapt.pipeline import places
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.run import Run, RunInfo
+from edgeadapt.storage import staged_folder
+from edgeadapt.text import TextEncoder
+from edgeadapt.training.datasets import load_dataset
+from edgeadapt.training.history import draw_curves, write_history
+from edgeadapt.training.loop import EVALUATION_BATCH, Outcome, choose_device, fit, seeded
+
+__all__ = ["KEPT_EXAMPLES", "train"]
+
+KEPT_EXAMPLES = 2_000
+"""Validation examples that a run keeps, for the gates of the export."""
+
+
+def train(
+    recipe: Recipe,
+    *,
+    output: Path | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Run:
+    """Trains adapters and head on a frozen backbone.
+
+    Args:
+        recipe: What to train on what, and how.
+        output: Folder of the run; a free name under ``artifacts/runs`` where none is given.
+        force: Replace an existing run.
+        progress: Where to report.
+
+    Raises:
+        EdgeAdaptError: One of its kinds, before anything is written under the run's name.
+    """
+    recipe = recipe.resolved()
+    device = choose_device(recipe.training.device)
+    dataset = load_dataset(recipe.data, seed=recipe.training.seed)
+    source = find_model(recipe.model)
+    recipe = _pinned(recipe, source)
+    tokenizer = load_tokenizer(source, max_length=recipe.model.max_length)
+    data_report = _report_data(dataset, tokenizer.encoder, progress)
+    target = output or places.new_name(places.runs(), _stem(recipe))
+    with (
+        staged_folder(target, force=force) as folder,
+        seeded(recipe.training.seed, threads=recipe.training.threads),
+    ):
+        classifier = AdaptedClassifier.build(source, dataset.label_names, recipe.adapter)
+        trainable, total = classifier.count_parameters()
+        progress.say(
+            f"Training {trainable:,} of {total:,} parameters ({trainable / total:.2%}) "
+            f"on {device}, {len(dataset.train):,} examples."
+        )
+        before = classifier.frozen_sha256()
+        outcome = fit(
+            classifier,
+            tokenizer.encoder,
+            train=dataset.train,
+            validation=dataset.validation,
+            config=recipe.training,
+            device=device,
+            progress=progress,
+        )
+        after = classifier.frozen_sha256()
+        if after != before:
+            raise TrainingError(
+                f"Frozen weights changed during training: sha256 {before} before, {after} after.",
+                hint="This is a bug in edgeadapt or torch. Please report it.",
+            )
+        assert outcome.best is not None
+        validation = _predict(classifier, tokenizer.encoder, dataset.validation)
+        test = _predict(classifier, tokenizer.encoder, dataset.test)
+        _write_files(folder, classifier, tokenizer, dataset, outcome, test, title=target.name)
+        info = RunInfo(
+            recipe=recipe.to_dict(),
+            labels=dataset.label_names,
+            pad_id=tokenizer.encoder.pad_id,
+            backbone={
+                "id": source.id,
+                "model_type": source.spec.model_type,
+                "commit": source.commit,
+            },
+            frozen_sha256={"before": before, "after": after},
+            trainable_parameters=trainable,
+            total_parameters=total,
+            data=data_report,
+            validation=_score(validation, dataset.validation).to_dict(),
+            test=_score(test, dataset.test).to_dict(),
+            best_epoch=outcome.best.epoch,
+            seconds=outcome.seconds,
+            examples_per_second=outcome.examples_per_second,
+            machine={
+                **describe_machine(),
+                "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+                "threads": torch.get_num_threads(),
+            },
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            edgeadapt=__version__,
+        )
+        Run.write(folder, info)
+    return Run.open(target)
+
+
+def _pinned(recipe: Recipe, source: ModelSource) -> Recipe:
+    """The recipe with everything that depended on this machine's view spelled out."""
+    limit = min(recipe.model.max_length, source.max_length())
+    data, local = recipe.data, Path(recipe.data.dataset).expanduser()
+    if local.exists() and recipe.data.dataset != "demo":
+        data = replace(data, dataset=str(local.resolve()))
+    model = replace(
+        recipe.model,
+        id=source.id,
+        revision=source.commit or recipe.model.revision,
+        max_length=limit,
+    )
+    return replace(recipe, model=model, data=data)
+
+
+def _report_data(dataset: Dataset, encoder: TextEncoder, progress: Progress) -> dict[str, Any]:
+    splits = {
+        "train": dataset.train,
+        "validation": dataset.validation,
+        "test": dataset.test,
+    }
+    cut = {name: encoder.count_truncated(split.texts) for name, split in splits.items()}
+    shared = {name: count_shared(dataset.train, splits[name]) for name in ("validation", "test")}
+    if sum(cut.values()):
+        counts = ", ".join(f"{n:,} of {len(splits[name]):,} {name}" for name, n in cut.items())
+        progress.say(f"Longer than {encoder.max_length} tokens and cut: {counts} texts.")
+    for name, number in shared.items():
+        if number:
+            progress.warn(f"{number} of {len(splits[name]):,} {name} texts also occur in train.")
+    return {
+        "fingerprint": fingerprint(dataset),
+        "examples": {name: len(split) for name, split in splits.items()},
+        "truncated": cut,
+        "shared_with_train": shared,
+    }
+
+
+def _predict(classifier: AdaptedClassifier, encoder: TextEncoder, examples: Examples) -> Logits:
+    return torch_logits(classifier.model, encoder, examples.texts, batch_size=EVALUATION_BATCH)
+
+
+def _score(logits: Logits, examples: Examples) -> Score:
+    return score(logits, examples.known_labels())
+
+
+def _write_files(
+    folder: Path,
+    classifier: AdaptedClassifier,
+    tokenizer: TokenizerFiles,
+    dataset: Dataset,
+    outcome: Outcome,
+    test_logits: Logits,
+    *,
+    title: str,
+) -> None:
+    """Writes everything of a run but ``run.json``."""
+    names = dataset.label_names
+    classifier.save(folder / "weights")
+    tokenizer.encoder.tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(dict(tokenizer.config), indent=2))
+    kept = dataset.validation.first(KEPT_EXAMPLES)
+    write_csv(
+        folder / "validation.csv",
+        {"text": kept.texts, "label": [names[label] for label in kept.known_labels()]},
+    )
+    confidence = probabilities(test_logits).max(axis=1)
+    labels: Labels = test_logits.argmax(axis=1)
+    write_csv(
+        folder / "predictions.csv",
+        {
+            "text": dataset.test.texts,
+            "label": [names[label] for label in dataset.test.known_labels()],
+            "prediction": [names[label] for label in labels],
+            "confidence": [f"{value:.6f}" for value in confidence],
+        },
+    )
+    assert outcome.best is not None
+    write_history(folder / "history.jsonl", outcome.steps, outcome.epochs)
+    draw_curves(
+        folder / "curves.png", outcome.steps, outcome.epochs, best=outcome.best, title=title
+    )
+
+
+def _stem(recipe: Recipe) -> str:
+    data = Path(recipe.data.dataset).stem or "run"
+    return f"{data}-{recipe.adapter.method}"

@@ -1,0 +1,52 @@
+"""ONNX Runtime on the CPU."""
+
+from pathlib import Path
+from typing import Self
+
+import onnxruntime
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import LayoutError
+from edgeadapt.metrics import Logits
+from edgeadapt.text import TokenBatch
+
+__all__ = ["OnnxRuntimeEngine"]
+
+
+class OnnxRuntimeEngine:
+    """One inference session.
+
+    Args:
+        model: An ONNX file whose inputs are fields of ``TokenBatch`` and whose first output is
+            the logits.
+        threads: Threads within an operator; ONNX Runtime's default where none is given.
+    """
+
+    def __init__(self, model: Path, *, threads: int | None = None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001 - its exceptions share no public base class
+            raise LayoutError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot load {model}: {error}"
+            ) from None
+        self._inputs = [value.name for value in self._session.get_inputs()]
+
+    @classmethod
+    def load(cls, bundle: Bundle, variant: str, *, threads: int | None = None) -> Self:
+        """Loads a variant of a bundle, verified."""
+        return cls(bundle.file(bundle.variant(variant).file), threads=threads)
+
+    def run(self, batch: TokenBatch) -> Logits:
+        """Returns float32 logits of shape ``(batch, labels)``."""
+        logits: Logits = self._session.run(None, batch.select(self._inputs))[0]
+        return logits
+
+    def describe(self) -> str:
+        """Returns the library and its version."""
+        return f"onnxruntime {onnxruntime.__version__}"

@@ -1,0 +1,206 @@
+"""Writing to disk so that nothing is ever half there, and knowing later that it is unchanged."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgeadapt.errors import (
+    EdgeAdaptError,
+    FormatVersionError,
+    IntegrityError,
+    LayoutError,
+    MissingError,
+    OutputExistsError,
+)
+
+__all__ = [
+    "check_format_version",
+    "check_free",
+    "check_sha256",
+    "free_name",
+    "read_json",
+    "sha256",
+    "staged_folder",
+    "write_json",
+    "write_text",
+]
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Compares a file with the hash that was recorded when it was written.
+
+    Raises:
+        IntegrityError: The file is missing or is another one.
+    """
+    if not path.is_file():
+        raise IntegrityError(
+            f"{path} is missing (expected a file with sha256 {expected}).",
+            hint="Copy or write the whole folder again.",
+        )
+    found = sha256(path)
+    if found != expected:
+        raise IntegrityError(
+            f"{path} is not the file that was written: expected sha256 {expected}, found {found}.",
+            hint="It was changed or damaged. Copy or write it again.",
+        )
+
+
+def check_format_version(found: object, *, supported: int, path: Path) -> None:
+    """Compares the format version of a file with the newest that this edgeadapt reads.
+
+    Raises:
+        FormatVersionError: The file is newer.
+        LayoutError: It has no usable format version.
+    """
+    if not isinstance(found, int) or found < 1:
+        raise LayoutError(
+            f"{path} has no usable format version: expected a whole number from 1 to "
+            f"{supported}, found {found!r}.",
+            hint="Was it written by edgeadapt?",
+        )
+    if found > supported:
+        raise FormatVersionError(
+            f"{path} has format version {found}; this edgeadapt reads up to {supported}.",
+            hint="Upgrade with: pip install --upgrade edgeadapt",
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads one JSON object.
+
+    Raises:
+        MissingError: There is no such file.
+        LayoutError: The file does not hold a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"{path} does not exist.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise LayoutError(f"{path} is not valid JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise LayoutError(f"{path}: expected a JSON object, found a {type(value).__name__}.")
+    return value
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes one JSON object atomically: the old file or the new one, never a part."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically: the old file or the new one, never a part."""
+    with _no_space_named(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        partial = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.chmod(0o644)
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def check_free(target: Path, *, force: bool) -> None:
+    """Raises ``OutputExistsError`` when something is at ``target`` that may not be replaced."""
+    if target.exists() and not force:
+        raise OutputExistsError(
+            f"{target} exists already.",
+            hint="Choose another name with --output, or replace it with --force.",
+        )
+
+
+@contextmanager
+def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """A folder that appears under its name only when it is complete.
+
+    The block fills a hidden sibling of ``target``. When the block ends, the sibling takes
+    ``target``'s name; when it fails or is interrupted, the sibling is removed and ``target``
+    is as it was.
+
+    Args:
+        target: The folder to write.
+        force: Replace an existing folder. It stays in place until the new one is complete.
+
+    Raises:
+        OutputExistsError: ``target`` exists and ``force`` is not given.
+        EdgeAdaptError: The disk is full.
+    """
+    check_free(target, force=force)
+    with _no_space_named(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.partial-"))
+        try:
+            staging.chmod(0o755)
+            yield staging
+            _replace_folder(staging, target)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+
+
+def free_name(folder: Path, stem: str, *, suffix: str = "") -> Path:
+    """Returns ``folder/stem`` or, if that is taken, ``folder/stem-2``, ``-3`` and so on."""
+    candidate, number = folder / f"{stem}{suffix}", 1
+    while candidate.exists():
+        number += 1
+        candidate = folder / f"{stem}-{number}{suffix}"
+    return candidate
+
+
+def _replace_folder(staging: Path, target: Path) -> None:
+    """Renames ``staging`` to ``target``; an old ``target`` is moved aside first."""
+    if not target.exists():
+        staging.replace(target)
+        return
+    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old-"))
+    target.replace(aside / target.name)
+    try:
+        staging.replace(target)
+    except BaseException:
+        (aside / target.name).replace(target)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _no_space_named(folder: Path) -> Iterator[None]:
+    """Turns a full disk into an error that names the folder.
+
+    Libraries that write from native code report it in their own exception types, with the
+    operating system's words in the message; hence the look at the text.
+    """
+    try:
+        yield
+    except EdgeAdaptError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        words = ("No space left on device", "Disk quota exceeded", "File too large")
+        if number in full or any(word in str(error) for word in words):
+            raise EdgeAdaptError(
+                f"No space left while writing to {folder}: {error}",
+                hint="Free some disk space or choose another folder with --output. "
+                "Nothing was left half-written.",
+            ) from error
+        raise

@@ -1,0 +1,1 @@
+"""From examples and a classifier to trained weights."""

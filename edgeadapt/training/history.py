@@ -1,0 +1,80 @@
+"""What happened during training, as a file of lines and as a picture."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from edgeadapt.training.loop import EpochReport, StepReport
+
+__all__ = ["draw_curves", "write_history"]
+
+_SERIES = ("#0072B2", "#D55E00")
+"""Two colours that stay apart in every kind of colour vision (Okabe and Ito 2008)."""
+
+
+def write_history(path: Path, steps: Sequence[StepReport], epochs: Sequence[EpochReport]) -> None:
+    """Writes one JSON object a line: logged steps and epochs in the order they happened."""
+    lines = [(report.step, 0, {"event": "step", **asdict(report)}) for report in steps]
+    lines += [(report.step, 1, {"event": "epoch", **asdict(report)}) for report in epochs]
+    ordered = sorted(lines, key=lambda line: line[:2])
+    text = "".join(json.dumps(event) + "\n" for _, _, event in ordered)
+    path.write_text(text, encoding="utf-8")
+
+
+def draw_curves(
+    path: Path,
+    steps: Sequence[StepReport],
+    epochs: Sequence[EpochReport],
+    *,
+    best: EpochReport,
+    title: str,
+) -> None:
+    """Draws losses and validation accuracy over the steps as a PNG."""
+    # The object interface needs no display and leaves pyplot's global state alone.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    losses, accuracy = figure.subplots(1, 2)
+    ends = [report.step for report in epochs]
+    losses.plot(
+        [report.step for report in steps],
+        [report.loss for report in steps],
+        color=_SERIES[0],
+        alpha=0.35,
+        linewidth=1,
+        label="training, logged steps",
+    )
+    losses.plot(
+        ends,
+        [report.train_loss for report in epochs],
+        color=_SERIES[0],
+        marker="o",
+        label="training, epoch mean",
+    )
+    losses.plot(
+        ends,
+        [report.validation_loss for report in epochs],
+        color=_SERIES[1],
+        marker="s",
+        label="validation",
+    )
+    losses.set(title="Cross-entropy", xlabel="optimizer step", ylim=(0, None))
+    losses.legend(frameon=False, fontsize="small")
+    accuracy.plot(ends, [100 * report.accuracy for report in epochs], color=_SERIES[1], marker="s")
+    accuracy.annotate(
+        f"best: epoch {best.epoch}, {best.accuracy:.1%}",
+        (best.step, 100 * best.accuracy),
+        xytext=(0, -18),
+        textcoords="offset points",
+        ha="center",
+    )
+    accuracy.set(title="Validation accuracy, %", xlabel="optimizer step")
+    accuracy.margins(x=0.15, y=0.4)
+    for axes in (losses, accuracy):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    figure.suptitle(title, fontsize="medium")
+    figure.savefig(path, dpi=130)

@@ -1,0 +1,50 @@
+# make demo    install, train, export, quantize and benchmark on the embedded model and reviews
+# make test    install what the tests need and run them
+# make lint    format, lint, types, layers
+# make bench   reproduce the tables of the README (takes about an hour)
+#
+# PYTHON=python3.12     another interpreter
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu
+#                       take torch's CPU build where PyPI would give gigabytes of CUDA packages
+
+PYTHON ?= python3
+VENV ?= .venv
+export TORCH_INDEX CONSTRAINTS
+
+BIN := $(VENV)/bin
+TRAIN := train optimum demo
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+demo:
+	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN)
+	$(BIN)/edgeadapt train --output reviews --force
+	$(BIN)/edgeadapt train --method full --output reviews-full --force
+	$(BIN)/edgeadapt export reviews --quantize --force
+	$(BIN)/edgeadapt export reviews-full --quantize --with-torch --force
+	$(BIN)/edgeadapt bench --quick reviews reviews-full
+
+test:
+	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test
+	$(BIN)/python -m pytest -m "not gpu and not data" $(ARGS)
+
+lint:
+	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench:
+	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test
+	$(BIN)/python benchmarks/reviews.py
+	$(BIN)/python benchmarks/sst2.py
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/footprint.py
+	$(BIN)/python benchmarks/tables.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist

@@ -1,0 +1,42 @@
+"""What the benchmark scripts share: where results go, and which machine they are from."""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgeadapt import __version__
+from edgeadapt.measure.machine import describe_machine
+
+RESULTS = Path(__file__).resolve().parent / "results"
+WORK = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts"))
+
+
+def save(name: str, values: dict[str, Any]) -> None:
+    """Writes ``results/NAME.json`` with the machine it was measured on."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    found = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "edgeadapt": __version__,
+        "command": f"python benchmarks/{name}.py",
+        "machine": describe_machine(),
+        **values,
+    }
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"wrote {path}")
+
+
+def load(name: str) -> dict[str, Any]:
+    """Reads ``results/NAME.json``."""
+    return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
+
+
+def data_folder(name: str) -> Path:
+    """Returns the folder of a benchmark data set, or stops with a word on where to get it."""
+    root = Path(os.environ.get("EDGEADAPT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (root / name / "train.csv").is_file():
+        sys.exit(f"{root / name} has no train.csv: set EDGEADAPT_DATA (see the README, Data).")
+    return root / name

@@ -1,0 +1,61 @@
+"""Head-only, adapter and full fine-tuning scores on the embedded reviews, three seeds each."""
+
+from collections import defaultdict
+from csv import DictReader
+from importlib.resources import files
+from statistics import fmean
+from typing import Any
+
+from common import WORK, save
+
+from edgeadapt.config import Recipe
+from edgeadapt.data import read_rows
+from edgeadapt.pipeline.train import train
+from edgeadapt.run import Run
+
+METHODS = ("head", "parallel", "full")
+SEEDS = (0, 1, 2)
+
+
+def main() -> None:
+    rows = []
+    for method in METHODS:
+        for seed in SEEDS:
+            recipe = Recipe.load("demo").updated(
+                {"adapter": {"method": method}, "training": {"seed": seed}}, origin="benchmark"
+            )
+            run = train(recipe, output=WORK / "runs" / f"reviews-{method}-{seed}", force=True)
+            rows.append(describe(run, method, seed))
+            print(rows[-1], flush=True)
+    save("reviews", {"rows": rows})
+
+
+def describe(run: Run, method: str, seed: int) -> dict[str, Any]:
+    info = run.info
+    return {
+        "method": method,
+        "seed": seed,
+        "trainable_parameters": info.trainable_parameters,
+        "total_parameters": info.total_parameters,
+        "learning_rate": info.recipe["training"]["learning_rate"],
+        "epochs": info.recipe["training"]["epochs"],
+        "validation_accuracy": info.validation["accuracy"],
+        "test_accuracy": info.test["accuracy"],
+        "test_macro_f1": info.test["macro_f1"],
+        "test_accuracy_by_kind": by_kind(run),
+        "seconds": info.seconds,
+    }
+
+
+def by_kind(run: Run) -> dict[str, float]:
+    """Accuracy on test per kind of text (negation, sarcasm …)."""
+    with (files("edgeadapt") / "demo" / "test.csv").open(encoding="utf-8", newline="") as file:
+        kinds = {row["text"]: row["kind"] for row in DictReader(file)}
+    hits = defaultdict(list)
+    for row in read_rows(run.path / "predictions.csv"):
+        hits[kinds[row["text"]]].append(row["label"] == row["prediction"])
+    return {kind: fmean(found) for kind, found in sorted(hits.items())}
+
+
+if __name__ == "__main__":
+    main()

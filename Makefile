@@ -14,7 +14,7 @@ export TORCH_INDEX CONSTRAINTS
 BIN := $(VENV)/bin
 TRAIN := train optimum demo
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-bare test-transformers5 lint bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -30,6 +30,18 @@ demo:
 test:
 	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test
 	$(BIN)/python -m pytest -m "not gpu and not data" $(ARGS)
+
+# The device tier alone, in an environment that never saw torch.
+test-bare:
+	@$(PYTHON) scripts/install.py $(VENV)-bare
+	$(VENV)-bare/bin/python tests/bare_install.py
+
+# The newest transformers, where optimum cannot be installed.
+test-transformers5:
+	@CONSTRAINTS=constraints-transformers5.txt \
+	$(PYTHON) scripts/install.py $(VENV)-transformers5 train test
+	$(VENV)-transformers5/bin/python -m pytest -m "not gpu and not data and not slow" \
+	tests/adapters tests/models tests/training tests/export tests/pipeline $(ARGS)
 
 lint:
 	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test lint
@@ -47,4 +59,4 @@ bench:
 	$(BIN)/python benchmarks/tables.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(VENV)-bare $(VENV)-transformers5 .mypy_cache .ruff_cache .pytest_cache build dist

@@ -86,9 +86,7 @@ def int8_against_fp32(bundle: Bundle) -> dict[str, Any]:
         "test_macro_f1_int8": scores["int8"].macro_f1,
         "int8_agreement": agreement(logits["fp32"], logits["int8"]),
         "int8_largest_shift": largest_shift(logits["fp32"], logits["int8"]),
-        "int8_flipped": int(
-            np.sum(logits["fp32"].argmax(axis=1) != logits["int8"].argmax(axis=1))
-        ),
+        "int8_flipped": int(np.sum(logits["fp32"].argmax(axis=1) != logits["int8"].argmax(axis=1))),
     }
 
 

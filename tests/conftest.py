@@ -83,9 +83,9 @@ def make_checkpoint(folder: Path, model_type: str = "bert") -> Path:
     config = AutoConfig.for_model(model_type, vocab_size=vocabulary, **TINY_CONFIGS[model_type])
     model = AutoModel.from_config(config)
     model.save_pretrained(folder)
-    BertTokenizerFast(
-        tokenizer_object=make_tokenizer(), model_max_length=40
-    ).save_pretrained(folder)
+    BertTokenizerFast(tokenizer_object=make_tokenizer(), model_max_length=40).save_pretrained(
+        folder
+    )
     return folder
 
 

@@ -14,7 +14,7 @@ __all__ = ["export"]
 def export(model: PreTrainedModel, path: Path) -> None:
     """Writes ``model`` to ``path`` with optimum's own opset and input names."""
     constructor = TasksManager.get_exporter_config_constructor(
-        "onnx", model=model, task="text-classification"
+        "onnx", model=model, task="text-classification", library_name="transformers"
     )
     config = constructor(model.config)
     with warnings.catch_warnings():

@@ -1,7 +1,7 @@
 """``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -289,8 +289,8 @@ def _provenance(run: Run, exporter: Exporter) -> dict[str, Any]:
     return {
         "run": run.name,
         "method": info.recipe["adapter"]["method"],
-        "recipe": info.recipe,
-        "backbone": info.backbone,
+        "recipe": _without_folders(info.recipe),
+        "backbone": _without_folders({"backbone": info.backbone})["backbone"],
         "frozen_sha256": info.frozen_sha256["after"],
         "data_fingerprint": info.data["fingerprint"],
         "trainable_parameters": info.trainable_parameters,
@@ -300,6 +300,18 @@ def _provenance(run: Run, exporter: Exporter) -> dict[str, Any]:
         "exporter": exporter,
         "versions": versions(),
     }
+
+
+def _without_folders(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Absolute paths cut to their last part: a bundle travels and tells nothing of its maker."""
+    return {
+        name: {key: _last_part(value) for key, value in table.items()}
+        for name, table in tables.items()
+    }
+
+
+def _last_part(value: object) -> object:
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _write_tokenizer(folder: Path, run: Run) -> None:

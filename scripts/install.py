@@ -24,7 +24,7 @@ def main(folder: str, *extras: str) -> None:
     """Brings the environment in ``folder`` to hold edgeadapt with at least ``extras``."""
     _check_python()
     environment = Path(folder).resolve()
-    constraints = ROOT / os.environ.get("CONSTRAINTS", "constraints.txt")
+    constraints = ROOT / (os.environ.get("CONSTRAINTS") or "constraints.txt")
     note = environment / NOTE
     fingerprint = _fingerprint(constraints)
     installed = _read(note)
@@ -34,9 +34,10 @@ def main(folder: str, *extras: str) -> None:
     if not installed:
         _create(environment)
     note.unlink(missing_ok=True)
+    package = f"{ROOT}[{','.join(wanted)}]" if wanted else str(ROOT)
     print(f"Installing edgeadapt[{','.join(wanted)}] into {folder} …", flush=True)
     command = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--editable"]
-    command += [f"{ROOT}[{','.join(wanted)}]", "--constraint", constraints]
+    command += [package, "--constraint", constraints]
     if index := os.environ.get("TORCH_INDEX"):
         command += ["--extra-index-url", index]
     command.append("--disable-pip-version-check")

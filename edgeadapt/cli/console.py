@@ -24,7 +24,7 @@ __all__ = ["Terminal", "print_json", "stdout"]
 
 def stdout() -> Console:
     """Returns a console on standard output; piped, it is as wide as the table needs."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def print_json(value: dict[str, Any]) -> None:

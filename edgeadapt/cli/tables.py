@@ -60,39 +60,33 @@ def gates_table(manifest: Manifest) -> Table:
 
 
 def bench_table(rows: Sequence[Row], record: Record) -> Table:
-    """The comparison; ratios to the baseline in brackets, above 1 is better."""
+    """The comparison: three lines a variant, the last one relative to the baseline or to fp32."""
     scenarios = list(dict.fromkeys(name for row in rows for name in row.latency_ms))
     headers = [
-        "model",
-        "accuracy",
-        "macro-F1",
-        "= fp32",
-        *(f"{_scenario(name)}\np50 / p90 ms" for name in scenarios),
-        "first\nlabel s",
-        "load s",
-        "peak MB",
-        "model MB",
+        "\nmodel",
+        "accuracy\nmacro-F1\n= fp32",
+        *(f"{_scenario(name)}\np50 ms\np90 ms\nfaster" for name in scenarios),
+        "first label\nload s",
+        "peak MB\n\nsmaller",
+        "model MB\n\nsmaller",
     ]
     machine = record.machine
     scored = f"{record.evaluation['texts']:,} texts" if record.evaluation["texts"] else "no texts"
     table = _table(
         headers,
-        caption=f"{machine['cpu']}, {record.threads} threads, batch 1, {scored}. "
-        f"(×) times better than {record.baseline}.",
+        caption=f"{machine['cpu']}, {record.threads} threads, batch 1, {scored}; real texts are "
+        f"timed with tokenization. Times faster and smaller than {record.baseline}.",
     )
     for row in rows:
-        name = Text(f"{row.bundle} {row.variant}", style="bold" if row.is_baseline else "")
-        name.append(f"\n{row.engine}", style="dim")
+        model = Text(f"{row.bundle} {row.variant}", style="bold" if row.is_baseline else "")
+        model.append(f"\n{row.engine}", style="dim not bold")
         table.add_row(
-            name,
-            _percent(row.accuracy),
-            _percent(row.macro_f1),
-            _percent(row.agreement),
+            model,
+            _lines(_percent(row.accuracy), _percent(row.macro_f1), _percent(row.agreement)),
             *(_latency(row.latency_ms.get(s), row.ratios.latency.get(s)) for s in scenarios),
-            _number(row.first_label_s, 2),
-            _number(row.load_s, 2),
-            _with_ratio(_number(row.peak_mb, 0), row.ratios.peak),
-            _with_ratio(f"{row.bytes / 1e6:.1f}", row.ratios.bytes),
+            _lines(_number(row.first_label_s, 2), _number(row.load_s, 2), ""),
+            _lines(_number(row.peak_mb, 0), "", _ratio(row.ratios.peak)),
+            _lines(f"{row.bytes / 1e6:.1f}", "", _ratio(row.ratios.bytes)),
         )
     return table
 
@@ -108,7 +102,7 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 def _table(headers: Iterable[str], *, caption: str | None = None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False)
     for number, header in enumerate(headers):
-        table.add_column(header, justify="right" if number else "left", no_wrap=True)
+        table.add_column(header, justify="right" if number else "left")
     return table
 
 
@@ -116,15 +110,20 @@ def _scenario(name: str) -> str:
     return "real texts" if name == "text" else f"{name} tokens"
 
 
-def _latency(value: Latency | None, ratio: float | None) -> str:
+def _latency(value: Latency | None, ratio: float | None) -> Text:
     if value is None:
-        return "-"
-    p90 = "insufficient" if value.p90 is None else f"{value.p90:.1f}"
-    return _with_ratio(f"{value.p50:.1f} / {p90}", ratio)
+        return Text("-")
+    p90 = "insufficient" if value.p90 is None else f"{value.p90:.2f}"
+    return _lines(f"{value.p50:.2f}", p90, _ratio(ratio))
 
 
-def _with_ratio(shown: str, ratio: float | None) -> str:
-    return shown if ratio is None else f"{shown}\n({ratio:.1f}×)"
+def _lines(first: str, second: str, relative: str) -> Text:
+    """Three figures below each other; the last is what to look at."""
+    return Text.assemble(f"{first}\n", (f"{second}\n", "dim"), (relative, "cyan"))
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}×"
 
 
 def _percent(value: float | None) -> str:

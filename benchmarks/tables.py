@@ -1,0 +1,170 @@
+"""Writes the README's tables from the recorded results, so that no figure there is typed by hand.
+
+    python benchmarks/tables.py            # rewrite the README
+    python benchmarks/tables.py --check    # exit 1 when it differs from the results
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from common import RESULTS, load
+
+from edgeadapt.bench.compare import Row, rows
+from edgeadapt.record import Record
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def main() -> None:
+    before = README.read_text(encoding="utf-8")
+    after = render(before)
+    if "--check" not in sys.argv:
+        README.write_text(after, encoding="utf-8")
+    elif after != before:
+        sys.exit("README.md does not show the recorded results: run python benchmarks/tables.py")
+
+
+def render(readme: str) -> str:
+    """Returns the README with every table between its markers made anew."""
+    for name, make in TABLES.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        head, found, rest = readme.partition(begin)
+        _, closed, tail = rest.partition(end)
+        if not (found and closed):
+            sys.exit(f"README.md lacks the markers of the table {name!r}.")
+        readme = f"{head}{begin}\n{make()}\n{end}{tail}"
+    return readme
+
+
+def summary() -> str:
+    """What edgeadapt promises, and what was measured."""
+    adapters = [row for row in load("sst2")["rows"] if row["method"] == "parallel"]
+    share = fmean(row["trainable_parameters"] / row["total_parameters"] for row in adapters)
+    fp32 = fmean(row["test_accuracy_fp32"] for row in adapters)
+    drop = fmean(row["test_accuracy_fp32"] - row["test_accuracy_int8"] for row in adapters)
+    same = fmean(row["int8_agreement"] for row in adapters)
+    fast = faster_than_eager()
+    footprint = load("footprint")
+    predict = footprint["processes"]["predict"]
+    slowest = max(
+        values["median_s"] for name, values in footprint["processes"].items() if "--help" in name
+    )
+    return table(
+        ("what", "aim", "measured", "script"),
+        [
+            (
+                "SST-2 test accuracy, parallel adapters, mean of three seeds",
+                "≥ 87.5 %",
+                f"**{fp32:.2%}** ({', '.join(f'{r["test_accuracy_fp32"]:.2%}' for r in adapters)})",
+                "`sst2.py`",
+            ),
+            ("… share of parameters trained", "≤ 4 %", f"**{share:.2%}**", "`sst2.py`"),
+            (
+                "int8 against fp32, same test set: accuracy drop",
+                "≤ 0.5 points",
+                f"**{100 * drop:.2f} points**",
+                "`sst2.py`",
+            ),
+            ("… labels the same", "≥ 97 %", f"**{same:.2%}**", "`sst2.py`"),
+            (
+                "int8 against torch eager fp32 of the full fine-tune, 16 tokens",
+                "≥ 3.5 × faster",
+                f"**{fast['16']:.2f} ×**",
+                "`latency.py`",
+            ),
+            ("… 128 tokens", "≥ 2.2 × faster", f"**{fast['128']:.2f} ×**", "`latency.py`"),
+            (
+                "`edgeadapt predict`, int8, base install, exec to exit",
+                "≤ 0.40 s",
+                f"**{predict['median_s']:.2f} s**",
+                "`footprint.py`",
+            ),
+            (
+                "… peak memory",
+                "≤ 115 MB",
+                f"**{predict['median_peak_mb']:.0f} MB**",
+                "`footprint.py`",
+            ),
+            (
+                "base install, without pip and setuptools",
+                "≤ 240 MB",
+                f"**{footprint['install_megabytes']:.0f} MB**",
+                "`footprint.py`",
+            ),
+            ("slowest `--help`", "≤ 0.5 s", f"**{slowest:.2f} s**", "`footprint.py`"),
+        ],
+    )
+
+
+def reviews() -> str:
+    """Scores on the embedded reviews."""
+    found = load("reviews")["rows"]
+    kinds = list(found[0]["test_accuracy_by_kind"])
+    lines = []
+    for method in ("head", "parallel", "full"):
+        mine = [row for row in found if row["method"] == method]
+        lines.append(
+            (
+                method,
+                f"{fmean(row['trainable_parameters'] / row['total_parameters'] for row in mine):.2%}",
+                f"{fmean(row['test_accuracy'] for row in mine):.1%}",
+                " / ".join(f"{row['test_accuracy']:.1%}" for row in mine),
+                *(
+                    f"{fmean(row['test_accuracy_by_kind'][kind] for row in mine):.0%}"
+                    for kind in kinds
+                ),
+            )
+        )
+    return table(("method", "trained", "test accuracy", "three seeds", *kinds), lines)
+
+
+def latency() -> str:
+    """The comparison on one machine."""
+    record = Record.open(RESULTS / "latency.json")
+    lengths = ("16", "32", "64", "128", "text")
+    lines = [
+        (
+            f"{row.bundle.removeprefix('sst2-').removesuffix('-0')} {row.variant}"
+            + (" (baseline)" if row.is_baseline else ""),
+            row.engine,
+            f"{row.accuracy:.2%}",
+            *(f"{row.latency_ms[n].p50:.2f} / {row.latency_ms[n].p90:.2f}" for n in lengths),
+            f"{row.first_label_s:.2f}",
+            f"{row.peak_mb:.0f}",
+            f"{row.bytes / 1e6:.1f}",
+        )
+        for row in rows(record)
+    ]
+    headers = ("model", "engine", "accuracy", "16", "32", "64", "128", "real texts", "first label s")
+    machine = f"{record.machine['cpu']} ({', '.join(record.machine['flags'])})"
+    return (
+        table((*headers, "peak MB", "model MB"), lines)
+        + f"\n\n{machine}, {record.threads} threads, batch 1; p50 / p90 in ms over fixed token "
+        f"counts and over {record.evaluation['texts']:,} real texts with tokenization; "
+        f"{record.created[:10]}."
+    )
+
+
+def faster_than_eager() -> dict[str, float]:
+    """Per scenario: p50 of torch eager (full fine-tune) over p50 of int8 (adapters)."""
+    found: dict[tuple[str, str], Row] = {
+        (row.method, row.variant): row for row in rows(Record.open(RESULTS / "latency.json"))
+    }
+    int8, eager = found["parallel", "int8"], found["full", "torch"]
+    return {name: eager.latency_ms[name].p50 / int8.latency_ms[name].p50 for name in int8.latency_ms}
+
+
+def table(headers: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    """Returns a Markdown table."""
+    head = f"| {' | '.join(headers)} |\n|{'---|' * len(headers)}"
+    return "\n".join([head, *(f"| {' | '.join(map(str, line))} |" for line in lines)])
+
+
+TABLES: dict[str, Callable[[], str]] = {"summary": summary, "reviews": reviews, "latency": latency}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""BitFit: the vectors of the backbone, under the names they have in it."""
+
+import pytest
+import torch
+
+from edgeadapt.adapters import Leftover
+from edgeadapt.config import AdapterConfig
+from tests.conftest import TINY_CONFIGS
+from tests.models.tiny import adapt, logits, make_model
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_exactly_the_vectors_of_the_encoder_are_listed(model_type: str) -> None:
+    classifier = adapt(make_model(model_type), AdapterConfig(method="bitfit"))
+    head = set(classifier.encoder.head)
+
+    assert set(classifier.adapter_parameters()) == {
+        f"bitfit.{name}"
+        for name, parameter in make_model(model_type).named_parameters()
+        if parameter.ndim == 1 and name not in head
+    }
+
+
+@pytest.mark.parametrize("method", ["parallel+bitfit", "bitfit+parallel", "bitfit+houlsby"])
+def test_vectors_of_another_adapter_are_not_listed(method: str) -> None:
+    alone = adapt(make_model("bert"), AdapterConfig(method="bitfit"))
+
+    combined = adapt(make_model("bert"), AdapterConfig(method=method))
+
+    listed = {name for name in combined.adapter_parameters() if name.startswith("bitfit.")}
+    assert listed == set(alone.adapter_parameters())
+
+
+def test_attaching_changes_no_logit_and_no_module() -> None:
+    model = make_model("bert")
+    modules, before = list(model.modules()), logits(model)
+
+    adapt(model, AdapterConfig(method="bitfit"))
+
+    assert list(model.modules()) == modules
+    assert torch.equal(logits(model), before)
+
+
+def test_nothing_is_left_over() -> None:
+    classifier = adapt(make_model("bert"), AdapterConfig(method="bitfit"))
+
+    assert classifier.adapters["bitfit"].fold() == Leftover(parameters=0, macs_per_token=0)

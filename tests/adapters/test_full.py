@@ -1,0 +1,33 @@
+"""Full fine-tuning: everything is trained, nothing is left over."""
+
+import pytest
+
+from edgeadapt.adapters import Leftover
+from edgeadapt.config import AdapterConfig
+from tests.conftest import TINY_CONFIGS
+from tests.models.tiny import adapt, make_model
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_every_weight_of_the_encoder_is_listed(model_type: str) -> None:
+    classifier = adapt(make_model(model_type), AdapterConfig(method="full"))
+    head = set(classifier.encoder.head)
+
+    assert set(classifier.adapter_parameters()) == {
+        f"full.{name}" for name, _ in make_model(model_type).named_parameters() if name not in head
+    }
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_all_parameters_are_counted_as_trained(model_type: str) -> None:
+    total = sum(parameter.numel() for parameter in make_model(model_type).parameters())
+
+    classifier = adapt(make_model(model_type), AdapterConfig(method="full"))
+
+    assert classifier.count_parameters() == (total, total)
+
+
+def test_nothing_is_left_over() -> None:
+    classifier = adapt(make_model("bert"), AdapterConfig(method="full"))
+
+    assert classifier.adapters["full"].fold() == Leftover(parameters=0, macs_per_token=0)

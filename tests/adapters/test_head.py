@@ -1,0 +1,22 @@
+"""Head-only training: the backbone is left alone."""
+
+import pytest
+
+from edgeadapt.adapters import Leftover
+from edgeadapt.config import AdapterConfig
+from tests.conftest import TINY_CONFIGS
+from tests.models.tiny import adapt, make_model
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_nothing_but_the_head_is_trained(model_type: str) -> None:
+    classifier = adapt(make_model(model_type), AdapterConfig(method="head"))
+
+    assert classifier.adapter_parameters() == {}
+    assert classifier.trained().keys() == classifier.encoder.head.keys()
+
+
+def test_nothing_is_left_over() -> None:
+    classifier = adapt(make_model("bert"), AdapterConfig(method="head"))
+
+    assert classifier.adapters["head"].fold() == Leftover(parameters=0, macs_per_token=0)

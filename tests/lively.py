@@ -1,0 +1,91 @@
+"""Tiny models whose answers depend on the text.
+
+With the usual initial weights a tiny model gives nearly the same logits to everything: a
+comparison of logits could hardly fail. Here the matrices are larger, and so are the differences.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.config import Exporter, Recipe
+from edgeadapt.pipeline.export import ExportOptions, export
+from edgeadapt.pipeline.train import train
+from edgeadapt.run import Run
+from tests.conftest import TINY_CONFIGS, make_checkpoint, make_tokenizer, write_dataset
+
+SIGMA = 0.3
+"""Standard deviation of every matrix."""
+
+
+def lively_model(model_type: str, *, labels: int = 3) -> PreTrainedModel:
+    """Makes a random classifier in evaluation mode."""
+    torch.manual_seed(5)
+    config = AutoConfig.for_model(
+        model_type,
+        vocab_size=make_tokenizer().get_vocab_size(),
+        num_labels=labels,
+        initializer_range=SIGMA,
+        **TINY_CONFIGS[model_type],
+    )
+    return AutoModelForSequenceClassification.from_config(config).eval()
+
+
+def lively_checkpoint(folder: Path, model_type: str = "bert") -> Path:
+    """Saves a random encoder with its tokenizer; heads drawn on top of it are lively too."""
+    make_checkpoint(folder, model_type)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"initializer_range": SIGMA}))
+    tensors = load_file(folder / "model.safetensors")
+    scaled = {name: t * (SIGMA / 0.02 if t.ndim == 2 else 1) for name, t in tensors.items()}
+    save_file(scaled, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def lively_recipe(
+    folder: Path, *, method: str = "parallel", model_type: str = "bert", **training: object
+) -> Recipe:
+    """Writes a checkpoint and data below ``folder`` and returns a recipe that trains on them."""
+    return Recipe.from_dict(
+        {
+            "model": {
+                "id": str(lively_checkpoint(folder / "checkpoint", model_type)),
+                "max_length": 32,
+            },
+            "data": {"dataset": str(write_dataset(folder / "data"))},
+            "adapter": {"method": method, "dimension": 4},
+            "training": {
+                "epochs": 2,
+                "batch_size": 16,
+                "device": "cpu",
+                "learning_rate": 5e-3,
+                **training,
+            },
+        },
+        origin="test",
+    )
+
+
+@cache
+def lively_run(factory: pytest.TempPathFactory, model_type: str = "bert") -> Run:
+    """Trains a parallel adapter once per test session. Do not change the run: copy it first."""
+    folder = factory.mktemp(f"lively-{model_type}")
+    return train(lively_recipe(folder, model_type=model_type), output=folder / "run")
+
+
+@cache
+def lively_bundle(factory: pytest.TempPathFactory, model_type: str = "bert") -> Bundle:
+    """Exports that run with fp32, int8 and torch. Do not change the bundle: copy it first."""
+    return export(
+        lively_run(factory, model_type),
+        options=ExportOptions(
+            quantize=True, max_drop=1.0, with_torch=True, exporter=Exporter.TORCH
+        ),
+        output=factory.mktemp(f"lively-bundle-{model_type}") / "lively",
+    )

@@ -1,0 +1,88 @@
+"""Statistics of raw samples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeadapt.measure.statistics import MIN_SAMPLES_P90, latency, median
+
+NANOSECONDS = st.integers(min_value=0, max_value=10**12)
+CHILDREN = st.lists(st.lists(NANOSECONDS, max_size=50), max_size=6).filter(any)
+
+
+@given(CHILDREN)
+@settings(max_examples=50, deadline=None)
+def test_percentiles_are_numpys_over_all_children_in_milliseconds(
+    children: list[list[int]],
+) -> None:
+    pooled = np.concatenate([np.asarray(child, dtype=np.float64) for child in children])
+
+    found = latency(children)
+
+    assert found is not None
+    assert found.n == len(pooled)
+    assert found.p50 == pytest.approx(np.percentile(pooled, 50) / 1e6)
+    if found.p90 is not None:
+        assert found.p90 == pytest.approx(np.percentile(pooled, 90) / 1e6)
+
+
+@given(CHILDREN)
+@settings(max_examples=50, deadline=None)
+def test_p90_is_given_from_64_samples_on(children: list[list[int]]) -> None:
+    found = latency(children)
+
+    assert found is not None
+    assert (found.p90 is not None) == (found.n >= 64)
+
+
+@given(st.lists(NANOSECONDS, min_size=64, max_size=100), st.integers(0, 64))
+@settings(max_examples=50, deadline=None)
+def test_it_does_not_matter_which_child_a_sample_comes_from(
+    samples: list[int], border: int
+) -> None:
+    assert latency([samples[:border], samples[border:]]) == latency([samples[::-1]])
+
+
+def test_p90_needs_64_samples_and_63_are_too_few() -> None:
+    below = latency([[1_000_000] * (MIN_SAMPLES_P90 - 1)])
+    enough = latency([[1_000_000] * MIN_SAMPLES_P90])
+
+    assert MIN_SAMPLES_P90 == 64
+    assert below is not None
+    assert enough is not None
+    assert (below.p90, enough.p90) == (None, 1.0)
+
+
+def test_known_percentiles() -> None:
+    found = latency([[n * 1_000_000 for n in range(101)]])
+
+    assert found is not None
+    assert (found.p50, found.p90, found.n) == (50.0, 90.0, 101)
+
+
+@pytest.mark.parametrize("children", [[], [[]], [[], []]])
+def test_there_is_no_latency_without_samples(children: Sequence[Sequence[int]]) -> None:
+    assert latency(children) is None
+
+
+@given(st.lists(st.none() | NANOSECONDS, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_the_median_is_numpys_over_the_values_that_could_be_read(
+    values: list[int | None],
+) -> None:
+    known = [value for value in values if value is not None]
+
+    assert median(values) == (float(np.median(known)) if known else None)
+
+
+def test_the_median_ignores_what_could_not_be_read() -> None:
+    assert median([None, 10, None, 30, 20]) == 20.0
+    assert median([10, None, 20]) == 15.0
+
+
+@pytest.mark.parametrize("values", [[], [None], [None, None]])
+def test_there_is_no_median_where_nothing_could_be_read(values: list[None]) -> None:
+    assert median(values) is None

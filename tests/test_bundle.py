@@ -1,0 +1,277 @@
+"""A bundle on disk: written, opened, verified, found."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgeadapt.bundle import Bundle, FileInfo, Manifest, Variant
+from edgeadapt.errors import (
+    FormatVersionError,
+    IntegrityError,
+    LayoutError,
+    MissingError,
+    UnfinishedError,
+    UsageError,
+)
+from edgeadapt.run import Run
+from tests.conftest import make_tokenizer
+
+FP32 = Variant("onnx/model.onnx", "onnxruntime")
+INT8 = Variant("onnx/model_quantized.onnx", "onnxruntime", "dynamic-int8")
+TORCH = Variant("torch/model.safetensors", "torch")
+MANIFEST = Manifest(
+    labels=("schlecht", "größer"),
+    max_length=6,
+    pad_id=0,
+    variants={"fp32": FP32, "int8": INT8, "torch": TORCH},
+    provenance={"run": "r", "test": {"accuracy": 0.5}},
+    parity={"merge": {"max_difference": 1e-9}, "int8": None},
+    created="2026-01-02T03:04:05+00:00",
+    edgeadapt="0.0.0",
+)
+CONTENT = {
+    "config.json": b"{}",
+    "onnx/model.onnx": b"four bytes and more",
+    "onnx/model_quantized.onnx": b"four",
+    "torch/config.json": b"{ }",
+    "torch/model.safetensors": b"twelve bytes",
+}
+
+
+def write_bundle(path: Path, manifest: Manifest = MANIFEST) -> Bundle:
+    """Writes a bundle whose models are not real."""
+    for name, content in CONTENT.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    make_tokenizer().save(str(path / "tokenizer.json"))
+    return Bundle.write(path, manifest)
+
+
+def change_json(path: Path, **values: object) -> None:
+    """Replaces top-level values of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_an_opened_bundle_is_equal_to_the_written_one(tmp_path: Path) -> None:
+    written = write_bundle(tmp_path / "b")
+
+    assert Bundle.open(tmp_path / "b") == written
+    assert {**written.manifest.__dict__, "files": {}} == MANIFEST.__dict__
+
+
+def test_the_manifest_lists_every_other_file_with_hash_and_size(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+
+    assert bundle.manifest.files == {
+        name: FileInfo(digest(bundle.path / name), (bundle.path / name).stat().st_size)
+        for name in (*CONTENT, "tokenizer.json")
+    }
+
+
+def test_the_manifest_carries_the_format_version(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    value = json.loads((bundle.path / "manifest.json").read_text())
+
+    assert value["format_version"] == Bundle.FORMAT_VERSION
+
+
+def test_a_missing_bundle_is_named_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="no bundle at .*nowhere") as caught:
+        Bundle.open(tmp_path / "nowhere")
+
+    assert "edgeadapt export" in caught.value.hint
+
+
+def test_a_folder_without_a_manifest_is_unfinished(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "half")
+    (bundle.path / "manifest.json").unlink()
+
+    with pytest.raises(UnfinishedError, match=r"half is not a bundle: it has no manifest\.json"):
+        Bundle.open(bundle.path)
+
+
+def test_a_newer_bundle_is_refused_with_both_versions(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    change_json(bundle.path / "manifest.json", format_version=9)
+
+    with pytest.raises(
+        FormatVersionError, match=r"manifest\.json has format version 9.*up to 1"
+    ) as caught:
+        Bundle.open(bundle.path)
+    assert "pip install --upgrade" in caught.value.hint
+
+
+@pytest.mark.parametrize("version", [None, 0, "1", {}])
+def test_an_unusable_format_version_is_refused_and_shown(tmp_path: Path, version: object) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    change_json(bundle.path / "manifest.json", format_version=version)
+
+    with pytest.raises(LayoutError, match="no usable format version") as caught:
+        Bundle.open(bundle.path)
+    assert repr(version) in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_manifest_without_a_json_object_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+
+    with pytest.raises(LayoutError, match=r"manifest\.json"):
+        Bundle.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("labels", None),
+        ("variants", ["fp32"]),
+        ("variants", {"fp32": {"file": "onnx/model.onnx"}}),
+        ("variants", {"fp32": "onnx/model.onnx"}),
+        ("files", ["config.json"]),
+        ("files", {"config.json": "ab"}),
+        ("surprise", 1),
+    ],
+)
+def test_a_manifest_with_a_malformed_field_is_refused(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    change_json(bundle.path / "manifest.json", **{name: value})
+
+    with pytest.raises(LayoutError, match=r"manifest\.json is not a bundle's"):
+        Bundle.open(bundle.path)
+
+
+def test_a_runs_json_is_not_a_manifest(tmp_path: Path, tiny_run: Run) -> None:
+    shutil.copy(tiny_run.path / "run.json", tmp_path / "manifest.json")
+
+    with pytest.raises(LayoutError, match=r"manifest\.json is not a bundle's"):
+        Bundle.open(tmp_path)
+
+
+def test_a_changed_file_is_named_with_expected_and_found_hash(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    file = bundle.path / "onnx" / "model.onnx"
+    expected = digest(file)
+    file.write_bytes(b"other bytes")
+
+    with pytest.raises(IntegrityError) as caught:
+        bundle.file("onnx/model.onnx")
+    assert f"{file} is not the file" in caught.value.message
+    assert f"expected sha256 {expected}, found {digest(file)}" in caught.value.message
+
+
+def test_a_removed_file_is_named_as_missing(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    (bundle.path / "config.json").unlink()
+
+    with pytest.raises(IntegrityError, match=r"config\.json is missing"):
+        bundle.verify()
+
+
+def test_a_file_that_the_manifest_does_not_list_is_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    (bundle.path / "later.onnx").write_bytes(b"")
+
+    with pytest.raises(LayoutError, match=r"manifest\.json lists no file 'later\.onnx'"):
+        bundle.file("later.onnx")
+
+
+@pytest.mark.parametrize("name", [*CONTENT, "tokenizer.json"])
+def test_verify_names_whichever_file_was_changed(tmp_path: Path, name: str) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    bundle.verify()
+    (bundle.path / name).write_bytes((bundle.path / name).read_bytes() + b" ")
+
+    with pytest.raises(IntegrityError, match=f"{name} is not the file"):
+        bundle.verify()
+
+
+@pytest.mark.parametrize("name", ["../secret", "onnx/../../secret", "{root}/secret"])
+def test_a_file_name_that_leaves_the_bundle_is_refused(tmp_path: Path, name: str) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    secret = tmp_path / "secret"
+    secret.write_text("outside")
+    entry = {"sha256": digest(secret), "bytes": 7}
+    change_json(bundle.path / "manifest.json", files={name.format(root=tmp_path): entry})
+
+    with pytest.raises(LayoutError, match=r"manifest\.json is not a bundle's.*secret.*leaves"):
+        Bundle.open(bundle.path)
+
+
+def test_all_under_opens_every_finished_bundle_by_name(tmp_path: Path) -> None:
+    for name in ("zebra", "ant", "half", ".next.partial-x", ".ant.old-y"):
+        write_bundle(tmp_path / name)
+    (tmp_path / "half" / "manifest.json").unlink()
+    (tmp_path / "a-file").write_text("")
+
+    assert [bundle.name for bundle in Bundle.all_under(tmp_path)] == ["ant", "zebra"]
+
+
+def test_all_under_a_folder_that_is_not_there_is_nothing(tmp_path: Path) -> None:
+    assert Bundle.all_under(tmp_path / "nowhere") == []
+
+
+def test_a_variant_is_found_by_name(tmp_path: Path) -> None:
+    assert write_bundle(tmp_path / "b").variant("int8") == INT8
+
+
+def test_an_unknown_variant_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+
+    with pytest.raises(UsageError, match="no variant 'int4': found fp32, int8, torch"):
+        bundle.variant("int4")
+
+
+@pytest.mark.parametrize(
+    ("variants", "expected"),
+    [({"fp32": FP32, "int8": INT8}, "int8"), ({"fp32": FP32, "torch": TORCH}, "fp32")],
+)
+def test_int8_is_the_default_where_there_is_one(
+    tmp_path: Path, variants: dict[str, Variant], expected: str
+) -> None:
+    manifest = Manifest(**{**MANIFEST.__dict__, "variants": variants})
+
+    assert write_bundle(tmp_path / "b", manifest).default_variant() == expected
+
+
+def test_the_size_of_an_onnx_variant_is_that_of_its_file(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+
+    assert bundle.variant_bytes("int8") == len(CONTENT["onnx/model_quantized.onnx"])
+
+
+def test_the_size_of_a_torch_variant_is_that_of_its_folder(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    expected = len(CONTENT["torch/config.json"]) + len(CONTENT["torch/model.safetensors"])
+
+    assert bundle.variant_bytes("torch") == expected
+
+
+def test_the_text_encoder_cuts_at_the_manifests_length_and_never_pads(tmp_path: Path) -> None:
+    encoder = write_bundle(tmp_path / "b").text_encoder()
+
+    assert [len(ids) for ids in encoder.ids(["film", "film " * 30])] == [3, MANIFEST.max_length]
+
+
+def test_a_changed_tokenizer_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    (bundle.path / "tokenizer.json").write_text("not even JSON")
+
+    with pytest.raises(IntegrityError, match=r"tokenizer\.json is not the file"):
+        bundle.text_encoder()
+
+
+def test_a_bundle_is_called_like_its_folder_even_from_within(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path / "reviews")
+    monkeypatch.chdir(tmp_path / "reviews")
+
+    assert Bundle.open(Path()).name == "reviews"

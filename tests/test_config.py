@@ -1,0 +1,564 @@
+"""Recipes: read, checked, changed, written and read again."""
+
+import json
+import math
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeadapt.config import AdapterKind, Device, Recipe, TunedRates, builtin_recipes
+from edgeadapt.errors import RecipeError
+from edgeadapt.run import Run
+
+TEXT = st.text(st.characters(codec="utf-8"))
+SHARE = st.floats(0, 1, exclude_max=True)
+FRACTION = st.floats(0, 1, exclude_min=True, exclude_max=True)
+COUNT = st.integers(1, 2**40)
+POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
+METHOD = st.lists(st.sampled_from(AdapterKind), min_size=1, unique=True).map("+".join)
+
+
+def table(**values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Any subset of the keys of a table."""
+    return st.fixed_dictionaries({}, optional=values)
+
+
+VALID_TABLES = table(
+    model=table(id=TEXT, revision=TEXT, max_length=st.integers(3, 2**40)),
+    data=table(
+        dataset=TEXT,
+        name=TEXT,
+        revision=TEXT,
+        text_column=TEXT,
+        label_column=TEXT,
+        validation_fraction=FRACTION,
+        test_fraction=FRACTION,
+    ),
+    adapter=table(
+        method=METHOD,
+        dimension=COUNT,
+        activation=TEXT,
+        scaling=st.floats(allow_nan=False, allow_infinity=False),
+        dropout=SHARE,
+    ),
+    training=table(
+        epochs=COUNT,
+        batch_size=COUNT,
+        learning_rate=POSITIVE,
+        weight_decay=SHARE,
+        warmup=st.floats(0, 1),
+        label_smoothing=SHARE,
+        clip_norm=POSITIVE,
+        seed=st.integers(0, 2**32 - 1),
+        device=st.sampled_from([device.value for device in Device]),
+        threads=COUNT,
+    ),
+)
+"""Every recipe that a user can write."""
+
+
+def recipe(**tables: dict[str, Any]) -> Recipe:
+    return Recipe.from_dict(tables, origin="mine.toml")
+
+
+def refusal(**tables: Any) -> str:
+    """Returns the message with which a recipe is refused."""
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_dict(tables, origin="mine.toml")
+    return str(caught.value)
+
+
+# Built-in recipes
+
+
+def test_the_builtin_recipes_are_pinned() -> None:
+    assert builtin_recipes() == ("demo", "imdb", "sst2")
+
+
+@pytest.mark.parametrize("name", builtin_recipes())
+def test_every_builtin_recipe_loads_and_names_a_model_and_data(name: str) -> None:
+    loaded = Recipe.load(name)
+
+    assert loaded.model.id
+    assert loaded.data.dataset
+    assert loaded.adapter.kinds
+
+
+def test_the_demo_recipe_is_the_default() -> None:
+    assert Recipe.load("demo") == Recipe()
+
+
+def test_a_builtin_recipe_sets_what_its_file_says() -> None:
+    loaded = Recipe.load("imdb")
+
+    assert loaded.model.id == "bert-base-uncased"
+    assert loaded.data.dataset == "stanfordnlp/imdb"
+    assert loaded.adapter.kinds == (AdapterKind.HOULSBY,)
+    assert loaded.training.learning_rate == 1e-4
+
+
+def test_an_unknown_recipe_is_named_with_the_known_ones(in_empty_folder: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load("dmeo")
+
+    assert "Unknown recipe 'dmeo': expected a file or one of demo, imdb, sst2" in str(caught.value)
+
+
+@pytest.mark.parametrize("source", ["../recipes/demo", "demo.toml", ""])
+def test_a_recipe_name_is_not_a_path_into_the_package(source: str, in_empty_folder: Path) -> None:
+    with pytest.raises(RecipeError, match="Unknown recipe"):
+        Recipe.load(source)
+
+
+# Files
+
+
+def test_a_recipe_file_sets_only_what_it_names(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[model]\nid = "café/bert"\n[training]\nepochs = 7\n', encoding="utf-8")
+
+    loaded = Recipe.load(str(file))
+
+    assert loaded == recipe(model={"id": "café/bert"}, training={"epochs": 7})
+    assert loaded.training.batch_size == Recipe().training.batch_size
+
+
+def test_an_error_in_a_recipe_file_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[training]\nepochs = 0\n")
+
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(str(file))
+
+    assert f"{file}: training.epochs: expected at least 1, found 0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("mine.toml", b"[training\nepochs = 1"),
+        ("mine.toml", b'[model]\nid = "\xff"'),
+        ("run.json", b'{"recipe": '),
+        ("run.json", b'{"recipe": "\xff"}'),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(name: str, raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(raw)
+
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(str(tmp_path / name))
+
+    assert f"{tmp_path / name} cannot be read as a recipe" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [{}, {"recipe": None}, {"recipe": 3}, [1], "recipe", 5])
+def test_a_json_file_without_a_recipe_is_named(content: object, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(content))
+
+    with pytest.raises(RecipeError, match=r'run\.json holds no "recipe"'):
+        Recipe.load(str(tmp_path / "run.json"))
+
+
+def test_a_saved_run_is_taken_back(tiny_run: Run, tiny_recipe: Callable[..., Recipe]) -> None:
+    loaded = Recipe.load(str(tiny_run.path / "run.json"))
+
+    assert loaded == tiny_recipe().resolved()
+    assert loaded.to_dict() == tiny_run.info.recipe
+
+
+def test_a_run_folder_stands_for_its_recipe(tiny_run: Run) -> None:
+    assert Recipe.load(str(tiny_run.path)) == Recipe.load(str(tiny_run.path / "run.json"))
+
+
+def test_a_run_folder_without_its_json_is_no_recipe(tiny_run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_run.path, folder)
+    (folder / "run.json").unlink()
+
+    with pytest.raises(RecipeError, match="copy"):
+        Recipe.load(str(folder))
+
+
+# Names, types and ranges
+
+
+def test_an_unknown_table_is_named_with_the_known_ones() -> None:
+    message = refusal(trainning={"epochs": 1})
+
+    assert message == (
+        "mine.toml: unknown table [trainning]: expected model, data, adapter, training."
+    )
+
+
+def test_a_value_where_a_table_belongs_is_not_called_an_unknown_table() -> None:
+    message = refusal(model="bert-base-uncased")
+
+    assert "mine.toml" in message
+    assert "model" in message
+    assert "'bert-base-uncased'" in message
+    assert "unknown table" not in message
+
+
+def test_an_unknown_key_is_named_with_the_known_ones() -> None:
+    message = refusal(adapter={"dimensions": 8})
+
+    assert message == (
+        "mine.toml: [adapter] has no key 'dimensions': expected one of "
+        "method, dimension, activation, scaling, dropout."
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "expected"),
+    [
+        ("training", "epochs", "4", "int"),
+        ("training", "epochs", 4.0, "int"),
+        ("training", "epochs", True, "int"),
+        ("training", "epochs", None, "int"),
+        ("training", "epochs", [4], "int"),
+        ("training", "learning_rate", "1e-3", "float"),
+        ("training", "learning_rate", False, "float"),
+        ("training", "threads", 1.5, "int"),
+        ("training", "device", "gpu", "auto, cpu, cuda"),
+        ("training", "device", 0, "auto, cpu, cuda"),
+        ("training", "device", ["cpu"], "auto, cpu, cuda"),
+        ("model", "id", 7, "str"),
+        ("model", "revision", 7, "str"),
+        ("data", "dataset", ["a.csv", "b.csv"], "str"),
+        ("data", "dataset", {"train": "a.csv"}, "str"),
+        ("adapter", "method", None, "str"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(
+    section: str, key: str, value: object, expected: str
+) -> None:
+    message = refusal(**{section: {key: value}})
+
+    assert message == f"mine.toml: [{section}] {key}: expected {expected}, found {value!r}."
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "expected"),
+    [
+        ("model", "max_length", 2, "at least 3 tokens"),
+        ("data", "validation_fraction", 0.0, "between 0 and 1"),
+        ("data", "validation_fraction", 1.0, "between 0 and 1"),
+        ("data", "test_fraction", -0.1, "between 0 and 1"),
+        ("data", "test_fraction", 1.5, "between 0 and 1"),
+        ("adapter", "dimension", 0, "at least 1"),
+        ("adapter", "dropout", -0.1, "from 0 to below 1"),
+        ("adapter", "dropout", 1.0, "from 0 to below 1"),
+        ("training", "epochs", 0, "at least 1"),
+        ("training", "batch_size", 0, "at least 1"),
+        ("training", "learning_rate", 0.0, "above 0"),
+        ("training", "weight_decay", -0.1, "at least 0"),
+        ("training", "warmup", -0.1, "from 0 to 1"),
+        ("training", "warmup", 1.1, "from 0 to 1"),
+        ("training", "label_smoothing", -0.1, "from 0 to below 1"),
+        ("training", "label_smoothing", 1.0, "from 0 to below 1"),
+        ("training", "clip_norm", 0.0, "above 0"),
+        ("training", "seed", -1, "from 0 to 2^32 - 1"),
+        ("training", "seed", 2**32, "from 0 to 2^32 - 1"),
+        ("training", "threads", 0, "at least 1"),
+    ],
+)
+def test_a_value_out_of_range_is_named(
+    section: str, key: str, value: float, expected: str
+) -> None:
+    message = refusal(**{section: {key: value}})
+
+    assert message == f"mine.toml: {section}.{key}: expected {expected}, found {value}."
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("model", "max_length", 3),
+        ("adapter", "dimension", 1),
+        ("adapter", "dropout", 0.0),
+        ("training", "epochs", 1),
+        ("training", "batch_size", 1),
+        ("training", "weight_decay", 0.0),
+        ("training", "warmup", 0.0),
+        ("training", "warmup", 1.0),
+        ("training", "label_smoothing", 0.0),
+        ("training", "seed", 0),
+        ("training", "seed", 2**32 - 1),
+        ("training", "threads", 1),
+    ],
+)
+def test_the_ends_of_a_range_are_accepted(section: str, key: str, value: float) -> None:
+    assert recipe(**{section: {key: value}}).to_dict()[section][key] == value
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("data", "validation_fraction"),
+        ("data", "test_fraction"),
+        ("adapter", "scaling"),
+        ("adapter", "dropout"),
+        ("training", "learning_rate"),
+        ("training", "weight_decay"),
+        ("training", "warmup"),
+        ("training", "label_smoothing"),
+        ("training", "clip_norm"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused(section: str, key: str, value: float) -> None:
+    message = refusal(**{section: {key: value}})
+
+    assert f"{section}.{key}" in message
+    assert f"found {value}" in message
+
+
+def test_a_whole_number_too_large_for_a_float_is_refused() -> None:
+    message = refusal(training={"learning_rate": 10**400})
+
+    assert "learning_rate" in message
+
+
+def test_a_whole_number_is_taken_for_a_float() -> None:
+    scaling = recipe(adapter={"scaling": 2}).adapter.scaling
+
+    assert scaling == 2.0
+    assert isinstance(scaling, float)
+
+
+def test_a_device_is_read_as_its_enum() -> None:
+    assert recipe(training={"device": "cpu"}).training.device is Device.CPU
+
+
+@pytest.mark.parametrize("method", ["paralel", "parallel+", "", "parallel + bitfit", "PARALLEL"])
+def test_an_unknown_method_is_named_with_the_known_ones(method: str) -> None:
+    message = refusal(adapter={"method": method})
+    unknown = next(part for part in method.split("+") if part not in list(AdapterKind))
+
+    assert f"mine.toml: unknown method {unknown!r}" in message
+    assert "parallel, sequential, houlsby, bitfit, head, full" in message
+
+
+def test_a_kind_named_twice_is_refused() -> None:
+    message = refusal(adapter={"method": "bitfit+parallel+bitfit"})
+
+    assert message == "mine.toml: method 'bitfit+parallel+bitfit' names a kind twice."
+
+
+def test_combined_kinds_keep_their_order() -> None:
+    kinds = recipe(adapter={"method": "parallel+bitfit"}).adapter.kinds
+
+    assert kinds == (AdapterKind.PARALLEL, AdapterKind.BITFIT)
+
+
+# Updating
+
+
+def test_an_update_replaces_only_what_it_names() -> None:
+    base = recipe(training={"epochs": 7, "seed": 3}, adapter={"dimension": 8})
+
+    updated = base.updated({"training": {"epochs": 9}}, origin="command line")
+
+    assert updated == recipe(training={"epochs": 9, "seed": 3}, adapter={"dimension": 8})
+
+
+def test_an_update_leaves_the_original_as_it_was() -> None:
+    base = recipe(training={"epochs": 7})
+
+    base.updated({"training": {"epochs": 9}}, origin="command line")
+
+    assert base == recipe(training={"epochs": 7})
+
+
+def test_an_error_in_an_update_names_its_origin() -> None:
+    with pytest.raises(RecipeError, match=r"^command line: training\.epochs: .* found 0"):
+        Recipe().updated({"training": {"epochs": 0}}, origin="command line")
+
+
+def test_a_new_method_drops_the_rate_tuned_for_the_old_one() -> None:
+    base = recipe(adapter={"method": "houlsby", "dimension": 8}, training={"learning_rate": 1e-4})
+
+    updated = base.updated({"adapter": {"method": "full"}}, origin="command line")
+
+    assert updated.training.learning_rate is None
+    assert updated.resolved().training.learning_rate == 5e-5
+    assert updated.adapter.dimension == 8
+
+
+def test_a_new_method_keeps_the_rate_given_with_it() -> None:
+    base = recipe(adapter={"method": "houlsby"}, training={"learning_rate": 1e-4})
+
+    updated = base.updated(
+        {"adapter": {"method": "full"}, "training": {"learning_rate": 3e-5}}, origin="command line"
+    )
+
+    assert updated.training.learning_rate == 3e-5
+
+
+def test_a_new_method_keeps_the_rest_of_the_training() -> None:
+    base = recipe(training={"learning_rate": 1e-4, "epochs": 7, "seed": 5})
+
+    updated = base.updated({"adapter": {"method": "full"}}, origin="command line")
+
+    assert (updated.training.epochs, updated.training.seed) == (7, 5)
+
+
+def test_the_same_method_keeps_its_rate() -> None:
+    base = recipe(adapter={"method": "houlsby"}, training={"learning_rate": 1e-4})
+
+    updated = base.updated({"adapter": {"method": "houlsby"}}, origin="command line")
+
+    assert updated.training.learning_rate == 1e-4
+
+
+DATA = {
+    "dataset": "owner/reviews",
+    "name": "english",
+    "revision": "abc",
+    "text_column": "sentence",
+    "label_column": "stars",
+}
+
+
+def test_a_new_data_set_drops_columns_name_and_revision_of_the_old_one() -> None:
+    updated = recipe(data=DATA).updated({"data": {"dataset": "mine.csv"}}, origin="command line")
+
+    assert updated.data == recipe(data={"dataset": "mine.csv"}).data
+
+
+def test_a_new_data_set_keeps_the_columns_given_with_it() -> None:
+    given = {"dataset": "mine.csv", "text_column": "review", "revision": "def"}
+
+    updated = recipe(data=DATA).updated({"data": given}, origin="command line")
+
+    assert updated.data == recipe(data=given).data
+
+
+def test_the_same_data_set_keeps_its_columns() -> None:
+    base = recipe(data=DATA)
+
+    updated = base.updated({"data": {"dataset": DATA["dataset"]}}, origin="command line")
+
+    assert updated == base
+
+
+def test_a_new_data_set_keeps_the_shares_to_hold_out() -> None:
+    base = recipe(data={**DATA, "validation_fraction": 0.3, "test_fraction": 0.2})
+
+    updated = base.updated({"data": {"dataset": "mine.csv"}}, origin="command line")
+
+    assert (updated.data.validation_fraction, updated.data.test_fraction) == (0.3, 0.2)
+
+
+def test_a_new_model_drops_the_revision_of_the_old_one() -> None:
+    base = recipe(model={"id": "owner/model", "revision": "abc", "max_length": 64})
+
+    updated = base.updated({"model": {"id": "other/model"}}, origin="command line")
+
+    assert updated.model == recipe(model={"id": "other/model", "max_length": 64}).model
+
+
+def test_a_new_model_keeps_the_revision_given_with_it() -> None:
+    base = recipe(model={"id": "owner/model", "revision": "abc"})
+
+    updated = base.updated(
+        {"model": {"id": "other/model", "revision": "def"}}, origin="command line"
+    )
+
+    assert updated.model.revision == "def"
+
+
+def test_the_same_model_keeps_its_revision() -> None:
+    base = recipe(model={"id": "owner/model", "revision": "abc"})
+
+    updated = base.updated({"model": {"id": "owner/model"}}, origin="command line")
+
+    assert updated.model.revision == "abc"
+
+
+# Rates
+
+
+def test_every_kind_has_a_tuned_rate() -> None:
+    assert set(TunedRates().rates) == set(AdapterKind)
+
+
+def test_combined_kinds_take_the_smallest_rate() -> None:
+    rates = TunedRates({AdapterKind.PARALLEL: 2e-3, AdapterKind.BITFIT: 5e-4})
+
+    assert rates.of((AdapterKind.PARALLEL, AdapterKind.BITFIT)) == 5e-4
+
+
+@pytest.mark.parametrize("kind", AdapterKind)
+def test_resolving_fills_in_the_tuned_rate_and_nothing_else(kind: AdapterKind) -> None:
+    base = recipe(adapter={"method": kind.value})
+
+    resolved = base.resolved()
+
+    rate = TunedRates().rates[kind]
+    assert resolved == base.updated({"training": {"learning_rate": rate}}, origin="test")
+
+
+def test_resolving_keeps_a_rate_that_is_given() -> None:
+    base = recipe(training={"learning_rate": 0.123})
+
+    assert base.resolved() == base
+
+
+# Writing
+
+
+@settings(max_examples=50, deadline=None)
+@given(VALID_TABLES)
+def test_a_recipe_comes_back_from_toml(tables: dict[str, dict[str, Any]]) -> None:
+    written = recipe(**tables)
+
+    read = Recipe.from_dict(tomllib.loads(written.to_toml()), origin="saved")
+
+    assert read == written
+
+
+@settings(max_examples=50, deadline=None)
+@given(VALID_TABLES)
+def test_a_recipe_comes_back_from_json(tables: dict[str, dict[str, Any]]) -> None:
+    written = recipe(**tables)
+
+    read = Recipe.from_dict(json.loads(json.dumps(written.to_dict())), origin="saved")
+
+    assert read == written
+
+
+@settings(max_examples=50, deadline=None)
+@given(VALID_TABLES)
+def test_a_recipe_holds_what_was_given(tables: dict[str, dict[str, Any]]) -> None:
+    held = recipe(**tables).to_dict()
+
+    for section, values in tables.items():
+        assert {key: held[section][key] for key in values} == values
+
+
+def test_toml_carries_characters_outside_the_basic_plane() -> None:
+    written = recipe(data={"dataset": "reviews/😀.csv"})
+
+    assert tomllib.loads(written.to_toml())["data"]["dataset"] == "reviews/😀.csv"
+
+
+def test_toml_leaves_out_what_is_not_set() -> None:
+    written = tomllib.loads(Recipe().to_toml())
+
+    assert "revision" not in written["model"]
+    assert "learning_rate" not in written["training"]
+    assert list(written) == ["model", "data", "adapter", "training"]
+
+
+def test_toml_written_to_a_file_is_a_recipe(tmp_path: Path) -> None:
+    written = recipe(model={"id": 'a "quoted" \\ name'}, training={"device": "cpu"}).resolved()
+    (tmp_path / "mine.toml").write_text(written.to_toml(), encoding="utf-8")
+
+    assert Recipe.load(str(tmp_path / "mine.toml")) == written

@@ -1,0 +1,365 @@
+"""The one judge of logits, held against scikit-learn, and the gates built on it."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+
+from edgeadapt.errors import GateError
+from edgeadapt.metrics import (
+    Drift,
+    Labels,
+    Logits,
+    Parity,
+    agreement,
+    bootstrap_interval,
+    drift,
+    largest_shift,
+    probabilities,
+    score,
+)
+
+
+def logits_for(predicted: list[int], width: int = 2) -> Logits:
+    """Logits whose largest is at the given labels."""
+    return np.eye(width, dtype=np.float32)[predicted]
+
+
+@st.composite
+def scored(draw: st.DrawFn) -> tuple[Logits, Labels]:
+    """Logits of 2 to 5 labels, and labels of which some may never occur."""
+    width = draw(st.integers(2, 5))
+    count = draw(st.integers(1, 30))
+    values = st.lists(st.floats(-9, 9, width=32), min_size=width, max_size=width)
+    logits = draw(st.lists(values, min_size=count, max_size=count))
+    labels = draw(st.lists(st.integers(0, width - 1), min_size=count, max_size=count))
+    return np.asarray(logits, dtype=np.float32), np.asarray(labels, dtype=np.int64)
+
+
+# Scores
+
+
+@settings(max_examples=50, deadline=None)
+@given(scored())
+def test_a_score_equals_scikit_learns(case: tuple[Logits, Labels]) -> None:
+    logits, labels = case
+    predicted, every = logits.argmax(axis=1), range(logits.shape[1])
+    options: dict[str, Any] = {"zero_division": 0.0}
+
+    found = score(logits, labels)
+
+    assert found.texts == len(labels)
+    assert found.accuracy == pytest.approx(accuracy_score(labels, predicted))
+    assert found.macro_f1 == pytest.approx(f1_score(labels, predicted, average="macro", **options))
+    assert found.precision == pytest.approx(
+        tuple(precision_score(labels, predicted, labels=every, average=None, **options))
+    )
+    assert found.recall == pytest.approx(
+        tuple(recall_score(labels, predicted, labels=every, average=None, **options))
+    )
+
+
+def test_a_score_worked_out_by_hand() -> None:
+    found = score(logits_for([0, 0, 0, 1]), np.asarray([0, 0, 1, 1]))
+
+    assert found.accuracy == 0.75
+    assert found.precision == pytest.approx((2 / 3, 1))
+    assert found.recall == pytest.approx((1, 0.5))
+    assert found.macro_f1 == pytest.approx((0.8 + 2 / 3) / 2)
+
+
+def test_a_label_never_seen_does_not_count_towards_macro_f1() -> None:
+    found = score(logits_for([0, 1], width=3), np.asarray([0, 1]))
+
+    assert found.macro_f1 == 1.0
+    assert found.precision == found.recall == (1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize(("texts", "labels"), [(2, 3), (3, 2), (0, 0), (0, 1)])
+def test_logits_and_labels_of_different_or_no_number_are_refused(texts: int, labels: int) -> None:
+    with pytest.raises(ValueError, match=f"found {labels}, {texts}"):
+        score(np.zeros((texts, 2), dtype=np.float32), np.zeros(labels, dtype=np.int64))
+
+
+def test_a_score_is_plain_values() -> None:
+    found = score(logits_for([0, 1]), np.asarray([0, 1]))
+
+    assert json.loads(json.dumps(found.to_dict())) == {
+        "texts": 2,
+        "accuracy": 1.0,
+        "macro_f1": 1.0,
+        "precision": [1.0, 1.0],
+        "recall": [1.0, 1.0],
+    }
+
+
+# Probabilities and differences
+
+
+@settings(max_examples=50, deadline=None)
+@given(scored())
+def test_probabilities_sum_to_one_and_keep_the_order(case: tuple[Logits, Labels]) -> None:
+    logits, _ = case
+
+    found = probabilities(logits)
+
+    assert found.dtype == np.float64
+    assert np.allclose(found.sum(axis=1), 1)
+    for row, values in zip(found, logits, strict=True):
+        assert (np.diff(row[np.argsort(values)]) >= 0).all()
+
+
+def test_probabilities_worked_out_by_hand() -> None:
+    found = probabilities(np.asarray([[0.0, math.log(3)]], dtype=np.float32))
+
+    assert found.tolist() == [pytest.approx([0.25, 0.75])]
+
+
+def test_large_logits_do_not_overflow() -> None:
+    found = probabilities(np.asarray([[30_000.0, 0.0], [-30_000.0, 0.0]], dtype=np.float32))
+
+    assert found.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_agreement_is_the_share_of_equal_answers() -> None:
+    assert agreement(logits_for([0, 1, 1, 0]), logits_for([0, 1, 0, 0])) == 0.75
+
+
+def test_the_largest_shift_is_absolute() -> None:
+    left = np.asarray([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)
+    right = np.asarray([[1.5, 2.0], [3.0, 1.0]], dtype=np.float32)
+
+    assert largest_shift(left, right) == largest_shift(right, left) == 3.0
+
+
+# Intervals
+
+
+def differences() -> st.SearchStrategy[NDArray[np.float64]]:
+    """What an accuracy drop is the mean of: -1, 0 or 1 per text."""
+    values = st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=1, max_size=40)
+    return values.map(np.asarray)
+
+
+@settings(max_examples=25, deadline=None)
+@given(differences())
+def test_the_interval_contains_the_mean(values: NDArray[np.float64]) -> None:
+    low, high = bootstrap_interval(values, resamples=300)
+
+    assert low <= values.mean() <= high
+    assert values.min() <= low
+    assert high <= values.max()
+
+
+@settings(max_examples=25, deadline=None)
+@given(differences())
+def test_a_higher_level_gives_no_narrower_interval(values: NDArray[np.float64]) -> None:
+    low, high = bootstrap_interval(values, level=0.5, resamples=300)
+    lower, higher = bootstrap_interval(values, level=0.99, resamples=300)
+
+    assert lower <= low <= high <= higher
+
+
+def test_the_interval_is_the_same_every_time() -> None:
+    values = np.asarray([0.0, 1.0] * 20 + [1.0] * 7)
+
+    assert bootstrap_interval(values) == bootstrap_interval(values)
+
+
+def test_another_seed_draws_other_samples() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+
+    assert bootstrap_interval(values) != bootstrap_interval(values, seed=1)
+
+
+def test_the_interval_of_a_share_is_about_as_wide_as_theory_says() -> None:
+    values = np.asarray([0.0, 1.0] * 200)
+
+    low, high = bootstrap_interval(values)
+
+    # 1.96 standard errors of a share of one half over 400 texts.
+    assert high - 0.5 == pytest.approx(0.049, abs=0.006)
+    assert 0.5 - low == pytest.approx(0.049, abs=0.006)
+
+
+def test_values_that_are_all_the_same_leave_no_doubt() -> None:
+    assert bootstrap_interval(np.full(30, 0.25)) == (0.25, 0.25)
+
+
+# Parity
+
+
+def parity(candidate: Logits, *, limit: float = 1e-3) -> Parity:
+    return Parity.of("onnx", logits_for([0, 1, 0, 1]), candidate, limit=limit)
+
+
+def test_equal_logits_pass() -> None:
+    found = parity(logits_for([0, 1, 0, 1]))
+
+    found.check()
+
+    assert (found.max_difference, found.label_agreement, found.texts) == (0.0, 1.0, 4)
+
+
+def test_a_difference_at_the_limit_passes_and_one_above_it_fails() -> None:
+    at, above = logits_for([0, 1, 0, 1]), logits_for([0, 1, 0, 1])
+    at[0, 0] += 0.25
+    above[0, 0] += 0.2500002
+
+    parity(at, limit=0.25).check()
+    with pytest.raises(GateError):
+        parity(above, limit=0.25).check()
+
+
+def test_a_failed_parity_gate_gives_its_figures() -> None:
+    candidate = logits_for([0, 1, 0, 0])
+
+    with pytest.raises(GateError) as caught:
+        parity(candidate, limit=0.5).check()
+
+    for words in ("onnx: ", "by up to 1 over 4 texts", "at most 0.5", "75.00%"):
+        assert words in str(caught.value)
+    assert "No bundle was written" in caught.value.hint
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_logit_that_is_not_finite_fails_parity(value: float) -> None:
+    candidate = logits_for([0, 1, 0, 1])
+    candidate[2, 1] = value
+
+    with pytest.raises(GateError, match="onnx"):
+        parity(candidate, limit=1e9).check()
+
+
+def test_nan_on_both_sides_fails_parity() -> None:
+    nan = np.full((2, 2), np.nan, dtype=np.float32)
+
+    with pytest.raises(GateError):
+        Parity.of("merge", nan, nan, limit=1e9).check()
+
+
+def test_a_parity_report_is_plain_values() -> None:
+    report = parity(logits_for([0, 1, 0, 0]), limit=0.5).to_dict()
+
+    assert json.loads(json.dumps(report)) == {
+        "gate": "onnx",
+        "max_difference": 1.0,
+        "limit": 0.5,
+        "texts": 4,
+        "label_agreement": 0.75,
+    }
+
+
+# Drift
+
+
+def drop_of(wrong: int, *, of: int, wrong_before: int = 0) -> Drift:
+    """The drift of a model that gets ``wrong`` more of ``of`` texts wrong than before."""
+    before = [1] * wrong_before + [0] * (of - wrong_before)
+    after = [1] * (wrong_before + wrong) + [0] * (of - wrong_before - wrong)
+    return drift(logits_for(before), logits_for(after), np.zeros(of, dtype=np.int64))
+
+
+def test_a_drift_worked_out_by_hand() -> None:
+    labels = np.asarray([0, 0, 1, 1])
+    after = 3 * logits_for([0, 1, 0, 0])
+
+    found = drift(logits_for([0, 0, 1, 0]), after, labels)
+
+    assert (found.texts, found.accuracy_before, found.accuracy_after) == (4, 0.75, 0.25)
+    assert (found.accuracy_drop, found.label_agreement, found.largest_shift) == (0.5, 0.5, 3.0)
+
+
+def test_no_change_is_no_drift() -> None:
+    logits = logits_for([0, 1, 1, 0])
+
+    found = drift(logits, logits, np.asarray([0, 1, 0, 0]))
+
+    assert (found.accuracy_drop, found.drop_interval) == (0.0, (0.0, 0.0))
+    assert (found.label_agreement, found.largest_shift) == (1.0, 0.0)
+
+
+def test_a_change_that_helps_is_a_negative_drop_and_passes() -> None:
+    found = drift(logits_for([1, 0]), logits_for([0, 0]), np.asarray([0, 0]))
+
+    found.check(max_drop=0.0, gate="int8")
+
+    assert found.accuracy_drop == -0.5
+
+
+def test_the_drop_interval_is_paired() -> None:
+    # Half of the answers are wrong before and after: only the change is in doubt.
+    found = drop_of(0, of=40, wrong_before=20)
+
+    assert found.drop_interval == (0.0, 0.0)
+
+
+def test_the_drop_interval_contains_the_drop() -> None:
+    found = drop_of(6, of=60, wrong_before=10)
+
+    low, high = found.drop_interval
+    assert 0 < low < found.accuracy_drop < high < 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "of", "max_drop"),
+    [(0, 10, 0.0), (1, 200, 0.01), (1, 100, 0.01), (2, 200, 0.01), (3, 50, 0.06), (7, 10, 0.7)],
+)
+@pytest.mark.parametrize("wrong_before", [0, 1, 3])
+def test_a_drop_of_no_more_than_is_allowed_passes(
+    wrong: int, of: int, max_drop: float, wrong_before: int
+) -> None:
+    found = drop_of(wrong, of=of, wrong_before=wrong_before)
+
+    try:
+        found.check(max_drop=max_drop, gate="int8")
+    except GateError as error:
+        pytest.fail(str(error))
+
+
+@pytest.mark.parametrize(("wrong", "of"), [(1, 10), (2, 100), (3, 200), (100, 100)])
+def test_a_larger_drop_fails(wrong: int, of: int) -> None:
+    with pytest.raises(GateError):
+        drop_of(wrong, of=of).check(max_drop=0.01, gate="int8")
+
+
+def test_a_failed_accuracy_gate_gives_its_figures() -> None:
+    with pytest.raises(GateError) as caught:
+        drop_of(5, of=50, wrong_before=5).check(max_drop=0.02, gate="int8")
+
+    message = str(caught.value)
+    for words in ("int8: ", "from 90.00% to 80.00%", "on 50 held-out texts", "10.00 points"):
+        assert words in message
+    for words in ("95 % interval", "at most 2.00 are allowed", "90.00% of the labels"):
+        assert words in message
+    assert "--max-drop" in caught.value.hint
+
+
+def test_answers_that_are_not_numbers_fail_the_accuracy_gate() -> None:
+    # argmax of NaN is 0: the label of every text here.
+    nan = np.full((20, 2), np.nan, dtype=np.float32)
+    found = drift(logits_for([0] * 20), nan, np.zeros(20, dtype=np.int64))
+
+    with pytest.raises(GateError, match="int8"):
+        found.check(max_drop=0.01, gate="int8")
+
+
+def test_a_drift_report_is_plain_values() -> None:
+    report = json.loads(json.dumps(drop_of(1, of=2).to_dict()))
+
+    assert report["accuracy_drop"] == 0.5
+    assert set(report) == {
+        "texts",
+        "accuracy_before",
+        "accuracy_after",
+        "accuracy_drop",
+        "drop_interval",
+        "label_agreement",
+        "largest_shift",
+    }

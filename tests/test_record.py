@@ -1,0 +1,164 @@
+"""A record on disk: written, opened, refused."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import FormatVersionError, LayoutError, MissingError
+from edgeadapt.record import Record, Sample
+
+SAMPLE = Sample(
+    bundle="tiny",
+    variant="int8",
+    engine="onnxruntime 1.32.0, 2 threads",
+    method="parallel",
+    bytes=1234,
+    sha256="ab" * 32,
+    latency_ns={"16": [[5, 6], [7, 8]], "text": [[9], [10]]},
+    load_ns=[1, 2],
+    first_label_ns=[3, 4],
+    peak_bytes=[100, None],
+    import_bytes=[50, None],
+    logits=[[0.1, -0.2], [1e-30, 3.0]],
+)
+RECORD = Record(
+    created="2026-01-02T03:04:05+00:00",
+    edgeadapt="0.0.0",
+    machine={"cpu": "a small one", "cores": 4},
+    threads=2,
+    plan={"children": 2},
+    evaluation={"texts": 2, "labels": [0, 1]},
+    baseline="tiny:fp32",
+    samples=(SAMPLE, replace(SAMPLE, variant="fp32")),
+)
+
+NANOSECONDS = st.lists(st.integers(0, 2**63), max_size=4)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def change_json(path: Path, **values: object) -> None:
+    """Replaces top-level values of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_an_opened_record_is_equal_to_the_written_one(tmp_path: Path) -> None:
+    RECORD.write(tmp_path / "deep" / "r.json")
+
+    assert Record.open(tmp_path / "deep" / "r.json") == RECORD
+
+
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    name=st.text(),
+    latency=st.dictionaries(st.text(), st.lists(NANOSECONDS, max_size=3), max_size=3),
+    memory=st.lists(st.none() | st.integers(0, 2**50), max_size=3),
+    logits=st.lists(st.lists(NUMBERS, max_size=3), max_size=3),
+)
+def test_no_sample_loses_a_digit_on_disk(
+    tmp_path: Path,
+    name: str,
+    latency: dict[str, list[list[int]]],
+    memory: list[int | None],
+    logits: list[list[float]],
+) -> None:
+    sample = replace(
+        SAMPLE, bundle=name, latency_ns=latency, peak_bytes=memory, logits=logits
+    )
+    record = replace(RECORD, samples=(sample,))
+    record.write(tmp_path / "r.json")
+
+    assert Record.open(tmp_path / "r.json") == record
+
+
+def test_a_record_carries_the_format_version(tmp_path: Path) -> None:
+    RECORD.write(tmp_path / "r.json")
+
+    assert json.loads((tmp_path / "r.json").read_text())["format_version"] == 1
+
+
+def test_a_number_that_json_cannot_hold_leaves_the_old_record_as_it_was(tmp_path: Path) -> None:
+    RECORD.write(tmp_path / "r.json")
+    broken = replace(RECORD, samples=(replace(SAMPLE, logits=[[float("nan")]]),))
+
+    with pytest.raises(ValueError, match="JSON"):
+        broken.write(tmp_path / "r.json")
+    assert Record.open(tmp_path / "r.json") == RECORD
+    assert [file.name for file in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_missing_record_is_named_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"no record at .*nowhere\.json") as caught:
+        Record.open(tmp_path / "nowhere.json")
+
+    assert "edgeadapt bench" in caught.value.hint
+
+
+def test_a_newer_record_is_refused_with_both_versions(tmp_path: Path) -> None:
+    RECORD.write(tmp_path / "r.json")
+    change_json(tmp_path / "r.json", format_version=4)
+
+    with pytest.raises(FormatVersionError, match=r"r\.json has format version 4.*up to 1"):
+        Record.open(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("version", [None, 0, "1"])
+def test_an_unusable_format_version_is_refused_and_shown(tmp_path: Path, version: object) -> None:
+    RECORD.write(tmp_path / "r.json")
+    change_json(tmp_path / "r.json", format_version=version)
+
+    with pytest.raises(LayoutError, match="no usable format version") as caught:
+        Record.open(tmp_path / "r.json")
+    assert repr(version) in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_a_file_without_a_json_object_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.json").write_text(text)
+
+    with pytest.raises(LayoutError, match=r"r\.json"):
+        Record.open(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("samples", None),
+        ("samples", 3),
+        ("samples", ["int8"]),
+        ("samples", [{"bundle": "tiny"}]),
+        ("surprise", 1),
+    ],
+)
+def test_a_record_with_a_malformed_field_is_refused(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    RECORD.write(tmp_path / "r.json")
+    change_json(tmp_path / "r.json", **{name: value})
+
+    with pytest.raises(LayoutError, match=r"r\.json is not a benchmark record"):
+        Record.open(tmp_path / "r.json")
+
+
+def test_a_record_without_a_field_is_refused_naming_it(tmp_path: Path) -> None:
+    RECORD.write(tmp_path / "r.json")
+    value = json.loads((tmp_path / "r.json").read_text())
+    del value["threads"]
+    (tmp_path / "r.json").write_text(json.dumps(value))
+
+    with pytest.raises(LayoutError, match=r"r\.json is not a benchmark record.*threads"):
+        Record.open(tmp_path / "r.json")
+
+
+def test_a_bundles_manifest_is_not_a_record(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    shutil.copy(tiny_bundle.path / "manifest.json", tmp_path / "r.json")
+
+    with pytest.raises(LayoutError, match=r"r\.json is not a benchmark record"):
+        Record.open(tmp_path / "r.json")

@@ -1,0 +1,443 @@
+"""Nothing on disk is ever half there, and what is there can be checked."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeadapt.errors import (
+    FormatVersionError,
+    IntegrityError,
+    LayoutError,
+    MissingError,
+    OutputExistsError,
+)
+from edgeadapt.storage import (
+    check_format_version,
+    check_free,
+    check_sha256,
+    free_name,
+    read_json,
+    sha256,
+    staged_folder,
+    write_json,
+    write_text,
+)
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from safetensors.numpy import save_file
+import numpy as np
+from edgeadapt.errors import EdgeAdaptError
+from edgeadapt.storage import staged_folder, write_text
+
+target = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    {action}
+except EdgeAdaptError as error:
+    print(error)
+"""
+"""A process in which every file may hold 4,096 bytes: the operating system fails the write."""
+
+
+def on_a_full_disk(action: str, target: Path) -> str:
+    """Runs ``action`` where files cannot grow; returns the expected failure it ended with."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", FULL_DISK.format(action=action), str(target)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return done.stdout
+
+
+def listing(folder: Path) -> list[str]:
+    """Everything under a folder, hidden files included."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def old_folder(target: Path) -> Path:
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    return target
+
+
+# Hashes and format versions
+
+
+def test_a_hash_is_sha256_of_the_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(b"\x00weights\xff" * 100_000)
+
+    assert sha256(file) == hashlib.sha256(b"\x00weights\xff" * 100_000).hexdigest()
+
+
+def test_an_unchanged_file_passes(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(b"weights")
+    before = sha256(file)
+
+    check_sha256(file, before)
+
+    assert sha256(file) == before
+
+
+def test_a_changed_file_is_named_with_both_hashes(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(b"weights")
+    expected = sha256(file)
+    file.write_bytes(b"weightz")
+
+    with pytest.raises(IntegrityError) as caught:
+        check_sha256(file, expected)
+
+    for words in (str(file), f"expected sha256 {expected}", f"found {sha256(file)}"):
+        assert words in str(caught.value)
+
+
+def test_a_missing_file_is_named_with_the_hash_it_should_have(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        check_sha256(tmp_path / "weights", "ab" * 32)
+
+    assert f"{tmp_path / 'weights'} is missing" in str(caught.value)
+    assert "ab" * 32 in str(caught.value)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_supported_format_versions_pass(version: int, tmp_path: Path) -> None:
+    try:
+        check_format_version(version, supported=2, path=tmp_path / "run.json")
+    except LayoutError as error:
+        pytest.fail(str(error))
+
+
+def test_a_newer_format_version_is_named_with_the_supported_one(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+
+    with pytest.raises(FormatVersionError) as caught:
+        check_format_version(3, supported=2, path=path)
+
+    assert f"{path} has format version 3; this edgeadapt reads up to 2" in str(caught.value)
+    assert "Upgrade" in caught.value.hint
+
+
+@pytest.mark.parametrize("found", [None, 0, -1, "1", 1.0, [1]])
+def test_an_unusable_format_version_is_shown(found: object, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+
+    with pytest.raises(LayoutError) as caught:
+        check_format_version(found, supported=2, path=path)
+
+    assert not isinstance(caught.value, FormatVersionError)
+    assert str(path) in str(caught.value)
+    assert f"from 1 to 2, found {found!r}" in str(caught.value)
+
+
+# JSON
+
+
+def test_json_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    value = {"text": 'café 😀 "quoted"', "numbers": [1, 2.5, None, True], "nested": {"a": {}}}
+
+    write_json(tmp_path / "value.json", value)
+
+    assert read_json(tmp_path / "value.json") == value
+
+
+def test_json_is_written_for_readers(tmp_path: Path) -> None:
+    write_json(tmp_path / "value.json", {"name": "café"})
+
+    written = (tmp_path / "value.json").read_text(encoding="utf-8")
+    assert written == '{\n  "name": "café"\n}\n'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_lacks_is_not_written(value: float, tmp_path: Path) -> None:
+    write_json(tmp_path / "value.json", {"old": 1})
+
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "value.json", {"loss": value})
+
+    assert read_json(tmp_path / "value.json") == {"old": 1}
+    assert listing(tmp_path) == ["value.json"]
+
+
+def test_a_missing_json_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"value\.json does not exist"):
+        read_json(tmp_path / "value.json")
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b'{"a": 1} trailing', b'{"a": "\xff"}'])
+def test_a_damaged_json_file_is_named(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "value.json").write_bytes(raw)
+
+    with pytest.raises(LayoutError, match=r"value\.json is not valid JSON"):
+        read_json(tmp_path / "value.json")
+
+
+@pytest.mark.parametrize(("raw", "found"), [("[1]", "list"), ("null", "NoneType"), ("1", "int")])
+def test_json_that_is_no_object_is_named(raw: str, found: str, tmp_path: Path) -> None:
+    (tmp_path / "value.json").write_text(raw)
+
+    with pytest.raises(LayoutError, match=rf"value\.json: expected a JSON object, found a {found}"):
+        read_json(tmp_path / "value.json")
+
+
+# Writing a file
+
+
+def test_a_written_file_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    write_text(tmp_path / "note.txt", "old, and longer than the new one")
+
+    write_text(tmp_path / "note.txt", "new")
+
+    assert (tmp_path / "note.txt").read_text() == "new"
+    assert listing(tmp_path) == ["note.txt"]
+
+
+def test_missing_parent_folders_are_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "b" / "note.txt", "new")
+
+    assert (tmp_path / "a" / "b" / "note.txt").read_text() == "new"
+
+
+def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
+    write_text(tmp_path / "note.txt", "new")
+
+    assert (tmp_path / "note.txt").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("failure", [OSError("the device is gone"), KeyboardInterrupt()])
+def test_an_interrupted_write_keeps_the_old_file(
+    failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path / "note.txt", "old")
+
+    def fail(_: int) -> None:
+        raise failure
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(type(failure)):
+        write_text(tmp_path / "note.txt", "new")
+
+    assert (tmp_path / "note.txt").read_text() == "old"
+    assert listing(tmp_path) == ["note.txt"]
+
+
+def test_text_that_cannot_be_encoded_keeps_the_old_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "note.txt", "old")
+
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "note.txt", "half an emoji: \ud83d")
+
+    assert (tmp_path / "note.txt").read_text() == "old"
+    assert listing(tmp_path) == ["note.txt"]
+
+
+def test_a_full_disk_keeps_the_old_file_and_names_the_folder(tmp_path: Path) -> None:
+    write_text(tmp_path / "note.txt", "old")
+
+    message = on_a_full_disk("write_text(target, 'x' * 100_000)", tmp_path / "note.txt")
+
+    assert f"No space left while writing to {tmp_path}" in message
+    assert "Free some disk space" in message
+    assert (tmp_path / "note.txt").read_text() == "old"
+    assert listing(tmp_path) == ["note.txt"]
+
+
+# Writing a folder
+
+
+def test_a_folder_appears_under_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
+    target = tmp_path / "runs" / "mine"
+
+    with staged_folder(target) as folder:
+        (folder / "weights").mkdir()
+        (folder / "weights" / "a.bin").write_bytes(b"a")
+        appeared_early = target.exists()
+
+    assert not appeared_early
+    assert listing(tmp_path) == ["runs", "runs/mine", "runs/mine/weights", "runs/mine/weights/a.bin"]
+
+
+def test_an_unfinished_folder_is_hidden_beside_its_target(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "mine") as folder:
+        place = folder
+
+    assert place.parent == tmp_path
+    assert place.name.startswith(".mine.")
+
+
+def test_a_finished_folder_can_be_read_by_others(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "mine"):
+        pass
+
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("failure", [ValueError("bad weights"), KeyboardInterrupt(), SystemExit(1)])
+def test_a_failed_folder_leaves_nothing_behind(failure: BaseException, tmp_path: Path) -> None:
+    with pytest.raises(type(failure)), staged_folder(tmp_path / "mine") as folder:
+        (folder / "weights.bin").write_bytes(b"half")
+        raise failure
+
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("failure", [ValueError("bad weights"), KeyboardInterrupt()])
+def test_a_failed_replacement_keeps_the_old_folder(failure: BaseException, tmp_path: Path) -> None:
+    target = old_folder(tmp_path / "mine")
+
+    with pytest.raises(type(failure)), staged_folder(target, force=True) as folder:
+        (folder / "new.txt").write_text("half")
+        raise failure
+
+    assert listing(tmp_path) == ["mine", "mine/old.txt"]
+    assert (target / "old.txt").read_text() == "old"
+
+
+def test_an_existing_folder_is_refused_before_any_work(tmp_path: Path) -> None:
+    target = old_folder(tmp_path / "mine")
+    worked = False
+
+    with pytest.raises(OutputExistsError) as caught, staged_folder(target):
+        worked = True
+
+    assert not worked
+    assert f"{target} exists already" in str(caught.value)
+    assert "--output" in caught.value.hint
+    assert "--force" in caught.value.hint
+    assert listing(tmp_path) == ["mine", "mine/old.txt"]
+
+
+def test_force_keeps_the_old_folder_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    target = old_folder(tmp_path / "mine")
+
+    with staged_folder(target, force=True) as folder:
+        (folder / "new.txt").write_text("new")
+        seen_meanwhile = listing(target)
+
+    assert seen_meanwhile == ["old.txt"]
+    assert listing(tmp_path) == ["mine", "mine/new.txt"]
+
+
+def test_force_replaces_a_file_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("a file")
+
+    with staged_folder(tmp_path / "mine", force=True) as folder:
+        (folder / "new.txt").write_text("new")
+
+    assert listing(tmp_path) == ["mine", "mine/new.txt"]
+
+
+def test_force_needs_no_old_folder(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "mine", force=True) as folder:
+        (folder / "new.txt").write_text("new")
+
+    assert listing(tmp_path) == ["mine", "mine/new.txt"]
+
+
+def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = old_folder(tmp_path / "mine")
+    rename = Path.replace
+    staged: list[Path] = []
+
+    def replace(self: Path, other: Path) -> Path:
+        if self in staged:
+            raise PermissionError("not allowed")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(PermissionError), staged_folder(target, force=True) as folder:
+        staged.append(folder)
+        (folder / "new.txt").write_text("new")
+
+    assert listing(tmp_path) == ["mine", "mine/old.txt"]
+
+
+def test_a_folder_that_appeared_meanwhile_is_not_overwritten_without_force(tmp_path: Path) -> None:
+    target = tmp_path / "mine"
+
+    with pytest.raises(OutputExistsError), staged_folder(target) as folder:
+        (folder / "new.txt").write_text("new")
+        old_folder(target)
+
+    assert listing(tmp_path) == ["mine", "mine/old.txt"]
+
+
+def test_a_full_disk_leaves_no_folder_and_says_so(tmp_path: Path) -> None:
+    action = "with staged_folder(target) as folder: (folder / 'a').write_bytes(bytes(100_000))"
+
+    message = on_a_full_disk(action, tmp_path / "mine")
+
+    assert f"No space left while writing to {tmp_path}" in message
+    assert "Free some disk space" in message
+    assert listing(tmp_path) == []
+
+
+def test_a_full_disk_keeps_the_old_folder(tmp_path: Path) -> None:
+    target = old_folder(tmp_path / "mine")
+    action = (
+        "with staged_folder(target, force=True) as folder:"
+        " (folder / 'a').write_bytes(bytes(100_000))"
+    )
+
+    message = on_a_full_disk(action, target)
+
+    assert f"No space left while writing to {tmp_path}" in message
+    assert listing(tmp_path) == ["mine", "mine/old.txt"]
+
+
+def test_a_full_disk_that_native_code_meets_is_named_too(tmp_path: Path) -> None:
+    action = (
+        "with staged_folder(target) as folder:"
+        " save_file({'weight': np.zeros(100_000)}, folder / 'a.safetensors')"
+    )
+
+    message = on_a_full_disk(action, tmp_path / "mine")
+
+    assert f"No space left while writing to {tmp_path}" in message
+    assert listing(tmp_path) == []
+
+
+def test_another_failure_to_write_is_not_called_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError, match="read-only"), staged_folder(tmp_path / "mine"):
+        raise PermissionError("read-only")
+
+
+# Names
+
+
+def test_a_free_target_passes_the_check(tmp_path: Path) -> None:
+    check_free(tmp_path / "mine", force=False)
+
+    assert listing(tmp_path) == []
+
+
+def test_a_taken_target_passes_the_check_only_with_force(tmp_path: Path) -> None:
+    target = old_folder(tmp_path / "mine")
+
+    check_free(target, force=True)
+    with pytest.raises(OutputExistsError, match="mine exists already"):
+        check_free(target, force=False)
+
+    assert listing(tmp_path) == ["mine", "mine/old.txt"]
+
+
+def test_names_are_counted_up_from_two(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        path = free_name(tmp_path, "demo", suffix=".json")
+        path.write_text(json.dumps({}))
+        names.append(path.name)
+
+    assert names == ["demo.json", "demo-2.json", "demo-3.json"]

@@ -1,0 +1,224 @@
+"""The one tokenization path: padding off, truncation on, batches that lose nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import DataError, MissingError, UsageError
+from edgeadapt.text import TextEncoder
+from tests.conftest import WORDS, make_tokenizer
+
+CLS, SEP, PAD = 2, 3, 0
+TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), max_size=20)
+
+
+def encoder(max_length: int = 10, pad_id: int = PAD) -> TextEncoder:
+    return TextEncoder(make_tokenizer(), max_length=max_length, pad_id=pad_id)
+
+
+def saved(tokenizer: Tokenizer, folder: Path) -> Path:
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder / "tokenizer.json"
+
+
+# Padding
+
+
+def test_padding_that_the_file_carries_is_switched_off(tmp_path: Path) -> None:
+    file = saved(make_tokenizer(), tmp_path)
+    assert len(Tokenizer.from_file(str(file)).encode("good").ids) == 20
+
+    found = TextEncoder.from_file(file, max_length=128, pad_id=PAD).ids(["good"])
+
+    assert [len(ids) for ids in found] == [3]
+
+
+def test_a_single_text_is_a_batch_without_padding(tmp_path: Path) -> None:
+    file = saved(make_tokenizer(), tmp_path)
+
+    batch = TextEncoder.from_file(file, max_length=128, pad_id=PAD).batch(["good"])
+
+    assert batch.input_ids.shape == (1, 3)
+    assert batch.attention_mask.tolist() == [[1, 1, 1]]
+
+
+def test_a_one_word_text_of_a_bundle_is_three_tokens_to_every_reader(tiny_bundle: Bundle) -> None:
+    file = tiny_bundle.path / "tokenizer.json"
+
+    lengths = {
+        "edgeadapt": len(tiny_bundle.text_encoder().ids(["good"])[0]),
+        "tokenizers": len(Tokenizer.from_file(str(file)).encode("good").ids),
+        "transformers": len(AutoTokenizer.from_pretrained(tiny_bundle.path)("good")["input_ids"]),
+    }
+
+    assert lengths == {"edgeadapt": 3, "tokenizers": 3, "transformers": 3}
+
+
+def test_a_batch_is_padded_on_the_right_to_its_longest_text() -> None:
+    good, bad, film = (make_tokenizer().token_to_id(word) for word in ("good", "bad", "film"))
+
+    batch = encoder(pad_id=9).batch(["good", "bad film"])
+
+    assert batch.input_ids.tolist() == [[CLS, good, SEP, 9], [CLS, bad, film, SEP]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
+    assert batch.token_type_ids.tolist() == [[0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_every_array_of_a_batch_is_int64() -> None:
+    arrays = encoder().batch(["good", "bad film"]).select(
+        ["input_ids", "attention_mask", "token_type_ids"]
+    )
+
+    assert {name: array.dtype for name, array in arrays.items()} == dict.fromkeys(
+        ("input_ids", "attention_mask", "token_type_ids"), np.dtype(np.int64)
+    )
+
+
+def test_the_mask_marks_tokens_whatever_the_padding_id() -> None:
+    batch = encoder().pad([[PAD, PAD], [5]])
+
+    assert batch.attention_mask.tolist() == [[1, 1], [1, 0]]
+
+
+def test_no_texts_are_an_empty_batch() -> None:
+    batch = encoder().batch([])
+
+    assert len(batch) == 0
+    assert batch.input_ids.shape == (0, 0)
+
+
+def test_a_batch_gives_only_the_arrays_that_are_asked_for() -> None:
+    batch = encoder().batch(["good", "bad film"])
+
+    selected = batch.select(["attention_mask", "input_ids"])
+
+    assert list(selected) == ["attention_mask", "input_ids"]
+    assert selected["input_ids"] is batch.input_ids
+    assert len(batch) == 2
+
+
+# Truncation
+
+
+def test_a_long_text_is_cut_at_its_end_special_tokens_counted() -> None:
+    words = WORDS[:12]
+    numbers = [make_tokenizer().token_to_id(word) for word in words]
+
+    (ids,) = encoder(max_length=6).ids([" ".join(words)])
+
+    assert ids == [CLS, *numbers[:4], SEP]
+
+
+def test_truncation_that_the_file_carries_is_replaced(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.enable_truncation(4, stride=1, direction="left")
+    words = WORDS[:12]
+    numbers = [tokenizer.token_to_id(word) for word in words]
+
+    file = saved(tokenizer, tmp_path)
+    (ids,) = TextEncoder.from_file(file, max_length=8, pad_id=PAD).ids([" ".join(words)])
+
+    assert ids == [CLS, *numbers[:6], SEP]
+
+
+def test_a_text_that_just_fits_is_not_counted_as_cut() -> None:
+    just, over = " ".join(WORDS[:4]), " ".join(WORDS[:5])
+
+    counts = [encoder(max_length=6).count_truncated([text]) for text in (just, over)]
+
+    assert counts == [0, 1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=TEXTS, max_length=st.integers(3, 16))
+def test_the_texts_counted_as_cut_are_those_that_are_too_long(
+    texts: list[str], max_length: int
+) -> None:
+    too_long = sum(len(text.split()) + 2 > max_length for text in texts)
+
+    assert encoder(max_length).count_truncated(texts) == too_long
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=st.lists(st.text(st.characters(codec="utf-8")), max_size=8), length=st.integers(3, 9))
+def test_no_text_is_longer_than_the_limit(texts: list[str], length: int) -> None:
+    found = encoder(length).ids(texts)
+
+    assert len(found) == len(texts)
+    assert all(ids[0] == CLS and ids[-1] == SEP and len(ids) <= length for ids in found)
+
+
+@pytest.mark.parametrize("max_length", [2, 1, 0, -1])
+def test_a_limit_without_room_for_text_is_refused(max_length: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        encoder(max_length)
+
+    assert f"more than the 2 special tokens, found {max_length}" in str(caught.value)
+
+
+# Batches
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=TEXTS, batch_size=st.integers(1, 7))
+def test_batches_are_a_permutation_of_the_texts(texts: list[str], batch_size: int) -> None:
+    rows = [int(row) for rows, _ in encoder().batches(texts, batch_size) for row in rows]
+
+    assert sorted(rows) == list(range(len(texts)))
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=TEXTS, batch_size=st.integers(1, 7))
+def test_a_batch_holds_the_texts_that_its_indices_name(texts: list[str], batch_size: int) -> None:
+    expected = encoder().ids(texts)
+
+    for rows, batch in encoder().batches(texts, batch_size):
+        assert 1 <= len(rows) == len(batch) <= batch_size
+        for row, ids, mask in zip(rows, batch.input_ids, batch.attention_mask, strict=True):
+            assert ids[mask == 1].tolist() == expected[row]
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=TEXTS, batch_size=st.integers(1, 7))
+def test_texts_of_similar_length_share_a_batch(texts: list[str], batch_size: int) -> None:
+    lengths = [
+        length
+        for _, batch in encoder().batches(texts, batch_size)
+        for length in batch.attention_mask.sum(axis=1).tolist()
+    ]
+
+    assert lengths == sorted(lengths)
+
+
+def test_only_the_last_batch_may_be_smaller() -> None:
+    sizes = [len(rows) for rows, _ in encoder().batches(WORDS[:7], 3)]
+
+    assert sizes == [3, 3, 1]
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_size_below_one_is_refused(batch_size: int) -> None:
+    with pytest.raises(UsageError, match=f"batch_size.*{batch_size}"):
+        list(encoder().batches(["good", "bad"], batch_size))
+
+
+# Files
+
+
+def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"tokenizer\.json does not exist"):
+        TextEncoder.from_file(tmp_path / "tokenizer.json", max_length=8, pad_id=PAD)
+
+
+@pytest.mark.parametrize("raw", [b"", b"not json", b'{"model": {"type": "Other"}}', b"\xff\xfe"])
+def test_a_file_that_is_no_tokenizer_is_named(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(raw)
+
+    with pytest.raises(DataError, match=r"tokenizer\.json is not a tokenizer"):
+        TextEncoder.from_file(tmp_path / "tokenizer.json", max_length=8, pad_id=PAD)

@@ -1,4 +1,4 @@
-"""The bare install as a device sees it: its size, and whole processes of ``predict`` and ``--help``.
+"""The bare install as a device sees it: size, and whole processes of ``predict`` and ``--help``.
 
 A fresh virtual environment gets ``pip install .`` and nothing else. Times are from exec to exit.
 Peak memory is ``ru_maxrss`` of the finished child; this parent stays far smaller, so that what a

@@ -16,7 +16,7 @@ from edgeadapt.errors import HubError
 
 __all__ = ["Snapshot", "fetch"]
 
-_PROBE_SECONDS = 6.0
+_PROBE_SECONDS = 4.0
 
 Kind = Literal["model", "dataset"]
 

@@ -100,8 +100,9 @@ def _subjects(bundles: Sequence[Bundle], progress: Progress) -> list[Subject]:
     subjects = []
     for bundle in bundles:
         for name, variant in sorted(bundle.manifest.variants.items()):
-            if variant.engine == EngineName.TORCH and not find_spec("torch"):
-                progress.say(f"{bundle.name}:{name} is left out: torch is not installed.")
+            needs = ("torch", "transformers") if variant.engine == EngineName.TORCH else ()
+            if missing := [module for module in needs if not find_spec(module)]:
+                progress.say(f"{bundle.name}:{name} is left out: {missing[0]} is not installed.")
                 continue
             subjects.append(Subject(bundle, name))
     return subjects

@@ -177,7 +177,7 @@ class _Loop:
         self.lengths = [len(tokens) for tokens in self.ids]
         self.labels = torch.from_numpy(train.known_labels())
         self.generator = np.random.default_rng(config.seed)
-        self.total_steps = config.epochs * len(self._batches(np.random.default_rng(0)))
+        self.total_steps = config.epochs * math.ceil(len(train) / config.batch_size)
         self.optimizer = Optimizer.make(classifier.trained(), config, total_steps=self.total_steps)
         self.step = 0
 
@@ -185,23 +185,21 @@ class _Loop:
         """Trains on every example once; returns the mean loss and the seconds it took."""
         self.model.train()
         started = perf_counter()
-        total = window = 0.0
-        seen = 0
+        total, seen = 0.0, 0
+        unlogged: list[float] = []
         batches = self._batches(self.generator)
         for number, rows in enumerate(batches, 1):
             loss = self._train_step(rows)
             self.step += 1
             total += loss * len(rows)
-            window += loss
+            unlogged.append(loss)
             seen += len(rows)
             speed = seen / (perf_counter() - started)
             task.advance(note=f"epoch {epoch}  loss {total / seen:.3f}  {speed:,.0f} examples/s")
             if self.step % _LOG_EVERY == 0 or number == len(batches):
-                logged = (self.step - 1) % _LOG_EVERY + 1
-                outcome.steps.append(
-                    StepReport(self.step, window / min(logged, number), self.optimizer.rate)
-                )
-                window = 0.0
+                mean = sum(unlogged) / len(unlogged)
+                outcome.steps.append(StepReport(self.step, mean, self.optimizer.rate))
+                unlogged.clear()
         return total / len(self.ids), perf_counter() - started
 
     def _batches(self, generator: np.random.Generator) -> list[np.ndarray]:

@@ -16,7 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self
 
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
-from edgeadapt.storage import check_format_version, check_sha256, read_json, sha256, write_json
+from edgeadapt.storage import (
+    check_format_version,
+    check_inside,
+    check_sha256,
+    read_json,
+    sha256,
+    write_json,
+)
 from edgeadapt.text import TextEncoder
 
 __all__ = ["Bundle", "FileInfo", "Manifest", "Variant"]
@@ -190,8 +197,5 @@ def _manifest(value: dict[str, Any]) -> Manifest:
     value["labels"] = tuple(value["labels"])
     value["variants"] = {name: Variant(**v) for name, v in value["variants"].items()}
     value["files"] = {name: FileInfo(**info) for name, info in value["files"].items()}
-    for name in value["files"]:
-        # A manifest is data from elsewhere: it may not point outside its folder.
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise KeyError(f"the file name {name!r} leaves the bundle")
+    check_inside(value["files"])
     return Manifest(**value)

@@ -6,6 +6,7 @@ effective recipe in ``run.json``, and every place that takes a recipe takes that
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -115,8 +116,9 @@ class AdapterConfig:
     """Width of the bottleneck, in neurons."""
     activation: str | None = None
     """Non-linearity of the bottleneck; the backbone's own where none is given."""
-    scaling: float = 4.0
-    """Factor on the output of a parallel adapter (He et al. 2022)."""
+    scaling: float = 1.0
+    """Factor on the output of a parallel adapter. AdamW's steps do not see it, so that it acts like
+    a factor on the learning rate of the up-projection: at 4 (He et al. 2022) halve the rate."""
     dropout: float = 0.0
     """Probability of dropping an adapter's output neuron while training."""
 
@@ -226,14 +228,20 @@ class Recipe:
         """
         sections = {section.name: getattr(self, section.name) for section in fields(self)}
         for name, values in tables.items():
-            if name not in sections or not isinstance(values, Mapping):
+            if name not in sections:
                 raise RecipeError(
                     f"{origin}: unknown table [{name}]: expected {_listed(sections)}."
                 )
+            if not isinstance(values, Mapping):
+                raise RecipeError(f"{origin}: [{name}]: expected a table, found {values!r}.")
         if tables.get("model", {}).get("id", self.model.id) != self.model.id:
             sections["model"] = replace(self.model, revision=None)
         if tables.get("data", {}).get("dataset", self.data.dataset) != self.data.dataset:
-            sections["data"] = DataConfig()
+            sections["data"] = replace(
+                DataConfig(),
+                validation_fraction=self.data.validation_fraction,
+                test_fraction=self.data.test_fraction,
+            )
         if tables.get("adapter", {}).get("method", self.adapter.method) != self.adapter.method:
             sections["training"] = replace(self.training, learning_rate=None)
         for name, values in tables.items():
@@ -259,8 +267,7 @@ class Recipe:
         for name, table in self.to_dict().items():
             lines.append(f"[{name}]")
             given = {key: value for key, value in table.items() if value is not None}
-            # A JSON scalar is a TOML scalar.
-            lines += [f"{key} = {json.dumps(value)}" for key, value in given.items()]
+            lines += [f"{key} = {_toml_scalar(value)}" for key, value in given.items()]
             lines.append("")
         return "\n".join(lines)
 
@@ -285,6 +292,11 @@ def _read(path: Path) -> Mapping[str, Any]:
         ) from None
 
 
+def _toml_scalar(value: object) -> str:
+    """JSON's form of a scalar is TOML's, but for surrogate pairs and the delete character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _updated_section(section: Any, values: Mapping[str, Any], where: str) -> Any:
     known = {f.name: f for f in fields(section)}
     for key, value in values.items():
@@ -302,10 +314,11 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
             if value is None:
                 return None
         elif issubclass(option, StrEnum):
-            if value in {member.value for member in option}:
+            if value in [member.value for member in option]:
                 return option(value)
-        elif option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+        elif option is float and type(value) in (int, float):
+            if math.isfinite(value):
+                return float(value)
         elif type(value) is option:
             return value
     enum = next((o for o in options if isinstance(o, type) and issubclass(o, StrEnum)), None)

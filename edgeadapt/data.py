@@ -1,5 +1,6 @@
 """Labelled examples: reading CSV and JSON Lines, naming labels, splitting, finding duplicates."""
 
+import codecs
 import csv
 import hashlib
 import io
@@ -122,6 +123,12 @@ def infer_labels(rows: Rows, *, column: str, where: str) -> tuple[str, ...]:
         DataError: The column is missing or fewer than two labels occur.
     """
     _check_column(rows, column, where, option="--label-column")
+    for number, row in enumerate(rows, 1):
+        if row[column] is None or not str(row[column]).strip():
+            raise DataError(
+                f"{where}, row {number}: the label in {column!r} is empty.",
+                hint="Remove the row or fill it in.",
+            )
     names = {str(row[column]).strip() for row in rows}
     if len(names) < 2:
         raise DataError(
@@ -228,7 +235,8 @@ def fingerprint(dataset: Dataset) -> str:
 def write_csv(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
     """Writes columns of equal length as CSV with a header."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # All quoted, because the writer leaves a bare carriage return unquoted.
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
 
@@ -236,7 +244,8 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
 def _read_csv(raw: bytes, path: Path) -> Rows:
     previous = csv.field_size_limit(_MAX_FIELD_CHARACTERS)
     try:
-        reader = csv.DictReader(io.StringIO(_decoded(raw, path, _csv_rows), newline=""))
+        text = _decoded(raw, path, _csv_rows)
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         rows = list(reader)
     except csv.Error as error:
         raise DataError(f"{path}: not valid CSV: {error}.") from None
@@ -254,10 +263,7 @@ def _read_csv(raw: bytes, path: Path) -> Rows:
 
 def _read_jsonl(raw: bytes, path: Path) -> Rows:
     rows = []
-    # Only newlines end a row: str.splitlines would also split at U+2028 inside a text.
-    for number, line in enumerate(_decoded(raw, path, _line_rows).split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in enumerate(_lines(_decoded(raw, path, _line_rows)), 1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
@@ -269,38 +275,42 @@ def _read_jsonl(raw: bytes, path: Path) -> Rows:
 
 
 def _decoded(raw: bytes, path: Path, count_rows: Any) -> str:
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        row = count_rows(raw[: error.start].decode("utf-8-sig", errors="replace"))
+        # The character stands for the rest of the row in which decoding broke off.
+        row = count_rows(raw[: error.start].decode("utf-8") + "x")
+        place = f"row {row}" if row else "header"
         raise DataError(
-            f"{path}, row {row}: expected UTF-8, found the byte 0x{raw[error.start]:02x} that is "
+            f"{path}, {place}: expected UTF-8, found the byte 0x{raw[error.start]:02x} that is "
             "not valid there.",
             hint="Convert the file, for example with: iconv -f latin1 -t utf-8",
         ) from None
 
 
 def _csv_rows(text: str) -> int:
-    """Number of the row in which ``text`` breaks off, the header not counted."""
-    return max(0, sum(1 for _ in csv.reader(io.StringIO(text + "x", newline=""))) - 1)
+    """Number of rows in ``text``, the header and blank lines not counted."""
+    return sum(1 for row in csv.reader(io.StringIO(text, newline="")) if row) - 1
 
 
 def _line_rows(text: str) -> int:
-    return text.count("\n") + 1
+    return len(_lines(text))
+
+
+def _lines(text: str) -> list[str]:
+    # Only newlines end a row: str.splitlines would also split at U+2028 inside a text.
+    return [line for line in text.split("\n") if line.strip()]
 
 
 def _check_column(rows: Rows, column: str, where: str, *, option: str) -> None:
-    found: dict[str, None] = {}
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         if column not in row:
-            found = dict.fromkeys(row)
-            break
-    else:
-        return
-    raise DataError(
-        f"{where}: no column {column!r}: found {', '.join(map(str, found)) or 'none'}.",
-        hint=f"Name the column with {option}.",
-    )
+            place = f"{where}, row {number}" if number > 1 else where
+            raise DataError(
+                f"{place}: no column {column!r}: found {', '.join(map(str, row)) or 'none'}.",
+                hint=f"Name the column with {option}.",
+            )
 
 
 def _text(row: Mapping[str, Any], column: str, where: str, number: int) -> str:
@@ -311,6 +321,13 @@ def _text(row: Mapping[str, Any], column: str, where: str, number: int) -> str:
         raise DataError(
             f"{where}, row {number}: the text is empty.", hint="Remove the row or fill it in."
         )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # JSON can spell half of a surrogate pair, which no encoding can write.
+        raise DataError(
+            f"{where}, row {number}: expected a text, found half a character in {text[:40]!r}."
+        ) from None
     return text
 
 

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError
-from edgeadapt.storage import check_format_version, check_sha256, read_json, sha256, write_json
+from edgeadapt.storage import (
+    check_format_version,
+    check_inside,
+    check_sha256,
+    read_json,
+    sha256,
+    write_json,
+)
 
 __all__ = ["Run", "RunInfo"]
 
@@ -91,7 +98,8 @@ class Run:
         check_format_version(version, supported=cls.FORMAT_VERSION, path=path / "run.json")
         try:
             info = RunInfo(**{**value, "labels": tuple(value["labels"])})
-        except (TypeError, KeyError) as error:
+            check_inside(info.files)
+        except (TypeError, KeyError, AttributeError) as error:
             raise LayoutError(f"{path / 'run.json'} is not a run's: {error}.") from None
         return cls(path, info)
 

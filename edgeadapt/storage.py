@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgeadapt.errors import (
@@ -23,6 +23,7 @@ from edgeadapt.errors import (
 __all__ = [
     "check_format_version",
     "check_free",
+    "check_inside",
     "check_sha256",
     "free_name",
     "read_json",
@@ -76,6 +77,17 @@ def check_format_version(found: object, *, supported: int, path: Path) -> None:
             f"{path} has format version {found}; this edgeadapt reads up to {supported}.",
             hint="Upgrade with: pip install --upgrade edgeadapt",
         )
+
+
+def check_inside(names: Mapping[str, object]) -> None:
+    """Refuses file names that leave their folder: a manifest is data from elsewhere.
+
+    Raises:
+        LayoutError: A name is absolute or climbs with ``..``.
+    """
+    for name in names.keys():  # noqa: SIM118 - says AttributeError of what is no mapping
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise LayoutError(f"The file name {name!r} leaves its folder.")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -151,6 +163,7 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         try:
             staging.chmod(0o755)
             yield staging
+            check_free(target, force=force)  # it may have appeared meanwhile
             _replace_folder(staging, target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)

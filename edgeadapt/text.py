@@ -104,7 +104,12 @@ class TextEncoder:
 
         ``indices``, of shape ``(batch,)``, tell which texts a batch holds; together they are a
         permutation of all texts.
+
+        Raises:
+            UsageError: ``batch_size`` is below 1.
         """
+        if batch_size < 1:
+            raise UsageError(f"batch_size: expected at least 1, found {batch_size}.")
         ids = self.ids(texts)
         order = np.argsort([len(tokens) for tokens in ids], kind="stable")
         for start in range(0, len(order), batch_size):

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
+from edgeadapt.backbones import BACKBONES
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Exporter, Recipe
 from edgeadapt.pipeline.export import ExportOptions, export
@@ -43,6 +44,13 @@ def lively_checkpoint(folder: Path, model_type: str = "bert") -> Path:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"initializer_range": SIGMA}))
     tensors = load_file(folder / "model.safetensors")
+    # A real checkpoint's tokenizer knows whether its model takes segments.
+    names = ["input_ids", "token_type_ids", "attention_mask"]
+    if not BACKBONES[model_type].token_type_ids:
+        names.remove("token_type_ids")
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    tokenizer["model_input_names"] = names
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     scaled = {name: t * (SIGMA / 0.02 if t.ndim == 2 else 1) for name, t in tensors.items()}
     save_file(scaled, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
@@ -72,20 +80,22 @@ def lively_recipe(
     )
 
 
-@cache
 def lively_run(factory: pytest.TempPathFactory, model_type: str = "bert") -> Run:
     """Trains a parallel adapter once per test session. Do not change the run: copy it first."""
-    folder = factory.mktemp(f"lively-{model_type}")
+    return _run(factory.getbasetemp() / f"lively-{model_type}", model_type)
+
+
+def lively_bundle(factory: pytest.TempPathFactory, model_type: str = "bert") -> Bundle:
+    """Exports that run with fp32, int8 and torch. Do not change the bundle: copy it first."""
+    return _bundle(factory.getbasetemp() / f"lively-{model_type}", model_type)
+
+
+@cache
+def _run(folder: Path, model_type: str) -> Run:
     return train(lively_recipe(folder, model_type=model_type), output=folder / "run")
 
 
 @cache
-def lively_bundle(factory: pytest.TempPathFactory, model_type: str = "bert") -> Bundle:
-    """Exports that run with fp32, int8 and torch. Do not change the bundle: copy it first."""
-    return export(
-        lively_run(factory, model_type),
-        options=ExportOptions(
-            quantize=True, max_drop=1.0, with_torch=True, exporter=Exporter.TORCH
-        ),
-        output=factory.mktemp(f"lively-bundle-{model_type}") / "lively",
-    )
+def _bundle(folder: Path, model_type: str) -> Bundle:
+    options = ExportOptions(quantize=True, max_drop=1.0, with_torch=True, exporter=Exporter.TORCH)
+    return export(_run(folder, model_type), options=options, output=folder / "bundle")

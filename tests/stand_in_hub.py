@@ -1,11 +1,9 @@
-"""A small HTTP server that answers like the Hugging Face hub, and children that talk to it."""
+"""A small HTTP server that answers like the Hugging Face hub."""
 
 import hashlib
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["StandInHub", "commit_of", "files_under", "hub_environment", "run_child", "silent_server"]
+__all__ = ["StandInHub", "commit_of", "files_under", "hub_environment", "silent_server"]
 
 
 def commit_of(name: str) -> str:
@@ -45,6 +43,8 @@ class StandInHub:
     """(repository, commit) -> content of its files."""
     gated: set[str] = field(default_factory=set)
     """Repositories whose files are refused without a token."""
+    broken: set[str] = field(default_factory=set)
+    """Repositories whose files break off after a few bytes."""
     requests: list[str] = field(default_factory=list)
     """``METHOD PATH`` of every request so far."""
     endpoint: str = ""
@@ -141,7 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "X-Repo-Commit": self.hub.commits[repository, revision],
                 "ETag": f'"{hashlib.sha256(files[name]).hexdigest()}"',
             }
-            self._send(200, files[name], headers)
+            missing = 100 if repository in self.hub.broken else 0
+            self._send(200, files[name], headers, missing=missing)
 
     def _files(self, repository: str, revision: str) -> Mapping[str, bytes] | None:
         """The files of a revision; where there are none, says so the way the hub does."""
@@ -154,12 +155,21 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return self.hub.files[repository, commit]
 
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+    def _send(
+        self,
+        status: int,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        missing: int = 0,
+    ) -> None:
+        """Sends an answer; ``missing`` bytes are announced and never come."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) + missing))
         self.end_headers()
+        self.close_connection = self.close_connection or missing > 0
         if self.command != "HEAD":
             self.wfile.write(body)
 
@@ -183,18 +193,3 @@ def hub_environment(endpoint: str, home: Path, **more: str) -> dict[str, str]:
         "no_proxy": local,
         **more,
     }
-
-
-def run_child(code: str, *arguments: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Runs Python code in a fresh process; the last line it prints is a JSON object."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer

@@ -83,7 +83,7 @@ def test_the_manifest_carries_the_format_version(tmp_path: Path) -> None:
 
 
 def test_a_missing_bundle_is_named_with_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="no bundle at .*nowhere") as caught:
+    with pytest.raises(MissingError, match=r"no bundle at .*nowhere") as caught:
         Bundle.open(tmp_path / "nowhere")
 
     assert "edgeadapt export" in caught.value.hint

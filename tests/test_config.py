@@ -268,9 +268,7 @@ def test_a_value_of_the_wrong_type_is_named(
         ("training", "threads", 0, "at least 1"),
     ],
 )
-def test_a_value_out_of_range_is_named(
-    section: str, key: str, value: float, expected: str
-) -> None:
+def test_a_value_out_of_range_is_named(section: str, key: str, value: float, expected: str) -> None:
     message = refusal(**{section: {key: value}})
 
     assert message == f"mine.toml: {section}.{key}: expected {expected}, found {value}."

@@ -69,9 +69,7 @@ def test_no_sample_loses_a_digit_on_disk(
     memory: list[int | None],
     logits: list[list[float]],
 ) -> None:
-    sample = replace(
-        SAMPLE, bundle=name, latency_ns=latency, peak_bytes=memory, logits=logits
-    )
+    sample = replace(SAMPLE, bundle=name, latency_ns=latency, peak_bytes=memory, logits=logits)
     record = replace(RECORD, samples=(sample,))
     record.write(tmp_path / "r.json")
 

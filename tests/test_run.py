@@ -90,7 +90,7 @@ def test_a_run_written_again_does_not_list_itself(tmp_path: Path) -> None:
 
 
 def test_a_missing_run_is_named_with_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="no run at .*nowhere") as caught:
+    with pytest.raises(MissingError, match=r"no run at .*nowhere") as caught:
         Run.open(tmp_path / "nowhere")
 
     assert "edgeadapt train" in caught.value.hint

@@ -1,15 +1,18 @@
 """Nothing on disk is ever half there, and what is there can be checked."""
 
+import errno
 import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgeadapt.errors import (
+    EdgeAdaptError,
     FormatVersionError,
     IntegrityError,
     LayoutError,
@@ -67,6 +70,24 @@ def old_folder(target: Path) -> Path:
     target.mkdir()
     (target / "old.txt").write_text("old")
     return target
+
+
+def write_folder(
+    target: Path, meanwhile: Callable[[Path], object] = lambda _: None, *, force: bool = False
+) -> None:
+    """Writes a folder with new.txt; ``meanwhile`` is called with the folder while it is staged."""
+    with staged_folder(target, force=force) as folder:
+        (folder / "new.txt").write_text("new")
+        meanwhile(folder)
+
+
+def failing(failure: BaseException) -> Callable[[object], None]:
+    """A function that raises."""
+
+    def fail(_: object) -> None:
+        raise failure
+
+    return fail
 
 
 # Hashes and format versions
@@ -220,10 +241,7 @@ def test_an_interrupted_write_keeps_the_old_file(
 ) -> None:
     write_text(tmp_path / "note.txt", "old")
 
-    def fail(_: int) -> None:
-        raise failure
-
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", failing(failure))
     with pytest.raises(type(failure)):
         write_text(tmp_path / "note.txt", "new")
 
@@ -264,7 +282,12 @@ def test_a_folder_appears_under_its_name_only_when_it_is_complete(tmp_path: Path
         appeared_early = target.exists()
 
     assert not appeared_early
-    assert listing(tmp_path) == ["runs", "runs/mine", "runs/mine/weights", "runs/mine/weights/a.bin"]
+    assert listing(tmp_path) == [
+        "runs",
+        "runs/mine",
+        "runs/mine/weights",
+        "runs/mine/weights/a.bin",
+    ]
 
 
 def test_an_unfinished_folder_is_hidden_beside_its_target(tmp_path: Path) -> None:
@@ -284,9 +307,8 @@ def test_a_finished_folder_can_be_read_by_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failure", [ValueError("bad weights"), KeyboardInterrupt(), SystemExit(1)])
 def test_a_failed_folder_leaves_nothing_behind(failure: BaseException, tmp_path: Path) -> None:
-    with pytest.raises(type(failure)), staged_folder(tmp_path / "mine") as folder:
-        (folder / "weights.bin").write_bytes(b"half")
-        raise failure
+    with pytest.raises(type(failure)):
+        write_folder(tmp_path / "mine", failing(failure))
 
     assert listing(tmp_path) == []
 
@@ -295,9 +317,8 @@ def test_a_failed_folder_leaves_nothing_behind(failure: BaseException, tmp_path:
 def test_a_failed_replacement_keeps_the_old_folder(failure: BaseException, tmp_path: Path) -> None:
     target = old_folder(tmp_path / "mine")
 
-    with pytest.raises(type(failure)), staged_folder(target, force=True) as folder:
-        (folder / "new.txt").write_text("half")
-        raise failure
+    with pytest.raises(type(failure)):
+        write_folder(target, failing(failure), force=True)
 
     assert listing(tmp_path) == ["mine", "mine/old.txt"]
     assert (target / "old.txt").read_text() == "old"
@@ -331,15 +352,13 @@ def test_force_keeps_the_old_folder_until_the_new_one_is_complete(tmp_path: Path
 def test_force_replaces_a_file_of_that_name(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("a file")
 
-    with staged_folder(tmp_path / "mine", force=True) as folder:
-        (folder / "new.txt").write_text("new")
+    write_folder(tmp_path / "mine", force=True)
 
     assert listing(tmp_path) == ["mine", "mine/new.txt"]
 
 
 def test_force_needs_no_old_folder(tmp_path: Path) -> None:
-    with staged_folder(tmp_path / "mine", force=True) as folder:
-        (folder / "new.txt").write_text("new")
+    write_folder(tmp_path / "mine", force=True)
 
     assert listing(tmp_path) == ["mine", "mine/new.txt"]
 
@@ -357,9 +376,8 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_name(
         return rename(self, other)
 
     monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(PermissionError), staged_folder(target, force=True) as folder:
-        staged.append(folder)
-        (folder / "new.txt").write_text("new")
+    with pytest.raises(PermissionError):
+        write_folder(target, staged.append, force=True)
 
     assert listing(tmp_path) == ["mine", "mine/old.txt"]
 
@@ -367,9 +385,8 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_name(
 def test_a_folder_that_appeared_meanwhile_is_not_overwritten_without_force(tmp_path: Path) -> None:
     target = tmp_path / "mine"
 
-    with pytest.raises(OutputExistsError), staged_folder(target) as folder:
-        (folder / "new.txt").write_text("new")
-        old_folder(target)
+    with pytest.raises(OutputExistsError):
+        write_folder(target, lambda _: old_folder(target))
 
     assert listing(tmp_path) == ["mine", "mine/old.txt"]
 
@@ -409,9 +426,31 @@ def test_a_full_disk_that_native_code_meets_is_named_too(tmp_path: Path) -> None
     assert listing(tmp_path) == []
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_known_in_any_language(number: int, tmp_path: Path) -> None:
+    failure = OSError(number, "kein Platz mehr")
+
+    with pytest.raises(EdgeAdaptError, match="No space left while writing to"):
+        write_folder(tmp_path / "mine", failing(failure))
+
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("words", ["No space left on device", "Disk quota exceeded"])
+def test_a_full_disk_is_known_by_a_librarys_own_exception(words: str, tmp_path: Path) -> None:
+    failure = RuntimeError(f"write failed: {words} (os error)")
+
+    with pytest.raises(EdgeAdaptError, match=words):
+        write_folder(tmp_path / "mine", failing(failure))
+
+    assert listing(tmp_path) == []
+
+
 def test_another_failure_to_write_is_not_called_a_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError, match="read-only"), staged_folder(tmp_path / "mine"):
-        raise PermissionError("read-only")
+    with pytest.raises(PermissionError, match="read-only"):
+        write_folder(tmp_path / "mine", failing(PermissionError("read-only")))
+
+    assert listing(tmp_path) == []
 
 
 # Names

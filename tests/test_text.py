@@ -71,8 +71,10 @@ def test_a_batch_is_padded_on_the_right_to_its_longest_text() -> None:
 
 
 def test_every_array_of_a_batch_is_int64() -> None:
-    arrays = encoder().batch(["good", "bad film"]).select(
-        ["input_ids", "attention_mask", "token_type_ids"]
+    arrays = (
+        encoder()
+        .batch(["good", "bad film"])
+        .select(["input_ids", "attention_mask", "token_type_ids"])
     )
 
     assert {name: array.dtype for name, array in arrays.items()} == dict.fromkeys(

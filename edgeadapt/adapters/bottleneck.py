@@ -8,6 +8,7 @@ from transformers.activations import ACT2FN
 
 from edgeadapt.adapters.base import Encoder, Leftover, linear_at
 from edgeadapt.config import AdapterConfig
+from edgeadapt.errors import ModelError
 
 __all__ = ["BottleneckAfter"]
 
@@ -30,8 +31,16 @@ class BottleneckAfter:
         self._attached: dict[str, _Adapted] = {}
 
     def attach(self, encoder: Encoder) -> None:
-        """Replaces each dense layer by itself followed by a bottleneck."""
+        """Replaces each dense layer by itself followed by a bottleneck.
+
+        Raises:
+            ModelError: There is no such activation, or something else is attached there.
+        """
         activation = self._config.activation or encoder.activation
+        if activation not in ACT2FN:
+            raise ModelError(
+                f"Unknown activation {activation!r}: expected one of {', '.join(sorted(ACT2FN))}."
+            )
         for number, layer in enumerate(encoder.layers()):
             for site in self.sites:
                 name = getattr(encoder.spec, site)

@@ -54,8 +54,9 @@ def export_onnx(model: PreTrainedModel, path: Path, *, exporter: Exporter) -> Ex
     if exporter is Exporter.AUTO:
         exporter = Exporter.OPTIMUM if _has_optimum() else Exporter.TORCH
     path.parent.mkdir(parents=True, exist_ok=True)
+    before = {path, *path.parent.iterdir()}
     EXPORTERS[exporter](model, path)
-    extra = [file.name for file in path.parent.iterdir() if file != path]
+    extra = sorted(file.name for file in set(path.parent.iterdir()) - before)
     if extra:
         raise ExportError(f"The {exporter} exporter wrote more than one file: {', '.join(extra)}.")
     return exporter

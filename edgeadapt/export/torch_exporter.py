@@ -41,7 +41,7 @@ def export(model: PreTrainedModel, path: Path) -> None:
         warnings.simplefilter("ignore")  # tracing warns of every shape that it treats as constant
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
-            _LogitsOnly(model.eval(), names),
+            _LogitsOnly(model, names).eval(),
             tuple(example.clone() for _ in names),
             str(path),
             dynamo=False,

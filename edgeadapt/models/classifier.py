@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
@@ -45,7 +46,10 @@ class AdaptedClassifier:
         encoder = Encoder.of(_pretrained(source, labels), source.spec)
         adapters = dict(zip(config.kinds, make_adapters(config), strict=True))
         for adapter in adapters.values():
-            adapter.attach(encoder)
+            try:
+                adapter.attach(encoder)
+            except ModelError as error:
+                raise ModelError(f"--method {config.method}: {error}", hint=error.hint) from None
         classifier = cls(encoder, {str(kind): adapter for kind, adapter in adapters.items()})
         encoder.model.requires_grad_(False)
         for parameter in classifier.trained().values():
@@ -58,12 +62,15 @@ class AdaptedClassifier:
         return self.encoder.model
 
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
-        """Returns what the adapters train, as ``KIND.NAME``."""
-        return {
-            f"{kind}.{name}": parameter
-            for kind, adapter in self.adapters.items()
-            for name, parameter in adapter.parameters().items()
-        }
+        """Returns what the adapters train, as ``KIND.NAME``, whatever their order.
+
+        What two kinds train, as ``bitfit`` and ``full`` do, is listed once.
+        """
+        listed: dict[int, tuple[str, nn.Parameter]] = {}
+        for kind, adapter in sorted(self.adapters.items()):
+            for name, parameter in adapter.parameters().items():
+                listed.setdefault(id(parameter), (f"{kind}.{name}", parameter))
+        return dict(listed.values())
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Returns everything that is trained: adapters and head."""
@@ -103,9 +110,15 @@ class AdaptedClassifier:
         Raises:
             IntegrityError: A tensor is missing, unexpected or of another shape.
         """
-        for file, parameters in self._files().items():
-            if parameters:
-                _restore(parameters, load_file(folder / file), folder / file)
+        for name, parameters in self._files().items():
+            file = folder / name
+            if not parameters and not file.exists():
+                continue
+            try:
+                found = load_file(file)
+            except (OSError, SafetensorError) as error:
+                raise IntegrityError(f"{file} cannot be read: {error}") from None
+            _restore(parameters, found, file)
 
     def _files(self) -> dict[str, dict[str, nn.Parameter]]:
         return {ADAPTER_FILE: self.adapter_parameters(), HEAD_FILE: dict(self.encoder.head)}
@@ -119,8 +132,9 @@ def load_stock(folder: Path) -> PreTrainedModel:
     """
     with quiet_transformers():
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, output_loading_info=True, attn_implementation="sdpa"
+            folder, output_loading_info=True, ignore_mismatched_sizes=True
         )
+    # With sizes ignored they are reported, like every other key that does not fit.
     wrong = [str(key) for kind in report.values() for key in kind]
     if wrong:
         raise ModelError(
@@ -156,12 +170,13 @@ def _pretrained(source: ModelSource, labels: Sequence[str]) -> PreTrainedModel:
                 id2label=names,
                 label2id={name: number for number, name in names.items()},
                 output_loading_info=True,
-                attn_implementation="sdpa",
+                ignore_mismatched_sizes=True,  # a head for other labels is replaced
                 dtype=torch.float32,
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{source.folder} cannot be loaded: {error}") from None
-    missing = [key for key in report["missing_keys"] if not key.startswith(spec.head)]
+    absent = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
+    missing = [key for key in absent if not key.startswith(spec.head)]
     if missing:
         raise ModelError(
             f"{source.folder} is not a whole {spec.model_type} checkpoint: expected every weight "

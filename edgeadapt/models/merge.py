@@ -68,7 +68,6 @@ def _stock(encoder: Encoder, model: PreTrainedModel) -> PreTrainedModel:
     config = type(model.config).from_dict(
         model.config.to_dict() | {spec.intermediate_key: widths.pop()}
     )
-    config._attn_implementation = "sdpa"
     stock = type(model)(config)
     stock.load_state_dict(model.state_dict(), strict=True, assign=True)
     return stock.eval()

@@ -117,4 +117,6 @@ def _source(name: str, folder: Path, commit: str | None) -> ModelSource:
         ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelError(f"{file} is not valid JSON: {error}.") from None
+    if not isinstance(config, dict):
+        raise ModelError(f"{file}: expected a JSON object, found a {type(config).__name__}.")
     return ModelSource(name, folder, commit, config, backbone_spec(config.get("model_type")))

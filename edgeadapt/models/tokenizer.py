@@ -15,6 +15,7 @@ __all__ = ["TokenizerFiles", "load_tokenizer"]
 
 _KEPT_OPTIONS = (
     "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets",
+    "model_input_names",
 )  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def load_tokenizer(source: ModelSource, *, max_length: int) -> TokenizerFiles:
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(source.folder)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # noqa: BLE001 - the tokenizers binding raises bare Exception
         raise ModelError(f"{source.folder} has no usable tokenizer: {error}") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
         raise ModelError(
@@ -47,7 +48,9 @@ def load_tokenizer(source: ModelSource, *, max_length: int) -> TokenizerFiles:
         )
     # transformers.js and both Python loaders know the class by its name without "Fast".
     name = type(tokenizer).__name__.removesuffix("Fast")
-    special = {key: str(token) for key, token in tokenizer.special_tokens_map.items()}
+    special = {
+        key: token for key, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
+    }
     options = {
         key: tokenizer.init_kwargs[key] for key in _KEPT_OPTIONS if key in tokenizer.init_kwargs
     }

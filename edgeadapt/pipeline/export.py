@@ -117,6 +117,7 @@ def export(
 
         task.advance(note="bundle")
         _write_tokenizer(folder, run)
+        merged.model.config.name_or_path = ""  # a folder on the machine that trained
         merged.model.config.to_json_file(folder / "config.json", use_diff=False)
         if options.evaluation:
             _write_evaluation(folder / "evaluation.csv", run)

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import EngineName
+from edgeadapt.errors import LayoutError
 from edgeadapt.runtime.base import Engine
 
 __all__ = ["ENGINES", "load_engine"]
@@ -34,6 +35,14 @@ def load_engine(bundle: Bundle, variant: str, *, threads: int | None = None) -> 
     Raises:
         UsageError: There is no such variant.
         IntegrityError: A file is not the one that was written.
+        LayoutError: The manifest names an engine that there is none of.
         MissingExtraError: The engine's library is not installed.
     """
-    return ENGINES[EngineName(bundle.variant(variant).engine)](bundle, variant, threads)
+    name = bundle.variant(variant).engine
+    if name not in list(EngineName):
+        raise LayoutError(
+            f"{bundle.path}: unknown engine {name!r} for the variant {variant!r}: expected one of "
+            f"{', '.join(EngineName)}.",
+            hint="Was the bundle written by a newer edgeadapt?",
+        )
+    return ENGINES[EngineName(name)](bundle, variant, threads)

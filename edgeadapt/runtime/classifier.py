@@ -50,9 +50,12 @@ class Classifier:
 
         Raises:
             DataError: A text is empty; the message gives its number, counted from 1.
+            UsageError: ``texts`` is one str, or ``batch_size`` is below 1.
         """
         if isinstance(texts, str):
             raise UsageError("predict: expected a sequence of texts, found one str.")
+        if batch_size < 1:
+            raise UsageError(f"batch_size: expected at least 1, found {batch_size}.")
         for number, text in enumerate(texts, 1):
             if not text.strip():
                 raise DataError(f"Text {number} is empty: expected at least one character.")

@@ -1,7 +1,7 @@
 """Torch eager: the baseline that a bundle exported ``--with-torch`` is measured against.
 
-Inference mode, scaled-dot-product attention, fp32, no padding: what a careful user would do
-without exporting anything.
+Inference mode, scaled-dot-product attention (transformers' default), fp32, no padding: what a
+careful user would do without exporting anything.
 """
 
 from pathlib import Path
@@ -32,16 +32,15 @@ class TorchEngine:
         if threads is not None:
             torch.set_num_threads(threads)
         self._torch = torch
-        self._model = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint, attn_implementation="sdpa"
-        ).eval()
+        self._model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
         takes_segments = "token_type_ids" in self._model.forward.__code__.co_varnames
         self._inputs = ["input_ids", "attention_mask"] + ["token_type_ids"] * takes_segments
 
     @classmethod
     def load(cls, bundle: Bundle, variant: str, *, threads: int | None = None) -> Self:
         """Loads a variant of a bundle, verified."""
-        folder = Path(bundle.variant(variant).file).parent
+        file = bundle.file(bundle.variant(variant).file)
+        folder = file.relative_to(bundle.path).parent
         for name in bundle.manifest.files:
             if Path(name).parent == folder:
                 bundle.file(name)

@@ -127,13 +127,18 @@ def _names_beside(folder: Path) -> tuple[str, ...] | None:
 
 
 def _read(path: Path) -> Rows:
+    if path.suffix not in _SUFFIXES:
+        raise DataError(
+            f"{path}: expected a {', '.join(_SUFFIXES)} file, found "
+            f"{path.suffix or 'no extension'!r}."
+        )
     if path.suffix != ".parquet":
         return read_rows(path)
-    import datasets
+    from pyarrow import parquet
 
     try:
-        rows = _rows(datasets.Dataset.from_parquet(str(path), keep_in_memory=True))
-    except Exception as error:  # noqa: BLE001 - pyarrow and datasets raise many kinds
+        rows: Rows = parquet.read_table(path).to_pylist()
+    except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds
         raise DataError(f"{path} cannot be read as parquet: {error}") from None
     if not rows:
         raise DataError(f"{path} holds no examples: expected at least one row, found none.")

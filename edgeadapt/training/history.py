@@ -76,5 +76,5 @@ def draw_curves(
     for axes in (losses, accuracy):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle(title, fontsize="medium", parse_math=False)
     figure.savefig(path, dpi=130)

@@ -133,6 +133,11 @@ def fit(
         for epoch in range(1, config.epochs + 1):
             train_loss, seconds = loop.run_epoch(epoch, outcome, task)
             loss, scored = _validate(classifier, encoder, validation)
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"The validation loss is {loss} after epoch {epoch}: expected a finite number.",
+                    hint="Try a smaller --learning-rate.",
+                )
             report = EpochReport(
                 epoch=epoch,
                 step=loop.step,
@@ -189,6 +194,7 @@ class _Loop:
         unlogged: list[float] = []
         batches = self._batches(self.generator)
         for number, rows in enumerate(batches, 1):
+            rate = self.optimizer.rate
             loss = self._train_step(rows)
             self.step += 1
             total += loss * len(rows)
@@ -198,7 +204,7 @@ class _Loop:
             task.advance(note=f"epoch {epoch}  loss {total / seen:.3f}  {speed:,.0f} examples/s")
             if self.step % _LOG_EVERY == 0 or number == len(batches):
                 mean = sum(unlogged) / len(unlogged)
-                outcome.steps.append(StepReport(self.step, mean, self.optimizer.rate))
+                outcome.steps.append(StepReport(self.step, mean, rate))
                 unlogged.clear()
         return total / len(self.ids), perf_counter() - started
 

@@ -40,9 +40,15 @@ class Exported:
         return np.asarray(self.session().run(["logits"], inputs)[0])
 
     def torch_logits(self, inputs: Inputs) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-            return np.asarray(self.model(**tensors).logits.numpy())
+        self.model.eval()
+        return answers(self.model, inputs)
+
+
+def answers(model: PreTrainedModel, inputs: Inputs) -> NDArray[np.float32]:
+    """Asks the model in whichever mode it is."""
+    with torch.inference_mode():
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        return np.asarray(model(**tensors).logits.numpy())
 
 
 @pytest.fixture(
@@ -144,7 +150,7 @@ def test_dropout_is_off_even_when_the_model_was_training(
     assert model.config.hidden_dropout_prob > 0
     model.train()
     export_onnx(model, tmp_path / "model.onnx", exporter=exporter)
-    exported = Exported(model.eval(), tmp_path / "model.onnx")
+    exported = Exported(model, tmp_path / "model.onnx")
     inputs = make_inputs(model, [9])
 
     np.testing.assert_allclose(
@@ -157,13 +163,12 @@ def test_an_export_leaves_the_models_answers_and_gradients_as_they_were(
     tmp_path: Path, exporter: Exporter
 ) -> None:
     model = lively_model("bert", labels=LABELS)
-    exported = Exported(model, tmp_path / "model.onnx")
     inputs = make_inputs(model, [9, 4])
-    before = exported.torch_logits(inputs)
+    before = answers(model, inputs)
 
-    export_onnx(model, exported.path, exporter=exporter)
+    export_onnx(model, tmp_path / "model.onnx", exporter=exporter)
 
-    np.testing.assert_array_equal(exported.torch_logits(inputs), before)
+    np.testing.assert_array_equal(answers(model, inputs), before)
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
@@ -221,7 +226,7 @@ def test_a_missing_optimum_is_named_with_its_extra(
 
     with pytest.raises(MissingExtraError, match=r"--exporter optimum needs .*\[optimum\]") as got:
         export_onnx(lively_model("bert"), tmp_path / "m.onnx", exporter=Exporter.OPTIMUM)
-    assert repr(missing) in got.value.message
+    assert "the module 'optimum" in got.value.message
     assert 'pip install "edgeadapt[optimum]"' in got.value.hint
     assert list(tmp_path.iterdir()) == []
 
@@ -235,7 +240,7 @@ def test_external_data_is_refused_and_named(
 
     monkeypatch.setattr(edgeadapt.export, "EXPORTERS", {Exporter.TORCH: write_two})
 
-    with pytest.raises(ExportError, match=r"torch exporter wrote more than one file: m\.onnx\.data"):
+    with pytest.raises(ExportError, match=r"more than one file: m\.onnx\.data"):
         export_onnx(lively_model("bert"), tmp_path / "m.onnx", exporter=Exporter.TORCH)
 
 

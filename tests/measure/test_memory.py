@@ -43,9 +43,9 @@ def test_the_peak_grows_by_what_a_process_touches() -> None:
 
 
 def test_the_peak_stays_when_memory_is_given_back() -> None:
-    _, touched, after = map(int, run_python(TOUCHING).split())
+    before, _, after = map(int, run_python(TOUCHING).split())
 
-    assert after >= touched
+    assert after - before > 49 * MEGABYTES
 
 
 def test_a_child_does_not_start_at_its_parents_peak() -> None:

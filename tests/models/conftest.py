@@ -1,6 +1,9 @@
-"""Tiny checkpoints, one per backbone."""
+"""Tiny checkpoints, one per backbone, and a fixed seed."""
+
+from collections.abc import Iterator
 
 import pytest
+import torch
 
 from edgeadapt.models.sources import ModelSource
 from tests.models.tiny import make_sources
@@ -10,3 +13,11 @@ from tests.models.tiny import make_sources
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSource]:
     """Model type -> a tiny random checkpoint. Do not change it: copy it first."""
     return make_sources(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> Iterator[None]:
+    """Every test draws the same random values, in whatever order they run."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.stand_in_hub import StandInHub, hub_environment, run_child, silent_server
+from tests.children import run_child
+from tests.stand_in_hub import StandInHub, hub_environment, silent_server
 
 FETCH = """
 import json, sys
@@ -165,9 +166,7 @@ def test_an_unknown_revision_is_named_with_the_option_that_sets_it(
 ) -> None:
     hub.add(repository, FILES)
 
-    failed = fetch(
-        "org/tiny", hub_environment(hub.endpoint, tmp_path), kind=kind, revision="v9"
-    )
+    failed = fetch("org/tiny", hub_environment(hub.endpoint, tmp_path), kind=kind, revision="v9")
 
     assert failed["error"] == "HubError"
     assert "'org/tiny'" in failed["message"]
@@ -190,11 +189,25 @@ def test_a_gated_repository_is_named_with_the_status_and_the_token(
     assert "HF_TOKEN" in failed["hint"]
 
 
+def test_a_connection_that_breaks_off_is_an_expected_failure(
+    hub: StandInHub, tmp_path: Path
+) -> None:
+    hub.add("org/tiny", FILES)
+    hub.broken.add("org/tiny")
+
+    failed = fetch("org/tiny", hub_environment(hub.endpoint, tmp_path))
+
+    assert failed["error"] == "HubError"
+    assert "'org/tiny'" in failed["message"]
+    assert failed["hint"]
+
+
 def test_an_id_that_cannot_be_one_is_named(hub: StandInHub, tmp_path: Path) -> None:
     failed = fetch("not an id", hub_environment(hub.endpoint, tmp_path))
 
     assert failed["error"] == "HubError"
     assert "'not an id'" in failed["message"]
+    assert failed["hint"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""Records made by hand, and bundles that differ in name or manifest only."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.record import Record, Sample
+
+MS = 1_000_000
+"""Nanoseconds."""
+
+
+def make_sample(bundle: str = "small", variant: str = "fp32", **changes: Any) -> Sample:
+    """A sample whose figures are round: 2 ms at 16 tokens, 200 MB, 90 MB on disk."""
+    values: dict[str, Any] = {
+        "engine": "onnxruntime 1.0",
+        "method": "parallel",
+        "bytes": 90_000_000,
+        "sha256": "0" * 64,
+        "latency_ns": {"16": [[2 * MS] * 40, [2 * MS] * 40]},
+        "load_ns": [300 * MS, 100 * MS, 200 * MS],
+        "first_label_ns": [800 * MS, 600 * MS, 700 * MS],
+        "peak_bytes": [210_000_000, 190_000_000, 200_000_000],
+        "import_bytes": [40_000_000, 60_000_000, 50_000_000],
+        "logits": [[2.0, 1.0], [0.0, 1.0], [3.0, 0.0], [0.0, 3.0]],
+        **changes,
+    }
+    return Sample(bundle=bundle, variant=variant, **values)
+
+
+def make_record(
+    *samples: Sample, labels: list[int] | None = None, baseline: str = "small:fp32"
+) -> Record:
+    """A record of the samples; unlabelled where no labels are given."""
+    return Record(
+        created="2025-01-01T00:00:00+00:00",
+        edgeadapt="0.0.0",
+        machine={"cpu": "Some CPU", "cores": 2, "versions": {}},
+        threads=2,
+        plan={"rounds": 2},
+        evaluation={
+            "origin": "by hand",
+            "sha256": None,
+            "texts": len(samples[0].logits),
+            "labels": labels,
+        },
+        baseline=baseline,
+        samples=samples,
+    )
+
+
+def copy_bundle(bundle: Bundle, path: Path, **changes: Any) -> Bundle:
+    """A whole bundle under another name, with another manifest where changes are given."""
+    shutil.copytree(bundle.path, path)
+    return Bundle.write(path, replace(bundle.manifest, **changes))
+
+
+def without_evaluation(bundle: Bundle, path: Path) -> Bundle:
+    """A copy that carries no test text."""
+    copied = copy_bundle(bundle, path)
+    (path / "evaluation.csv").unlink()
+    return Bundle.write(path, copied.manifest)
+
+
+def only(bundle: Bundle, *variants: str) -> dict[str, Any]:
+    """The manifest's variants of the given names, for ``copy_bundle``."""
+    return {"variants": {name: bundle.manifest.variants[name] for name in variants}}

@@ -1,0 +1,355 @@
+"""Running a plan: what is measured, in which order, and what is kept."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgeadapt
+from edgeadapt.bench import runner
+from edgeadapt.bench.plan import Plan
+from edgeadapt.bench.runner import Evaluation, Subject, measure
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import MeasurementError
+from edgeadapt.record import Record
+from edgeadapt.runtime import load_engine
+from edgeadapt.runtime.base import text_logits
+from tests.bench.handmade import copy_bundle
+
+TEXTS = ("the room was warm", "a cold meal", "good", "bad", "the film was great")
+LABELS = np.asarray([1, 0, 1, 0, 1])
+TINY = Plan(lengths=(8, 16, 64), rounds=2, repeats=3, warmup=1, starts=2, texts=4, timed=2)
+
+
+@dataclass
+class Jobs:
+    """Every job, in the order in which it was run."""
+
+    rounds: list[Mapping[str, Any]] = field(default_factory=list)
+    order: list[tuple[str, str, str]] = field(default_factory=list)
+    """Task, name of the bundle and variant."""
+    first_labels: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        self._note(job)
+        self.rounds.append(job)
+        number = len(self.rounds)
+        lengths = [str(len(tokens)) for tokens in job["fixed"]]
+        samples = {name: [number] * job["repeats"] for name in lengths}
+        if job["texts"]:
+            samples["text"] = [number] * len(job["texts"])
+        return {
+            "engine": "recording 1.0",
+            "load_ns": 10 * number,
+            "latency_ns": samples,
+            "logits": [[float(number), 0.0] for _ in job["texts"]],
+            "import_bytes": 100 * number,
+            "peak_bytes": 1000 * number,
+        }
+
+    def time(self, job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+        self._note(job)
+        self.first_labels.append(job)
+        return {"label": "negative"}, 7 * len(self.first_labels)
+
+    def _note(self, job: Mapping[str, Any]) -> None:
+        self.order.append((job["task"], Path(job["bundle"]).name, job["variant"]))
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    """Records jobs instead of starting processes."""
+    recorded = Jobs()
+    monkeypatch.setattr(runner, "run_job", recorded.run)
+    monkeypatch.setattr(runner, "time_job", recorded.time)
+    return recorded
+
+
+@pytest.fixture(scope="module")
+def other_bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny bundle under another name."""
+    return copy_bundle(tiny_bundle, tmp_path_factory.mktemp("bundles") / "other")
+
+
+@pytest.fixture(scope="module")
+def subjects(tiny_bundle: Bundle, other_bundle: Bundle) -> list[Subject]:
+    """Two variants of the tiny bundle and one of its copy."""
+    return [
+        Subject(tiny_bundle, "fp32"),
+        Subject(tiny_bundle, "int8"),
+        Subject(other_bundle, "fp32"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    """Five labelled texts."""
+    return Evaluation(origin="by hand", sha256="abc", texts=TEXTS, labels=LABELS)
+
+
+@pytest.fixture
+def run_plan(subjects: list[Subject], evaluation: Evaluation) -> Callable[..., Record]:
+    """Measures the subjects; arguments replace the usual ones."""
+
+    def run(**changes: Any) -> Record:
+        options: dict[str, Any] = {
+            "plan": TINY,
+            "threads": 1,
+            "evaluation": evaluation,
+            "baseline": subjects[0],
+            **changes,
+        }
+        return measure(options.pop("subjects", subjects), **options)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def measured(subjects: list[Subject], evaluation: Evaluation) -> Record:
+    """A record of real processes."""
+    return measure(subjects, plan=TINY, threads=1, evaluation=evaluation, baseline=subjects[1])
+
+
+def test_rounds_and_starts_are_interleaved_over_the_subjects(
+    jobs: Jobs, run_plan: Callable[..., Record]
+) -> None:
+    run_plan()
+
+    names = [("tiny", "fp32"), ("tiny", "int8"), ("other", "fp32")]
+    one_round = [("measure", *name) for name in names]
+    one_start = [("first_label", *name) for name in names]
+    assert jobs.order == 2 * one_round + 2 * one_start
+
+
+def test_every_job_gets_the_plans_counts_and_the_threads(
+    jobs: Jobs, run_plan: Callable[..., Record]
+) -> None:
+    run_plan(threads=3)
+
+    assert {(job["warmup"], job["repeats"]) for job in jobs.rounds} == {(1, 3)}
+    assert {job["threads"] for job in [*jobs.rounds, *jobs.first_labels]} == {3}
+
+
+def test_the_first_process_answers_all_texts_and_further_ones_a_part(
+    jobs: Jobs, run_plan: Callable[..., Record]
+) -> None:
+    run_plan()
+
+    assert [list(job["texts"]) for job in jobs.rounds] == 3 * [list(TEXTS[:4])] + 3 * [
+        list(TEXTS[:2])
+    ]
+
+
+def test_labels_are_those_of_the_texts_that_were_answered(
+    jobs: Jobs, run_plan: Callable[..., Record]
+) -> None:
+    record = run_plan()
+
+    assert record.evaluation == {
+        "origin": "by hand",
+        "sha256": "abc",
+        "texts": 4,
+        "labels": [1, 0, 1, 0],
+    }
+
+
+def test_fewer_texts_than_planned_are_all_answered(
+    jobs: Jobs, run_plan: Callable[..., Record], evaluation: Evaluation
+) -> None:
+    record = run_plan(plan=Plan(rounds=1, starts=1, texts=100, timed=50))
+
+    assert record.evaluation["texts"] == len(TEXTS)
+    assert record.evaluation["labels"] == LABELS.tolist()
+
+
+def test_unlabelled_texts_have_no_labels(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
+    record = run_plan(evaluation=Evaluation(origin="by hand", sha256=None, texts=TEXTS))
+
+    assert record.evaluation["labels"] is None
+    assert record.evaluation["texts"] == 4
+    assert "text" in record.samples[0].latency_ns
+
+
+def test_without_texts_there_is_neither_accuracy_nor_text_latency(
+    jobs: Jobs, run_plan: Callable[..., Record]
+) -> None:
+    record = run_plan(evaluation=Evaluation(origin="none", sha256=None))
+
+    assert record.evaluation["texts"] == 0
+    assert record.evaluation["labels"] is None
+    assert all(sample.logits == [] for sample in record.samples)
+    assert all("text" not in sample.latency_ns for sample in record.samples)
+    assert all(job["text"].strip() for job in jobs.first_labels)
+
+
+def test_a_cold_start_answers_the_first_text(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
+    run_plan()
+
+    assert {job["text"] for job in jobs.first_labels} == {TEXTS[0]}
+
+
+def test_lengths_above_the_bundles_longest_input_are_left_out(
+    jobs: Jobs, run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    assert tiny_bundle.manifest.max_length == 32
+
+    run_plan(plan=Plan(lengths=(16, 32, 33, 64), rounds=1, starts=0))
+
+    assert {tuple(map(len, job["fixed"])) for job in jobs.rounds} == {(16, 32)}
+
+
+@pytest.mark.parametrize("length", [3, 4, 8, 16, 31, 32])
+def test_a_fixed_input_has_its_length_and_special_tokens_at_both_ends_only(
+    jobs: Jobs, run_plan: Callable[..., Record], tiny_bundle: Bundle, length: int
+) -> None:
+    tokenizer = tiny_bundle.text_encoder().tokenizer
+    special = {tokenizer.token_to_id(token) for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")}
+
+    run_plan(plan=Plan(lengths=(length,), rounds=1, starts=0))
+
+    (tokens,) = jobs.rounds[0]["fixed"]
+    assert len(tokens) == length
+    assert tokens[0] == tokenizer.token_to_id("[CLS]")
+    assert tokens[-1] == tokenizer.token_to_id("[SEP]")
+    assert not special & set(tokens[1:-1])
+
+
+def test_a_sample_keeps_every_answer_of_its_own_subject(
+    jobs: Jobs, run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    record = run_plan()
+
+    second = record.samples[1]  # its processes were the 2nd and the 5th
+    assert (second.bundle, second.variant, second.engine) == ("tiny", "int8", "recording 1.0")
+    assert second.latency_ns == {
+        "8": [[2] * 3, [5] * 3],
+        "16": [[2] * 3, [5] * 3],
+        "text": [[2] * 4, [5] * 2],
+    }
+    assert second.load_ns == [20, 50]
+    assert second.import_bytes == [200, 500]
+    assert second.peak_bytes == [2000, 5000]
+    assert second.first_label_ns == [14, 35]
+    assert second.logits == [[2.0, 0.0]] * 4
+
+
+def test_a_sample_names_the_model_file(
+    jobs: Jobs, run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    record = run_plan()
+
+    fp32, int8, _ = record.samples
+    files = tiny_bundle.manifest.files
+    assert (fp32.sha256, fp32.bytes) == (
+        files["onnx/model.onnx"].sha256,
+        files["onnx/model.onnx"].bytes,
+    )
+    assert int8.sha256 == files["onnx/model_quantized.onnx"].sha256
+    assert int8.method == "parallel"
+
+
+def test_the_size_of_the_torch_variant_is_that_of_its_whole_folder(
+    jobs: Jobs, run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    record = run_plan(subjects=[Subject(tiny_bundle, "torch")])
+
+    sizes = [file.stat().st_size for file in (tiny_bundle.path / "torch").iterdir()]
+    assert len(sizes) > 1
+    assert record.samples[0].bytes == sum(sizes)
+
+
+def test_the_record_says_what_was_asked_for(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
+    record = run_plan(threads=2)
+
+    assert record.edgeadapt == edgeadapt.__version__
+    assert record.threads == 2
+    assert record.plan["rounds"] == TINY.rounds
+    assert record.plan["lengths"] == TINY.lengths
+    assert record.baseline == "tiny:fp32"
+    assert record.created.endswith("+00:00")
+    assert {"cpu", "cores", "versions"} <= set(record.machine)
+
+
+def test_progress_ends_at_its_total(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
+    @dataclass
+    class Counting:
+        total: int = 0
+        done: int = 0
+        notes: list[str] = field(default_factory=list)
+
+        def say(self, message: str) -> None: ...
+
+        def warn(self, message: str) -> None: ...
+
+        @contextmanager
+        def task(self, title: str, total: int) -> Iterator["Counting"]:
+            self.total = total
+            yield self
+
+        def advance(self, amount: int = 1, *, note: str = "") -> None:
+            self.done += amount
+            self.notes.append(note)
+
+    progress = Counting()
+
+    run_plan(progress=progress)
+
+    assert progress.done == progress.total == len(jobs.order)
+    assert progress.notes[:3] == ["tiny:fp32", "tiny:int8", "other:fp32"]
+
+
+def test_a_failing_process_ends_the_benchmark(
+    run_plan: Callable[..., Record], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    broken = copy_bundle(tiny_bundle, tmp_path / "broken")
+    (broken.path / "onnx" / "model.onnx").write_bytes(b"not a model")
+
+    with pytest.raises(MeasurementError, match=r"(?s)broken \(fp32\) ended with code 1:.*sha256"):
+        run_plan(subjects=[Subject(broken, "fp32")])
+
+
+def test_real_processes_give_as_many_samples_as_planned(measured: Record) -> None:
+    for sample in measured.samples:
+        counts = {name: list(map(len, children)) for name, children in sample.latency_ns.items()}
+        assert counts == {"8": [3, 3], "16": [3, 3], "text": [4, 2]}
+        assert len(sample.load_ns) == len(sample.peak_bytes) == len(sample.import_bytes) == 2
+        assert len(sample.first_label_ns) == 2
+
+
+def test_real_logits_are_the_engines_for_all_texts(measured: Record, tiny_bundle: Bundle) -> None:
+    encoder = tiny_bundle.text_encoder()
+
+    for sample in measured.samples:
+        engine = load_engine(tiny_bundle, sample.variant, threads=1)
+        expected = text_logits(engine, encoder, TEXTS[:4])
+        np.testing.assert_array_equal(np.asarray(sample.logits, dtype=np.float32), expected)
+
+
+def test_a_copy_under_another_name_answers_the_same(measured: Record) -> None:
+    fp32, int8, copied = measured.samples
+
+    assert (copied.bundle, copied.variant) == ("other", "fp32")
+    assert copied.logits == fp32.logits
+    assert copied.sha256 == fp32.sha256 != int8.sha256
+
+
+def test_real_peaks_include_what_was_imported(measured: Record) -> None:
+    for sample in measured.samples:
+        pairs = zip(sample.import_bytes, sample.peak_bytes, strict=True)
+        assert all(0 < imported <= peak for imported, peak in pairs)
+
+
+def test_a_real_record_is_the_same_after_writing_and_reading(
+    measured: Record, tmp_path: Path
+) -> None:
+    measured.write(tmp_path / "record.json")
+
+    read = Record.open(tmp_path / "record.json")
+
+    assert [sample.logits for sample in read.samples] == [s.logits for s in measured.samples]
+    assert [s.latency_ns for s in read.samples] == [s.latency_ns for s in measured.samples]
+    assert read.baseline == measured.baseline == "tiny:int8"

@@ -1,0 +1,169 @@
+"""``edgeadapt export``."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.pipeline import export as pipeline
+from edgeadapt.run import Run
+from tests.children import run_edgeadapt, run_limited
+from tests.cli.conftest import Cli, Outcome, edit_json, written
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A fresh process: nothing that an import prints can hide."""
+    done = run_edgeadapt(
+        *("export", str(tiny_run.path), "--quantize", "--max-drop", "1", "--json"),
+        cwd=tmp_path_factory.mktemp("export"),
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.slow
+def test_json_is_one_object_with_bundle_gates_and_files(exported: Outcome) -> None:
+    answer = exported.json
+
+    assert set(answer) >= {"bundle", "parity", "files"}
+    assert answer["bundle"] == "artifacts/bundles/tiny"
+    assert answer["parity"].keys() == {"merge", "onnx", "int8"}
+    assert answer["parity"]["merge"]["max_difference"] <= answer["parity"]["merge"]["limit"]
+    assert answer["parity"]["int8"]["scheme"] == "dynamic-int8"
+    assert answer["files"]["onnx/model.onnx"] > 0
+    assert answer["files"]["onnx/model_quantized.onnx"] > 0
+
+
+@pytest.mark.slow
+def test_messages_go_to_stderr(exported: Outcome) -> None:
+    assert "export 2/5  merge" in exported.err
+
+
+def test_the_latest_run_is_exported_and_its_gates_shown(
+    cli: Cli, tiny_run: Run, folder: Path
+) -> None:
+    for name, age in (("older", 2), ("newest", 0), ("oldest", 3)):
+        run = shutil.copytree(tiny_run.path, folder / "artifacts/runs" / name)
+        seconds = (run / "run.json").stat().st_mtime - 1000 * age
+        os.utime(run / "run.json", (seconds, seconds))
+
+    done = cli("export", "--quantize", "--max-drop", "1", "--exporter", "torch", "--no-evaluation")
+
+    assert done.code == 0, done.err
+    assert "merged = adapters" in done.out
+    assert "ONNX fp32 = torch" in done.out
+    assert "int8 against fp32 (dynamic-int8)" in done.out
+    assert done.out.splitlines()[-1] == "bundle: artifacts/bundles/newest"
+    assert "next: edgeadapt bench newest" in done.err
+    bundle = Bundle.open(folder / "artifacts/bundles/newest")
+    bundle.verify()
+    assert set(bundle.manifest.variants) == {"fp32", "int8"}
+    assert "evaluation.csv" not in bundle.manifest.files
+
+
+def test_without_a_run_the_way_to_one_is_named(cli: Cli, folder: Path) -> None:
+    cli("export").fails_with("artifacts/runs", hint="edgeadapt train")
+
+    assert written(folder) == []
+
+
+def test_a_missing_run_is_named(cli: Cli, folder: Path) -> None:
+    cli("export", "nowhere").fails_with("artifacts/runs/nowhere", hint="edgeadapt train")
+
+    assert written(folder) == []
+
+
+def test_an_unfinished_run_is_named(cli: Cli, tiny_run: Run, folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(tiny_run.path, tmp_path / "unfinished")
+    (run / "run.json").unlink()
+
+    cli("export", run).fails_with(str(run), "run.json")
+
+    assert written(folder) == []
+
+
+def test_a_run_of_a_newer_format_names_both_versions(
+    cli: Cli, tiny_run: Run, folder: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(tiny_run.path, tmp_path / "newer")
+    edit_json(run / "run.json", lambda value: value.update(format_version=3))
+
+    cli("export", run).fails_with(
+        str(run / "run.json"), "format version 3", "up to 1", hint="--upgrade"
+    )
+
+    assert written(folder) == []
+
+
+@pytest.mark.parametrize("name", ["weights/adapter.safetensors", "validation.csv"])
+def test_a_changed_file_of_the_run_is_named_with_both_hashes(
+    cli: Cli, tiny_run: Run, folder: Path, tmp_path: Path, name: str
+) -> None:
+    run = shutil.copytree(tiny_run.path, tmp_path / "damaged")
+    (run / name).write_bytes((run / name).read_bytes() + b"\n")
+
+    cli("export", run).fails_with(
+        str(run / name), f"expected sha256 {tiny_run.info.files[name]}", "found "
+    )
+
+    assert written(folder) == []
+
+
+def test_another_backbone_than_the_trained_one_is_refused(
+    cli: Cli, tiny_run: Run, checkpoint: Path, folder: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(tiny_run.path, tmp_path / "run")
+    other = shutil.copytree(checkpoint, tmp_path / "checkpoint")
+    weights = bytearray((other / "model.safetensors").read_bytes())
+    weights[-2000] ^= 0x40
+    (other / "model.safetensors").write_bytes(weights)
+    edit_json(run / "run.json", lambda value: value["recipe"]["model"].update(id=str(other)))
+
+    cli("export", run).fails_with(
+        str(other), "expected frozen weights with sha256", tiny_run.info.frozen_sha256["after"]
+    )
+
+    assert written(folder) == []
+
+
+def test_a_gate_that_does_not_pass_leaves_no_bundle(
+    cli: Cli, tiny_run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "MERGE_LIMIT", -1.0)
+
+    cli("export", tiny_run.path).fails_with("Merged model against adapters", "-1")
+
+    assert written(folder) == []
+
+
+@pytest.mark.parametrize("share", ["-0.1", "1.5"])
+def test_a_drop_that_is_no_share_is_refused(
+    cli: Cli, tiny_run: Run, folder: Path, share: str
+) -> None:
+    cli("export", tiny_run.path, "--max-drop", share).fails_with("drop", "0 to 1", share)
+
+    assert written(folder) == []
+
+
+def test_an_existing_bundle_is_left_as_it_is(cli: Cli, tiny_run: Run, folder: Path) -> None:
+    bundle = folder / "artifacts/bundles/mine"
+    bundle.mkdir(parents=True)
+    (bundle / "README.md").write_text("mine")
+
+    cli("export", tiny_run.path, "--output", "mine").fails_with(
+        "artifacts/bundles/mine", "exists already", hint="--force"
+    )
+
+    assert written(folder) == ["artifacts/bundles/mine", "artifacts/bundles/mine/README.md"]
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_no_bundle(tiny_run: Run, tmp_path: Path) -> None:
+    done = run_limited(40_000, "export", str(tiny_run.path), "--exporter", "torch", cwd=tmp_path)
+
+    Outcome(done.returncode, done.stdout, done.stderr).fails_with(
+        "No space left", "artifacts/bundles", hint="--output"
+    )
+    assert written(tmp_path) == []

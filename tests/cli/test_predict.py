@@ -1,0 +1,256 @@
+"""``edgeadapt predict``."""
+
+import io
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgeadapt.data import write_csv
+from tests.cli.conftest import Cli, edit_json
+
+TEXTS = ("the film was good", "a dull, cold meal", "café “soup” was bad")
+
+
+@pytest.fixture
+def from_stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    def give(content: bytes) -> None:
+        stream = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")
+        monkeypatch.setattr(sys, "stdin", stream)
+
+    return give
+
+
+def write_texts(path: Path) -> Path:
+    if path.suffix == ".csv":
+        write_csv(path, {"label": range(len(TEXTS)), "text": TEXTS})
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    else:
+        path.write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    return path
+
+
+def test_json_is_one_object_with_every_text_in_order(cli: Cli, light_bundle: Path) -> None:
+    answer = cli("predict", light_bundle, *TEXTS, "--json").json
+
+    assert list(answer) == ["predictions"]
+    assert [p["text"] for p in answer["predictions"]] == list(TEXTS)
+    for prediction in answer["predictions"]:
+        assert set(prediction) >= {"text", "label", "score", "scores"}
+        assert set(prediction["scores"]) == {"negative", "positive"}
+        assert math.isclose(sum(prediction["scores"].values()), 1, rel_tol=1e-5)
+        assert prediction["score"] == prediction["scores"][prediction["label"]]
+        assert prediction["score"] == max(prediction["scores"].values())
+
+
+@pytest.mark.parametrize("name", ["texts.txt", "texts.csv", "texts.jsonl"])
+def test_a_file_and_arguments_give_the_same_answers(
+    cli: Cli, light_bundle: Path, tmp_path: Path, name: str
+) -> None:
+    from_arguments = cli("predict", light_bundle, *TEXTS, "--json").json
+
+    from_file = cli("predict", light_bundle, "--file", write_texts(tmp_path / name), "--json")
+
+    assert from_file.json == from_arguments
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_standard_input_and_arguments_give_the_same_answers(
+    cli: Cli, light_bundle: Path, from_stdin: Callable[[bytes], None], end: str
+) -> None:
+    from_arguments = cli("predict", light_bundle, *TEXTS, "--json").json
+    from_stdin("".join(text + end for text in TEXTS).encode())
+
+    assert cli("predict", light_bundle, "--json").json == from_arguments
+
+
+def test_a_fresh_process_answers_a_pipe_and_prints_json_alone(
+    cli: Cli,
+    light_bundle: Path,
+    edgeadapt_command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = edgeadapt_command("predict", str(light_bundle), "--json", input="\n".join(TEXTS))
+
+    assert json.loads(done.stdout) == cli("predict", light_bundle, *TEXTS, "--json").json
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_another_text_column_is_read(cli: Cli, light_bundle: Path, tmp_path: Path) -> None:
+    write_csv(tmp_path / "texts.csv", {"body": TEXTS})
+
+    answer = cli(
+        *("predict", light_bundle, "--file", tmp_path / "texts.csv"),
+        *("--text-column", "body", "--json"),
+    ).json
+
+    assert [p["text"] for p in answer["predictions"]] == list(TEXTS)
+
+
+def test_lines_show_label_score_and_text(cli: Cli, light_bundle: Path) -> None:
+    answers = cli("predict", light_bundle, *TEXTS, "--json").json["predictions"]
+
+    shown = cli("predict", light_bundle, *TEXTS)
+
+    lines = shown.out.splitlines()
+    assert shown.code == 0
+    assert len(lines) == len(TEXTS)
+    for line, answer in zip(lines, answers, strict=True):
+        assert line.split()[:2] == [answer["label"], f"{answer['score']:.1%}"]
+        assert answer["text"] in line
+
+
+def test_a_long_text_is_shown_shortened(cli: Cli, light_bundle: Path) -> None:
+    text = "the film was good " * 20
+
+    shown = cli("predict", light_bundle, text)
+
+    assert shown.code == 0
+    assert "…" in shown.out
+    assert text not in shown.out
+
+
+def test_a_variant_is_chosen_by_name(cli: Cli, light_bundle: Path) -> None:
+    default, int8, fp32 = (
+        cli("predict", light_bundle, TEXTS[0], "--json", *variant).json["predictions"][0]["score"]
+        for variant in ((), ("--variant", "int8"), ("--variant", "fp32"))
+    )
+
+    assert default == int8
+    assert fp32 != int8
+    assert math.isclose(fp32, int8, abs_tol=0.05)
+
+
+def test_a_bundle_is_found_by_its_name(cli: Cli, light_bundle: Path, folder: Path) -> None:
+    shutil.copytree(light_bundle, folder / "artifacts/bundles/reviews")
+
+    assert cli("predict", "reviews", TEXTS[0]).code == 0
+
+
+def test_an_unknown_variant_lists_the_ones_there_are(cli: Cli, light_bundle: Path) -> None:
+    cli("predict", light_bundle, "good", "--variant", "int4").fails_with("'int4'", "fp32, int8")
+
+
+def test_no_thread_is_too_few(cli: Cli, light_bundle: Path) -> None:
+    cli("predict", light_bundle, "good", "--threads", "0").fails_with("threads", "at least 1", "0")
+
+
+def test_texts_and_a_file_exclude_each_other(cli: Cli, light_bundle: Path, tmp_path: Path) -> None:
+    file = write_texts(tmp_path / "texts.txt")
+
+    cli("predict", light_bundle, "good", "--file", file).fails_with("--file", "not both")
+
+
+@pytest.mark.parametrize("text", ["", "  \t "])
+def test_an_empty_text_is_counted(cli: Cli, light_bundle: Path, text: str) -> None:
+    cli("predict", light_bundle, "good", text).fails_with("Text 2 is empty")
+
+
+def test_an_argument_that_is_not_utf8_is_counted(cli: Cli, light_bundle: Path) -> None:
+    undecodable = b"caf\xe9".decode("utf-8", "surrogateescape")
+
+    cli("predict", light_bundle, "good", undecodable).fails_with("2", "UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("texts.txt", b"", ["holds no text"]),
+        ("texts.txt", b"good\n\nbad\n", ["line 2", "empty"]),
+        ("texts.txt", b"good\ncaf\xe9\n", ["line 2", "UTF-8"]),
+        ("texts.csv", b"", ["holds no examples"]),
+        ("texts.csv", b"text\n", ["holds no examples"]),
+        ("texts.csv", b'text\ngood\n" "\n', ["row 2", "empty"]),
+        ("texts.csv", b"text\ngood\ncaf\xe9\n", ["row 2", "UTF-8", "0xe9"]),
+        ("texts.csv", b"body\ngood\n", ["no column 'text'", "body"]),
+        ("texts.jsonl", b'{"text": "good"}\n{"text": 3}\n', ["row 2", "3"]),
+        ("texts.jsonl", b'{"text": "good"}\nbad\n', ["row 2", "not valid JSON"]),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    cli: Cli, light_bundle: Path, tmp_path: Path, name: str, content: bytes, words: list[str]
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+
+    cli("predict", light_bundle, "--file", file).fails_with(str(file), *words)
+
+
+def test_a_file_that_is_not_there_is_named(cli: Cli, light_bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "nowhere.txt"
+
+    cli("predict", light_bundle, "--file", file).fails_with(str(file), "does not exist")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["holds no text"]),
+        (b"good\n \n", ["line 2", "empty"]),
+        (b"good\ncaf\xe9\n", ["line 2", "UTF-8"]),
+    ],
+)
+def test_standard_input_that_cannot_be_read_is_named(
+    cli: Cli,
+    light_bundle: Path,
+    from_stdin: Callable[[bytes], None],
+    content: bytes,
+    words: list[str],
+) -> None:
+    from_stdin(content)
+
+    cli("predict", light_bundle).fails_with("standard input", *words)
+
+
+def test_a_missing_bundle_is_named(cli: Cli, folder: Path) -> None:
+    cli("predict", "nowhere", "good").fails_with(
+        "no bundle", "artifacts/bundles/nowhere", hint="edgeadapt export"
+    )
+
+
+def test_an_unfinished_bundle_is_named(cli: Cli, light_bundle: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(light_bundle, tmp_path / "unfinished")
+    (bundle / "manifest.json").unlink()
+
+    cli("predict", bundle, "good").fails_with(str(bundle), "manifest.json")
+
+
+def test_a_bundle_of_a_newer_format_names_both_versions(
+    cli: Cli, light_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(light_bundle, tmp_path / "newer")
+    edit_json(bundle / "manifest.json", lambda manifest: manifest.update(format_version=99))
+
+    cli("predict", bundle, "good").fails_with(
+        str(bundle / "manifest.json"), "99", "up to 1", hint="--upgrade"
+    )
+
+
+@pytest.mark.parametrize("name", ["onnx/model_quantized.onnx", "tokenizer.json"])
+def test_a_changed_file_is_named_with_both_hashes(
+    cli: Cli, light_bundle: Path, tmp_path: Path, name: str
+) -> None:
+    bundle = shutil.copytree(light_bundle, tmp_path / "damaged")
+    expected = json.loads((bundle / "manifest.json").read_text())["files"][name]["sha256"]
+    (bundle / name).write_bytes((bundle / name).read_bytes() + b" ")
+
+    cli("predict", bundle, "good").fails_with(
+        str(bundle / name), f"expected sha256 {expected}", "found "
+    )
+
+
+def test_output_in_another_encoding_is_no_crash(
+    light_bundle: Path, edgeadapt_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    environment = {"PYTHONIOENCODING": "ascii", "PYTHONPATH": ":".join(sys.path)}
+
+    done = edgeadapt_command("predict", str(light_bundle), TEXTS[2], "--json", env=environment)
+
+    assert "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["predictions"][0]["text"] == TEXTS[2]

@@ -1,0 +1,131 @@
+"""Tables for people: every figure is there, whole, at the width of a pipe."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from edgeadapt.bench.compare import rows
+from edgeadapt.cli.console import stdout
+from edgeadapt.cli.tables import bench_table, facts_table
+from edgeadapt.record import Record, Sample
+
+MILLISECOND = 1_000_000
+
+
+def sample(variant: str, *, milliseconds: int, **changes: Any) -> Sample:
+    lengths = ("16", "32", "64", "128", "text")
+    times = {n: [[milliseconds * MILLISECOND] * 70] for n in lengths}
+    values: dict[str, Any] = {
+        "bundle": "reviews",
+        "variant": variant,
+        "engine": "onnxruntime 1.32.0",
+        "method": "parallel",
+        "bytes": 90_000_000 // milliseconds * 10,
+        "sha256": "0" * 64,
+        "latency_ns": times,
+        "load_ns": [250 * MILLISECOND],
+        "first_label_ns": [1250 * MILLISECOND],
+        "peak_bytes": [200_000_000],
+        "import_bytes": [50_000_000],
+        "logits": [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]],
+    }
+    return Sample(**{**values, **changes})
+
+
+def table_of(*samples: Sample, labels: list[int] | None = None, **machine: Any) -> str:
+    return shown_table(
+        Record(
+            created="2026-01-02T03:04:05+00:00",
+            edgeadapt="0.1.0",
+            machine={"cpu": "A small processor", **machine},
+            threads=2,
+            plan={},
+            evaluation={"origin": "x", "sha256": None, "texts": 4, "labels": labels},
+            baseline="reviews:fp32",
+            samples=samples,
+        )
+    )
+
+
+def shown_table(record: Record) -> str:
+    console = stdout()
+    with console.capture() as capture:
+        console.print(bench_table(rows(record), record))
+    return capture.get()
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+
+def test_every_figure_of_a_default_benchmark_is_shown_whole() -> None:
+    shown = table_of(
+        sample("fp32", milliseconds=120), sample("int8", milliseconds=40), labels=[0, 1, 0, 0]
+    )
+
+    words = shown.split()
+    assert words.count("120.00") == words.count("40.00") == 10
+    assert words.count("3.00×") == 5
+    assert words.count("75.0%") == 2
+    assert words.count("100.0%") == 2
+    assert words.count("1.25") == words.count("0.25") == 2
+    assert words.count("200") == 2
+    assert "…" not in shown
+    for header in ("16 tokens", "32 tokens", "64 tokens", "128 tokens", "real texts"):
+        assert header in " ".join(words)
+
+
+def test_rows_of_bundles_that_were_named_automatically_are_told_apart() -> None:
+    names = ["reviews-parallel-20260102-030405", "reviews-parallel-20260102-040506"]
+
+    shown = table_of(
+        sample("fp32", milliseconds=5, bundle="reviews"),
+        *(sample("int8", milliseconds=5, bundle=name) for name in names),
+    )
+
+    assert [name for name in names if name not in shown] == []
+
+
+def test_what_cannot_be_read_here_is_called_unavailable() -> None:
+    shown = table_of(sample("fp32", milliseconds=5, peak_bytes=[None], import_bytes=[None]))
+
+    assert "unavailable" in shown
+    assert "None" not in shown
+    assert "nan" not in shown
+
+
+def test_too_few_samples_give_no_p90() -> None:
+    few = {"16": [[5 * MILLISECOND] * 63]}
+
+    assert "insufficient" in table_of(sample("fp32", milliseconds=5, latency_ns=few))
+
+
+def test_a_variant_without_a_length_has_a_dash_there() -> None:
+    short = {"16": [[5 * MILLISECOND] * 70]}
+    shown = table_of(
+        sample("fp32", milliseconds=5), sample("int8", milliseconds=5, latency_ns=short)
+    )
+
+    assert shown.split().count("5.00") == 2 * 5 + 2
+    assert shown.split().count("-") >= 4
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({"trainable_parameters": 1234567}, "trainable parameters 1,234,567"),
+        ({"labels": ["[b]", "good"]}, "labels [b], good"),
+        ({"variants": {"fp32": 10_000, "int8": 2_500}}, "variants fp32 10,000, int8 2,500"),
+        ({"validation_accuracy": 0.87654321}, "validation accuracy 0.876543"),
+        ({"merge_difference": 9.313e-10}, "merge difference 9.313e-10"),
+        ({"stock": True}, "stock True"),
+    ],
+)
+def test_a_fact_is_a_line(facts: Mapping[str, Any], line: str) -> None:
+    console = stdout()
+    with console.capture() as capture:
+        console.print(facts_table(facts))
+
+    assert " ".join(capture.get().split()) == line

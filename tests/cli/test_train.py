@@ -1,0 +1,427 @@
+"""``edgeadapt train``."""
+
+import json
+import shutil
+import signal
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgeadapt.config import Recipe
+from edgeadapt.data import read_rows, write_csv
+from edgeadapt.run import Run
+from tests.children import open_edgeadapt, run_edgeadapt, run_limited
+from tests.cli.conftest import Cli, Outcome, written
+from tests.conftest import review
+
+Arguments = tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tiny_arguments: Arguments, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Outcome, Path]:
+    """A fresh process, where nothing that an import prints can hide, and where it worked."""
+    folder = tmp_path_factory.mktemp("train")
+    done = run_edgeadapt("train", *tiny_arguments, "--json", "--output", "mine", cwd=folder)
+    return Outcome(done.returncode, done.stdout, done.stderr), folder
+
+
+def printed_recipe(shown: str) -> Recipe:
+    """The recipe that ``train`` printed before it said anything else."""
+    lines = shown.splitlines()
+    start = lines.index("[model]")
+    end = next(number for number, line in enumerate(lines) if line.startswith("Training "))
+    return Recipe.from_dict(tomllib.loads("\n".join(lines[start:end])), origin="printed")
+
+
+@pytest.mark.slow
+def test_json_is_one_object_with_run_parameters_and_scores(trained: tuple[Outcome, Path]) -> None:
+    answer, folder = trained[0].json, trained[1]
+
+    info = Run.open(folder / answer["run"]).info
+    assert answer["run"] == "artifacts/runs/mine"
+    assert answer["method"] == "parallel"
+    assert answer["trainable_parameters"] == info.trainable_parameters
+    assert answer["total_parameters"] == info.total_parameters
+    for split, scores in (("validation", info.validation), ("test", info.test)):
+        assert answer[split]["accuracy"] == scores["accuracy"]
+        assert answer[split]["macro_f1"] == scores["macro_f1"]
+    assert answer["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_progress_goes_to_stderr(trained: tuple[Outcome, Path]) -> None:
+    shown = trained[0].err
+
+    assert "Training 602 of 6,746 parameters (8.92%) on cpu, 64 examples." in shown
+    assert "train 8/8" in shown
+    assert "epoch 2: validation accuracy" in shown
+
+
+def test_scores_and_the_next_command_are_shown(
+    cli: Cli, tiny_arguments: Arguments, folder: Path
+) -> None:
+    done = cli("train", *tiny_arguments)
+
+    assert done.code == 0, done.err
+    (run,) = (folder / "artifacts/runs").iterdir()
+    scores = Run.open(run).info
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "texts accuracy macro-F1" in lines
+    for name, score in (("validation", scores.validation), ("test", scores.test)):
+        assert f"{name} 24 {score['accuracy']:.2%} {score['macro_f1']:.2%}" in lines
+    assert lines[-1] == f"run: artifacts/runs/{run.name}"
+    assert done.err.splitlines()[-1] == f"next: edgeadapt export {run.name} --quantize"
+
+
+def test_two_runs_without_a_name_get_different_readable_ones(
+    cli: Cli, tiny_arguments: Arguments, dataset_folder: Path, folder: Path
+) -> None:
+    names = [Path(cli("train", *tiny_arguments, "--json").json["run"]).name for _ in range(2)]
+
+    assert len(set(names)) == 2
+    assert all(name.startswith(f"{dataset_folder.name}-parallel-") for name in names)
+
+
+def test_the_recipe_is_printed_as_it_takes_effect(
+    cli: Cli, tiny_arguments: Arguments, checkpoint: Path, folder: Path
+) -> None:
+    done = cli("train", *tiny_arguments, "--method", "head", "--seed", "7", "--output", "mine")
+
+    recipe = printed_recipe(done.err)
+    assert recipe.model.id == str(checkpoint)
+    assert recipe.adapter.method == "head"
+    assert recipe.training.seed == 7
+    assert recipe.training.learning_rate == 3e-3
+    assert recipe == Recipe.load(str(folder / "artifacts/runs/mine"))
+
+
+@pytest.mark.slow
+def test_a_saved_recipe_is_taken_back_and_gives_the_same_weights(
+    cli: Cli, trained: tuple[Outcome, Path], folder: Path
+) -> None:
+    first = Run.open(trained[1] / trained[0].json["run"])
+
+    again = cli("train", "--recipe", first.path / "run.json", "--output", "again")
+
+    assert again.code == 0, again.err
+    second = Run.open(folder / "artifacts/runs/again")
+    assert second.info.recipe == first.info.recipe
+    assert second.info.data == first.info.data
+    assert second.info.validation == first.info.validation
+    for name in ("weights/adapter.safetensors", "weights/head.safetensors", "predictions.csv"):
+        assert second.info.files[name] == first.info.files[name]
+
+
+def test_an_option_overrides_the_recipe_file(
+    cli: Cli, tiny_arguments: Arguments, tmp_path: Path, folder: Path
+) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('[adapter]\nmethod = "sequential"\ndimension = 9\n[training]\nseed = 3\n')
+
+    done = cli("train", "--recipe", recipe, *tiny_arguments, "--epochs", "1", "--output", "mine")
+
+    assert done.code == 0, done.err
+    effective = Recipe.load(str(folder / "artifacts/runs/mine"))
+    assert effective.adapter.method == "sequential"
+    assert effective.training.seed == 3
+    assert effective.adapter.dimension == 4
+    assert effective.training.epochs == 1
+
+
+def test_a_csv_with_a_byte_order_mark_and_quoted_newlines_is_trained_on(
+    cli: Cli, tiny_arguments: Arguments, tmp_path: Path, folder: Path
+) -> None:
+    pairs = [review(number) for number in range(60)]
+    rows = "".join(f'"{text}\nagain, ""good""",{label}\r\n' for text, label in pairs)
+    file = tmp_path / "reviews.csv"
+    file.write_bytes(("\ufefftext,label\r\n" + rows).encode())
+
+    done = cli("train", *tiny_arguments, "--dataset", file, "--output", "mine")
+
+    assert done.code == 0, done.err
+    run = Run.open(folder / "artifacts/runs/mine")
+    assert sum(run.info.data["examples"].values()) == 60
+    assert run.info.labels == ("negative", "positive")
+    kept = read_rows(run.path / "predictions.csv") + read_rows(run.path / "validation.csv")
+    assert kept
+    assert all(row["text"].endswith('\nagain, "good"') for row in kept)
+
+
+def test_texts_that_are_cut_are_counted(
+    cli: Cli, tiny_arguments: Arguments, dataset_folder: Path, tmp_path: Path, folder: Path
+) -> None:
+    data = shutil.copytree(dataset_folder, tmp_path / "data")
+    rows = [review(number) for number in range(64)]
+    long = {3, 10, 11, 40, 63}
+    texts = [text + " good" * 40 * (number in long) for number, (text, _) in enumerate(rows)]
+    write_csv(data / "train.csv", {"text": texts, "label": [label for _, label in rows]})
+
+    done = cli("train", *tiny_arguments, "--dataset", data, "--output", "mine")
+
+    assert done.code == 0, done.err
+    assert "Longer than 32 tokens and cut: 5 of 64 train" in done.err
+    info = Run.open(folder / "artifacts/runs/mine").info
+    assert info.data["truncated"] == {"train": 5, "validation": 0, "test": 0}
+
+
+def test_no_word_of_cut_texts_where_none_is(
+    cli: Cli, tiny_arguments: Arguments, folder: Path
+) -> None:
+    assert "and cut" not in cli("train", *tiny_arguments, "--epochs", "1").err
+
+
+def test_texts_in_train_and_test_are_warned_about(
+    cli: Cli, tiny_arguments: Arguments, dataset_folder: Path, tmp_path: Path, folder: Path
+) -> None:
+    data = shutil.copytree(dataset_folder, tmp_path / "data")
+    rows = [review(number) for number in (0, 1, 2, 90, 91, 92)]
+    texts, labels = zip(*rows, strict=True)
+    write_csv(data / "test.csv", {"text": texts, "label": labels})
+
+    done = cli("train", *tiny_arguments, "--dataset", data, "--epochs", "1")
+
+    assert "warning: 3 of 6 test texts also occur in train." in done.err
+
+
+def test_an_existing_run_is_replaced_only_by_force(
+    cli: Cli, tiny_arguments: Arguments, folder: Path
+) -> None:
+    run = folder / "artifacts/runs/mine"
+    run.mkdir(parents=True)
+    (run / "notes.txt").write_text("mine")
+    quick = (*tiny_arguments, "--epochs", "1", "--output", "mine")
+
+    cli("train", *quick).fails_with("artifacts/runs/mine", "exists already", hint="--force")
+    assert written(folder) == ["artifacts/runs/mine", "artifacts/runs/mine/notes.txt"]
+
+    assert cli("train", *quick, "--force").code == 0
+    assert not (run / "notes.txt").exists()
+    Run.open(run).verify()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--recipe", "nonsense"), ["Unknown recipe 'nonsense'", "demo, imdb, sst2"]),
+        (("--method", "magic"), ["unknown method 'magic'", "parallel, sequential"]),
+        (("--method", "parallel+magic"), ["unknown method 'magic'"]),
+        (("--method", "head+head"), ["'head+head'", "twice"]),
+        (("--text-column", "body"), ["no column 'body'", "found text, label"]),
+        (("--label-column", "stars"), ["no column 'stars'", "found text, label"]),
+        (("--threads", "0"), ["threads", "at least 1", "found 0"]),
+        (("--epochs", "0"), ["epochs", "at least 1", "found 0"]),
+        (("--max-length", "2"), ["max_length", "at least 3", "found 2"]),
+        (("--activation", "magic"), ["magic"]),
+        (("--model", "./nowhere"), ["no folder ./nowhere"]),
+        (("--dataset", "./nowhere"), ["nowhere does not exist"]),
+        (("--dataset", "nowhere.csv"), ["nowhere.csv does not exist"]),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_value_is_named_and_nothing_is_written(
+    cli: Cli, tiny_arguments: Arguments, folder: Path, options: Arguments, words: list[str]
+) -> None:
+    cli("train", *tiny_arguments, *options).fails_with(*words)
+
+    assert written(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('[adapter]\nkind = "head"\n', ["[adapter]", "'kind'", "expected one of method"]),
+        ("[training]\nepochs = 1.5\n", ["epochs", "expected int", "1.5"]),
+        ("[optimizer]\n", ["[optimizer]", "expected model, data"]),
+        ("[model", ["cannot be read"]),
+    ],
+)
+def test_a_recipe_file_that_cannot_be_used_is_named(
+    cli: Cli,
+    tiny_arguments: Arguments,
+    tmp_path: Path,
+    folder: Path,
+    content: str,
+    words: Arguments,
+) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(content)
+
+    cli("train", "--recipe", recipe, *tiny_arguments).fails_with(str(recipe), *words)
+
+    assert written(folder) == []
+
+
+def test_a_model_type_without_a_row_lists_the_ones_that_have_one(
+    cli: Cli, tiny_arguments: Arguments, tmp_path: Path, folder: Path
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+
+    cli("train", *tiny_arguments, "--model", model).fails_with(
+        "'gpt2'", "expected one of bert, roberta, electra, distilbert"
+    )
+
+    assert written(folder) == []
+
+
+def test_a_folder_without_a_checkpoint_is_named(
+    cli: Cli, tiny_arguments: Arguments, tmp_path: Path, folder: Path
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+
+    cli("train", *tiny_arguments, "--model", model).fails_with(str(model), "config.json")
+
+    assert written(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("data.csv", b"", ["holds no examples"]),
+        ("data.csv", b"text,label\n", ["holds no examples"]),
+        ("data.jsonl", b"\n", ["holds no examples"]),
+        ("data.csv", b"text,label\ngood,a\n ,b\nbad,b\n", ["row 2", "text is empty"]),
+        ("data.csv", b"text,label\ngood,a\nbad,a\n", ["label 'a'", "at least two labels"]),
+        ("data.csv", b"text,label\ngood,a\nbad,b\ncaf\xe9,a\n", ["row 3", "UTF-8", "0xe9"]),
+        ("data.csv", b"text,label\ngood,a\nbad, or not,b\n", ["row 2", "expected 2 fields"]),
+        ("data.jsonl", b'{"text": "good", "label": "a"}\n{', ["row 2", "not valid JSON"]),
+        ("data.csv", b"text,label\ngood,a\nbad,b\n", ["Too few different texts"]),
+        ("data.parquet", b"PAR1", ["cannot be read as parquet"]),
+    ],
+    ids=[
+        "empty file",
+        "header only",
+        "empty lines",
+        "empty text",
+        "one label",
+        "latin-1",
+        "comma without quotes",
+        "broken JSON",
+        "too few texts",
+        "broken parquet",
+    ],
+)
+def test_data_that_cannot_be_trained_on_is_named(
+    cli: Cli,
+    tiny_arguments: Arguments,
+    tmp_path: Path,
+    folder: Path,
+    name: str,
+    content: bytes,
+    words: list[str],
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+
+    cli("train", *tiny_arguments, "--dataset", file).fails_with(*words)
+
+    assert written(folder) == []
+
+
+def test_a_label_outside_labels_json_is_named_with_its_row(
+    cli: Cli, tiny_arguments: Arguments, dataset_folder: Path, tmp_path: Path, folder: Path
+) -> None:
+    data = shutil.copytree(dataset_folder, tmp_path / "data")
+    write_csv(
+        data / "validation.csv",
+        {"text": ["good film", "odd film"], "label": ["positive", "neutral"]},
+    )
+
+    cli("train", *tiny_arguments, "--dataset", data).fails_with(
+        "validation, row 2", "unknown label 'neutral'", "negative, positive", hint="labels.json"
+    )
+
+    assert written(folder) == []
+
+
+def test_one_label_only_in_train_is_refused_though_labels_json_names_two(
+    cli: Cli, tiny_arguments: Arguments, dataset_folder: Path, tmp_path: Path, folder: Path
+) -> None:
+    data = shutil.copytree(dataset_folder, tmp_path / "data")
+    write_csv(data / "train.csv", {"text": ["good film", "fine film"], "label": ["positive"] * 2})
+
+    cli("train", *tiny_arguments, "--dataset", data).fails_with(
+        str(data), "one label only", "at least two"
+    )
+
+    assert written(folder) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [1_000, 20_000], ids=["weights", "curves"])
+def test_a_full_disk_leaves_no_run(tiny_arguments: Arguments, tmp_path: Path, limit: int) -> None:
+    done = run_limited(limit, "train", *tiny_arguments, cwd=tmp_path)
+
+    Outcome(done.returncode, done.stdout, done.stderr).fails_with(
+        "No space left", "artifacts/runs", hint="--output"
+    )
+    assert written(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_leaves_nothing(
+    tiny_arguments: Arguments, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    asked = ("train", *tiny_arguments, "--epochs", "100000")
+    with open_edgeadapt(*asked, cwd=tmp_path) as process:
+        wait_for_line(process, "train ")
+        unfinished = list((tmp_path / "artifacts/runs").iterdir())
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+
+    assert len(unfinished) == 1
+    assert unfinished[0].name.startswith(".")
+    assert process.returncode == code
+    assert out == ""
+    assert "Traceback" not in err
+    assert written(tmp_path) == []
+
+
+def wait_for_line(process: subprocess.Popen[str], beginning: str) -> None:
+    """Reads standard error up to the first line that begins so."""
+    assert process.stderr is not None
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if line.startswith(beginning):
+            return
+    raise AssertionError(f"no line that begins with {beginning!r}: {''.join(seen)}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--unknown",), ("--epochs", "many"), ("--device", "tpu"), ("stray",), ("--output",)],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2(cli: Cli, folder: Path, arguments: Arguments) -> None:
+    done = cli("train", *arguments)
+
+    assert done.code == 2
+    assert done.out == ""
+    assert arguments[0] in done.err
+    assert written(folder) == []
+
+
+def test_a_method_is_trained_with_the_rate_tuned_for_it_unless_told_otherwise(
+    cli: Cli, tiny_arguments: Arguments, folder: Path
+) -> None:
+    quick: Callable[..., float] = lambda *more: rate_of(  # noqa: E731
+        cli("train", *tiny_arguments, "--epochs", "1", "--method", "bitfit", *more, "--json")
+    )
+
+    assert quick() == 2e-3
+    assert quick("--learning-rate", "0.01") == 0.01
+
+
+def rate_of(done: Outcome) -> float:
+    rate = Run.open(Path(done.json["run"])).info.recipe["training"]["learning_rate"]
+    assert isinstance(rate, float)
+    return rate

@@ -1,0 +1,384 @@
+"""A backbone with adapters and a head: built, frozen, hashed, saved and restored."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers.utils import logging as transformers_logging
+
+from edgeadapt.config import AdapterConfig, AdapterKind, ModelConfig
+from edgeadapt.errors import IntegrityError, ModelError
+from edgeadapt.models.classifier import AdaptedClassifier, load_stock, quiet_transformers
+from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.training.loop import seeded
+from tests.conftest import TINY_CONFIGS, make_checkpoint
+from tests.models.tiny import LABELS, logits, make_model, randomize
+
+ADAPTER_FILE, HEAD_FILE = "adapter.safetensors", "head.safetensors"
+
+
+def build(source: ModelSource, method: str = "parallel", *, seed: int = 0) -> AdaptedClassifier:
+    config = AdapterConfig(method=method, dimension=4)
+    with seeded(seed):
+        classifier = AdaptedClassifier.build(source, LABELS, config)
+    classifier.model.eval()
+    return classifier
+
+
+def changed_tensors(file: Path, change: str) -> str:
+    """Damages one tensor of a safetensors file and returns the name to look for."""
+    tensors = load_file(file)
+    name = sorted(tensors)[0]
+    if change == "missing":
+        del tensors[name]
+    elif change == "misshapen":
+        tensors[name] = torch.zeros(3, 3, 3)
+    else:
+        name = "surplus.weight"
+        tensors[name] = torch.zeros(2)
+    save_file(tensors, file, metadata={"format": "pt"})
+    return name
+
+
+@pytest.fixture
+def own_copy(sources: dict[str, ModelSource], tmp_path: Path) -> ModelSource:
+    """A tiny BERT that a test may damage."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(sources["bert"].folder, folder)
+    return find_model(ModelConfig(id=str(folder)))
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_a_classifier_is_built_on_every_backbone(
+    sources: dict[str, ModelSource], model_type: str
+) -> None:
+    model = build(sources[model_type]).model
+
+    assert model.config.model_type == model_type
+    assert model.config.id2label == {0: "negative", 1: "positive"}
+    assert logits(model).shape == (4, 2)
+
+
+@pytest.mark.parametrize("method", [*AdapterKind, "parallel+bitfit"])
+def test_only_what_is_trained_requires_gradients(
+    sources: dict[str, ModelSource], method: str
+) -> None:
+    classifier = build(sources["bert"], method)
+
+    free = {id(p) for p in classifier.model.parameters() if p.requires_grad}
+
+    assert free == {id(parameter) for parameter in classifier.trained().values()}
+
+
+def test_the_backbones_weights_are_the_checkpoints(sources: dict[str, ModelSource]) -> None:
+    stored = load_file(sources["bert"].folder / "model.safetensors")
+
+    pretrained = build(sources["bert"]).encoder.pretrained
+
+    for name, parameter in pretrained.items():
+        assert torch.equal(parameter, stored[name.removeprefix("bert.")]), name
+
+
+def test_parameters_are_counted(sources: dict[str, ModelSource]) -> None:
+    classifier = build(sources["distilbert"])
+
+    trained, total = classifier.count_parameters()
+
+    adapter = 2 * (2 * 16 * 4 + 4 + 16)
+    head = (16 * 16 + 16) + (16 * 2 + 2)
+    assert trained == adapter + head
+    assert total == sum(p.numel() for p in make_model("distilbert").parameters()) + adapter
+
+
+def test_new_weights_follow_the_seed(sources: dict[str, ModelSource]) -> None:
+    one, same, other = (build(sources["bert"], seed=seed).trained() for seed in (1, 1, 2))
+
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["classifier.weight"], other["classifier.weight"])
+    name = "parallel.layers.0.down.weight"
+    assert not torch.equal(one[name], other[name])
+
+
+def test_a_checkpoint_with_a_head_for_other_labels_gets_a_new_head(tmp_path: Path) -> None:
+    make_model("bert", num_labels=3).save_pretrained(tmp_path)
+
+    classifier = build(find_model(ModelConfig(id=str(tmp_path))))
+
+    assert logits(classifier.model).shape == (4, 2)
+
+
+def test_a_checkpoint_that_lacks_an_encoder_weight_is_refused(own_copy: ModelSource) -> None:
+    file = own_copy.folder / "model.safetensors"
+    tensors = load_file(file)
+    del tensors["encoder.layer.1.output.dense.weight"]
+    save_file(tensors, file, metadata={"format": "pt"})
+
+    with pytest.raises(ModelError, match=r"not a whole bert checkpoint.*found 1 missing") as caught:
+        build(own_copy)
+
+    assert str(own_copy.folder) in str(caught.value)
+    assert "encoder.layer.1.output.dense.weight" in str(caught.value)
+
+
+def test_a_checkpoint_without_weights_is_refused(own_copy: ModelSource) -> None:
+    (own_copy.folder / "model.safetensors").unlink()
+
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        build(own_copy)
+
+    assert str(own_copy.folder) in str(caught.value)
+
+
+def test_a_checkpoint_that_breaks_off_is_refused(own_copy: ModelSource) -> None:
+    file = own_copy.folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:5000])
+
+    with pytest.raises(ModelError) as caught:
+        build(own_copy)
+
+    assert str(own_copy.folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bert.embeddings.word_embeddings.weight",
+        "bert.embeddings.LayerNorm.bias",
+        "bert.encoder.layer.0.intermediate.dense.weight",
+        "bert.encoder.layer.1.attention.self.key.bias",
+    ],
+)
+def test_the_frozen_hash_changes_with_a_frozen_weight(
+    sources: dict[str, ModelSource], name: str
+) -> None:
+    classifier = build(sources["bert"])
+    before = classifier.frozen_sha256()
+
+    weight = classifier.encoder.pretrained[name].data.view(-1)
+    weight[0] = torch.nextafter(weight[0], torch.tensor(torch.inf))
+
+    assert classifier.frozen_sha256() != before
+
+
+@pytest.mark.parametrize("method", ["parallel", "houlsby", "bitfit", "head", "parallel+bitfit"])
+def test_the_frozen_hash_does_not_change_with_trained_weights(
+    sources: dict[str, ModelSource], method: str
+) -> None:
+    classifier = build(sources["bert"], method)
+    before = classifier.frozen_sha256()
+
+    for parameter in classifier.trained().values():
+        parameter.data += 1.0
+
+    assert classifier.frozen_sha256() == before
+
+
+def test_under_bitfit_a_matrix_is_frozen(sources: dict[str, ModelSource]) -> None:
+    classifier = build(sources["bert"], "bitfit")
+    before = classifier.frozen_sha256()
+
+    classifier.encoder.pretrained["bert.encoder.layer.0.output.dense.weight"].data += 1.0
+
+    assert classifier.frozen_sha256() != before
+
+
+def test_the_frozen_hash_tells_weights_that_are_swapped(sources: dict[str, ModelSource]) -> None:
+    classifier = build(sources["bert"])
+    before = classifier.frozen_sha256()
+    name = "bert.encoder.layer.{}.attention.self.query.weight"
+    first, second = (classifier.encoder.pretrained[name.format(layer)] for layer in (0, 1))
+
+    first.data, second.data = second.data, first.data
+
+    assert classifier.frozen_sha256() != before
+
+
+def test_the_frozen_hash_identifies_the_backbone_whatever_is_attached(
+    sources: dict[str, ModelSource],
+) -> None:
+    methods = ("head", "parallel", "sequential", "houlsby", "parallel+head")
+
+    hashes = {build(sources["bert"], m, seed=n).frozen_sha256() for n, m in enumerate(methods)}
+
+    assert len(hashes) == 1
+    assert build(sources["roberta"]).frozen_sha256() not in hashes
+
+
+@pytest.mark.parametrize("method", ["parallel", "sequential", "houlsby", "parallel+bitfit", "full"])
+def test_saved_weights_come_back_bit_for_bit(
+    sources: dict[str, ModelSource], tmp_path: Path, method: str
+) -> None:
+    written, read = build(sources["bert"], method, seed=1), build(sources["bert"], method, seed=2)
+    randomize(written)
+    written.save(tmp_path)
+
+    read.load(tmp_path)
+
+    expected = written.trained()
+    assert all(torch.equal(p, expected[name]) for name, p in read.trained().items())
+    assert torch.equal(logits(read.model), logits(written.model))
+
+
+def test_loading_leaves_the_parameters_trainable(
+    sources: dict[str, ModelSource], tmp_path: Path
+) -> None:
+    classifier = build(sources["bert"])
+    classifier.save(tmp_path)
+
+    classifier.load(tmp_path)
+
+    assert all(parameter.requires_grad for parameter in classifier.trained().values())
+
+
+def test_adapters_and_head_are_saved_and_nothing_else(
+    sources: dict[str, ModelSource], tmp_path: Path
+) -> None:
+    classifier = build(sources["bert"], "parallel+bitfit")
+
+    classifier.save(tmp_path / "weights")
+
+    assert {file.name for file in (tmp_path / "weights").iterdir()} == {ADAPTER_FILE, HEAD_FILE}
+    adapter, head = (load_file(tmp_path / "weights" / f) for f in (ADAPTER_FILE, HEAD_FILE))
+    assert adapter.keys() == classifier.adapter_parameters().keys()
+    assert head.keys() == classifier.encoder.head.keys()
+
+
+def test_head_only_training_saves_no_adapter(
+    sources: dict[str, ModelSource], tmp_path: Path
+) -> None:
+    build(sources["bert"], "head").save(tmp_path)
+
+    assert [file.name for file in tmp_path.iterdir()] == [HEAD_FILE]
+
+
+@pytest.mark.parametrize("file", [ADAPTER_FILE, HEAD_FILE])
+@pytest.mark.parametrize("change", ["missing", "unexpected", "misshapen"])
+def test_weights_with_an_odd_tensor_are_refused(
+    sources: dict[str, ModelSource], tmp_path: Path, file: str, change: str
+) -> None:
+    classifier = build(sources["bert"])
+    classifier.save(tmp_path)
+    name = changed_tensors(tmp_path / file, change)
+
+    with pytest.raises(IntegrityError, match="missing, unexpected or of another shape") as caught:
+        classifier.load(tmp_path)
+
+    assert str(tmp_path / file) in str(caught.value)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("file", [ADAPTER_FILE, HEAD_FILE])
+def test_weights_with_a_missing_file_are_refused(
+    sources: dict[str, ModelSource], tmp_path: Path, file: str
+) -> None:
+    classifier = build(sources["bert"])
+    classifier.save(tmp_path)
+    (tmp_path / file).unlink()
+
+    with pytest.raises(IntegrityError, match=file):
+        classifier.load(tmp_path)
+
+
+def test_weights_that_break_off_are_refused(
+    sources: dict[str, ModelSource], tmp_path: Path
+) -> None:
+    classifier = build(sources["bert"])
+    classifier.save(tmp_path)
+    (tmp_path / HEAD_FILE).write_bytes((tmp_path / HEAD_FILE).read_bytes()[:100])
+
+    with pytest.raises(IntegrityError, match=HEAD_FILE):
+        classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["head", "sequential", "parallel+bitfit"])
+def test_weights_of_another_method_are_refused(
+    sources: dict[str, ModelSource], tmp_path: Path, method: str
+) -> None:
+    build(sources["bert"], "parallel").save(tmp_path)
+
+    with pytest.raises(IntegrityError, match=ADAPTER_FILE):
+        build(sources["bert"], method).load(tmp_path)
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_a_stock_checkpoint_loads_ready_to_answer(model_type: str, tmp_path: Path) -> None:
+    model = make_model(model_type)
+    model.save_pretrained(tmp_path)
+
+    loaded = load_stock(tmp_path)
+
+    assert type(loaded) is type(model)
+    assert not loaded.training
+    torch.testing.assert_close(logits(loaded), logits(model), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected", "misshapen"])
+def test_a_stock_checkpoint_with_an_odd_key_is_refused(tmp_path: Path, change: str) -> None:
+    make_model("bert").save_pretrained(tmp_path)
+    name = changed_tensors(tmp_path / "model.safetensors", change)
+
+    with pytest.raises(ModelError) as caught:
+        load_stock(tmp_path)
+
+    assert str(tmp_path) in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_an_encoder_without_a_head_is_no_stock_classifier(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path)
+
+    with pytest.raises(ModelError, match=r"expected no missing.*classifier\.bias"):
+        load_stock(tmp_path)
+
+
+def test_loading_a_stock_checkpoint_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_model("bert").save_pretrained(tmp_path)
+    capfd.readouterr()
+
+    load_stock(tmp_path)
+
+    assert "".join(capfd.readouterr()) == ""
+
+
+@pytest.fixture
+def transformers_voice() -> Iterator[None]:
+    """Lets a test change how much transformers says."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    yield
+    transformers_logging.set_verbosity(verbosity)
+    show_bars(bars)
+
+
+def show_bars(shown: bool) -> None:
+    if shown:
+        transformers_logging.enable_progress_bar()
+    else:
+        transformers_logging.disable_progress_bar()
+
+
+@pytest.mark.usefixtures("transformers_voice")
+@pytest.mark.parametrize("bars", [True, False])
+def test_transformers_is_as_loud_as_before_even_after_an_error(bars: bool) -> None:
+    transformers_logging.set_verbosity_info()
+    show_bars(bars)
+
+    seen: list[tuple[int, bool]] = []
+
+    def fail() -> None:
+        with quiet_transformers():
+            bar = transformers_logging.is_progress_bar_enabled()
+            seen.append((transformers_logging.get_verbosity(), bar))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert seen == [(transformers_logging.ERROR, False)]
+    assert transformers_logging.get_verbosity() == transformers_logging.INFO
+    assert transformers_logging.is_progress_bar_enabled() is bars

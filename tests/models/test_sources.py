@@ -1,0 +1,300 @@
+"""From a model's name to a folder: local, embedded or from the hub."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeadapt.config import ModelConfig
+from edgeadapt.errors import HubError, IntegrityError, ModelError
+from edgeadapt.models import sources as module
+from edgeadapt.models.hub import Snapshot
+from edgeadapt.models.sources import EMBEDDED, EmbeddedWeights, ModelSource, find_model
+from tests.conftest import TINY_CONFIGS
+
+ID = "someone/embedded-model"
+
+
+def find(name: object, **config: Any) -> ModelSource:
+    return find_model(ModelConfig(id=str(name), **config))
+
+
+@pytest.fixture(autouse=True)
+def hub_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Keeps every test off the network; what would have been fetched."""
+    calls: list[dict[str, Any]] = []
+
+    def fetch(repository: str, **options: Any) -> Snapshot:
+        calls.append({"repository": repository, **options})
+        raise HubError(f"{repository} was asked for")
+
+    monkeypatch.setattr(module.hub, "fetch", fetch)
+    return calls
+
+
+@pytest.fixture
+def folder(checkpoint: Path, tmp_path: Path) -> Path:
+    """A tiny BERT that a test may damage."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "model"))
+
+
+@pytest.fixture
+def embed(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """Makes a package that carries a checkpoint and enters it, with a hash, in the table."""
+
+    def make(sha256: str) -> Path:
+        package = tmp_path / "site" / "tiny_embedded_weights"
+        shutil.copytree(checkpoint, package / "model")
+        (package / "__init__.py").touch()
+        monkeypatch.syspath_prepend(package.parent)
+        row = EmbeddedWeights(package=package.name, folder="model", sha256=sha256)
+        monkeypatch.setattr(module, "EMBEDDED", {ID: row})
+        return package / "model"
+
+    return make
+
+
+def weights_sha256(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_a_local_folder_is_found_with_its_config(folder: Path) -> None:
+    found = find(folder)
+
+    assert found.folder == folder
+    assert found.id == str(folder)
+    assert found.commit is None
+    assert found.config["hidden_size"] == 16
+    assert found.spec.model_type == "bert"
+
+
+def test_a_relative_folder_gets_an_absolute_id(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+
+    assert find("model").id == str(folder)
+
+
+def test_a_folder_in_the_home_directory_is_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))
+
+    assert find("~/model").id == str(folder)
+
+
+def test_a_local_folder_goes_before_embedded_weights(
+    embed: Callable[[str], Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed("0" * 64)
+    shutil.copytree(folder, folder.parent / ID)
+    monkeypatch.chdir(folder.parent)
+
+    assert find(ID).folder.resolve() == folder.parent / ID
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_the_longest_text_leaves_out_reserved_positions(
+    model_type: str, sources: dict[str, ModelSource]
+) -> None:
+    assert sources[model_type].max_length() == 40
+
+
+def test_a_folder_without_a_config_is_refused(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+    with pytest.raises(
+        ModelError, match=r"holds no checkpoint: there is no config\.json"
+    ) as caught:
+        find(folder)
+
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe"])
+def test_a_config_that_is_not_json_is_refused(folder: Path, content: bytes) -> None:
+    (folder / "config.json").write_bytes(content)
+
+    with pytest.raises(ModelError, match="not valid JSON") as caught:
+        find(folder)
+
+    assert str(folder / "config.json") in str(caught.value)
+
+
+def test_a_config_that_is_not_an_object_is_refused(folder: Path) -> None:
+    (folder / "config.json").write_text("[]")
+
+    with pytest.raises(ModelError, match=r"config\.json"):
+        find(folder)
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "deberta-v2", None])
+def test_an_unsupported_model_type_is_refused_with_those_that_are(
+    folder: Path, model_type: str | None
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": model_type}))
+
+    with pytest.raises(ModelError) as caught:
+        find(folder)
+
+    assert repr(model_type) in str(caught.value)
+    assert "bert, roberta, electra, distilbert" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["../model", "./model", "/no/such/folder", "~/no-such-folder", "a/b/c", "..x", "a/../b"]
+)
+@pytest.mark.usefixtures("in_empty_folder")
+def test_what_cannot_be_a_hub_id_never_reaches_the_hub(
+    name: str, hub_calls: list[dict[str, Any]]
+) -> None:
+    with pytest.raises(ModelError, match="There is no folder") as caught:
+        find(name)
+
+    assert name in str(caught.value)
+    assert hub_calls == []
+
+
+@pytest.mark.usefixtures("in_empty_folder")
+def test_an_empty_name_is_refused(hub_calls: list[dict[str, Any]]) -> None:
+    with pytest.raises(ModelError):
+        find("")
+
+    assert hub_calls == []
+
+
+@pytest.mark.parametrize("name", ["a/..", "two words", "-dash", "a\nb", "a//"])
+@pytest.mark.usefixtures("in_empty_folder")
+def test_an_unsafe_hub_id_is_refused_by_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    with pytest.raises((HubError, ModelError)) as caught:
+        find(name)
+
+    assert name in str(caught.value) or repr(name) in str(caught.value)
+
+
+def test_embedded_weights_are_found_by_their_hub_id(
+    embed: Callable[[str], Path], checkpoint: Path, hub_calls: list[dict[str, Any]]
+) -> None:
+    folder = embed(weights_sha256(checkpoint))
+
+    found = find(ID)
+
+    assert found.folder == folder
+    assert found.id == ID
+    assert found.commit is None
+    assert hub_calls == []
+
+
+def test_embedded_weights_with_another_hash_are_refused(
+    embed: Callable[[str], Path], checkpoint: Path, hub_calls: list[dict[str, Any]]
+) -> None:
+    folder = embed("0" * 64)
+
+    with pytest.raises(IntegrityError) as caught:
+        find(ID)
+
+    assert str(folder / "model.safetensors") in str(caught.value)
+    assert "0" * 64 in str(caught.value)
+    assert weights_sha256(checkpoint) in str(caught.value)
+    assert hub_calls == []
+
+
+def test_embedded_weights_that_are_missing_are_refused(
+    embed: Callable[[str], Path], checkpoint: Path
+) -> None:
+    folder = embed(weights_sha256(checkpoint))
+    (folder / "model.safetensors").unlink()
+
+    with pytest.raises(IntegrityError, match="is missing"):
+        find(ID)
+
+
+def test_a_revision_is_asked_of_the_hub_and_not_of_embedded_weights(
+    embed: Callable[[str], Path], checkpoint: Path, hub_calls: list[dict[str, Any]]
+) -> None:
+    embed(weights_sha256(checkpoint))
+
+    with pytest.raises(HubError):
+        find(ID, revision="v2")
+
+    assert hub_calls[0]["repository"] == ID
+    assert hub_calls[0]["revision"] == "v2"
+
+
+@pytest.mark.usefixtures("in_empty_folder")
+def test_without_the_package_the_hub_is_asked(
+    monkeypatch: pytest.MonkeyPatch, hub_calls: list[dict[str, Any]]
+) -> None:
+    row = EmbeddedWeights(package="no_such_package_here", folder="model", sha256="0" * 64)
+    monkeypatch.setattr(module, "EMBEDDED", {ID: row})
+
+    with pytest.raises(HubError):
+        find(ID)
+
+    assert hub_calls[0]["repository"] == ID
+
+
+def test_every_row_of_the_table_has_a_sha256_and_no_path() -> None:
+    for row in EMBEDDED.values():
+        assert len(bytes.fromhex(row.sha256)) == 32
+        assert row.package.isidentifier()
+        assert Path(row.folder).name == row.folder
+
+
+@pytest.mark.usefixtures("in_empty_folder")
+def test_a_hub_snapshot_keeps_its_id_and_commit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.hub, "fetch", lambda *_, **__: Snapshot(folder, "abc123"))
+
+    found = find("someone/model", revision="main")
+
+    assert (found.id, found.commit, found.folder) == ("someone/model", "abc123", folder)
+
+
+@pytest.mark.usefixtures("in_empty_folder")
+def test_pickled_weights_are_fetched_only_where_there_are_no_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def fetch(_: str, *, patterns: tuple[str, ...], **__: Any) -> Snapshot:
+        asked.append(tuple(patterns))
+        return Snapshot(folder, "abc123")
+
+    monkeypatch.setattr(module.hub, "fetch", fetch)
+    find("someone/model")
+    (folder / "model.safetensors").unlink()
+    find("someone/model")
+
+    pickled = ["pytorch_model.bin" in patterns for patterns in asked]
+    assert pickled == [False, False, True]
+
+
+@pytest.mark.usefixtures("in_empty_folder")
+def test_no_code_is_fetched_from_a_repository(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fetch(_: str, *, patterns: tuple[str, ...], **__: Any) -> Snapshot:
+        asked.extend(patterns)
+        return Snapshot(folder, "abc123")
+
+    (folder / "model.safetensors").unlink()
+    monkeypatch.setattr(module.hub, "fetch", fetch)
+    find("someone/model")
+
+    assert not any(Path(f"modeling{suffix}").match(p) for p in asked for suffix in (".py", ".so"))

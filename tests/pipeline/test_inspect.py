@@ -1,0 +1,270 @@
+"""Saying what a run, bundle or record is, verified."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import (
+    FormatVersionError,
+    IntegrityError,
+    LayoutError,
+    MissingError,
+    UnfinishedError,
+)
+from edgeadapt.pipeline.inspect import inspect
+from edgeadapt.run import Run
+from tests.bench.handmade import copy_bundle, make_record, make_sample, only
+
+
+@pytest.fixture
+def artifacts(in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty artifacts folder in an empty working folder."""
+    monkeypatch.setenv("EDGEADAPT_ARTIFACTS", str(in_empty_folder / "artifacts"))
+    return in_empty_folder / "artifacts"
+
+
+def copied(source: Path, target: Path) -> Path:
+    return Path(shutil.copytree(source, target))
+
+
+def append_to(file: Path) -> None:
+    with file.open("ab") as opened:
+        opened.write(b" ")
+
+
+def change_json(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_a_run_is_described(tiny_run: Run) -> None:
+    found = inspect(str(tiny_run.path))
+
+    info = tiny_run.info
+    assert (found["kind"], found["path"]) == ("run", str(tiny_run.path))
+    assert found["method"] == "parallel"
+    assert found["backbone"] == info.recipe["model"]["id"]
+    assert found["dataset"] == info.recipe["data"]["dataset"]
+    assert found["examples"] == {"train": 64, "validation": 24, "test": 24}
+    assert found["labels"] == ["negative", "positive"]
+    assert found["trainable_parameters"] == info.trainable_parameters
+    assert found["total_parameters"] == info.total_parameters
+    assert found["validation_accuracy"] == info.validation["accuracy"]
+    assert found["test_accuracy"] == info.test["accuracy"]
+    assert found["best_epoch"] == info.best_epoch
+    assert found["created"] == info.created
+    assert found["files_verified"] == len(info.files)
+
+
+def test_a_bundle_is_described(tiny_bundle: Bundle) -> None:
+    found = inspect(str(tiny_bundle.path))
+
+    manifest = tiny_bundle.manifest
+    sizes = {
+        name: (tiny_bundle.path / manifest.variants[name].file).stat().st_size
+        for name in ("fp32", "int8")
+    }
+    assert (found["kind"], found["path"]) == ("bundle", str(tiny_bundle.path))
+    assert found["method"] == "parallel"
+    assert found["run"] == "tiny"
+    assert found["labels"] == ["negative", "positive"]
+    assert found["max_length"] == 32
+    assert set(found["variants"]) == {"fp32", "int8", "torch"}
+    assert {name: found["variants"][name] for name in sizes} == sizes
+    assert found["merge_difference"] == manifest.parity["merge"]["max_difference"]
+    assert found["onnx_difference"] == manifest.parity["onnx"]["max_difference"]
+    assert found["int8_agreement"] == manifest.parity["int8"]["label_agreement"]
+    assert found["int8_accuracy_drop"] == manifest.parity["int8"]["accuracy_drop"]
+    assert found["files_verified"] == len(manifest.files)
+
+
+def test_a_bundle_without_int8_has_no_int8_figures(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    parity = {**tiny_bundle.manifest.parity, "int8": None}
+    path = tmp_path / "fp32-only"
+    copy_bundle(tiny_bundle, path, parity=parity, **only(tiny_bundle, "fp32"))
+
+    found = inspect(str(path))
+
+    assert set(found["variants"]) == {"fp32"}
+    assert (found["int8_agreement"], found["int8_accuracy_drop"]) == (None, None)
+
+
+def test_a_record_is_described(tmp_path: Path) -> None:
+    path = tmp_path / "first.json"
+    make_record(make_sample(), make_sample(variant="int8"), labels=[0, 1, 0, 1]).write(path)
+
+    assert inspect(str(path)) == {
+        "kind": "record",
+        "path": str(path),
+        "machine": "Some CPU",
+        "threads": 2,
+        "rows": ["small:fp32", "small:int8"],
+        "baseline": "small:fp32",
+        "texts": 4,
+        "created": "2025-01-01T00:00:00+00:00",
+    }
+
+
+def test_what_is_found_goes_through_json_unchanged(
+    tiny_run: Run, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    make_record(make_sample()).write(tmp_path / "record.json")
+
+    for path in (tiny_run.path, tiny_bundle.path, tmp_path / "record.json"):
+        found = inspect(str(path))
+        assert json.loads(json.dumps(found)) == found
+
+
+def test_runs_bundles_and_records_are_found_by_name(
+    tiny_run: Run, tiny_bundle: Bundle, artifacts: Path
+) -> None:
+    copied(tiny_run.path, artifacts / "runs" / "a-run")
+    copied(tiny_bundle.path, artifacts / "bundles" / "a-bundle")
+    make_record(make_sample()).write(artifacts / "records" / "a-record.json")
+
+    names = ("a-run", "a-bundle", "a-record", "a-record.json")
+    assert [inspect(name)["kind"] for name in names] == ["run", "bundle", "record", "record"]
+
+
+def test_a_path_goes_before_a_name(tiny_run: Run, tiny_bundle: Bundle, artifacts: Path) -> None:
+    copied(tiny_run.path, artifacts / "runs" / "same")
+    copied(tiny_bundle.path, artifacts.parent / "same")
+
+    assert inspect("same")["kind"] == "bundle"
+
+
+def test_a_name_of_more_than_one_thing_is_refused_with_all_of_them(
+    tiny_run: Run, tiny_bundle: Bundle, artifacts: Path
+) -> None:
+    run = copied(tiny_run.path, artifacts / "runs" / "same")
+    bundle = copied(tiny_bundle.path, artifacts / "bundles" / "same")
+
+    with pytest.raises(LayoutError, match="'same' is more than one thing") as caught:
+        inspect("same")
+
+    assert f"found {run}, {bundle}." in caught.value.message
+    assert "path" in caught.value.hint
+
+
+def test_a_name_of_nothing_is_refused_and_says_where_was_looked(artifacts: Path) -> None:
+    with pytest.raises(MissingError, match="no run, bundle or record 'nothing'") as caught:
+        inspect("nothing")
+
+    assert str(artifacts) in caught.value.hint
+    assert not artifacts.exists()
+
+
+@pytest.mark.parametrize("name", ["weights/adapter.safetensors", "history.jsonl", "tokenizer.json"])
+def test_a_changed_file_of_a_run_is_named(tiny_run: Run, tmp_path: Path, name: str) -> None:
+    run = copied(tiny_run.path, tmp_path / "run")
+    file = run / name if (run / name).is_file() else next((run / "weights").iterdir())
+    append_to(file)
+
+    with pytest.raises(IntegrityError, match="is not the file that was written") as caught:
+        inspect(str(run))
+
+    assert str(file) in caught.value.message
+    assert tiny_run.info.files[file.relative_to(run).as_posix()] in caught.value.message
+
+
+def test_every_changed_file_of_a_bundle_is_noticed(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    bundle = copied(tiny_bundle.path, tmp_path / "bundle")
+
+    for name in tiny_bundle.manifest.files:
+        append_to(bundle / name)
+        with pytest.raises(IntegrityError) as caught:
+            inspect(str(bundle))
+        assert f"{bundle / name} is not the file that was written" in caught.value.message
+        shutil.copyfile(tiny_bundle.path / name, bundle / name)
+    assert inspect(str(bundle))["files_verified"] == len(tiny_bundle.manifest.files)
+
+
+def test_a_missing_file_of_a_bundle_is_named(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    bundle = copied(tiny_bundle.path, tmp_path / "bundle")
+    (bundle / "onnx" / "model_quantized.onnx").unlink()
+
+    with pytest.raises(IntegrityError, match=r"model_quantized\.onnx is missing \(expected"):
+        inspect(str(bundle))
+
+
+def test_an_unfinished_folder_is_neither_run_nor_bundle(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    folder = copied(tiny_bundle.path, tmp_path / "unfinished")
+    (folder / "manifest.json").unlink()
+
+    with pytest.raises(UnfinishedError, match=r"unfinished .*neither run\.json nor manifest\.json"):
+        inspect(str(folder))
+
+
+@pytest.mark.parametrize("kind", ["run", "bundle", "record"])
+def test_what_a_newer_version_wrote_is_refused(
+    tiny_run: Run, tiny_bundle: Bundle, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "newer"
+    if kind == "record":
+        make_record(make_sample()).write(path)
+        file = path
+    else:
+        copied(tiny_run.path if kind == "run" else tiny_bundle.path, path)
+        file = path / ("run.json" if kind == "run" else "manifest.json")
+    change_json(file, format_version=99)
+
+    with pytest.raises(
+        FormatVersionError, match="has format version 99; this edgeadapt reads"
+    ) as e:
+        inspect(str(path))
+
+    assert str(file) in e.value.message
+    assert "upgrade" in e.value.hint
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"not json", b"[1, 2]", b"{}", b'{"format_version": 1}', b"\xff\xfe"]
+)
+def test_a_file_that_is_no_record_is_refused(tmp_path: Path, raw: bytes) -> None:
+    file = tmp_path / "file.json"
+    file.write_bytes(raw)
+
+    with pytest.raises(LayoutError, match=r"file\.json"):
+        inspect(str(file))
+
+
+def test_a_record_that_breaks_off_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    make_record(make_sample()).write(file)
+    file.write_text(file.read_text()[:-40])
+
+    with pytest.raises(LayoutError, match=r"record\.json is not valid JSON"):
+        inspect(str(file))
+
+
+def test_a_record_that_lacks_a_field_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    make_record(make_sample()).write(file)
+    value = json.loads(file.read_text())
+    del value["samples"][0]["logits"]
+    file.write_text(json.dumps(value))
+
+    with pytest.raises(LayoutError, match=r"record\.json is not a benchmark record.*logits"):
+        inspect(str(file))
+
+
+def test_inspecting_changes_nothing(tiny_bundle: Bundle) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tiny_bundle.path.rglob("*")}
+
+    inspect(str(tiny_bundle.path))
+
+    assert {path: path.stat().st_mtime_ns for path in tiny_bundle.path.rglob("*")} == before
+
+
+def test_a_bundle_of_another_method_says_so(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    provenance = {**tiny_bundle.manifest.provenance, "method": "lora"}
+    manifest = replace(tiny_bundle.manifest, provenance=provenance)
+    path = copied(tiny_bundle.path, tmp_path / "bundle")
+    Bundle.write(path, manifest)
+
+    assert inspect(str(path))["method"] == "lora"

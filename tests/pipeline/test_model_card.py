@@ -1,0 +1,170 @@
+"""The README of a bundle."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeadapt.bundle import Bundle, Manifest, Variant
+from edgeadapt.pipeline.model_card import model_card
+
+
+def make_manifest(**changes: Any) -> Manifest:
+    """A manifest whose figures are all different."""
+    values: dict[str, Any] = {
+        "labels": ("negative", "positive"),
+        "max_length": 256,
+        "pad_id": 0,
+        "variants": {
+            "fp32": Variant("onnx/model.onnx", "onnxruntime"),
+            "int8": Variant("onnx/model_quantized.onnx", "onnxruntime", "dynamic-int8"),
+        },
+        "provenance": {
+            "method": "lora+bitfit",
+            "backbone": {"id": "some/encoder"},
+            "trainable_parameters": 12_345,
+            "total_parameters": 1_234_500,
+            "test": {"accuracy": 0.9123, "macro_f1": 0.8976, "texts": 1_999},
+        },
+        "parity": {
+            "merge": {"max_difference": 3.2e-7, "limit": 1e-5, "texts": 64},
+            "onnx": {"max_difference": 4.5e-6, "limit": 1e-4, "texts": 65},
+            "int8": {
+                "scheme": "dynamic-int8",
+                "accuracy_before": 0.9234,
+                "accuracy_after": 0.9187,
+                "label_agreement": 0.9876,
+                "texts": 1_777,
+                "max_drop": 0.015,
+            },
+        },
+        "created": "2025-01-01T00:00:00+00:00",
+        "edgeadapt": "9.8.7",
+        **changes,
+    }
+    return Manifest(**values)
+
+
+def without_int8() -> Manifest:
+    manifest = make_manifest()
+    return replace(
+        manifest,
+        variants={"fp32": manifest.variants["fp32"]},
+        parity={**manifest.parity, "int8": None},
+    )
+
+
+def line_of(card: str, start: str) -> str:
+    (found,) = (line for line in card.splitlines() if line.startswith(start))
+    return found
+
+
+def test_the_card_says_what_the_model_is() -> None:
+    card = model_card("reviews", make_manifest())
+
+    assert "# reviews\n" in card
+    assert "2 labels (negative, positive), made by edgeadapt 9.8.7" in card
+    assert line_of(card, "| backbone") == "| backbone | some/encoder |"
+    assert line_of(card, "| trained") == (
+        "| trained | lora+bitfit, 12,345 of 1,234,500 parameters (1.00%) |"
+    )
+    assert line_of(card, "| longest input") == "| longest input | 256 tokens |"
+    assert line_of(card, "| test, before export").endswith(
+        "| accuracy 91.23%, macro-F1 89.76%, 1,999 texts |"
+    )
+
+
+def test_the_card_holds_every_gates_figures_and_limit() -> None:
+    card = model_card("reviews", make_manifest())
+
+    merge = line_of(card, "| merged model against adapters")
+    onnx = line_of(card, "| ONNX fp32 against torch")
+    int8 = line_of(card, "| int8 (dynamic-int8) against fp32")
+    assert re.search(r"3\.2e-07 over 64 texts \| 1e-05 \|$", merge)
+    assert re.search(r"4\.5e-06 over 65 texts \| 1e-04 \|$", onnx)
+    assert "accuracy 92.34% -> 91.87%, 98.76% of 1,777 labels the same" in int8
+    assert int8.endswith("| drop at most 1.5 points |")
+
+
+def test_every_line_of_a_table_has_as_many_cells_as_its_header() -> None:
+    lines = model_card("reviews", make_manifest()).splitlines()
+
+    gates = lines[lines.index("## Proof") + 2 : lines.index("## Use") - 1]
+    assert [line.count("|") for line in gates] == [4] * 5
+
+
+def test_a_bundle_without_int8_has_no_line_about_it() -> None:
+    card = model_card("reviews", without_int8())
+
+    assert "| int8" not in card
+    assert line_of(card, "| merged model against adapters")
+
+
+def test_the_card_names_no_file_that_the_bundle_lacks() -> None:
+    named = set(re.findall(r"model\w*\.onnx", model_card("reviews", without_int8())))
+
+    assert named == {"model.onnx"}
+
+
+def test_the_card_of_a_quantized_bundle_names_both_files() -> None:
+    named = set(re.findall(r"model\w*\.onnx", model_card("reviews", make_manifest())))
+
+    assert named == {"model.onnx", "model_quantized.onnx"}
+
+
+def test_many_labels_are_counted_and_the_first_eight_shown() -> None:
+    card = model_card("topics", make_manifest(labels=tuple(f"topic-{n}" for n in range(20))))
+
+    assert "20 labels (topic-0, topic-1," in card
+    assert "topic-7 …)" in card
+    assert "topic-8" not in card
+
+
+def test_eight_labels_are_all_shown() -> None:
+    card = model_card("topics", make_manifest(labels=tuple(f"topic-{n}" for n in range(8))))
+
+    assert "topic-7)" in card
+    assert "…" not in card
+
+
+def test_braces_in_a_label_are_left_alone() -> None:
+    assert "({x}, {name})" in model_card("odd", make_manifest(labels=("{x}", "{name}")))
+
+
+def test_the_card_begins_with_the_hubs_metadata() -> None:
+    card = model_card("reviews", make_manifest())
+
+    front = card.split("---\n")[1]
+    assert card.startswith("---\n")
+    assert "pipeline_tag: text-classification\n" in front
+    assert "library_name: onnxruntime\n" in front
+
+
+def test_a_bundle_carries_its_card(tiny_bundle: Bundle) -> None:
+    card = (tiny_bundle.path / "README.md").read_text(encoding="utf-8")
+
+    assert card == model_card("tiny", tiny_bundle.manifest)
+
+
+def test_the_example_on_the_card_runs(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = (tiny_bundle.path / "README.md").read_text(encoding="utf-8")
+    example = card.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tiny_bundle.path.parent)
+
+    exec(example, {})
+
+    assert "Prediction(label=" in capsys.readouterr().out
+
+
+def test_every_file_that_the_card_names_is_in_the_bundle(tiny_bundle: Bundle) -> None:
+    card = (tiny_bundle.path / "README.md").read_text(encoding="utf-8")
+
+    named = set(re.findall(r"[\w/]+\.onnx", card))
+    assert named
+    assert {Path(name).name for name in named} <= {
+        Path(name).name for name in tiny_bundle.manifest.files
+    }

@@ -1,0 +1,110 @@
+"""Where artifacts are and what a name means."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeadapt.pipeline import places
+
+WORDS = st.text("abcxyz019-_", min_size=1, max_size=8)
+
+
+def test_artifacts_are_in_the_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EDGEADAPT_ARTIFACTS", raising=False)
+
+    assert places.runs() == Path("artifacts/runs")
+    assert places.bundles() == Path("artifacts/bundles")
+    assert places.records() == Path("artifacts/records")
+
+
+def test_the_environment_can_put_artifacts_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEADAPT_ARTIFACTS", str(tmp_path))
+
+    assert places.runs() == tmp_path / "runs"
+    assert places.bundles() == tmp_path / "bundles"
+    assert places.records() == tmp_path / "records"
+
+
+def test_a_new_name_is_readable_and_holds_the_time(tmp_path: Path) -> None:
+    path = places.new_name(tmp_path, "bench", suffix=".json")
+
+    assert path.parent == tmp_path
+    assert re.fullmatch(r"bench-20\d{6}-\d{6}\.json", path.name)
+    assert not path.exists()
+
+
+def test_new_names_of_the_same_second_differ(tmp_path: Path) -> None:
+    names = []
+    for _ in range(5):
+        path = places.new_name(tmp_path, "bench", suffix=".json")
+        path.touch()
+        names.append(path)
+
+    assert len(set(names)) == 5
+    assert all(path.suffix == ".json" for path in names)
+
+
+def test_a_bare_name_that_is_nowhere_is_one_of_the_folder(in_empty_folder: Path) -> None:
+    assert places.resolve("demo", Path("runs")) == Path("runs/demo")
+
+
+def test_a_bare_name_is_the_one_in_the_folder_where_both_exist(in_empty_folder: Path) -> None:
+    (in_empty_folder / "runs" / "demo").mkdir(parents=True)
+    (in_empty_folder / "demo").mkdir()
+
+    assert places.resolve("demo", Path("runs")) == Path("runs/demo")
+
+
+def test_a_bare_name_is_a_path_where_only_the_path_exists(in_empty_folder: Path) -> None:
+    (in_empty_folder / "demo").mkdir()
+
+    assert places.resolve("demo", Path("runs")) == Path("demo")
+
+
+@pytest.mark.parametrize("name", ["other/demo", "../demo", ".", ".."])
+def test_a_path_is_a_path_whether_it_exists_or_not(in_empty_folder: Path, name: str) -> None:
+    assert places.resolve(name, Path("runs")) == Path(name)
+
+
+def test_an_absolute_path_is_a_path(tmp_path: Path) -> None:
+    assert places.resolve(str(tmp_path / "demo"), Path("runs")) == tmp_path / "demo"
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert places.resolve("~/demo", Path("runs")) == tmp_path / "demo"
+
+
+@pytest.mark.parametrize("name", ["./demo", "demo/"])
+def test_a_separator_makes_a_path_even_where_the_folder_has_that_name(
+    in_empty_folder: Path, name: str
+) -> None:
+    (in_empty_folder / "runs" / "demo").mkdir(parents=True)
+    (in_empty_folder / "demo").mkdir()
+
+    assert places.resolve(name, Path("runs")) == Path("demo")
+
+
+def test_a_leading_dot_names_something_new_in_the_working_folder(in_empty_folder: Path) -> None:
+    assert places.resolve("./demo", Path("runs")) == Path("demo")
+
+
+@pytest.mark.parametrize("name", ["first", "first.json"])
+def test_a_suffix_may_be_left_out(in_empty_folder: Path, name: str) -> None:
+    assert places.resolve(name, Path("records"), suffix=".json") == Path("records/first.json")
+
+
+def test_a_path_gets_no_suffix(in_empty_folder: Path) -> None:
+    assert places.resolve("here/first", Path("records"), suffix=".json") == Path("here/first")
+
+
+@given(WORDS, WORDS)
+@settings(max_examples=25, deadline=None)
+def test_whatever_has_a_folder_in_it_is_taken_as_it_is(folder: str, name: str) -> None:
+    assert places.resolve(f"{folder}/{name}", Path("runs")) == Path(folder) / name

@@ -1,0 +1,134 @@
+"""The ONNX Runtime engine against raw ONNX Runtime, and what it refuses."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import IntegrityError, LayoutError, UsageError
+from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.text import TokenBatch
+from tests.lively import lively_bundle
+
+TEXTS = ["film", "the film was great", "we never liked the cold soup and the dull staff"]
+FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return lively_bundle(tmp_path_factory)
+
+
+@pytest.fixture
+def own_bundle(bundle: Bundle, tmp_path: Path) -> Bundle:
+    return Bundle.open(Path(shutil.copytree(bundle.path, tmp_path / "copy")))
+
+
+def raw_logits(path: Path, batch: TokenBatch) -> np.ndarray:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    inputs = {
+        "input_ids": batch.input_ids,
+        "attention_mask": batch.attention_mask,
+        "token_type_ids": batch.token_type_ids,
+    }
+    return np.asarray(session.run(["logits"], inputs)[0])
+
+
+@pytest.mark.parametrize("texts", [TEXTS[:1], TEXTS])
+@pytest.mark.parametrize("variant", FILES)
+def test_the_engine_gives_what_raw_onnx_runtime_gives(
+    bundle: Bundle, variant: str, texts: list[str]
+) -> None:
+    batch = bundle.text_encoder().batch(texts)
+
+    logits = OnnxRuntimeEngine.load(bundle, variant).run(batch)
+
+    assert logits.shape == (len(texts), 2)
+    assert logits.dtype == np.float32
+    expected = raw_logits(bundle.path / FILES[variant], batch)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-6)
+
+
+def test_the_variants_are_different_models(bundle: Bundle) -> None:
+    batch = bundle.text_encoder().batch(TEXTS)
+    fp32, int8 = (OnnxRuntimeEngine.load(bundle, name).run(batch) for name in FILES)
+
+    assert 1e-5 < np.abs(fp32 - int8).max() < fp32.std()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_thread_count_does_not_change_the_answer(bundle: Bundle, threads: int) -> None:
+    batch = bundle.text_encoder().batch(TEXTS)
+    default = OnnxRuntimeEngine.load(bundle, "fp32").run(batch)
+    logits = OnnxRuntimeEngine.load(bundle, "fp32", threads=threads).run(batch)
+
+    np.testing.assert_allclose(logits, default, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(None, 0), (1, 1), (3, 3)])
+def test_the_session_is_given_the_thread_count(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, threads: int | None, expected: int
+) -> None:
+    given = []
+    session = onnxruntime.InferenceSession
+
+    def remember(path: str, options: onnxruntime.SessionOptions, **rest: object) -> object:
+        given.append(options.intra_op_num_threads)
+        return session(path, options, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", remember)
+    OnnxRuntimeEngine.load(bundle, "fp32", threads=threads)
+
+    assert given == [expected]
+
+
+def test_the_engine_says_its_name_and_version(bundle: Bundle) -> None:
+    engine = OnnxRuntimeEngine.load(bundle, "fp32")
+
+    assert engine.describe() == f"onnxruntime {onnxruntime.__version__}"
+
+
+def test_a_file_that_is_not_a_model_is_refused_and_named(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"this is no protobuf")
+
+    with pytest.raises(LayoutError, match=r"ONNX Runtime .* cannot load .*model\.onnx"):
+        OnnxRuntimeEngine(tmp_path / "model.onnx")
+
+
+def test_a_file_that_is_not_there_is_refused_and_named(tmp_path: Path) -> None:
+    with pytest.raises(LayoutError, match=r"nowhere\.onnx"):
+        OnnxRuntimeEngine(tmp_path / "nowhere.onnx")
+
+
+@pytest.mark.parametrize("variant", FILES)
+def test_a_model_with_one_changed_byte_is_refused_with_both_hashes(
+    own_bundle: Bundle, variant: str
+) -> None:
+    file = own_bundle.path / FILES[variant]
+    content = bytearray(file.read_bytes())
+    expected = hashlib.sha256(content).hexdigest()
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+    with pytest.raises(IntegrityError) as caught:
+        OnnxRuntimeEngine.load(own_bundle, variant)
+    found = hashlib.sha256(content).hexdigest()
+    assert str(file) in caught.value.message
+    assert f"expected sha256 {expected}, found {found}" in caught.value.message
+
+
+def test_only_the_files_that_are_opened_are_checked(own_bundle: Bundle) -> None:
+    (own_bundle.path / FILES["int8"]).write_bytes(b"damaged")
+
+    engine = OnnxRuntimeEngine.load(own_bundle, "fp32")
+
+    assert engine.run(own_bundle.text_encoder().batch(TEXTS)).shape == (3, 2)
+
+
+def test_an_unknown_variant_is_refused_with_those_that_there_are(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="no variant 'int4': found fp32, int8, torch"):
+        OnnxRuntimeEngine.load(bundle, "int4")

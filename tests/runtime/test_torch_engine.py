@@ -1,0 +1,137 @@
+"""The torch engine against torch and against ONNX Runtime, and what it refuses."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgeadapt.bundle import Bundle, Manifest
+from edgeadapt.errors import IntegrityError, LayoutError, MissingExtraError, UsageError
+from edgeadapt.runtime.base import text_logits
+from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.runtime.torch_engine import TorchEngine
+from edgeadapt.text import TextEncoder
+from tests.conftest import TINY_CONFIGS, make_tokenizer, review
+from tests.lively import lively_bundle, lively_model
+
+LIMIT = 1e-4
+TEXTS = [review(number)[0] for number in range(0, 400, 23)] + ["film"]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return lively_bundle(tmp_path_factory)
+
+
+@pytest.fixture
+def own_bundle(bundle: Bundle, tmp_path: Path) -> Bundle:
+    return Bundle.open(Path(shutil.copytree(bundle.path, tmp_path / "copy")))
+
+
+@pytest.fixture
+def torch_threads() -> Iterator[None]:
+    """Puts torch's thread count back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_torch_and_onnx_runtime_agree(bundle: Bundle, batch_size: int) -> None:
+    encoder = bundle.text_encoder()
+    left = text_logits(TorchEngine.load(bundle, "torch"), encoder, TEXTS, batch_size=batch_size)
+    right = text_logits(
+        OnnxRuntimeEngine.load(bundle, "fp32"), encoder, TEXTS, batch_size=batch_size
+    )
+
+    assert left.std(axis=0).min() > 100 * LIMIT, "the answers must depend on the text"
+    np.testing.assert_allclose(left, right, rtol=0, atol=LIMIT)
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_every_backbone_gives_its_own_logits(tmp_path: Path, model_type: str) -> None:
+    model = lively_model(model_type)
+    model.save_pretrained(tmp_path)
+    batch = TextEncoder(make_tokenizer(), max_length=20, pad_id=0).batch(TEXTS[:4])
+
+    logits = TorchEngine(tmp_path).run(batch)
+
+    with torch.inference_mode():
+        expected = model(
+            input_ids=torch.from_numpy(batch.input_ids),
+            attention_mask=torch.from_numpy(batch.attention_mask),
+        ).logits.numpy()
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=LIMIT)
+
+
+def test_the_engine_runs_without_gradients_or_dropout(bundle: Bundle) -> None:
+    engine = TorchEngine.load(bundle, "torch")
+    batch = bundle.text_encoder().batch(TEXTS)
+
+    np.testing.assert_array_equal(engine.run(batch), engine.run(batch))
+
+
+@pytest.mark.usefixtures("torch_threads")
+def test_the_engine_uses_as_many_threads_as_asked_for(bundle: Bundle) -> None:
+    TorchEngine.load(bundle, "torch", threads=3)
+
+    assert torch.get_num_threads() == 3
+
+
+def test_the_engine_says_its_name_and_version(bundle: Bundle) -> None:
+    assert TorchEngine.load(bundle, "torch").describe() == f"torch {torch.__version__} eager"
+
+
+@pytest.mark.parametrize("missing", ["torch", "transformers"])
+def test_a_missing_library_is_named_with_its_extra(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    with pytest.raises(MissingExtraError, match=rf"needs .*\[train\].*'{missing}'") as caught:
+        TorchEngine.load(bundle, "torch")
+    assert 'pip install "edgeadapt[train]"' in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_changed_file_of_the_checkpoint_is_refused_and_named(
+    own_bundle: Bundle, name: str
+) -> None:
+    file = own_bundle.path / "torch" / name
+    file.write_bytes(file.read_bytes() + b" ")
+
+    with pytest.raises(IntegrityError, match=rf"torch/{name} is not the file"):
+        TorchEngine.load(own_bundle, "torch")
+
+
+def test_an_unknown_variant_is_refused_with_those_that_there_are(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="no variant 'half': found fp32, int8, torch"):
+        TorchEngine.load(bundle, "half")
+
+
+def with_variant_file(bundle: Bundle, file: str) -> Bundle:
+    """The bundle with another file named for its torch variant."""
+    variants = dict(bundle.manifest.variants)
+    variants["torch"] = replace(variants["torch"], file=file)
+    manifest = Manifest(**{**bundle.manifest.__dict__, "variants": variants})
+    return Bundle(bundle.path, manifest)
+
+
+def test_a_checkpoint_that_the_manifest_does_not_list_is_refused(own_bundle: Bundle) -> None:
+    shutil.copytree(own_bundle.path / "torch", own_bundle.path / "other")
+
+    with pytest.raises(LayoutError, match=r"other/model\.safetensors"):
+        TorchEngine.load(with_variant_file(own_bundle, "other/model.safetensors"), "torch")
+
+
+def test_a_checkpoint_outside_the_bundle_is_refused(own_bundle: Bundle) -> None:
+    shutil.copytree(own_bundle.path / "torch", own_bundle.path.parent / "outside")
+
+    with pytest.raises(LayoutError, match=r"outside/model\.safetensors"):
+        TorchEngine.load(with_variant_file(own_bundle, "../outside/model.safetensors"), "torch")

@@ -317,8 +317,10 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
             if value in [member.value for member in option]:
                 return option(value)
         elif option is float and type(value) in (int, float):
-            if math.isfinite(value):
+            try:
                 return float(value)
+            except OverflowError:
+                break
         elif type(value) is option:
             return value
     enum = next((o for o in options if isinstance(o, type) and issubclass(o, StrEnum)), None)
@@ -351,6 +353,7 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
             )
         ),
         ("adapter.dimension", adapter.dimension, adapter.dimension >= 1, "at least 1"),
+        ("adapter.scaling", adapter.scaling, True, "a number"),
         ("adapter.dropout", adapter.dropout, 0 <= adapter.dropout < 1, "from 0 to below 1"),
         ("training.epochs", training.epochs, training.epochs >= 1, "at least 1"),
         ("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1"),
@@ -373,6 +376,8 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
         ),
     ]
     for name, value, holds, expected in rules:
+        if value is not None and not math.isfinite(value):
+            raise RecipeError(f"{origin}: {name}: expected a finite number, found {value}.")
         if not holds:
             raise RecipeError(f"{origin}: {name}: expected {expected}, found {value}.")
 

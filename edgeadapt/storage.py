@@ -83,11 +83,12 @@ def check_inside(names: Mapping[str, object]) -> None:
     """Refuses file names that leave their folder: a manifest is data from elsewhere.
 
     Raises:
-        LayoutError: A name is absolute or climbs with ``..``.
+        KeyError: A name is absolute or climbs with ``..``.
+        AttributeError: ``names`` is not a mapping.
     """
-    for name in names.keys():  # noqa: SIM118 - says AttributeError of what is no mapping
+    for name in names.keys():  # noqa: SIM118 - data from elsewhere may be no mapping
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise LayoutError(f"The file name {name!r} leaves its folder.")
+            raise KeyError(f"the file name {name!r} leaves its folder")
 
 
 def read_json(path: Path) -> dict[str, Any]:

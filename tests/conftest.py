@@ -18,7 +18,7 @@ from edgeadapt.pipeline.export import ExportOptions, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 
-WORDS = (
+WORDS = (  # noqa: SIM905 - a sentence reads better
     "the a it was is and not but very good bad fine poor great awful bright dull warm cold film "
     "meal room phone book game song we they liked hated again never always staff plot battery soup"
 ).split()

@@ -90,8 +90,11 @@ def test_every_builtin_recipe_loads_and_names_a_model_and_data(name: str) -> Non
     assert loaded.adapter.kinds
 
 
-def test_the_demo_recipe_is_the_default() -> None:
-    assert Recipe.load("demo") == Recipe()
+def test_the_demo_recipe_trains_the_default_method_on_the_embedded_reviews() -> None:
+    loaded = Recipe.load("demo")
+
+    assert (loaded.model, loaded.data) == (Recipe().model, Recipe().data)
+    assert loaded.adapter == Recipe().adapter
 
 
 def test_a_builtin_recipe_sets_what_its_file_says() -> None:

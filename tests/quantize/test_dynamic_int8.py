@@ -173,7 +173,8 @@ def test_a_weight_behind_an_operator_of_unknown_type_is_quantized_too(tmp_path: 
     graph = helper.make_graph(
         [
             helper.make_node("FastGelu", ["x"], ["hidden"], domain="com.microsoft"),
-            helper.make_node("MatMul", ["hidden", "w"], ["logits"]),
+            helper.make_node("MatMul", ["hidden", "w"], ["product"]),
+            helper.make_node("FastGelu", ["product"], ["logits"], domain="com.microsoft"),
         ],
         "fused",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 8])],

@@ -152,7 +152,7 @@ def to_examples(
 ) -> Examples:
     """Turns rows into examples.
 
-    A label is one of ``label_names`` or, where it is not, an index into them.
+    A label is one of ``label_names`` or, where none of the names is a number, an index into them.
 
     Args:
         rows: The rows of one split.
@@ -170,8 +170,9 @@ def to_examples(
     if label_column is None:
         return Examples(texts)
     _check_column(rows, label_column, where, option="--label-column")
-    index = {str(i): i for i in range(len(label_names))}
-    index |= {name: i for i, name in enumerate(label_names)}
+    index = {name: i for i, name in enumerate(label_names)}
+    if not any(name.lstrip("-").isdigit() for name in label_names):
+        index |= {str(i): i for i in range(len(label_names))}
     labels = [
         _label(row[label_column], index, label_names, f"{where}, row {n}")
         for n, row in enumerate(rows, 1)
@@ -184,7 +185,7 @@ def hold_out(examples: Examples, fraction: float, *, seed: int) -> tuple[Example
 
     Returns:
         ``(kept, held_out)``, both in their original order. Every label that has at least two
-        different texts is on both sides.
+        different texts is on both sides; a text with two labels counts for its first.
 
     Raises:
         DataError: There are too few different texts to split.
@@ -336,9 +337,10 @@ def _label(value: object, index: Mapping[str, int], names: Sequence[str], where:
         return index[str(value).strip()]
     except KeyError:
         shown = ", ".join(names[:10]) + (f" … ({len(names)} in all)" if len(names) > 10 else "")
+        # More keys than names: indices are understood.
+        indices = f", or an index from 0 to {len(names) - 1}" if len(index) > len(names) else ""
         raise DataError(
-            f"{where}: unknown label {value!r}: expected one of {shown}, or an index from 0 to "
-            f"{len(names) - 1}.",
+            f"{where}: unknown label {value!r}: expected one of {shown}{indices}.",
             hint="labels.json beside the data, a JSON list, names the labels.",
         ) from None
 

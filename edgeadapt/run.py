@@ -39,7 +39,7 @@ class RunInfo:
     pad_id: int
     """Token id that fills up a batch."""
     backbone: Mapping[str, Any]
-    """``id``, ``model_type`` and, for a hub id, the ``commit`` that was used."""
+    """``id``, ``model_type``, ``config_sha256`` and, for a hub id, the ``commit``."""
     frozen_sha256: Mapping[str, str]
     """Hash of all weights that are not trained, ``before`` and ``after`` training."""
     trainable_parameters: int

@@ -186,11 +186,12 @@ def _replace_folder(staging: Path, target: Path) -> None:
         staging.replace(target)
         return
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old-"))
-    target.replace(aside / target.name)
     try:
+        target.replace(aside / target.name)
         staging.replace(target)
     except BaseException:
-        (aside / target.name).replace(target)
+        if not target.exists():
+            (aside / target.name).replace(target)
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)

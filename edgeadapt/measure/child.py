@@ -35,7 +35,8 @@ def time_job(job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         started = perf_counter_ns()
         with subprocess.Popen(
-            [sys.executable, "-m", "edgeadapt.measure.worker"],
+            # -P: a file in the working folder must not take a library's place.
+            [sys.executable, "-P", "-m", "edgeadapt.measure.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -61,4 +62,10 @@ def time_job(job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
             f"The process that measures {job['bundle']} ({job['variant']}) ended with code {code}: "
             f"{last_words or 'it said nothing.'}"
         )
-    return json.loads(line), elapsed
+    try:
+        return json.loads(line), elapsed
+    except json.JSONDecodeError:
+        raise MeasurementError(
+            f"The process that measures {job['bundle']} ({job['variant']}) gave no answer: "
+            f"expected a line of JSON, found {line.strip()!r}."
+        ) from None

@@ -18,14 +18,15 @@ _LIBRARIES = ("onnxruntime", "numpy", "tokenizers", "onnx", "torch", "transforme
 def describe_machine() -> dict[str, Any]:
     """Returns CPU, memory, system and library versions; ``None`` where one cannot be read."""
     cpu = _cpu_fields()
-    flags = set(cpu.get("flags", cpu.get("Features", "")).split())
+    listed = cpu.get("flags", cpu.get("Features"))
+    flags = None if listed is None else set(listed.split())
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),
         "cores": usable_cores(),
-        "flags": [flag for flag in _SPEED_FLAGS if flag in flags],
+        "flags": None if flags is None else [flag for flag in _SPEED_FLAGS if flag in flags],
         "memory_bytes": _memory_bytes(),
-        "virtualized": "hypervisor" in flags,
+        "virtualized": None if flags is None else "hypervisor" in flags,
         "system": platform.platform(),
         "python": platform.python_version(),
         "load_average": _load_average(),

@@ -175,7 +175,9 @@ def _pretrained(source: ModelSource, labels: Sequence[str]) -> PreTrainedModel:
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{source.folder} cannot be loaded: {error}") from None
-    absent = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
+    # transformers 4 lists names, 5 lists (name, shape found, shape expected).
+    mismatched = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
+    absent = [*report["missing_keys"], *mismatched]
     missing = [key for key in absent if not key.startswith(spec.head)]
     if missing:
         raise ModelError(

@@ -20,6 +20,8 @@ _PROBE_SECONDS = 4.0
 
 Kind = Literal["model", "dataset"]
 
+_REVISION_OPTION = {"model": "--revision", "dataset": "--dataset-revision"}
+
 
 class Snapshot:
     """Files of one commit of a hub repository.
@@ -73,10 +75,14 @@ def fetch(
         at = f" at revision {revision!r}" if revision else ""
         raise HubError(
             f"The hub gave no {kind} {repository!r}{at} (HTTP status {status}).",
-            hint="Check the id and --revision; a private repository needs a token in HF_TOKEN.",
+            hint=f"Check the id and {_REVISION_OPTION[kind]}; a private repository needs a token "
+            "in HF_TOKEN.",
         ) from None
     except (OSError, ValueError) as error:
-        raise HubError(f"{repository!r} cannot be fetched from the hub: {error}") from None
+        raise HubError(
+            f"{repository!r} cannot be fetched from the hub: {error}",
+            hint="Check the id and the connection; what was fetched is kept, so try again.",
+        ) from None
     return Snapshot(Path(folder), Path(folder).name)
 
 

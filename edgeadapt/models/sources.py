@@ -1,5 +1,6 @@
 """From a model's name to a folder with its checkpoint: local, embedded or from the hub."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model",
 )  # fmt: skip
+_IDLE_SETTINGS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
+"""Keys of config.json that say where a checkpoint comes from, not what it computes."""
 _PICKLED_WEIGHTS = "pytorch_model.bin"
 
 
@@ -59,6 +62,11 @@ class ModelSource:
     config: Mapping[str, Any]
     """The checkpoint's config.json."""
     spec: BackboneSpec
+
+    def config_sha256(self) -> str:
+        """Returns a hash of the settings that decide what the weights compute."""
+        settings = {key: v for key, v in self.config.items() if key not in _IDLE_SETTINGS}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def max_length(self) -> int:
         """Returns the longest input in tokens that the position embeddings allow."""

@@ -1,7 +1,7 @@
 """``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,19 +143,26 @@ def export(
 def parity_texts(texts: Sequence[str], encoder: TextEncoder) -> list[str]:
     """Chooses texts for the parity gates: evenly over the lengths, at least 64 of them.
 
-    Where there are fewer, beginnings of the same texts make up the number.
+    Where there are fewer, beginnings of the same texts and two of them joined make up the number.
     """
-    pool = list(dict.fromkeys(texts))
-    for text in tuple(pool):
-        if len(pool) >= PARITY_TEXTS:
+    chosen = dict.fromkeys(texts)
+    for piece in _pieces(list(chosen)):
+        if len(chosen) >= PARITY_TEXTS:
             break
-        words = text.split()
-        pool += [" ".join(words[:n]) for n in range(1, len(words))][: PARITY_TEXTS - len(pool)]
-    pool.sort(key=lambda text: len(encoder.ids([text])[0]))
+        chosen.setdefault(piece)
+    pool = sorted(chosen, key=lambda text: len(encoder.ids([text])[0]))
     if len(pool) <= PARITY_TEXTS:
         return pool
     step = (len(pool) - 1) / (PARITY_TEXTS - 1)
     return [pool[round(number * step)] for number in range(PARITY_TEXTS)]
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[str]:
+    """Beginnings of the texts, then each of them behind every text."""
+    words = [text.split() for text in texts]
+    beginnings = [" ".join(w[:count]) for w in words for count in range(1, len(w) + 1)]
+    yield from beginnings
+    yield from (f"{text} {beginning}" for text in texts for beginning in beginnings)
 
 
 @dataclass(frozen=True)
@@ -201,6 +208,13 @@ def _restore(run: Run) -> AdaptedClassifier:
     """The trained classifier, on the very backbone that it was trained on."""
     recipe = Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
     source = find_model(recipe.model)
+    found, expected = source.config_sha256(), run.info.backbone["config_sha256"]
+    if found != expected:
+        raise IntegrityError(
+            f"{source.folder / 'config.json'} is not of the backbone that {run.path} was trained "
+            f"on: expected settings with sha256 {expected}, found {found}.",
+            hint=f"Bring back the checkpoint of {source.id}, or train again.",
+        )
     with seeded(recipe.training.seed):
         classifier = AdaptedClassifier.build(source, run.info.labels, recipe.adapter)
     found, expected = classifier.frozen_sha256(), run.info.frozen_sha256["after"]

@@ -39,9 +39,9 @@ classifier = edgeadapt.load("{name}")
 print(classifier.predict(["A text to classify."]))
 ```
 
-The folder also opens unmodified in plain ONNX Runtime (`onnx/model.onnx`), in optimum
+The folder also opens unmodified in plain ONNX Runtime ({files}), in optimum
 (`ORTModelForSequenceClassification.from_pretrained(folder, subfolder="onnx",
-file_name="model_quantized.onnx")`) and in transformers.js.
+file_name="{file_name}")`) and in transformers.js.
 `edgeadapt inspect {name}` checks the hash of every file; `edgeadapt bench {name}` measures it on
 your device.
 """
@@ -51,6 +51,7 @@ def model_card(name: str, manifest: Manifest) -> str:
     """Returns the card as Markdown."""
     origin = manifest.provenance
     shown = ", ".join(manifest.labels[:8]) + (" …" if len(manifest.labels) > 8 else "")
+    file = manifest.variants["int8" if "int8" in manifest.variants else "fp32"].file
     return _CARD.format(
         name=name,
         count=len(manifest.labels),
@@ -65,6 +66,8 @@ def model_card(name: str, manifest: Manifest) -> str:
         accuracy=origin["test"]["accuracy"],
         macro_f1=origin["test"]["macro_f1"],
         texts=origin["test"]["texts"],
+        files=", ".join(f"`{v.file}`" for v in manifest.variants.values() if ".onnx" in v.file),
+        file_name=file.rpartition("/")[2],
         gates="\n".join(_gates(manifest.parity)),
     )
 

@@ -40,8 +40,9 @@ def resolve(name: str, folder: Path, *, suffix: str = "") -> Path:
     A bare word names something in ``folder``; anything with a separator is a path.
     """
     path = Path(name).expanduser()
+    separators = os.sep + (os.altsep or "")
     named = folder / f"{name.removesuffix(suffix)}{suffix}"
-    is_bare = len(path.parts) == 1 and name not in (".", "..") and not path.is_absolute()
+    is_bare = name not in (".", "..") and not any(sign in name for sign in separators)
     if is_bare and (named.exists() or not path.exists()):
         return named
     return path

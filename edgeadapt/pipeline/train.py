@@ -97,6 +97,7 @@ def train(
                 "id": source.id,
                 "model_type": source.spec.model_type,
                 "commit": source.commit,
+                "config_sha256": source.config_sha256(),
             },
             frozen_sha256={"before": before, "after": after},
             trainable_parameters=trainable,

@@ -8,25 +8,43 @@ from edgeadapt.config import EngineName
 from edgeadapt.errors import LayoutError
 from edgeadapt.runtime.base import Engine
 
-__all__ = ["ENGINES", "load_engine"]
+__all__ = ["ENGINES", "engine_class", "load_engine"]
 
 
-def _onnxruntime(bundle: Bundle, variant: str, threads: int | None) -> Engine:
+def _onnxruntime() -> type[Engine]:
     from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine.load(bundle, variant, threads=threads)
+    return OnnxRuntimeEngine
 
 
-def _torch(bundle: Bundle, variant: str, threads: int | None) -> Engine:
+def _torch() -> type[Engine]:
     from edgeadapt.runtime.torch_engine import TorchEngine
 
-    return TorchEngine.load(bundle, variant, threads=threads)
+    return TorchEngine
 
 
-ENGINES: Mapping[EngineName, Callable[[Bundle, str, int | None], Engine]] = MappingProxyType(
+ENGINES: Mapping[EngineName, Callable[[], type[Engine]]] = MappingProxyType(
     {EngineName.ONNXRUNTIME: _onnxruntime, EngineName.TORCH: _torch}
 )
-"""Engine -> loader. A loader imports its library only when it is called."""
+"""Engine -> its class. The engine's library is imported only when the class is asked for."""
+
+
+def engine_class(bundle: Bundle, variant: str) -> type[Engine]:
+    """Imports the engine that the manifest names for a variant.
+
+    Raises:
+        UsageError: There is no such variant.
+        LayoutError: The manifest names an engine that there is none of.
+        MissingExtraError: The engine's library is not installed.
+    """
+    name = bundle.variant(variant).engine
+    if name not in list(EngineName):
+        raise LayoutError(
+            f"{bundle.path}: unknown engine {name!r} for the variant {variant!r}: expected one of "
+            f"{', '.join(EngineName)}.",
+            hint="Was the bundle written by a newer edgeadapt?",
+        )
+    return ENGINES[EngineName(name)]()
 
 
 def load_engine(bundle: Bundle, variant: str, *, threads: int | None = None) -> Engine:
@@ -38,11 +56,4 @@ def load_engine(bundle: Bundle, variant: str, *, threads: int | None = None) -> 
         LayoutError: The manifest names an engine that there is none of.
         MissingExtraError: The engine's library is not installed.
     """
-    name = bundle.variant(variant).engine
-    if name not in list(EngineName):
-        raise LayoutError(
-            f"{bundle.path}: unknown engine {name!r} for the variant {variant!r}: expected one of "
-            f"{', '.join(EngineName)}.",
-            hint="Was the bundle written by a newer edgeadapt?",
-        )
-    return ENGINES[EngineName(name)](bundle, variant, threads)
+    return engine_class(bundle, variant).load(bundle, variant, threads=threads)

@@ -12,6 +12,12 @@ from edgeadapt.errors import MissingExtraError
 from edgeadapt.metrics import Logits
 from edgeadapt.text import TokenBatch
 
+try:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+except ModuleNotFoundError as error:
+    raise MissingExtraError("The torch engine", extra="train", missing=error.name) from None
+
 __all__ = ["TorchEngine"]
 
 
@@ -24,14 +30,8 @@ class TorchEngine:
     """
 
     def __init__(self, checkpoint: Path, *, threads: int | None = None) -> None:
-        try:
-            import torch
-            from transformers import AutoModelForSequenceClassification
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("The torch engine", extra="train", missing=error.name) from None
         if threads is not None:
             torch.set_num_threads(threads)
-        self._torch = torch
         self._model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
         takes_segments = "token_type_ids" in self._model.forward.__code__.co_varnames
         self._inputs = ["input_ids", "attention_mask"] + ["token_type_ids"] * takes_segments
@@ -49,11 +49,11 @@ class TorchEngine:
     def run(self, batch: TokenBatch) -> Logits:
         """Returns float32 logits of shape ``(batch, labels)``."""
         arrays = batch.select(self._inputs)
-        with self._torch.inference_mode():
-            tensors = {name: self._torch.from_numpy(array) for name, array in arrays.items()}
+        with torch.inference_mode():
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
             logits: Logits = self._model(**tensors).logits.numpy()
         return logits
 
     def describe(self) -> str:
         """Returns the library and its version."""
-        return f"torch {self._torch.__version__} eager"
+        return f"torch {torch.__version__} eager"

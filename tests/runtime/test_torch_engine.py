@@ -12,6 +12,7 @@ import torch
 
 from edgeadapt.bundle import Bundle, Manifest
 from edgeadapt.errors import IntegrityError, LayoutError, MissingExtraError, UsageError
+from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.runtime.torch_engine import TorchEngine
@@ -93,9 +94,10 @@ def test_a_missing_library_is_named_with_its_extra(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "edgeadapt.runtime.torch_engine")
 
     with pytest.raises(MissingExtraError, match=rf"needs .*\[train\].*'{missing}'") as caught:
-        TorchEngine.load(bundle, "torch")
+        load_engine(bundle, "torch")
     assert 'pip install "edgeadapt[train]"' in caught.value.hint
 
 

@@ -83,7 +83,7 @@ def test_the_embedded_reviews_are_balanced_and_apart() -> None:
 
     assert dataset.label_names == LABELS
     splits = [dataset.train, dataset.validation, dataset.test]
-    assert [len(split) for split in splits] == [600, 150, 250]
+    assert [len(split) for split in splits] == [1_100, 200, 300]
     for split in splits:
         assert np.bincount(split.known_labels()).tolist() == [len(split) // 2] * 2
     assert len({text for split in splits for text in split.texts}) == 1_000

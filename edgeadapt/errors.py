@@ -22,6 +22,8 @@ All of them are expected failures: the command line prints message and hint and 
 Anything else is a bug and keeps its traceback.
 """
 
+from typing import ClassVar
+
 __all__ = [
     "DataError",
     "EdgeAdaptError",
@@ -48,16 +50,18 @@ class EdgeAdaptError(Exception):
 
     Args:
         message: What went wrong, where, what was expected and what was found.
-        hint: What to do about it.
+        hint: What to do about it; the kind's own where none is given.
     """
+
+    default_hint: ClassVar[str] = "See: edgeadapt --help"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.default_hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n{self.hint}" if self.hint else self.message
+        return f"{self.message}\n{self.hint}"
 
 
 class UsageError(EdgeAdaptError):
@@ -67,17 +71,27 @@ class UsageError(EdgeAdaptError):
 class RecipeError(EdgeAdaptError):
     """A recipe that cannot be read."""
 
+    default_hint = "Every table and key is in what `edgeadapt train` prints; start from that."
+
 
 class DataError(EdgeAdaptError):
     """Examples that cannot be read or trained on."""
+
+    default_hint = (
+        "A data file has a column of texts and one of labels; see --text-column, --label-column."
+    )
 
 
 class ModelError(EdgeAdaptError):
     """A backbone that cannot be used."""
 
+    default_hint = "--model takes a folder with a Hugging Face checkpoint, or a hub id."
+
 
 class HubError(EdgeAdaptError):
     """A hub id that cannot be fetched."""
+
+    default_hint = "Check the id and the connection."
 
 
 class MissingExtraError(EdgeAdaptError):
@@ -99,6 +113,8 @@ class MissingExtraError(EdgeAdaptError):
 
 class LayoutError(EdgeAdaptError):
     """A run, bundle or record on disk that cannot be used."""
+
+    default_hint = "Write it again with edgeadapt, or name another one."
 
 
 class MissingError(LayoutError):
@@ -124,14 +140,22 @@ class OutputExistsError(EdgeAdaptError):
 class TrainingError(EdgeAdaptError):
     """Training went wrong."""
 
+    default_hint = "Try a smaller --learning-rate or another --seed."
+
 
 class ExportError(EdgeAdaptError):
     """The model cannot be expressed as asked."""
+
+    default_hint = "Try the other --exporter, or another --method."
 
 
 class GateError(EdgeAdaptError):
     """A parity or accuracy gate did not pass."""
 
+    default_hint = "Nothing was written. Train longer or relax the limit."
+
 
 class MeasurementError(EdgeAdaptError):
     """A measuring child process failed."""
+
+    default_hint = "Check the bundle with: edgeadapt inspect BUNDLE"

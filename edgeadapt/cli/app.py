@@ -4,6 +4,7 @@ Commands import what they need when they run, so that ``--help`` answers at once
 never sees torch.
 """
 
+import io
 import signal
 import sys
 from types import FrameType
@@ -56,6 +57,10 @@ def main() -> None:
     0 done, 1 an expected failure, 2 wrong usage, 130 interrupted, 143 terminated.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a character shows its code; that is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except EdgeAdaptError as error:
@@ -65,13 +70,15 @@ def main() -> None:
         sys.stderr.close()
         raise SystemExit(1) from None
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or 'operating system'}", "")
+        _fail(
+            f"{error.strerror or error}: {error.filename or 'no file named'}",
+            "Check the path and its permissions.",
+        )
 
 
 def _fail(message: str, hint: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+    print(f"hint: {hint}", file=sys.stderr)
     raise SystemExit(1)
 
 

@@ -101,10 +101,14 @@ def train(
         ),
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING)
+        float | None,
+        typer.Option(metavar="X", help="Decay of weight matrices.", rich_help_panel=_TRAINING),
     ] = None,
     label_smoothing: Annotated[
-        float | None, typer.Option(metavar="X", rich_help_panel=_TRAINING)
+        float | None,
+        typer.Option(
+            metavar="X", help="Probability spread over all labels.", rich_help_panel=_TRAINING
+        ),
     ] = None,
     seed: Annotated[
         int | None,

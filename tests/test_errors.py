@@ -5,7 +5,7 @@ import re
 import pytest
 
 from edgeadapt import errors
-from edgeadapt.errors import EdgeAdaptError, MissingExtraError
+from edgeadapt.errors import EdgeAdaptError, MissingExtraError, RecipeError
 
 TREE = {
     "EdgeAdaptError": "Exception",
@@ -67,8 +67,9 @@ def test_the_hint_follows_the_message_on_a_line_of_its_own() -> None:
     assert str(error) == "It broke.\nMend it."
 
 
-def test_an_error_without_a_hint_is_its_message() -> None:
-    assert str(EdgeAdaptError("It broke.")) == "It broke."
+def test_an_error_without_a_hint_gives_its_kinds_own() -> None:
+    assert str(EdgeAdaptError("It broke.")) == "It broke.\nSee: edgeadapt --help"
+    assert "edgeadapt train" in RecipeError("It broke.").hint
 
 
 def test_a_hint_is_given_by_name() -> None:

@@ -29,7 +29,7 @@ def stdout() -> Console:
 
 def print_json(value: dict[str, Any]) -> None:
     """Prints one JSON object on standard output."""
-    print(json.dumps(value, ensure_ascii=False))
+    print(json.dumps(value))
 
 
 class Terminal:

@@ -19,7 +19,9 @@ Output = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="CPU threads; all cores if left out.")
 ]
-TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the text [text].")]
+TextColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the text; text if left out.")
+]
 LabelColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column of the label [label].")
+    str | None, typer.Option(metavar="NAME", help="Column of the label; label if left out.")
 ]

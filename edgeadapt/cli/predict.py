@@ -53,7 +53,7 @@ def predict(
             {"text": text, "label": p.label, "score": p.score, "scores": dict(p.scores)}
             for text, p in zip(texts, predictions, strict=True)
         ]
-        print(dumps({"predictions": answers}, ensure_ascii=False))
+        print(dumps({"predictions": answers}))
         return
     # Plain lines: a table library would double the time to the first answer.
     width = max(len(p.label) for p in predictions)

@@ -88,6 +88,9 @@ def bench_table(rows: Sequence[Row], record: Record) -> Table:
             _lines(_number(row.peak_mb, 0), "", _ratio(row.ratios.peak)),
             _lines(f"{row.bytes / 1e6:.1f}", "", _ratio(row.ratios.bytes)),
         )
+    for column in table.columns:
+        # Neither names nor figures may be cut: rather a line that the terminal wraps.
+        column.min_width = max(len(word) for cell in column.cells for word in str(cell).split())
     return table
 
 
@@ -102,7 +105,7 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
 def _table(headers: Iterable[str], *, caption: str | None = None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False)
     for number, header in enumerate(headers):
-        table.add_column(header, justify="right" if number else "left")
+        table.add_column(header, justify="right" if number else "left", overflow="fold")
     return table
 
 

@@ -119,7 +119,8 @@ def train(
         ),
     ] = None,
     device: Annotated[
-        Device | None, typer.Option(help="Where to train [auto].", rich_help_panel=_TRAINING)
+        Device | None,
+        typer.Option(help="Where to train; auto if left out.", rich_help_panel=_TRAINING),
     ] = None,
     threads: Threads = None,
     output: Output = None,

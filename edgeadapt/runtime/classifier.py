@@ -59,6 +59,9 @@ class Classifier:
         for number, text in enumerate(texts, 1):
             if not text.strip():
                 raise DataError(f"Text {number} is empty: expected at least one character.")
+            # Bytes of the command line that are not UTF-8 arrive as lone surrogates.
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise DataError(f"Text {number} is not UTF-8: found {text[:40]!r}.")
         if not texts:
             return []
         logits = text_logits(self.engine, self.encoder, texts, batch_size=batch_size)

@@ -399,7 +399,7 @@ def wait_until_a_worker_runs(process: subprocess.Popen[str]) -> None:
 def has_loaded_engine(process: str) -> bool:
     try:
         return "onnxruntime" in Path(f"/proc/{process}/maps").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
         return False
 
 

@@ -123,6 +123,19 @@ def test_a_checkpoint_that_lacks_an_encoder_weight_is_refused(own_copy: ModelSou
     assert "encoder.layer.1.output.dense.weight" in str(caught.value)
 
 
+def test_a_checkpoint_with_a_misshapen_encoder_weight_is_refused(own_copy: ModelSource) -> None:
+    file = own_copy.folder / "model.safetensors"
+    tensors = load_file(file)
+    tensors["encoder.layer.1.output.dense.weight"] = torch.zeros(16, 25)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+    with pytest.raises(ModelError) as caught:
+        build(own_copy)
+
+    assert str(own_copy.folder) in str(caught.value)
+    assert "encoder.layer.1.output.dense.weight" in str(caught.value)
+
+
 def test_a_checkpoint_without_weights_is_refused(own_copy: ModelSource) -> None:
     (own_copy.folder / "model.safetensors").unlink()
 

@@ -86,7 +86,7 @@ def test_the_embedded_reviews_are_balanced_and_apart() -> None:
     assert [len(split) for split in splits] == [1_100, 200, 300]
     for split in splits:
         assert np.bincount(split.known_labels()).tolist() == [len(split) // 2] * 2
-    assert len({text for split in splits for text in split.texts}) == 1_000
+    assert len({text for split in splits for text in split.texts}) == 1_600
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

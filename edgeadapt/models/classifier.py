@@ -49,7 +49,9 @@ class AdaptedClassifier:
             try:
                 adapter.attach(encoder)
             except ModelError as error:
-                raise ModelError(f"--method {config.method}: {error}", hint=error.hint) from None
+                raise ModelError(
+                    f"--method {config.method}: {error.message}", hint=error.hint
+                ) from None
         classifier = cls(encoder, {str(kind): adapter for kind, adapter in adapters.items()})
         encoder.model.requires_grad_(False)
         for parameter in classifier.trained().values():

@@ -17,6 +17,7 @@ _KEPT_OPTIONS = (
     "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets",
     "model_input_names",
 )  # fmt: skip
+_VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ def load_tokenizer(source: ModelSource, *, max_length: int) -> TokenizerFiles:
     Raises:
         ModelError: There is none, or it has no padding token.
     """
+    if not any((source.folder / name).is_file() for name in _VOCABULARY_FILES):
+        # transformers 5 would make an empty tokenizer of its own.
+        raise ModelError(
+            f"{source.folder} has no tokenizer: expected one of {', '.join(_VOCABULARY_FILES)}."
+        )
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(source.folder)

@@ -71,7 +71,7 @@ def refusal(**tables: Any) -> str:
     """Returns the message with which a recipe is refused."""
     with pytest.raises(RecipeError) as caught:
         Recipe.from_dict(tables, origin="mine.toml")
-    return str(caught.value)
+    return caught.value.message
 
 
 # Built-in recipes

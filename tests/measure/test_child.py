@@ -90,7 +90,7 @@ def test_a_process_that_exits_is_reported(child_does: Callable[[str], None]) -> 
     child_does("echo no memory left >&2; exit 3")
 
     with pytest.raises(
-        MeasurementError, match=r"some/bundle \(int8\) ended with code 3: no memory left$"
+        MeasurementError, match=r"(?m)some/bundle \(int8\) ended with code 3: no memory left$"
     ):
         run_job(JOB)
 
@@ -107,7 +107,7 @@ def test_a_process_that_exits_before_reading_a_large_job_is_reported(
 def test_a_killed_process_is_reported(child_does: Callable[[str], None]) -> None:
     child_does("kill -KILL $$")
 
-    with pytest.raises(MeasurementError, match=r"ended with code -9: it said nothing\.$"):
+    with pytest.raises(MeasurementError, match=r"(?m)ended with code -9: it said nothing\.$"):
         run_job(JOB)
 
 
@@ -139,7 +139,7 @@ def test_last_words_in_another_encoding_are_still_reported(
 ) -> None:
     child_does("printf 'd\\351j\\340 vu\\n' >&2; exit 1")
 
-    with pytest.raises(MeasurementError, match=r"ended with code 1: d.j. vu$"):
+    with pytest.raises(MeasurementError, match=r"(?m)ended with code 1: d.j. vu$"):
         run_job(JOB)
 
 

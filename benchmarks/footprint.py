@@ -21,7 +21,8 @@ HEAVY = ("torch", "transformers", "datasets", "onnx", "optimum", "safetensors", 
 
 
 def main() -> None:
-    bundle = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts")) / "bundles/sst2-parallel-0"
+    work = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts"))
+    bundle = work / "bundles" / "sst2-parallel+bitfit-0"
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder) / "bare"
         venv.create(environment, with_pip=True)

@@ -10,10 +10,11 @@ from edgeadapt.bundle import Bundle
 from edgeadapt.pipeline.bench import bench
 
 THREADS = 2
+METHODS = ("parallel+bitfit", "full")
 
 
 def main() -> None:
-    bundles = [Bundle.open(WORK / "bundles" / f"sst2-{name}-0") for name in ("parallel", "full")]
+    bundles = [Bundle.open(WORK / "bundles" / f"sst2-{name}-0") for name in METHODS]
     record, path = bench(
         bundles,
         plan=PLANS[Effort.DEFAULT],
@@ -22,7 +23,7 @@ def main() -> None:
         force=True,
     )
     found = {(row.bundle, row.variant): row for row in rows(record)}
-    int8, eager = found["sst2-parallel-0", "int8"], found["sst2-full-0", "torch"]
+    int8, eager = (found[f"sst2-{METHODS[0]}-0", "int8"], found[f"sst2-{METHODS[1]}-0", "torch"])
     for tokens in ("16", "32", "64", "128", "text"):
         ratio = eager.latency_ms[tokens].p50 / int8.latency_ms[tokens].p50
         print(f"{tokens:>5}: int8 is {ratio:.2f} times faster than torch eager")

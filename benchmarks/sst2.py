@@ -3,8 +3,8 @@
     python benchmarks/sst2.py                          # all of them, one after the other
     python benchmarks/sst2.py parallel+bitfit:1 full:0 # some of them; the others' rows stay
 
-The runs and bundles stay under ``artifacts/`` as ``sst2-parallel-SEED`` and ``sst2-full-0``;
-``latency.py`` and ``footprint.py`` measure them.
+The runs and bundles stay under ``artifacts/`` as ``sst2-METHOD-SEED``; ``latency.py`` and
+``footprint.py`` measure those of seed 0.
 """
 
 import sys
@@ -24,7 +24,10 @@ from edgeadapt.runtime.base import text_logits
 
 THREADS = 1
 """One, so that several jobs can run side by side; it decides the rounding, too."""
-JOBS = ("parallel+bitfit:0", "parallel+bitfit:1", "parallel+bitfit:2", "full:0")
+JOBS = (
+    *(f"{method}:{seed}" for method in ("parallel+bitfit", "parallel") for seed in range(3)),
+    "full:0",
+)
 
 
 def main() -> None:
@@ -47,7 +50,7 @@ def measure(method: str, seed: int) -> dict[str, Any]:
         },
         origin="benchmark",
     )
-    name = f"sst2-{method.partition('+')[0]}-{seed}"
+    name = f"sst2-{method}-{seed}"
     run = train(recipe, output=WORK / "runs" / name, force=True)
     # The gate is reported, not enforced: the figure is wanted whatever it is.
     options = ExportOptions(quantize=True, max_drop=1.0, with_torch=method == "full")

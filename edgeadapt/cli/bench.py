@@ -13,7 +13,7 @@ __all__ = ["bench"]
 def bench(
     bundles: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[BUNDLE]…", help="What to measure; every bundle if left out."),
+        typer.Argument(metavar="BUNDLE", help="What to measure; every bundle if left out."),
     ] = None,
     data: Annotated[
         Path | None,

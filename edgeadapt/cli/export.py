@@ -12,10 +12,12 @@ __all__ = ["export"]
 
 def export(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Run to export; the latest if left out.")
+        str | None, typer.Argument(metavar="RUN", help="Run to export; the latest if left out.")
     ] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Add an int8 variant.")] = False,
-    scheme: Annotated[Scheme, typer.Option(help="How to quantize.")] = Scheme.DYNAMIC_INT8,
+    scheme: Annotated[
+        Scheme, typer.Option(metavar="NAME", help="How to quantize.")
+    ] = Scheme.DYNAMIC_INT8,
     max_drop: Annotated[
         float,
         typer.Option(
@@ -27,11 +29,19 @@ def export(
         bool,
         typer.Option("--with-torch", help="Add the merged checkpoint, for bench's torch row."),
     ] = False,
-    evaluation: Annotated[
-        bool, typer.Option(help="Put test text into the bundle, for accuracy on the device.")
-    ] = True,
+    no_evaluation: Annotated[
+        bool,
+        typer.Option(
+            "--no-evaluation",
+            help="Leave test text out of the bundle; the device cannot measure accuracy then.",
+        ),
+    ] = False,
     exporter: Annotated[
-        Exporter, typer.Option(help="auto is optimum where it is installed, else torch.")
+        Exporter,
+        typer.Option(
+            metavar="NAME",
+            help="optimum or torch; auto is optimum where it is installed.",
+        ),
     ] = Exporter.AUTO,
     output: Output = None,
     force: Force = False,
@@ -57,7 +67,7 @@ def export(
             max_drop=max_drop,
             with_torch=with_torch,
             exporter=exporter,
-            evaluation=evaluation,
+            evaluation=not no_evaluation,
         ),
         output=places.resolve(output, places.bundles()) if output else None,
         force=force,

@@ -17,7 +17,7 @@ def predict(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder or name of the bundle.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]…", help="Texts; from --file or stdin if left out."),
+        typer.Argument(metavar="TEXT", help="Texts; from --file or stdin if left out."),
     ] = None,
     file: Annotated[
         Path | None,

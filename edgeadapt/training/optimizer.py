@@ -46,8 +46,8 @@ class Optimizer:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
-        fused = all(parameter.is_cuda for parameter in parameters)
-        adamw = torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused or None)
+        # One pass over memory instead of about ten: a fifth of a step of full fine-tuning.
+        adamw = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         warmup_steps = round(config.warmup * total_steps)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             adamw, lambda step: rate_at(step, warmup_steps=warmup_steps, total_steps=total_steps)

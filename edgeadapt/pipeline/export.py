@@ -1,7 +1,7 @@
 """``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,18 +9,17 @@ from typing import Any
 
 from edgeadapt import __version__
 from edgeadapt.bundle import Bundle, Manifest, Variant
-from edgeadapt.config import EngineName, Exporter, Recipe, Scheme
-from edgeadapt.data import Examples, read_rows, to_examples, write_csv
-from edgeadapt.errors import IntegrityError, UsageError
+from edgeadapt.config import EngineName, Exporter, Scheme
+from edgeadapt.data import Examples, write_csv
+from edgeadapt.errors import UsageError
 from edgeadapt.export import export_onnx
 from edgeadapt.measure.machine import versions
 from edgeadapt.metrics import Drift, Logits, Parity, drift
-from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import Merged, merge
-from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline import places
+from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_texts
 from edgeadapt.pipeline.model_card import model_card
+from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize import quantize
 from edgeadapt.run import Run
@@ -28,18 +27,9 @@ from edgeadapt.runtime.base import Engine, text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.storage import staged_folder
 from edgeadapt.text import TextEncoder
-from edgeadapt.training.loop import seeded
 
-__all__ = ["ExportOptions", "export", "parity_texts"]
+__all__ = ["ExportOptions", "export"]
 
-MERGE_LIMIT = 1e-5
-"""Largest logit difference that merging may cause (fp32 rounding)."""
-ONNX_LIMIT = 1e-4
-"""Largest logit difference between torch and ONNX Runtime in fp32."""
-PARITY_TEXTS = 64
-"""Real texts of different lengths behind each parity gate."""
-PARITY_BATCHES = (1, 8)
-"""Batch sizes at which each parity gate is asked."""
 EVALUATION_EXAMPLES = 2_000
 """Test examples that a bundle carries at most."""
 
@@ -92,11 +82,11 @@ def export(
     target = output or places.bundles() / run.name
     with staged_folder(target, force=force) as folder, progress.task("export", 5) as task:
         task.advance(note="backbone")
-        classifier = _restore(run)
-        encoder = _text_encoder(run)
-        held_out = _examples(run, "validation.csv")
-        gate = _Gate(encoder, parity_texts(held_out.texts, encoder))
-        reference = gate.of_torch(classifier)
+        classifier = restore(run)
+        encoder = text_encoder(run)
+        held_out = kept_examples(run, "validation.csv")
+        gate = ParityGate(encoder, parity_texts(held_out.texts, encoder))
+        reference = gate.of_model(classifier.model)
 
         task.advance(note="merge")
         merged = merge(classifier)
@@ -140,117 +130,10 @@ def export(
     return Bundle.open(target)
 
 
-def parity_texts(texts: Sequence[str], encoder: TextEncoder) -> list[str]:
-    """Chooses texts for the parity gates: evenly over the lengths, at least 64 of them.
-
-    Where there are fewer, beginnings of the same texts and two of them joined make up the number.
-    """
-    chosen = dict.fromkeys(texts)
-    for piece in _pieces(list(chosen)):
-        if len(chosen) >= PARITY_TEXTS:
-            break
-        chosen.setdefault(piece)
-    pool = sorted(chosen, key=lambda text: len(encoder.ids([text])[0]))
-    if len(pool) <= PARITY_TEXTS:
-        return pool
-    step = (len(pool) - 1) / (PARITY_TEXTS - 1)
-    return [pool[round(number * step)] for number in range(PARITY_TEXTS)]
-
-
-def _pieces(texts: Sequence[str]) -> Iterator[str]:
-    """Beginnings of the texts, then each of them behind every text."""
-    words = [text.split() for text in texts]
-    beginnings = [" ".join(w[:count]) for w in words for count in range(1, len(w) + 1)]
-    yield from beginnings
-    yield from (f"{text} {beginning}" for text in texts for beginning in beginnings)
-
-
-@dataclass(frozen=True)
-class _Gate:
-    """The same texts, asked of every form of the model at every batch size."""
-
-    encoder: TextEncoder
-    texts: list[str]
-
-    def of_torch(self, classifier: AdaptedClassifier) -> dict[int, Logits]:
-        return self.of_model(classifier.model)
-
-    def of_model(self, model: Any) -> dict[int, Logits]:
-        return {
-            size: torch_logits(model, self.encoder, self.texts, batch_size=size)
-            for size in PARITY_BATCHES
-        }
-
-    def of_engine(self, engine: Engine) -> dict[int, Logits]:
-        return {
-            size: text_logits(engine, self.encoder, self.texts, batch_size=size)
-            for size in PARITY_BATCHES
-        }
-
-    def compare(
-        self,
-        gate: str,
-        reference: dict[int, Logits],
-        candidate: dict[int, Logits],
-        *,
-        limit: float,
-    ) -> Parity:
-        """Returns the verdict at the batch size where the two differ most."""
-        parities = [
-            Parity.of(f"{gate}, batch {size}", reference[size], candidate[size], limit=limit)
-            for size in PARITY_BATCHES
-        ]
-        # NaN compares as false everywhere; "not below" puts it first.
-        return max(parities, key=lambda p: (not p.max_difference <= limit, p.max_difference))
-
-
-def _restore(run: Run) -> AdaptedClassifier:
-    """The trained classifier, on the very backbone that it was trained on."""
-    recipe = Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
-    source = find_model(recipe.model)
-    found, expected = source.config_sha256(), run.info.backbone["config_sha256"]
-    if found != expected:
-        raise IntegrityError(
-            f"{source.folder / 'config.json'} is not of the backbone that {run.path} was trained "
-            f"on: expected settings with sha256 {expected}, found {found}.",
-            hint=f"Bring back the checkpoint of {source.id}, or train again.",
-        )
-    with seeded(recipe.training.seed):
-        classifier = AdaptedClassifier.build(source, run.info.labels, recipe.adapter)
-    found, expected = classifier.frozen_sha256(), run.info.frozen_sha256["after"]
-    if found != expected:
-        raise IntegrityError(
-            f"{source.folder} is not the backbone that {run.path} was trained on: expected frozen "
-            f"weights with sha256 {expected}, found {found}.",
-            hint=f"Bring back the weights of {source.id}, or train again.",
-        )
-    classifier.load(run.path / "weights")
-    classifier.model.eval()
-    return classifier
-
-
-def _text_encoder(run: Run) -> TextEncoder:
-    return TextEncoder.from_file(
-        run.path / "tokenizer.json",
-        max_length=run.info.recipe["model"]["max_length"],
-        pad_id=run.info.pad_id,
-    )
-
-
-def _examples(run: Run, name: str) -> Examples:
-    return to_examples(
-        read_rows(run.path / name),
-        text_column="text",
-        label_column="label",
-        label_names=run.info.labels,
-        where=str(run.path / name),
-    )
-
-
 def _prove_merge(
     merged: Merged,
     checkpoint: Path,
-    gate: _Gate,
+    gate: ParityGate,
     reference: dict[int, Logits],
     options: ExportOptions,
 ) -> Parity:
@@ -341,6 +224,6 @@ def _write_tokenizer(folder: Path, run: Run) -> None:
 
 
 def _write_evaluation(path: Path, run: Run) -> None:
-    examples = _examples(run, "predictions.csv").first(EVALUATION_EXAMPLES)
+    examples = kept_examples(run, "predictions.csv").first(EVALUATION_EXAMPLES)
     labels = [run.info.labels[label] for label in examples.known_labels()]
     write_csv(path, {"text": examples.texts, "label": labels})

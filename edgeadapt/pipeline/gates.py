@@ -1,0 +1,92 @@
+"""Parity gates: two forms of a model have to answer the same real texts alike."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel
+
+from edgeadapt.metrics import Logits, Parity
+from edgeadapt.models.inference import torch_logits
+from edgeadapt.runtime.base import Engine, text_logits
+from edgeadapt.text import TextEncoder
+
+__all__ = ["MERGE_LIMIT", "ONNX_LIMIT", "ParityGate", "parity_texts"]
+
+MERGE_LIMIT = 1e-5
+"""Largest logit difference that merging may cause (fp32 rounding)."""
+ONNX_LIMIT = 1e-4
+"""Largest logit difference between torch and ONNX Runtime in fp32."""
+PARITY_TEXTS = 64
+"""Real texts of different lengths behind each parity gate."""
+PARITY_BATCHES = (1, 8)
+"""Batch sizes at which each parity gate is asked."""
+
+
+def parity_texts(texts: Sequence[str], encoder: TextEncoder) -> list[str]:
+    """Chooses texts for the parity gates: evenly over the lengths, at least 64 of them.
+
+    Where there are fewer, beginnings of the same texts and two of them joined make up the number.
+    """
+    chosen = dict.fromkeys(texts)
+    for piece in _pieces(list(chosen)):
+        if len(chosen) >= PARITY_TEXTS:
+            break
+        chosen.setdefault(piece)
+    pool = sorted(chosen, key=lambda text: len(encoder.ids([text])[0]))
+    if len(pool) <= PARITY_TEXTS:
+        return pool
+    step = (len(pool) - 1) / (PARITY_TEXTS - 1)
+    return [pool[round(number * step)] for number in range(PARITY_TEXTS)]
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[str]:
+    """Beginnings of the texts, then each of them behind every text."""
+    words = [text.split() for text in texts]
+    beginnings = [" ".join(w[:count]) for w in words for count in range(1, len(w) + 1)]
+    yield from beginnings
+    yield from (f"{text} {beginning}" for text in texts for beginning in beginnings)
+
+
+@dataclass(frozen=True)
+class ParityGate:
+    """The same texts, asked of every form of the model at every batch size."""
+
+    encoder: TextEncoder
+    texts: list[str]
+
+    def of_model(self, model: PreTrainedModel) -> dict[int, Logits]:
+        """Returns logits of shape ``(texts, labels)`` per batch size, from torch."""
+        return {
+            size: torch_logits(model, self.encoder, self.texts, batch_size=size)
+            for size in PARITY_BATCHES
+        }
+
+    def of_engine(self, engine: Engine) -> dict[int, Logits]:
+        """Returns logits of shape ``(texts, labels)`` per batch size, from an engine."""
+        return {
+            size: text_logits(engine, self.encoder, self.texts, batch_size=size)
+            for size in PARITY_BATCHES
+        }
+
+    def compare(
+        self,
+        gate: str,
+        reference: dict[int, Logits],
+        candidate: dict[int, Logits],
+        *,
+        limit: float,
+    ) -> Parity:
+        """Returns the verdict at the batch size where the two differ most.
+
+        Args:
+            gate: What is compared, for messages.
+            reference: Logits per batch size, of the form before.
+            candidate: The same of the form after.
+            limit: Largest logit difference allowed.
+        """
+        parities = [
+            Parity.of(f"{gate}, batch {size}", reference[size], candidate[size], limit=limit)
+            for size in PARITY_BATCHES
+        ]
+        # NaN compares as false everywhere; "not below" puts it first.
+        return max(parities, key=lambda p: (not p.max_difference <= limit, p.max_difference))

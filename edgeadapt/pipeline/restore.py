@@ -1,0 +1,62 @@
+"""A run, back in memory: its classifier, its tokenizer, the examples it kept."""
+
+from edgeadapt.config import Recipe
+from edgeadapt.data import Examples, read_rows, to_examples
+from edgeadapt.errors import IntegrityError
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.sources import find_model
+from edgeadapt.run import Run
+from edgeadapt.text import TextEncoder
+from edgeadapt.training.loop import seeded
+
+__all__ = ["kept_examples", "restore", "text_encoder"]
+
+
+def restore(run: Run) -> AdaptedClassifier:
+    """Returns the trained classifier, on the very backbone that it was trained on.
+
+    Raises:
+        IntegrityError: The backbone's settings or weights are other ones now.
+        ModelError: The backbone is gone.
+    """
+    recipe = Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
+    source = find_model(recipe.model)
+    found, expected = source.config_sha256(), run.info.backbone["config_sha256"]
+    if found != expected:
+        raise IntegrityError(
+            f"{source.folder / 'config.json'} is not of the backbone that {run.path} was trained "
+            f"on: expected settings with sha256 {expected}, found {found}.",
+            hint=f"Bring back the checkpoint of {source.id}, or train again.",
+        )
+    with seeded(recipe.training.seed):
+        classifier = AdaptedClassifier.build(source, run.info.labels, recipe.adapter)
+    found, expected = classifier.frozen_sha256(), run.info.frozen_sha256["after"]
+    if found != expected:
+        raise IntegrityError(
+            f"{source.folder} is not the backbone that {run.path} was trained on: expected frozen "
+            f"weights with sha256 {expected}, found {found}.",
+            hint=f"Bring back the weights of {source.id}, or train again.",
+        )
+    classifier.load(run.path / "weights")
+    classifier.model.eval()
+    return classifier
+
+
+def text_encoder(run: Run) -> TextEncoder:
+    """Returns the run's tokenizer."""
+    return TextEncoder.from_file(
+        run.path / "tokenizer.json",
+        max_length=run.info.recipe["model"]["max_length"],
+        pad_id=run.info.pad_id,
+    )
+
+
+def kept_examples(run: Run, name: str) -> Examples:
+    """Returns the labelled examples of one of the run's CSV files."""
+    return to_examples(
+        read_rows(run.path / name),
+        text_column="text",
+        label_column="label",
+        label_names=run.info.labels,
+        where=str(run.path / name),
+    )

@@ -1,0 +1,54 @@
+"""Runs and bundles of tiny models whose answers depend on the text."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.config import Recipe
+from edgeadapt.pipeline.export import export
+from edgeadapt.pipeline.train import train
+from edgeadapt.run import Run
+from tests.lively import lively_bundle, lively_recipe, lively_run
+from tests.pipeline.exporting import METHODS, WITHOUT_LIMIT
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return lively_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return lively_bundle(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def runs(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Run]:
+    """A run per method."""
+    folder = tmp_path_factory.mktemp("methods")
+    recipe = Recipe.load(str(run.path))
+    found = {"parallel": run}
+    for method in METHODS[1:]:
+        changes = {"adapter": {"method": method}, "training": {"learning_rate": 5e-3}}
+        found[method] = train(recipe.updated(changes, origin="test"), output=folder / method)
+    return found
+
+
+@pytest.fixture(scope="module")
+def bundles(runs: Mapping[str, Run], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """A bundle with int8 per method."""
+    folder = tmp_path_factory.mktemp("method-bundles")
+    return {
+        method: export(run, options=WITHOUT_LIMIT, output=folder / method)
+        for method, run in runs.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def accurate_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that has learned its task, so that there is accuracy to lose."""
+    folder = tmp_path_factory.mktemp("accurate")
+    run = train(lively_recipe(folder, method="full", epochs=12), output=folder / "run")
+    assert run.info.validation["accuracy"] > 0.75
+    return run

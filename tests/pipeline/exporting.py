@@ -1,0 +1,31 @@
+"""What the tests of the export share."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+from edgeadapt.config import Exporter
+from edgeadapt.pipeline.export import ExportOptions
+
+PLAIN = ExportOptions(exporter=Exporter.TORCH)
+WITH_INT8 = ExportOptions(exporter=Exporter.TORCH, quantize=True)
+WITHOUT_LIMIT = replace(WITH_INT8, max_drop=1.0)
+METHODS = ("parallel", "sequential", "houlsby")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def texts_of(path: Path) -> list[str]:
+    return [row["text"] for row in read_csv(path)]
+
+
+def nothing_is_at(folder: Path) -> bool:
+    return not folder.exists() or not list(folder.iterdir())
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}

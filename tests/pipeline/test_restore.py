@@ -1,0 +1,74 @@
+"""The run behind an export: a backbone that is not its own any more is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from edgeadapt.errors import (
+    EdgeAdaptError,
+    IntegrityError,
+    ModelError,
+)
+from edgeadapt.pipeline.export import export
+from edgeadapt.pipeline.train import train
+from edgeadapt.run import Run
+from tests.lively import lively_recipe
+from tests.pipeline.exporting import PLAIN, nothing_is_at
+
+
+@pytest.fixture
+def own_run(tmp_path: Path) -> Run:
+    """A run whose backbone may be damaged."""
+    recipe = lively_recipe(tmp_path / "own", epochs=1)
+    return train(recipe, output=tmp_path / "own" / "run")
+
+
+def test_a_run_with_a_changed_file_is_refused_and_named(run: Run, tmp_path: Path) -> None:
+    copy = Run.open(Path(shutil.copytree(run.path, tmp_path / "run")))
+    file = copy.path / "weights" / "head.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+
+    with pytest.raises(IntegrityError, match=r"head\.safetensors is not the file"):
+        export(copy, options=PLAIN, output=tmp_path / "b" / "x")
+    assert nothing_is_at(tmp_path / "b")
+
+
+def test_a_backbone_whose_weights_changed_is_refused_with_both_hashes(
+    own_run: Run, tmp_path: Path
+) -> None:
+    file = Path(own_run.info.recipe["model"]["id"]) / "model.safetensors"
+    tensors = load_file(file)
+    tensors["encoder.layer.1.output.dense.bias"][3] += 1e-3
+    save_file(tensors, file, metadata={"format": "pt"})
+
+    with pytest.raises(IntegrityError, match=r"not the backbone that .* was trained on") as got:
+        export(own_run, options=PLAIN, output=tmp_path / "b" / "x")
+    assert str(file.parent) in got.value.message
+    assert f"sha256 {own_run.info.frozen_sha256['after']}, found" in got.value.message
+    assert nothing_is_at(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "change", [{"hidden_act": "relu"}, {"num_attention_heads": 4}, {"layer_norm_eps": 0.5}], ids=str
+)
+def test_a_backbone_that_computes_something_else_is_refused(
+    own_run: Run, tmp_path: Path, change: dict[str, object]
+) -> None:
+    file = Path(own_run.info.recipe["model"]["id"]) / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+
+    with pytest.raises(EdgeAdaptError, match="backbone"):
+        export(own_run, options=PLAIN, output=tmp_path / "b" / "x")
+    assert nothing_is_at(tmp_path / "b")
+
+
+def test_a_backbone_that_is_gone_is_named(own_run: Run, tmp_path: Path) -> None:
+    checkpoint = Path(own_run.info.recipe["model"]["id"])
+    shutil.rmtree(checkpoint)
+
+    with pytest.raises(ModelError, match=f"no folder {checkpoint}"):
+        export(own_run, options=PLAIN, output=tmp_path / "b" / "x")
+    assert nothing_is_at(tmp_path / "b")

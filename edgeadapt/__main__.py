@@ -1,5 +1,5 @@
 """``python -m edgeadapt``."""
 
-from edgeadapt.cli.app import main
+from edgeadapt.cli.app import run
 
-main()
+run()

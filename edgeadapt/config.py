@@ -7,11 +7,9 @@ effective recipe in ``run.json``, and every place that takes a recipe takes that
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from importlib.resources import files
 from pathlib import Path
 from types import UnionType
 from typing import Any, Self, get_args, get_origin
@@ -32,6 +30,8 @@ __all__ = [
     "TunedRates",
     "builtin_recipes",
 ]
+
+_RECIPES = Path(__file__).parent / "recipes"
 
 
 class AdapterKind(StrEnum):
@@ -205,8 +205,7 @@ class Recipe:
                 f"{', '.join(builtin_recipes())}.",
                 hint="Write a TOML file and pass its path, or start from `edgeadapt train --help`.",
             )
-        text = (files("edgeadapt") / "recipes" / f"{source}.toml").read_text(encoding="utf-8")
-        return cls.from_dict(tomllib.loads(text), origin=f"recipe {source}")
+        return cls.from_dict(_read(_RECIPES / f"{source}.toml"), origin=f"recipe {source}")
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], *, origin: str) -> Self:
@@ -274,12 +273,12 @@ class Recipe:
 
 def builtin_recipes() -> tuple[str, ...]:
     """Returns the names of the recipes that ship with the package, sorted."""
-    folder = files("edgeadapt") / "recipes"
-    names = (entry.name for entry in folder.iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+    return tuple(sorted(path.stem for path in _RECIPES.glob("*.toml")))
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    import tomllib  # here, because predict and bench, which read no recipe, import this module
+
     try:
         if path.suffix == ".json":
             return dict(json.loads(path.read_text(encoding="utf-8"))["recipe"])

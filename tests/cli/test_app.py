@@ -146,6 +146,14 @@ def test_predict_loads_nothing_of_the_train_tier(tmp_path: Path, light_bundle: P
     assert loaded.isdisjoint(HEAVY)
 
 
+def test_predict_pays_for_no_validation_or_table_library(
+    tmp_path: Path, light_bundle: Path
+) -> None:
+    loaded = loaded_by(MAIN, "predict", str(light_bundle), "good", folder=tmp_path)
+
+    assert loaded.isdisjoint(("pydantic", "rich", "tomllib"))
+
+
 def test_inspect_loads_nothing_of_the_train_tier(tmp_path: Path, light_bundle: Path) -> None:
     loaded = loaded_by(MAIN, "inspect", str(light_bundle), folder=tmp_path)
 

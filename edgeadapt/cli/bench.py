@@ -43,7 +43,7 @@ def bench(
     """Measure bundles on this machine: accuracy, latency, memory, cold start, size."""
     from edgeadapt.bench.plan import PLANS, Effort
     from edgeadapt.bundle import Bundle
-    from edgeadapt.cli.console import Terminal, print_json, stdout
+    from edgeadapt.cli.console import Terminal, print_json, show, stdout
     from edgeadapt.errors import UsageError
     from edgeadapt.pipeline import places
     from edgeadapt.pipeline.bench import bench as run_bench
@@ -82,6 +82,5 @@ def bench(
         return
     from edgeadapt.cli.tables import bench_table
 
-    console = stdout()
-    console.print(bench_table(rows, record))
-    console.print(f"record: {path}", highlight=False)
+    show(bench_table(rows, record))
+    stdout().print(f"record: {path}", highlight=False)

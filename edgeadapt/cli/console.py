@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,12 +20,24 @@ from rich.progress import (
 
 from edgeadapt.progress import Task
 
-__all__ = ["Terminal", "print_json", "stdout"]
+__all__ = ["Terminal", "print_json", "show", "stdout"]
 
 
 def stdout() -> Console:
     """Returns a console on standard output; piped, it is as wide as the table needs."""
     return Console() if sys.stdout.isatty() else Console(width=120)
+
+
+def show(content: RenderableType) -> None:
+    """Prints tables on standard output, at least as wide as their longest words need.
+
+    On a narrower terminal lines wrap; rich by itself would leave out the last columns.
+    """
+    console = stdout()
+    unlimited = console.options.update(width=10_000)
+    needed = Measurement.get(console, unlimited, content).minimum
+    console.width = max(console.width, needed)
+    console.print(content)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Merge, export to ONNX and quantize a run; writes a bundle under artifacts/bundles."""
-    from edgeadapt.cli.console import Terminal, print_json, stdout
+    from edgeadapt.cli.console import Terminal, print_json, show, stdout
     from edgeadapt.cli.imports import train_tier
     from edgeadapt.pipeline import places
     from edgeadapt.run import Run
@@ -80,6 +80,6 @@ def export(
         return
     from edgeadapt.cli.tables import gates_table
 
-    stdout().print(gates_table(manifest))
+    show(gates_table(manifest))
     stdout().print(f"bundle: {bundle.path}", highlight=False)
     terminal.say(f"next: edgeadapt bench {bundle.name}")

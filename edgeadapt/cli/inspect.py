@@ -16,7 +16,7 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Say what a run, bundle or record is, after checking every file's hash."""
-    from edgeadapt.cli.console import print_json, stdout
+    from edgeadapt.cli.console import print_json, show
     from edgeadapt.pipeline.inspect import inspect as look
 
     found = look(name)
@@ -25,4 +25,4 @@ def inspect(
         return
     from edgeadapt.cli.tables import facts_table
 
-    stdout().print(facts_table(found))
+    show(facts_table(found))

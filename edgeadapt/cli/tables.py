@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -16,16 +17,10 @@ from edgeadapt.run import RunInfo
 __all__ = ["bench_table", "facts_table", "gates_table", "scores_table"]
 
 
-def scores_table(info: RunInfo) -> Table:
+def scores_table(info: RunInfo) -> Group:
     """Accuracy and macro-F1 of a run on both held-out splits."""
     share = info.trainable_parameters / info.total_parameters
-    table = _table(
-        ("", "texts", "accuracy", "macro-F1"),
-        caption=f"{info.recipe['adapter']['method']}: {info.trainable_parameters:,} of "
-        f"{info.total_parameters:,} parameters trained ({share:.2%}), best epoch "
-        f"{info.best_epoch}, {info.seconds:.0f} s, {info.examples_per_second:,.0f} examples/s; "
-        f"frozen weights unchanged",
-    )
+    table = _table(("", "texts", "accuracy", "macro-F1"))
     for name, scores in (("validation", info.validation), ("test", info.test)):
         table.add_row(
             name,
@@ -33,7 +28,13 @@ def scores_table(info: RunInfo) -> Table:
             f"{scores['accuracy']:.2%}",
             f"{scores['macro_f1']:.2%}",
         )
-    return table
+    return _captioned(
+        table,
+        f"{info.recipe['adapter']['method']}: {info.trainable_parameters:,} of "
+        f"{info.total_parameters:,} parameters trained ({share:.2%}), best epoch "
+        f"{info.best_epoch}, {info.seconds:.0f} s, {info.examples_per_second:,.0f} examples/s; "
+        f"frozen weights unchanged",
+    )
 
 
 def gates_table(manifest: Manifest) -> Table:
@@ -59,39 +60,66 @@ def gates_table(manifest: Manifest) -> Table:
     return table
 
 
-def bench_table(rows: Sequence[Row], record: Record) -> Table:
-    """The comparison: three lines a variant, the last one relative to the baseline or to fp32."""
-    scenarios = list(dict.fromkeys(name for row in rows for name in row.latency_ms))
-    headers = [
-        "\nmodel",
-        "accuracy\nmacro-F1\n= fp32",
-        *(f"{_scenario(name)}\np50 ms\np90 ms\nfaster" for name in scenarios),
-        "first label\nload s",
-        "peak MB\n\nsmaller",
-        "model MB\n\nsmaller",
-    ]
+def bench_table(rows: Sequence[Row], record: Record) -> Group:
+    """The comparison: how fast each variant is, then how good, how soon ready, how large."""
     machine = record.machine
     scored = f"{record.evaluation['texts']:,} texts" if record.evaluation["texts"] else "no texts"
+    return Group(
+        _latency_table(rows),
+        _captioned(
+            _cost_table(rows),
+            f"Latency in ms at batch 1: p50, p90, times faster than {record.baseline}; real texts "
+            f'with tokenization. Peak and model in MB, times smaller. "= fp32": labels the same '
+            f"as the bundle's fp32. {machine['cpu']}, {record.threads} threads, {scored}.",
+        ),
+    )
+
+
+def _latency_table(rows: Sequence[Row]) -> Table:
+    scenarios = list(dict.fromkeys(name for row in rows for name in row.latency_ms))
+    table = _table(("\nmodel", *map(_scenario, scenarios)))
+    for row in rows:
+        model = _model(row).append(f"\n{row.engine}", style="dim not bold")
+        cells = (_latency(row.latency_ms.get(s), row.ratios.latency.get(s)) for s in scenarios)
+        table.add_row(model, *cells)
+    return _unbroken(table)
+
+
+def _cost_table(rows: Sequence[Row]) -> Table:
     table = _table(
-        headers,
-        caption=f"{machine['cpu']}, {record.threads} threads, batch 1, {scored}; real texts are "
-        f"timed with tokenization. Times faster and smaller than {record.baseline}.",
+        (
+            "\nmodel",
+            "accuracy\nmacro-F1",
+            "\n= fp32",
+            "first\nlabel s",
+            "\nload s",
+            "peak\nMB",
+            "model\nMB",
+        )
     )
     for row in rows:
-        model = Text(f"{row.bundle} {row.variant}", style="bold" if row.is_baseline else "")
-        model.append(f"\n{row.engine}", style="dim not bold")
         table.add_row(
-            model,
-            _lines(_percent(row.accuracy), _percent(row.macro_f1), _percent(row.agreement)),
-            *(_latency(row.latency_ms.get(s), row.ratios.latency.get(s)) for s in scenarios),
-            _lines(_number(row.first_label_s, 2), _number(row.load_s, 2), ""),
-            _lines(_number(row.peak_mb, 0), "", _ratio(row.ratios.peak)),
-            _lines(f"{row.bytes / 1e6:.1f}", "", _ratio(row.ratios.bytes)),
+            _model(row),
+            f"{_percent(row.accuracy)}\n{_percent(row.macro_f1)}",
+            _percent(row.agreement),
+            _number(row.first_label_s, 2),
+            _number(row.load_s, 2),
+            _compared(_number(row.peak_mb, 0), row.ratios.peak),
+            _compared(f"{row.bytes / 1e6:.1f}", row.ratios.bytes),
         )
+    return _unbroken(table)
+
+
+def _unbroken(table: Table) -> Table:
+    """Lets no column break a line: it asks for its longest line's width."""
     for column in table.columns:
-        # Neither names nor figures may be cut: rather a line that the terminal wraps.
-        column.min_width = max(len(word) for cell in column.cells for word in str(cell).split())
+        lines = (line for cell in (column.header, *column.cells) for line in str(cell).split("\n"))
+        column.min_width = max(map(len, lines))
     return table
+
+
+def _model(row: Row) -> Text:
+    return Text(f"{row.bundle}\n{row.variant}", style="bold" if row.is_baseline else "")
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
@@ -102,31 +130,33 @@ def facts_table(facts: Mapping[str, Any]) -> Table:
     return table
 
 
-def _table(headers: Iterable[str], *, caption: str | None = None) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", pad_edge=False)
+def _captioned(table: Table, caption: str) -> Group:
+    """Puts a line below that may be wider than the table, unlike rich's own captions."""
+    return Group(table, Text(caption, style="italic dim"))
+
+
+def _table(headers: Iterable[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, header in enumerate(headers):
         table.add_column(header, justify="right" if number else "left", overflow="fold")
     return table
 
 
 def _scenario(name: str) -> str:
-    return "real texts" if name == "text" else f"{name} tokens"
+    return "real\ntexts" if name == "text" else f"{name}\ntokens"
 
 
 def _latency(value: Latency | None, ratio: float | None) -> Text:
     if value is None:
         return Text("-")
     p90 = "insufficient" if value.p90 is None else f"{value.p90:.2f}"
-    return _lines(f"{value.p50:.2f}", p90, _ratio(ratio))
+    return _compared(f"{value.p50:.2f}\n{p90}", ratio)
 
 
-def _lines(first: str, second: str, relative: str) -> Text:
-    """Three figures below each other; the last is what to look at."""
-    return Text.assemble(f"{first}\n", (f"{second}\n", "dim"), (relative, "cyan"))
-
-
-def _ratio(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}×"
+def _compared(figures: str, ratio: float | None) -> Text:
+    """Figures, and below them how they compare: what to look at."""
+    relative = "" if ratio is None else f"{ratio:.2f}×"
+    return Text.assemble(f"{figures}\n", (relative, "cyan"))
 
 
 def _percent(value: float | None) -> str:

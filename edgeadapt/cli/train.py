@@ -157,7 +157,7 @@ def train(
     }
     effective = Recipe.load(recipe).updated(_only_given(given), origin="command line").resolved()
 
-    from edgeadapt.cli.console import Terminal, print_json, stdout
+    from edgeadapt.cli.console import Terminal, print_json, show, stdout
     from edgeadapt.cli.imports import train_tier
 
     terminal = Terminal()
@@ -191,7 +191,7 @@ def train(
         return
     from edgeadapt.cli.tables import scores_table
 
-    stdout().print(scores_table(info))
+    show(scores_table(info))
     stdout().print(f"run: {run.path}", highlight=False)
     terminal.say(f"next: edgeadapt export {run.name} --quantize")
 

@@ -1,7 +1,7 @@
 # make demo    install, train, export, quantize and benchmark on the embedded model and reviews
 # make test    install what the tests need and run them
 # make lint    format, lint, types, layers
-# make bench   reproduce the tables of the README (takes about an hour)
+# make bench   reproduce the tables of the README (about two hours on 2 cores)
 #
 # PYTHON=python3.12     another interpreter
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -23,8 +23,8 @@ demo:
 	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN)
 	$(BIN)/edgeadapt train --output reviews --force
 	$(BIN)/edgeadapt train --method full --output reviews-full --force
-	$(BIN)/edgeadapt export reviews --quantize --force
-	$(BIN)/edgeadapt export reviews-full --quantize --with-torch --force
+	$(BIN)/edgeadapt export reviews --quantize --max-drop 0.05 --force
+	$(BIN)/edgeadapt export reviews-full --quantize --max-drop 0.05 --with-torch --force
 	$(BIN)/edgeadapt bench --quick reviews reviews-full
 
 test:

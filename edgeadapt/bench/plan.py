@@ -39,7 +39,7 @@ class Plan:
 PLANS: Mapping[Effort, Plan] = MappingProxyType(
     {
         Effort.QUICK: Plan(
-            lengths=(16, 64, 128), rounds=2, repeats=40, warmup=5, starts=3, texts=250, timed=50
+            lengths=(16, 64, 128), rounds=2, repeats=35, warmup=5, starts=2, texts=200, timed=50
         ),
         Effort.DEFAULT: Plan(),
         Effort.THOROUGH: Plan(rounds=10, repeats=200, starts=30, timed=1_000),

@@ -20,6 +20,7 @@ __all__ = ["bench_table", "facts_table", "gates_table", "scores_table"]
 def scores_table(info: RunInfo) -> Group:
     """Accuracy and macro-F1 of a run on both held-out splits."""
     share = info.trainable_parameters / info.total_parameters
+    frozen = "" if share == 1 else "; frozen weights unchanged"
     table = _table(("", "texts", "accuracy", "macro-F1"))
     for name, scores in (("validation", info.validation), ("test", info.test)):
         table.add_row(
@@ -32,8 +33,8 @@ def scores_table(info: RunInfo) -> Group:
         table,
         f"{info.recipe['adapter']['method']}: {info.trainable_parameters:,} of "
         f"{info.total_parameters:,} parameters trained ({share:.2%}), best epoch "
-        f"{info.best_epoch}, {info.seconds:.0f} s, {info.examples_per_second:,.0f} examples/s; "
-        f"frozen weights unchanged",
+        f"{info.best_epoch}, {info.seconds:.0f} s, {info.examples_per_second:,.0f} examples/s"
+        f"{frozen}",
     )
 
 

@@ -85,8 +85,7 @@ def train(
                 f"Frozen weights changed during training: sha256 {before} before, {after} after.",
                 hint="This is a bug in edgeadapt or torch. Please report it.",
             )
-        assert outcome.best is not None
-        validation = _predict(classifier, tokenizer.encoder, dataset.validation)
+        assert outcome.best and outcome.best_score
         test = _predict(classifier, tokenizer.encoder, dataset.test)
         _write_files(folder, classifier, tokenizer, dataset, outcome, test, title=target.name)
         info = RunInfo(
@@ -103,7 +102,7 @@ def train(
             trainable_parameters=trainable,
             total_parameters=total,
             data=data_report,
-            validation=_score(validation, dataset.validation).to_dict(),
+            validation=outcome.best_score.to_dict(),
             test=_score(test, dataset.test).to_dict(),
             best_epoch=outcome.best.epoch,
             seconds=outcome.seconds,

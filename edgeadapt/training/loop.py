@@ -63,6 +63,8 @@ class Outcome:
     steps: list[StepReport] = field(default_factory=list)
     epochs: list[EpochReport] = field(default_factory=list)
     best: EpochReport | None = None
+    best_score: Score | None = None
+    """The best epoch's, on validation text."""
     seconds: float = 0.0
     """Wall time, validation included."""
     examples_per_second: float = 0.0
@@ -150,7 +152,7 @@ def fit(
             outcome.epochs.append(report)
             task.advance(0, note=f"epoch {epoch}: validation accuracy {scored.accuracy:.1%}")
             if outcome.best is None or _rank(report) > _rank(outcome.best):
-                outcome.best = report
+                outcome.best, outcome.best_score = report, scored
                 best_weights = {n: p.detach().clone() for n, p in classifier.trained().items()}
     with torch.no_grad():
         for name, parameter in classifier.trained().items():

@@ -85,7 +85,8 @@ def train(
                 f"Frozen weights changed during training: sha256 {before} before, {after} after.",
                 hint="This is a bug in edgeadapt or torch. Please report it.",
             )
-        assert outcome.best and outcome.best_score
+        assert outcome.best is not None
+        assert outcome.best_score is not None
         test = _predict(classifier, tokenizer.encoder, dataset.test)
         _write_files(folder, classifier, tokenizer, dataset, outcome, test, title=target.name)
         info = RunInfo(

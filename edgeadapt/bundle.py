@@ -17,10 +17,9 @@ from typing import Any, ClassVar, Self
 
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
 from edgeadapt.storage import (
-    check_format_version,
     check_inside,
     check_sha256,
-    read_json,
+    read_versioned,
     sha256,
     write_json,
 )
@@ -102,9 +101,7 @@ class Bundle:
                 f"{path} is not a bundle: it has no manifest.json.",
                 hint="Export it again; a finished bundle has its manifest written last.",
             )
-        value = read_json(file)
-        version = value.pop("format_version", None)
-        check_format_version(version, supported=cls.FORMAT_VERSION, path=file)
+        value = read_versioned(file, supported=cls.FORMAT_VERSION)
         try:
             manifest = _manifest(value)
         except (TypeError, KeyError, AttributeError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from edgeadapt.errors import LayoutError, MissingError
-from edgeadapt.storage import check_format_version, read_json, write_json
+from edgeadapt.storage import read_versioned, write_json
 
 __all__ = ["Record", "Sample"]
 
@@ -76,10 +76,7 @@ class Record:
         """
         if not path.is_file():
             raise MissingError(f"There is no record at {path}.", hint="Measure: edgeadapt bench")
-        value = read_json(path)
-        check_format_version(
-            value.pop("format_version", None), supported=cls.FORMAT_VERSION, path=path
-        )
+        value = read_versioned(path, supported=cls.FORMAT_VERSION)
         try:
             samples = tuple(Sample(**sample) for sample in value.pop("samples"))
             return cls(**value, samples=samples)

@@ -17,10 +17,9 @@ from typing import Any, ClassVar, Self
 
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError
 from edgeadapt.storage import (
-    check_format_version,
     check_inside,
     check_sha256,
-    read_json,
+    read_versioned,
     sha256,
     write_json,
 )
@@ -93,9 +92,7 @@ class Run:
                 f"{path} is not a finished run: it has no run.json.",
                 hint="Train again; a finished run writes run.json last.",
             )
-        value = read_json(path / "run.json")
-        version = value.pop("format_version", None)
-        check_format_version(version, supported=cls.FORMAT_VERSION, path=path / "run.json")
+        value = read_versioned(path / "run.json", supported=cls.FORMAT_VERSION)
         try:
             info = RunInfo(**{**value, "labels": tuple(value["labels"])})
             check_inside(info.files)

@@ -27,6 +27,7 @@ __all__ = [
     "check_sha256",
     "free_name",
     "read_json",
+    "read_versioned",
     "sha256",
     "staged_folder",
     "write_json",
@@ -106,6 +107,18 @@ def read_json(path: Path) -> dict[str, Any]:
         raise LayoutError(f"{path} is not valid JSON: {error}.") from None
     if not isinstance(value, dict):
         raise LayoutError(f"{path}: expected a JSON object, found a {type(value).__name__}.")
+    return value
+
+
+def read_versioned(path: Path, *, supported: int) -> dict[str, Any]:
+    """Reads one JSON object that says its format version, and returns the rest of it.
+
+    Raises:
+        MissingError: There is no such file.
+        LayoutError: It is not a JSON object, has no format version, or is newer than ``supported``.
+    """
+    value = read_json(path)
+    check_format_version(value.pop("format_version", None), supported=supported, path=path)
     return value
 
 

@@ -91,11 +91,17 @@ class Bundle:
             LayoutError: The manifest is newer, damaged or not a bundle's.
         """
         if not path.is_dir():
+            found = "a file" if path.exists() else "nothing"
             raise MissingError(
-                f"There is no bundle at {path}.",
-                hint="Write one with: edgeadapt export --quantize",
+                f"There is no bundle at {path}: expected a folder, found {found}.",
+                hint="Name an existing one, or write one with: edgeadapt export --quantize",
             )
         file = path / "manifest.json"
+        if (path / "run.json").is_file():
+            raise LayoutError(
+                f"{path} is a run: expected a bundle.",
+                hint=f"Make a bundle of it with: edgeadapt export {path} --quantize",
+            )
         if not file.is_file():
             raise UnfinishedError(
                 f"{path} is not a bundle: it has no manifest.json.",
@@ -153,7 +159,8 @@ class Bundle:
         """
         if name not in self.manifest.variants:
             raise UsageError(
-                f"{self.path} has no variant {name!r}: found {', '.join(self.manifest.variants)}."
+                f"{self.path} has no variant {name!r}: found {', '.join(self.manifest.variants)}.",
+                hint="`edgeadapt export RUN --quantize` adds int8, --with-torch adds torch.",
             )
         return self.manifest.variants[name]
 

@@ -13,7 +13,7 @@ __all__ = ["bench"]
 def bench(
     bundles: Annotated[
         list[str] | None,
-        typer.Argument(metavar="BUNDLE", help="What to measure; every bundle if left out."),
+        typer.Argument(metavar="[BUNDLE]...", help="What to measure; every bundle if left out."),
     ] = None,
     data: Annotated[
         Path | None,
@@ -50,7 +50,9 @@ def bench(
     from edgeadapt.pipeline.bench import rows_of
 
     if quick and thorough:
-        raise UsageError("--quick and --thorough exclude each other.")
+        raise UsageError(
+            "--quick and --thorough exclude each other.", hint="Leave one of them out."
+        )
     effort = Effort.QUICK if quick else Effort.THOROUGH if thorough else Effort.DEFAULT
     if bundles:
         opened = [Bundle.open(places.resolve(name, places.bundles())) for name in bundles]

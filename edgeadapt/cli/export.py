@@ -12,7 +12,7 @@ __all__ = ["export"]
 
 def export(
     run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="Run to export; the latest if left out.")
+        str | None, typer.Argument(metavar="[RUN]", help="Run to export; the latest if left out.")
     ] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Add an int8 variant.")] = False,
     scheme: Annotated[

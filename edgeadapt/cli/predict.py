@@ -17,7 +17,7 @@ def predict(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder or name of the bundle.")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Texts; from --file or stdin if left out."),
+        typer.Argument(metavar="[TEXT]...", help="Texts; from --file or stdin if left out."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -40,7 +40,7 @@ def predict(
     from edgeadapt.pipeline.predict import read_texts
 
     if texts and file:
-        raise UsageError("Give texts or --file, not both.")
+        raise UsageError("Give texts or --file, not both.", hint="Leave one of them out.")
     if not texts:
         texts = read_texts(file, text_column=text_column)
     predictions = classify(

@@ -65,7 +65,10 @@ def bench(
             hint="Write one with `edgeadapt export --quantize`, or name the bundle to measure.",
         )
     if threads is not None and threads < 1:
-        raise UsageError(f"--threads: expected at least 1, found {threads}.")
+        raise UsageError(
+            f"--threads: expected at least 1, found {threads}.",
+            hint="Leave it out for all cores.",
+        )
     names = [bundle.name for bundle in bundles]
     if len(set(names)) < len(names):
         raise UsageError(
@@ -118,7 +121,8 @@ def _baseline(subjects: Sequence[Subject], wanted: str | None) -> Subject:
         if (subject.bundle.name, subject.variant) == (name, variant or "fp32"):
             return subject
     raise UsageError(
-        f"--baseline: no row {wanted!r}: expected one of {', '.join(map(str, subjects))}."
+        f"--baseline: no row {wanted!r}: expected one of {', '.join(map(str, subjects))}.",
+        hint="A bundle's name alone means its fp32.",
     )
 
 

@@ -77,7 +77,10 @@ def export(
     """
     options = options or ExportOptions()
     if not 0 <= options.max_drop <= 1:
-        raise UsageError(f"max_drop: expected a share from 0 to 1, found {options.max_drop}.")
+        raise UsageError(
+            f"--max-drop: expected a share from 0 to 1, found {options.max_drop}.",
+            hint="0.01 is one point of accuracy.",
+        )
     run.verify()
     target = output or places.bundles() / run.name
     with staged_folder(target, force=force) as folder, progress.task("export", 5) as task:

@@ -56,7 +56,10 @@ def _find(name: str) -> Path:
         )
     if len(existing) > 1 and existing[0] != candidates[0]:
         listed = ", ".join(map(str, existing))
-        raise MissingError(f"{name!r} is more than one thing: found {listed}.", hint="Give a path.")
+        raise MissingError(
+            f"{name!r} is more than one thing: found {listed}.",
+            hint=f"Give the path, such as: edgeadapt inspect {existing[-1]}",
+        )
     return existing[0]
 
 

@@ -34,11 +34,14 @@ def read_texts(file: Path | None, *, text_column: str) -> list[str]:
     try:
         raw = file.read_bytes() if file else sys.stdin.buffer.read()
     except FileNotFoundError:
-        raise DataError(f"{file} does not exist.") from None
+        raise DataError(f"{file} does not exist.", hint="Check the path.") from None
     lines = raw.removesuffix(b"\n").split(b"\n") if raw else []
     texts = [_line(line, f"{where}, line {number}") for number, line in enumerate(lines, 1)]
     if not texts:
-        raise DataError(f"{where} holds no text: expected one a line.")
+        raise DataError(
+            f"{where} holds no text: expected one a line.",
+            hint="Give texts as arguments, with --file, or one a line on standard input.",
+        )
     return texts
 
 

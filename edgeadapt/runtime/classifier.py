@@ -58,7 +58,10 @@ class Classifier:
             raise UsageError(f"batch_size: expected at least 1, found {batch_size}.")
         for number, text in enumerate(texts, 1):
             if not text.strip():
-                raise DataError(f"Text {number} is empty: expected at least one character.")
+                raise DataError(
+                    f"Text {number} is empty: expected at least one character.",
+                    hint="Give texts as arguments, with --file, or one a line on standard input.",
+                )
             # Bytes of the command line that are not UTF-8 arrive as lone surrogates.
             if any("\ud800" <= character <= "\udfff" for character in text):
                 raise DataError(f"Text {number} is not UTF-8: found {text[:40]!r}.")
@@ -87,7 +90,10 @@ def load(
         UsageError: It has no such variant, or ``threads`` is below 1.
     """
     if threads is not None and threads < 1:
-        raise UsageError(f"threads: expected at least 1, found {threads}.")
+        raise UsageError(
+            f"--threads: expected at least 1, found {threads}.",
+            hint="Leave it out for all cores.",
+        )
     opened = Bundle.open(Path(bundle))
     engine = load_engine(opened, variant or opened.default_variant(), threads=threads)
     return Classifier(engine, opened.text_encoder(), opened.manifest.labels)

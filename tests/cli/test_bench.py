@@ -100,8 +100,8 @@ def test_every_bundle_is_measured_where_none_is_named_and_a_table_is_shown(
     assert done.code == 0, done.err
     words = " ".join(done.out.split())
     for expected in (
-        *("second fp32", "accuracy", "16 tokens", "24 tokens", "real texts"),
-        *("1 threads, batch 1, 6 texts", "than second:fp32."),
+        *("second", "fp32", "accuracy", "16 24 real", "tokens tokens texts"),
+        *("at batch 1", "1 threads, 6 texts", "than second:fp32"),
     ):
         assert expected in words
     assert done.out.splitlines()[-1] == "record: artifacts/records/mine.json"
@@ -144,9 +144,9 @@ def test_missing_accuracy_is_null_in_json_and_a_dash_in_the_table(
     assert row["accuracy"] is None
     assert row["macro_f1"] is None
     lines = [line.split() for line in shown.splitlines()]
-    start = next(number for number, line in enumerate(lines) if line[:2] == ["second", "fp32"])
-    accuracy, macro_f1, agreement = lines[start][2], lines[start + 1][2], lines[start + 2][0]
-    assert (accuracy, macro_f1, agreement) == ("-", "-", "100.0%")
+    start = max(number for number, line in enumerate(lines) if line[:1] == ["second"])
+    assert lines[start][1:3] == ["-", "100.0%"]
+    assert lines[start + 1][:2] == ["fp32", "-"]
 
 
 def test_labelled_texts_of_ones_own_are_scored(folder: Path, second: Path, tmp_path: Path) -> None:
@@ -409,6 +409,6 @@ def test_a_quick_benchmark_in_fresh_processes_prints_json_alone(folder: Path, se
 
     answer = Outcome(done.returncode, done.stdout, done.stderr).json
     (row,) = answer["rows"]
-    assert row["latency_ms"]["16"]["n"] == 80
+    assert row["latency_ms"]["16"]["n"] == 70
     assert row["latency_ms"]["16"]["p90"] >= row["latency_ms"]["16"]["p50"]
     assert json.loads((folder / answer["record"]).read_text())["plan"]["rounds"] == 2

@@ -217,7 +217,7 @@ def test_a_torch_checkpoint_of_unfolded_adapters_is_refused(
 
 @pytest.mark.parametrize("max_drop", [-0.01, 1.01, float("nan")])
 def test_a_drop_that_is_no_share_is_refused(run: Run, tmp_path: Path, max_drop: float) -> None:
-    with pytest.raises(UsageError, match=f"max_drop: expected a share from 0 to 1.*{max_drop}"):
+    with pytest.raises(UsageError, match=f"--max-drop: expected a share from 0 to 1.*{max_drop}"):
         export(run, options=ExportOptions(max_drop=max_drop), output=tmp_path / "b" / "x")
     assert nothing_is_at(tmp_path / "b")
 

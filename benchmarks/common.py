@@ -38,5 +38,7 @@ def data_folder(name: str) -> Path:
     """Returns the folder of a benchmark data set, or stops with a word on where to get it."""
     root = Path(os.environ.get("EDGEADAPT_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not (root / name / "train.csv").is_file():
-        sys.exit(f"{root / name} has no train.csv: set EDGEADAPT_DATA (see the README, Data).")
+        sys.exit(
+            f"{root / name} has no train.csv: set EDGEADAPT_DATA (see README.md, Data of the benchmarks)."
+        )
     return root / name

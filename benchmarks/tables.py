@@ -6,13 +6,14 @@ python benchmarks/tables.py --check    # exit 1 when it differs from the results
 
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from common import RESULTS, load
 
-from edgeadapt.bench.compare import Row, rows
+from edgeadapt.bench.compare import rows
 from edgeadapt.record import Record
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -110,7 +111,18 @@ def full_accuracy() -> str:
 
 
 def faster(tokens: str) -> Callable[[], str]:
-    return lambda: f"**{faster_than_eager()[tokens]:.2f} ×**"
+    """Returns p50 of torch eager (full fine-tune) over p50 of int8 (adapters), and its range."""
+
+    def figure() -> str:
+        record = latency_record()
+        samples = {(sample.method, sample.variant): sample for sample in record.samples}
+        int8 = samples[ADAPTERS[0], "int8"].latency_ns[tokens]
+        eager = samples["full", "torch"].latency_ns[tokens]
+        pooled = median(chain(*eager)) / median(chain(*int8))
+        rounds = [median(slow) / median(fast) for slow, fast in zip(eager, int8, strict=True)]
+        return f"**{pooled:.2f} ×** (rounds: {min(rounds):.1f} to {max(rounds):.1f})"
+
+    return figure
 
 
 def predict_seconds() -> str:
@@ -200,17 +212,6 @@ def latency_record() -> Record:
     if not (RESULTS / "latency.json").is_file():
         raise FileNotFoundError
     return Record.open(RESULTS / "latency.json")
-
-
-def faster_than_eager() -> dict[str, float]:
-    """Per scenario: p50 of torch eager (full fine-tune) over p50 of int8 (adapters)."""
-    found: dict[tuple[str, str], Row] = {
-        (row.method, row.variant): row for row in rows(latency_record())
-    }
-    int8, eager = found["parallel+bitfit", "int8"], found["full", "torch"]
-    return {
-        name: eager.latency_ms[name].p50 / int8.latency_ms[name].p50 for name in int8.latency_ms
-    }
 
 
 def table(headers: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:

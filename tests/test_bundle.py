@@ -89,6 +89,22 @@ def test_a_missing_bundle_is_named_with_the_command_that_makes_one(tmp_path: Pat
     assert "edgeadapt export" in caught.value.hint
 
 
+def test_a_run_in_place_of_a_bundle_is_named_with_the_command_that_exports_it(
+    tiny_run: Run,
+) -> None:
+    with pytest.raises(LayoutError, match=r"is a run: expected a bundle") as caught:
+        Bundle.open(tiny_run.path)
+
+    assert f"edgeadapt export {tiny_run.path}" in caught.value.hint
+
+
+def test_a_file_in_place_of_a_bundle_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("{}")
+
+    with pytest.raises(MissingError, match=r"record\.json: expected a folder, found a file"):
+        Bundle.open(tmp_path / "record.json")
+
+
 def test_a_folder_without_a_manifest_is_unfinished(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "half")
     (bundle.path / "manifest.json").unlink()

@@ -255,3 +255,10 @@ def test_a_run_is_called_like_its_folder_even_from_within(
     monkeypatch.chdir(tmp_path / "reviews")
 
     assert Run.open(Path()).name == "reviews"
+
+
+def test_a_bundle_in_place_of_a_run_is_called_one(tiny_bundle: Bundle) -> None:
+    with pytest.raises(LayoutError, match=r"is a bundle: expected a run") as caught:
+        Run.open(tiny_bundle.path)
+
+    assert "edgeadapt inspect" in caught.value.hint

@@ -146,7 +146,7 @@ def test_a_name_of_more_than_one_thing_is_refused_with_all_of_them(
         inspect("same")
 
     assert f"found {run}, {bundle}." in caught.value.message
-    assert "path" in caught.value.hint
+    assert f"edgeadapt inspect {bundle}" in caught.value.hint
 
 
 def test_a_name_of_nothing_is_refused_and_says_where_was_looked(artifacts: Path) -> None:

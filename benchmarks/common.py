@@ -39,6 +39,6 @@ def data_folder(name: str) -> Path:
     root = Path(os.environ.get("EDGEADAPT_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not (root / name / "train.csv").is_file():
         sys.exit(
-            f"{root / name} has no train.csv: set EDGEADAPT_DATA (see README.md, Data of the benchmarks)."
+            f"{root / name} has no train.csv: set EDGEADAPT_DATA (README, Data of the benchmarks)."
         )
     return root / name

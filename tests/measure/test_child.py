@@ -58,7 +58,7 @@ def test_a_missing_bundle_is_reported_in_the_childs_words(tmp_path: Path) -> Non
 
     assert str(bundle) in caught.value.message.partition("ended with code 1: ")[0]
     assert f"There is no bundle at {bundle}" in caught.value.message
-    assert caught.value.message.endswith("Write one with: edgeadapt export --quantize")
+    assert caught.value.message.endswith("write one with: edgeadapt export --quantize")
 
 
 def test_an_unknown_variant_is_reported_in_the_childs_words(tiny_bundle: Bundle) -> None:

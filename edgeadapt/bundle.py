@@ -97,12 +97,12 @@ class Bundle:
                 hint="Name an existing one, or write one with: edgeadapt export --quantize",
             )
         file = path / "manifest.json"
-        if (path / "run.json").is_file():
-            raise LayoutError(
-                f"{path} is a run: expected a bundle.",
-                hint=f"Make a bundle of it with: edgeadapt export {path} --quantize",
-            )
         if not file.is_file():
+            if (path / "run.json").is_file():
+                raise LayoutError(
+                    f"{path} is a run: expected a bundle.",
+                    hint=f"Make a bundle of it with: edgeadapt export {path} --quantize",
+                )
             raise UnfinishedError(
                 f"{path} is not a bundle: it has no manifest.json.",
                 hint="Export it again; a finished bundle has its manifest written last.",

@@ -87,12 +87,12 @@ class Run:
             raise MissingError(
                 f"There is no run at {path}.", hint="Train one with: edgeadapt train"
             )
-        if (path / "manifest.json").is_file():
-            raise LayoutError(
-                f"{path} is a bundle: expected a run.",
-                hint="Name the run that it was made from; `edgeadapt inspect` says which.",
-            )
         if not (path / "run.json").is_file():
+            if (path / "manifest.json").is_file():
+                raise LayoutError(
+                    f"{path} is a bundle: expected a run.",
+                    hint="Name the run that it was made from; `edgeadapt inspect` says which.",
+                )
             raise UnfinishedError(
                 f"{path} is not a finished run: it has no run.json.",
                 hint="Train again; a finished run writes run.json last.",

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self
 
+from edgeadapt.config import Task
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
 from edgeadapt.storage import (
     check_inside,
@@ -68,6 +69,10 @@ class Manifest:
     """UTC, ISO 8601."""
     edgeadapt: str
     """Version that wrote the bundle."""
+    task: Task = Task.SINGLE_LABEL
+    """How many labels a text has."""
+    pairs: bool = False
+    """Whether the model takes pairs of texts."""
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     """Relative path -> hash and size of every other file."""
 
@@ -110,7 +115,7 @@ class Bundle:
         value = read_versioned(file, supported=cls.FORMAT_VERSION)
         try:
             manifest = _manifest(value)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise LayoutError(f"{file} is not a bundle's: {error}.") from None
         return cls(path, manifest)
 
@@ -174,6 +179,7 @@ class Bundle:
             self.file("tokenizer.json"),
             max_length=self.manifest.max_length,
             pad_id=self.manifest.pad_id,
+            pairs=self.manifest.pairs,
         )
 
     def variant_bytes(self, name: str) -> int:
@@ -199,6 +205,7 @@ class Bundle:
 
 def _manifest(value: dict[str, Any]) -> Manifest:
     value["labels"] = tuple(value["labels"])
+    value["task"] = Task(value.get("task", Task.SINGLE_LABEL))
     value["variants"] = {name: Variant(**v) for name, v in value["variants"].items()}
     value["files"] = {name: FileInfo(**info) for name, info in value["files"].items()}
     check_inside(value["files"])

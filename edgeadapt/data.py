@@ -14,24 +14,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeadapt.config import Task
 from edgeadapt.errors import DataError
+from edgeadapt.text import Text, parts_of, text_of
 
 __all__ = [
+    "LABEL_SEPARATOR",
+    "TEXT_COLUMNS",
     "Dataset",
     "Examples",
     "Rows",
+    "check_label_names",
     "count_shared",
     "fingerprint",
     "hold_out",
     "infer_labels",
+    "join_labels",
+    "parse_jsonl",
     "read_labels",
     "read_rows",
+    "text_columns",
     "to_examples",
     "write_csv",
 ]
 
 Rows = Sequence[Mapping[str, Any]]
 """One mapping per example, column name -> value."""
+
+TEXT_COLUMNS = ("text", "text_pair")
+"""Columns of texts in the files of runs and bundles; the second one only for pairs."""
+LABEL_SEPARATOR = "|"
+"""What joins the labels of a text in a CSV field, where the task is multi-label."""
 
 _MAX_FIELD_CHARACTERS = 1 << 27
 
@@ -40,9 +53,9 @@ _MAX_FIELD_CHARACTERS = 1 << 27
 class Examples:
     """Texts and, where known, their labels."""
 
-    texts: tuple[str, ...]
+    texts: tuple[Text, ...]
     labels: NDArray[np.int64] | None = None
-    """Label indices of shape ``(texts,)``."""
+    """Label indices of shape ``(texts,)`` or, multi-label, 0 and 1 of shape ``(texts, labels)``."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -93,9 +106,27 @@ def read_rows(path: Path) -> Rows:
         raw = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.") from None
-    rows = _read_csv(raw, path) if path.suffix == ".csv" else _read_jsonl(raw, path)
+    rows = _read_csv(raw, path) if path.suffix == ".csv" else parse_jsonl(raw, where=str(path))
     if not rows:
         raise DataError(f"{path} holds no examples: expected at least one row, found none.")
+    return rows
+
+
+def parse_jsonl(raw: bytes, *, where: str) -> Rows:
+    """Reads JSON Lines: an object a line (UTF-8, with or without a BOM).
+
+    Raises:
+        DataError: A line is no JSON object or not UTF-8; the message names the row.
+    """
+    rows = []
+    for number, line in enumerate(_lines(_decoded(raw, where, _line_rows)), 1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{where}, row {number}: not valid JSON: {error}.") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{where}, row {number}: expected an object, found {line[:40]!r}.")
+        rows.append(row)
     return rows
 
 
@@ -116,20 +147,40 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def infer_labels(rows: Rows, *, column: str, where: str) -> tuple[str, ...]:
+def check_label_names(names: Sequence[str], *, where: str) -> None:
+    """Checks that sets of these labels can be written as one field of a CSV.
+
+    Raises:
+        DataError: A name is empty, holds the separator or has spaces around it.
+    """
+    for name in names:
+        if not name or LABEL_SEPARATOR in name or name != name.strip():
+            raise DataError(
+                f"{where}: the label {name!r} cannot be used with --multi-label: expected a name "
+                f"without {LABEL_SEPARATOR!r} and without spaces around it.",
+                hint="Rename the label in the data, and in labels.json where there is one.",
+            )
+
+
+def infer_labels(
+    rows: Rows, *, column: str, where: str, task: Task = Task.SINGLE_LABEL
+) -> tuple[str, ...]:
     """Returns the label names that occur, numbers in numeric order, else alphabetically.
 
     Raises:
-        DataError: The column is missing or fewer than two labels occur.
+        DataError: The column is missing, a label is empty or fewer than two labels occur.
     """
     _check_column(rows, column, where, option="--label-column")
+    names: set[str] = set()
     for number, row in enumerate(rows, 1):
-        if row[column] is None or not str(row[column]).strip():
+        values = _label_values(row[column], task, f"{where}, row {number}")
+        found = [_label_name(value) for value in values]
+        if not all(found):
             raise DataError(
                 f"{where}, row {number}: the label in {column!r} is empty.",
                 hint="Remove the row or fill it in.",
             )
-    names = {str(row[column]).strip() for row in rows}
+        names.update(found)
     if len(names) < 2:
         raise DataError(
             f"{where}: every example has the label {next(iter(names), '')!r}: expected at least "
@@ -146,27 +197,39 @@ def to_examples(
     rows: Rows,
     *,
     text_column: str,
+    text_pair_column: str | None = None,
     label_column: str | None,
     label_names: Sequence[str],
+    task: Task = Task.SINGLE_LABEL,
     where: str,
 ) -> Examples:
     """Turns rows into examples.
 
     A label is one of ``label_names`` or, where none of the names is a number, an index into them.
+    Multi-label, a field holds a list of them, or a string that joins them by ``|``.
 
     Args:
         rows: The rows of one split.
         text_column: Column of the text.
+        text_pair_column: Column of the second text; ``None`` for single texts.
         label_column: Column of the label; ``None`` for unlabelled rows.
         label_names: Names in the order of their indices.
+        task: How many labels a text has.
         where: File or split, for error messages.
 
     Raises:
         DataError: A column is missing, a text is empty or a label is unknown; the message names
             the row, counted from 1.
     """
-    _check_column(rows, text_column, where, option="--text-column")
-    texts = tuple(_text(row, text_column, where, n) for n, row in enumerate(rows, 1))
+    columns = {"--text-column": text_column}
+    if text_pair_column is not None:
+        columns["--text-pair-column"] = text_pair_column
+    for option, column in columns.items():
+        _check_column(rows, column, where, option=option)
+    texts = tuple(
+        text_of([_text(row, column, where, n) for column in columns.values()])
+        for n, row in enumerate(rows, 1)
+    )
     if label_column is None:
         return Examples(texts)
     _check_column(rows, label_column, where, option="--label-column")
@@ -174,7 +237,7 @@ def to_examples(
     if not any(name.lstrip("-").isdigit() for name in label_names):
         index |= {str(i): i for i in range(len(label_names))}
     labels = [
-        _label(row[label_column], index, label_names, f"{where}, row {n}")
+        _labels(row[label_column], index, label_names, task, f"{where}, row {n}")
         for n, row in enumerate(rows, 1)
     ]
     return Examples(texts, np.asarray(labels, dtype=np.int64))
@@ -186,21 +249,18 @@ def hold_out(examples: Examples, fraction: float, *, seed: int) -> tuple[Example
     Returns:
         ``(kept, held_out)``, both in their original order. Every label that has at least two
         different texts is on both sides; a text with two labels counts for its first.
+        Multi-label, the same share of every label set is held out, and of the sets together that
+        have too few texts for that.
 
     Raises:
         DataError: There are too few different texts to split.
     """
-    labels = examples.known_labels()
-    groups: dict[str, list[int]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for row, text in enumerate(examples.texts):
         groups[_normalized(text)].append(row)
-    by_label: dict[int, list[list[int]]] = defaultdict(list)
-    for rows in groups.values():
-        by_label[int(labels[rows[0]])].append(rows)
     generator = np.random.default_rng(seed)
     held: set[int] = set()
-    for label in sorted(by_label):
-        candidates = by_label[label]
+    for candidates in _strata(examples.known_labels(), list(groups.values()), fraction):
         target = max(1, round(fraction * sum(map(len, candidates))))
         taken = 0
         for position in generator.permutation(len(candidates))[: len(candidates) - 1]:
@@ -233,6 +293,20 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
+def text_columns(texts: Sequence[Text]) -> dict[str, tuple[str, ...]]:
+    """Returns texts as columns of a CSV: ``text`` and, for pairs, ``text_pair``."""
+    columns = zip(*map(parts_of, texts), strict=True)
+    return dict(zip(TEXT_COLUMNS, columns, strict=False))
+
+
+def join_labels(sets: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
+    """Returns the names of each text's labels, joined by ``|``, from shape ``(texts, labels)``."""
+    return [
+        LABEL_SEPARATOR.join(name for name, given in zip(names, row, strict=True) if given)
+        for row in sets
+    ]
+
+
 def write_csv(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
     """Writes columns of equal length as CSV with a header."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -245,7 +319,7 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
 def _read_csv(raw: bytes, path: Path) -> Rows:
     previous = csv.field_size_limit(_MAX_FIELD_CHARACTERS)
     try:
-        text = _decoded(raw, path, _csv_rows)
+        text = _decoded(raw, str(path), _csv_rows)
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         rows = list(reader)
     except csv.Error as error:
@@ -262,20 +336,7 @@ def _read_csv(raw: bytes, path: Path) -> Rows:
     return rows
 
 
-def _read_jsonl(raw: bytes, path: Path) -> Rows:
-    rows = []
-    for number, line in enumerate(_lines(_decoded(raw, path, _line_rows)), 1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, row {number}: not valid JSON: {error}.") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, row {number}: expected an object, found {line[:40]!r}.")
-        rows.append(row)
-    return rows
-
-
-def _decoded(raw: bytes, path: Path, count_rows: Any) -> str:
+def _decoded(raw: bytes, where: str, count_rows: Any) -> str:
     raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         return raw.decode("utf-8")
@@ -284,7 +345,7 @@ def _decoded(raw: bytes, path: Path, count_rows: Any) -> str:
         row = count_rows(raw[: error.start].decode("utf-8") + "x")
         place = f"row {row}" if row else "header"
         raise DataError(
-            f"{path}, {place}: expected UTF-8, found the byte 0x{raw[error.start]:02x} that is "
+            f"{where}, {place}: expected UTF-8, found the byte 0x{raw[error.start]:02x} that is "
             "not valid there.",
             hint="Convert the file, for example with: iconv -f latin1 -t utf-8",
         ) from None
@@ -320,7 +381,8 @@ def _text(row: Mapping[str, Any], column: str, where: str, number: int) -> str:
         raise DataError(f"{where}, row {number}: expected a text in {column!r}, found {text!r}.")
     if not text.strip():
         raise DataError(
-            f"{where}, row {number}: the text is empty.", hint="Remove the row or fill it in."
+            f"{where}, row {number}: the text is empty in {column!r}.",
+            hint="Remove the row or fill it in.",
         )
     try:
         text.encode()
@@ -332,9 +394,37 @@ def _text(row: Mapping[str, Any], column: str, where: str, number: int) -> str:
     return text
 
 
+def _labels(
+    value: object, index: Mapping[str, int], names: Sequence[str], task: Task, where: str
+) -> int | list[int]:
+    """One field as an index or, multi-label, as 0 or 1 per label."""
+    found = [_label(one, index, names, where) for one in _label_values(value, task, where)]
+    if task is Task.MULTI_LABEL:
+        return [int(number in found) for number in range(len(names))]
+    return found[0]
+
+
+def _label_values(value: object, task: Task, where: str) -> Sequence[object]:
+    """The labels that a field holds, unchecked: one or, multi-label, any number."""
+    if task is Task.SINGLE_LABEL:
+        if isinstance(value, list | tuple):
+            raise DataError(
+                f"{where}: expected one label, found a list: {value!r}.",
+                hint="If texts have any number of labels, train with --multi-label.",
+            )
+        return [value]
+    if isinstance(value, str):
+        return value.split(LABEL_SEPARATOR) if value.strip() else []
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _label_name(value: object) -> str:
+    return "" if value is None else str(value).strip()
+
+
 def _label(value: object, index: Mapping[str, int], names: Sequence[str], where: str) -> int:
     try:
-        return index[str(value).strip()]
+        return index[_label_name(value)]
     except KeyError:
         shown = ", ".join(names[:10]) + (f" … ({len(names)} in all)" if len(names) > 10 else "")
         # More keys than names: indices are understood.
@@ -345,5 +435,17 @@ def _label(value: object, index: Mapping[str, int], names: Sequence[str], where:
         ) from None
 
 
-def _normalized(text: str) -> str:
-    return " ".join(text.lower().split())
+def _strata(
+    labels: NDArray[np.int64], groups: Sequence[list[int]], fraction: float
+) -> list[list[list[int]]]:
+    """Groups of rows by the label, or the label set, of their first row; rare sets together."""
+    strata: dict[tuple[int, ...], list[list[int]]] = defaultdict(list)
+    for rows in groups:
+        strata[tuple(np.atleast_1d(labels[rows[0]]).tolist())].append(rows)
+    rare = [key for key in strata if len(key) > 1 and fraction * len(strata[key]) < 1]
+    shared = [rows for key in sorted(rare) for rows in strata.pop(key)]
+    return [strata[key] for key in sorted(strata)] + [shared] * bool(shared)
+
+
+def _normalized(text: Text) -> tuple[str, ...]:
+    return tuple(" ".join(part.lower().split()) for part in parts_of(text))

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeadapt.config import Task
 from edgeadapt.errors import GateError
 
 __all__ = [
+    "Decisions",
     "Drift",
     "Labels",
     "Logits",
@@ -16,8 +18,12 @@ __all__ = [
     "Score",
     "agreement",
     "bootstrap_interval",
+    "confidence",
+    "decide",
     "drift",
+    "label_sets",
     "largest_shift",
+    "mean_loss",
     "probabilities",
     "score",
 ]
@@ -25,7 +31,55 @@ __all__ = [
 Logits = NDArray[np.float32]
 """Shape ``(texts, labels)``."""
 Labels = NDArray[np.int64]
-"""Shape ``(texts,)``."""
+"""Label indices of shape ``(texts,)`` or, multi-label, 0 and 1 of shape ``(texts, labels)``."""
+Decisions = NDArray[np.bool_]
+"""Which labels each text is given, or has; shape ``(texts, labels)``."""
+
+
+def decide(logits: Logits, task: Task) -> Decisions:
+    """Turns logits into decisions: the one place that does.
+
+    The label with the largest logit or, multi-label, every label with a logit above 0, which is a
+    probability above one half.
+    """
+    if task is Task.MULTI_LABEL:
+        return np.asarray(logits > 0)
+    return label_sets(logits.argmax(axis=1), logits.shape[1])
+
+
+def label_sets(labels: Labels, width: int) -> Decisions:
+    """Returns known labels in the form of decisions, of shape ``(texts, width)``."""
+    return labels.astype(bool) if labels.ndim == 2 else np.eye(width, dtype=bool)[labels]
+
+
+def probabilities(logits: Logits, task: Task) -> NDArray[np.float64]:
+    """Returns each label's probability, in float64.
+
+    The softmax over the last axis or, multi-label, the sigmoid.
+    """
+    wide = logits.astype(np.float64)
+    if task is Task.MULTI_LABEL:
+        return np.asarray(np.exp(-np.logaddexp(0, -wide)))
+    weights = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+
+def confidence(logits: Logits, task: Task) -> NDArray[np.float64]:
+    """Returns how sure each decision is: a probability, of shape ``(texts,)``.
+
+    That of the chosen label or, multi-label, of the yes or no to the least certain label.
+    """
+    likely = probabilities(logits, task)
+    if task is Task.MULTI_LABEL:
+        return np.asarray(np.maximum(likely, 1 - likely).min(axis=1))
+    return np.asarray(likely.max(axis=1))
+
+
+def mean_loss(logits: Logits, labels: Labels, *, task: Task) -> float:
+    """Returns the mean cross-entropy, multi-label the binary one over texts and labels."""
+    likely, known = probabilities(logits, task), label_sets(labels, logits.shape[1])
+    chosen = np.where(known, likely, 1 - likely) if task is Task.MULTI_LABEL else likely[known]
+    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
 
 @dataclass(frozen=True)
@@ -35,7 +89,7 @@ class Score:
     texts: int
     """Number of texts scored."""
     accuracy: float
-    """Share of texts whose largest logit is the label's, 0 to 1."""
+    """Share of texts whose labels are right, all of them, 0 to 1."""
     macro_f1: float
     """Unweighted mean of the labels' F1 scores, 0 to 1."""
     precision: tuple[float, ...]
@@ -48,22 +102,20 @@ class Score:
         return asdict(self)
 
 
-def score(logits: Logits, labels: Labels) -> Score:
-    """Scores logits of shape ``(texts, labels)`` against label indices of shape ``(texts,)``.
+def score(logits: Logits, labels: Labels, *, task: Task) -> Score:
+    """Scores logits of shape ``(texts, labels)`` against known labels.
 
     A label that neither occurs nor is predicted does not count towards macro-F1, as in
-    scikit-learn's ``f1_score(average="macro")``.
+    scikit-learn's ``f1_score(average="macro", zero_division=np.nan)``; without any other it is 0.
 
     Raises:
         ValueError: The shapes do not match or there is no text.
     """
     if len(logits) != len(labels) or not len(labels):
         raise ValueError(f"expected as many labels as logits, found {len(labels)}, {len(logits)}")
-    predicted = logits.argmax(axis=1)
-    width = logits.shape[1]
-    hits = np.bincount(labels[predicted == labels], minlength=width)
-    occurs = np.bincount(labels, minlength=width)
-    chosen = np.bincount(predicted, minlength=width)
+    given, known = decide(logits, task), label_sets(labels, logits.shape[1])
+    hits = (given & known).sum(axis=0)
+    occurs, chosen = known.sum(axis=0), given.sum(axis=0)
     precision = hits / np.maximum(chosen, 1)
     recall = hits / np.maximum(occurs, 1)
     seen = (occurs + chosen) > 0
@@ -71,23 +123,16 @@ def score(logits: Logits, labels: Labels) -> Score:
     f1 = 2 * hits[seen] / (occurs + chosen)[seen]
     return Score(
         texts=len(labels),
-        accuracy=float((predicted == labels).mean()),
-        macro_f1=float(f1.mean()),
+        accuracy=float(_right(given, known).mean()),
+        macro_f1=float(f1.mean()) if seen.any() else 0.0,
         precision=tuple(map(float, precision)),
         recall=tuple(map(float, recall)),
     )
 
 
-def probabilities(logits: Logits) -> NDArray[np.float64]:
-    """Returns the softmax of logits over the last axis, computed in float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    weights = np.exp(shifted)
-    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
-
-
-def agreement(left: Logits, right: Logits) -> float:
-    """Returns the share of texts to which both give the same label, 0 to 1."""
-    return float((left.argmax(axis=1) == right.argmax(axis=1)).mean())
+def agreement(left: Logits, right: Logits, *, task: Task) -> float:
+    """Returns the share of texts to which both give the same labels, 0 to 1."""
+    return float(_right(decide(left, task), decide(right, task)).mean())
 
 
 def largest_shift(left: Logits, right: Logits) -> float:
@@ -122,17 +167,19 @@ class Parity:
     texts: int
     """Number of real texts compared."""
     label_agreement: float
-    """Share of texts with the same label."""
+    """Share of texts with the same labels."""
 
     @classmethod
-    def of(cls, gate: str, reference: Logits, candidate: Logits, *, limit: float) -> "Parity":
+    def of(
+        cls, gate: str, reference: Logits, candidate: Logits, *, limit: float, task: Task
+    ) -> "Parity":
         """Compares two arrays of logits of shape ``(texts, labels)``."""
         return cls(
             gate=gate,
             max_difference=largest_shift(reference, candidate),
             limit=limit,
             texts=len(reference),
-            label_agreement=agreement(reference, candidate),
+            label_agreement=agreement(reference, candidate, task=task),
         )
 
     def check(self) -> None:
@@ -166,7 +213,7 @@ class Drift:
     drop_interval: tuple[float, float]
     """95 % paired bootstrap interval of the drop."""
     label_agreement: float
-    """Share of texts with the same label before and after, 0 to 1."""
+    """Share of texts with the same labels before and after, 0 to 1."""
     largest_shift: float
     """Largest absolute difference of logits."""
 
@@ -194,19 +241,23 @@ class Drift:
         return asdict(self)
 
 
-def drift(before: Logits, after: Logits, labels: Labels) -> Drift:
+def drift(before: Logits, after: Logits, labels: Labels, *, task: Task) -> Drift:
     """Compares logits before and after a lossy change on the same labelled texts."""
-
-    def right(logits: Logits) -> NDArray[np.float64]:
-        return np.asarray(logits.argmax(axis=1) == labels, dtype=np.float64)
-
+    known = label_sets(labels, before.shape[1])
+    right_before = _right(decide(before, task), known)
+    right_after = _right(decide(after, task), known)
     return Drift(
         texts=len(labels),
-        accuracy_before=float(right(before).mean()),
-        accuracy_after=float(right(after).mean()),
+        accuracy_before=float(right_before.mean()),
+        accuracy_after=float(right_after.mean()),
         # The mean of differences: the difference of means can round to above an allowed drop.
-        accuracy_drop=float((right(before) - right(after)).mean()),
-        drop_interval=bootstrap_interval(right(before) - right(after)),
-        label_agreement=agreement(before, after),
+        accuracy_drop=float((right_before - right_after).mean()),
+        drop_interval=bootstrap_interval(right_before - right_after),
+        label_agreement=agreement(before, after, task=task),
         largest_shift=largest_shift(before, after),
     )
+
+
+def _right(given: Decisions, known: Decisions) -> NDArray[np.float64]:
+    """1 for every text whose labels are all the same, else 0; shape ``(texts,)``."""
+    return np.asarray((given == known).all(axis=1), dtype=np.float64)

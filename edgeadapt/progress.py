@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["SILENT", "Progress", "Task"]
+__all__ = ["SILENT", "Bar", "Progress"]
 
 
-class Task(Protocol):
+class Bar(Protocol):
     """One bar."""
 
     def advance(self, amount: int = 1, *, note: str = "") -> None:
@@ -23,7 +23,7 @@ class Progress(Protocol):
     def warn(self, message: str) -> None:
         """One line that the user should not miss."""
 
-    def task(self, title: str, total: int) -> AbstractContextManager[Task]:
+    def task(self, title: str, total: int) -> AbstractContextManager[Bar]:
         """A bar of ``total`` steps, shown while the returned context is open."""
 
 
@@ -35,11 +35,11 @@ class _Silent:
         pass
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Task]:
-        yield _SilentTask()
+    def task(self, title: str, total: int) -> Iterator[Bar]:
+        yield _SilentBar()
 
 
-class _SilentTask:
+class _SilentBar:
     def advance(self, amount: int = 1, *, note: str = "") -> None:
         pass
 

@@ -59,7 +59,7 @@ class Record:
     plan: Mapping[str, Any]
     """What was measured how often."""
     evaluation: Mapping[str, Any]
-    """Origin, sha256 and number of the texts, and their label indices where known."""
+    """Origin, sha256 and number of the texts, their labels where known, and the task."""
     baseline: str
     """``BUNDLE:VARIANT`` that ratios refer to."""
     samples: Sequence[Sample]

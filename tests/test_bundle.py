@@ -273,7 +273,10 @@ def test_the_size_of_a_torch_variant_is_that_of_its_folder(tmp_path: Path) -> No
 def test_the_text_encoder_cuts_at_the_manifests_length_and_never_pads(tmp_path: Path) -> None:
     encoder = write_bundle(tmp_path / "b").text_encoder()
 
-    assert [len(ids) for ids in encoder.ids(["film", "film " * 30])] == [3, MANIFEST.max_length]
+    assert [len(tokens) for tokens in encoder.encode(["film", "film " * 30])] == [
+        3,
+        MANIFEST.max_length,
+    ]
 
 
 def test_a_changed_tokenizer_is_refused_before_it_is_read(tmp_path: Path) -> None:

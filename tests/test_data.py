@@ -15,16 +15,21 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from edgeadapt.config import Task
 from edgeadapt.data import (
     Dataset,
     Examples,
     Rows,
+    check_label_names,
     count_shared,
     fingerprint,
     hold_out,
     infer_labels,
+    join_labels,
+    parse_jsonl,
     read_labels,
     read_rows,
+    text_columns,
     to_examples,
     write_csv,
 )
@@ -684,3 +689,201 @@ def test_the_fingerprint_changes_with_any_label(split: str, position: int) -> No
 )
 def test_the_fingerprint_changes_with_everything_else(changed: Dataset) -> None:
     assert fingerprint(changed) != fingerprint(dataset())
+
+
+# Pairs
+
+
+def paired(rows: Rows) -> Examples:
+    return to_examples(
+        rows,
+        text_column="first",
+        text_pair_column="second",
+        label_column=None,
+        label_names=(),
+        where="pairs.csv",
+    )
+
+
+def test_the_texts_of_a_pair_come_from_two_columns() -> None:
+    found = paired([{"first": "a", "second": "b"}, {"second": "d", "first": "c"}])
+
+    assert found.texts == (("a", "b"), ("c", "d"))
+
+
+def test_a_missing_column_of_second_texts_is_named_with_its_option() -> None:
+    with pytest.raises(DataError, match=r"pairs\.csv: no column 'second': found first") as caught:
+        paired([{"first": "a"}])
+
+    assert "--text-pair-column" in caught.value.hint
+
+
+@pytest.mark.parametrize(("first", "second", "column"), [(" ", "b", "first"), ("a", "", "second")])
+def test_an_empty_text_of_a_pair_is_named_with_its_column(
+    first: str, second: str, column: str
+) -> None:
+    with pytest.raises(DataError, match=f"row 1: the text is empty in '{column}'"):
+        paired([{"first": first, "second": second}])
+
+
+def test_texts_and_pairs_become_columns() -> None:
+    assert text_columns(["a", "b"]) == {"text": ("a", "b")}
+    assert text_columns([("a", "b"), ("c", "d")]) == {"text": ("a", "c"), "text_pair": ("b", "d")}
+
+
+def test_a_pair_is_shared_where_both_texts_are_in_that_order() -> None:
+    left = Examples((("A film", "good"), ("a", "b")))
+    right = Examples((("a  film", "Good"), ("good", "a film"), ("a", "c"), ("a b", "")))
+
+    assert count_shared(left, right) == 1
+
+
+def test_the_same_pair_is_never_on_both_sides() -> None:
+    texts = tuple((f"text {n % 7}", f"other {n % 5}") for n in range(200))
+    pool = Examples(texts, np.arange(200) % 2)
+
+    kept, held = hold_out(pool, 0.3, seed=0)
+
+    assert len(held) > 0
+    assert not set(kept.texts) & set(held.texts)
+
+
+def test_the_fingerprint_tells_a_pair_from_its_texts_swapped() -> None:
+    def of(*text: str) -> str:
+        split = Examples(((text[0], text[1]),), np.asarray([0]))
+        return fingerprint(Dataset(split, split, split, NAMES))
+
+    assert of("a", "b") != of("b", "a")
+    assert of("a", "b") == of("a", "b")
+
+
+def test_json_lines_need_no_file() -> None:
+    assert parse_jsonl(BOM + b'{"a": 1}\n\n{"a": 2}\n', where="x") == [{"a": 1}, {"a": 2}]
+    with pytest.raises(DataError, match="standard input, row 2: expected an object"):
+        parse_jsonl(b'{"a": 1}\n3\n', where="standard input")
+
+
+# Multi-label
+
+WEATHER = ("rain", "sun", "wind")
+
+
+def in_sets(*labels: object, names: tuple[str, ...] = WEATHER) -> list[list[int]]:
+    found = to_examples(
+        [row("text", label) for label in labels],
+        text_column="text",
+        label_column="label",
+        label_names=names,
+        task=Task.MULTI_LABEL,
+        where="weather.csv",
+    )
+    assert found.labels is not None
+    assert found.labels.dtype == np.int64
+    return [list(map(int, sets)) for sets in found.labels]
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("rain|wind", [1, 0, 1]),
+        (" wind | rain ", [1, 0, 1]),
+        ("sun", [0, 1, 0]),
+        ("", [0, 0, 0]),
+        (" ", [0, 0, 0]),
+        ("0|2", [1, 0, 1]),
+        (["wind", "rain"], [1, 0, 1]),
+        (["sun", "sun"], [0, 1, 0]),
+        ([0, 1], [1, 1, 0]),
+        ([], [0, 0, 0]),
+        (("sun",), [0, 1, 0]),
+        (2, [0, 0, 1]),
+    ],
+)
+def test_a_field_holds_any_number_of_labels(label: object, expected: list[int]) -> None:
+    assert in_sets(label) == [expected]
+
+
+def test_where_labels_are_numbers_they_are_names_not_indices() -> None:
+    assert in_sets([10, 30], "20", names=("10", "20", "30")) == [[1, 0, 1], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        ("rain|snow", "'snow'"),
+        ("rain||sun", "''"),
+        (["rain", "snow"], "'snow'"),
+        ([3], "3"),
+        (None, "None"),
+        ([None], "None"),
+        ([["rain"]], r"\['rain'\]"),
+    ],
+)
+def test_an_unknown_label_of_a_set_is_named(label: object, shown: str) -> None:
+    with pytest.raises(DataError, match=f"row 2: unknown label {shown}: expected one of rain, sun"):
+        in_sets("rain", label)
+
+
+@pytest.mark.parametrize("label", [["positive"], ["positive", "negative"], [], (0,)])
+def test_a_list_where_one_label_is_expected_is_refused_with_the_option(label: object) -> None:
+    rows = [row("good", "positive"), row("so-so", label)]
+
+    for read in (
+        lambda: labelled(rows),
+        lambda: infer_labels(rows, column="label", where="reviews.csv"),
+    ):
+        with pytest.raises(DataError, match="row 2: expected one label, found a list") as caught:
+            read()
+        assert "--multi-label" in caught.value.hint
+
+
+def test_label_names_are_those_of_all_sets() -> None:
+    rows = [row("a", ["wind", "rain"]), row("b", ""), row("c", "sun|rain")]
+
+    found = infer_labels(rows, column="label", where="weather", task=Task.MULTI_LABEL)
+
+    assert found == WEATHER
+
+
+@pytest.mark.parametrize("label", [None, [None], [" "], "rain|"])
+def test_an_empty_label_in_a_set_is_named(label: object) -> None:
+    rows = [row("a", "sun|rain"), row("b", label)]
+
+    with pytest.raises(DataError, match="weather, row 2: the label in 'label' is empty"):
+        infer_labels(rows, column="label", where="weather", task=Task.MULTI_LABEL)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=20))
+def test_label_sets_survive_being_joined(sets: list[list[bool]]) -> None:
+    assert in_sets(*join_labels(np.asarray(sets), WEATHER)) == [list(map(int, s)) for s in sets]
+
+
+@pytest.mark.parametrize("name", ["a|b", "", " a", "a "])
+def test_a_name_that_cannot_be_joined_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match=r"weather: the label .* cannot be used with --multi-label"):
+        check_label_names(("sun", name), where="weather")
+
+
+def test_the_share_held_out_is_the_same_for_every_label_set() -> None:
+    sets = [(1, 0, 0)] * 100 + [(1, 1, 0)] * 60 + [(0, 0, 0)] * 40
+    pool = Examples(tuple(f"text {n}" for n in range(len(sets))), np.asarray(sets))
+
+    kept, held = hold_out(pool, 0.2, seed=0)
+
+    assert Counter(map(tuple, held.known_labels().tolist())) == {
+        (1, 0, 0): 20,
+        (1, 1, 0): 12,
+        (0, 0, 0): 8,
+    }
+    assert kept.known_labels().shape == (160, 3)
+
+
+def test_label_sets_with_too_few_texts_are_held_out_together() -> None:
+    # Every set occurs once or twice: alone, none of them could give a tenth.
+    sets = [[int(digit) for digit in f"{n % 100:07b}"] for n in range(150)]
+    pool = Examples(tuple(f"text {n}" for n in range(150)), np.asarray(sets))
+
+    kept, held = hold_out(pool, 0.1, seed=0)
+
+    assert (len(kept), len(held)) == (135, 15)

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from torch.nn import functional as F
 
+from edgeadapt.config import Task
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import (
     Drift,
@@ -19,11 +22,17 @@ from edgeadapt.metrics import (
     Parity,
     agreement,
     bootstrap_interval,
+    confidence,
+    decide,
     drift,
+    label_sets,
     largest_shift,
+    mean_loss,
     probabilities,
     score,
 )
+
+SINGLE, MULTI = Task.SINGLE_LABEL, Task.MULTI_LABEL
 
 
 def logits_for(predicted: list[int], width: int = 2) -> Logits:
@@ -52,7 +61,7 @@ def test_a_score_equals_scikit_learns(case: tuple[Logits, Labels]) -> None:
     predicted, every = logits.argmax(axis=1), range(logits.shape[1])
     options: dict[str, Any] = {"zero_division": 0.0}
 
-    found = score(logits, labels)
+    found = score(logits, labels, task=SINGLE)
 
     assert found.texts == len(labels)
     assert found.accuracy == pytest.approx(accuracy_score(labels, predicted))
@@ -66,7 +75,7 @@ def test_a_score_equals_scikit_learns(case: tuple[Logits, Labels]) -> None:
 
 
 def test_a_score_worked_out_by_hand() -> None:
-    found = score(logits_for([0, 0, 0, 1]), np.asarray([0, 0, 1, 1]))
+    found = score(logits_for([0, 0, 0, 1]), np.asarray([0, 0, 1, 1]), task=SINGLE)
 
     assert found.accuracy == 0.75
     assert found.precision == pytest.approx((2 / 3, 1))
@@ -75,7 +84,7 @@ def test_a_score_worked_out_by_hand() -> None:
 
 
 def test_a_label_never_seen_does_not_count_towards_macro_f1() -> None:
-    found = score(logits_for([0, 1], width=3), np.asarray([0, 1]))
+    found = score(logits_for([0, 1], width=3), np.asarray([0, 1]), task=SINGLE)
 
     assert found.macro_f1 == 1.0
     assert found.precision == found.recall == (1.0, 1.0, 0.0)
@@ -84,11 +93,11 @@ def test_a_label_never_seen_does_not_count_towards_macro_f1() -> None:
 @pytest.mark.parametrize(("texts", "labels"), [(2, 3), (3, 2), (0, 0), (0, 1)])
 def test_logits_and_labels_of_different_or_no_number_are_refused(texts: int, labels: int) -> None:
     with pytest.raises(ValueError, match=f"found {labels}, {texts}"):
-        score(np.zeros((texts, 2), dtype=np.float32), np.zeros(labels, dtype=np.int64))
+        score(np.zeros((texts, 2), dtype=np.float32), np.zeros(labels, dtype=np.int64), task=SINGLE)
 
 
 def test_a_score_is_plain_values() -> None:
-    found = score(logits_for([0, 1]), np.asarray([0, 1]))
+    found = score(logits_for([0, 1]), np.asarray([0, 1]), task=SINGLE)
 
     assert json.loads(json.dumps(found.to_dict())) == {
         "texts": 2,
@@ -107,7 +116,7 @@ def test_a_score_is_plain_values() -> None:
 def test_probabilities_sum_to_one_and_keep_the_order(case: tuple[Logits, Labels]) -> None:
     logits, _ = case
 
-    found = probabilities(logits)
+    found = probabilities(logits, SINGLE)
 
     assert found.dtype == np.float64
     assert np.allclose(found.sum(axis=1), 1)
@@ -116,19 +125,19 @@ def test_probabilities_sum_to_one_and_keep_the_order(case: tuple[Logits, Labels]
 
 
 def test_probabilities_worked_out_by_hand() -> None:
-    found = probabilities(np.asarray([[0.0, math.log(3)]], dtype=np.float32))
+    found = probabilities(np.asarray([[0.0, math.log(3)]], dtype=np.float32), SINGLE)
 
     assert found.tolist() == [pytest.approx([0.25, 0.75])]
 
 
 def test_large_logits_do_not_overflow() -> None:
-    found = probabilities(np.asarray([[30_000.0, 0.0], [-30_000.0, 0.0]], dtype=np.float32))
+    found = probabilities(np.asarray([[30_000.0, 0.0], [-30_000.0, 0.0]], dtype=np.float32), SINGLE)
 
     assert found.tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
 def test_agreement_is_the_share_of_equal_answers() -> None:
-    assert agreement(logits_for([0, 1, 1, 0]), logits_for([0, 1, 0, 0])) == 0.75
+    assert agreement(logits_for([0, 1, 1, 0]), logits_for([0, 1, 0, 0]), task=SINGLE) == 0.75
 
 
 def test_the_largest_shift_is_absolute() -> None:
@@ -196,7 +205,7 @@ def test_values_that_are_all_the_same_leave_no_doubt() -> None:
 
 
 def parity(candidate: Logits, *, limit: float = 1e-3) -> Parity:
-    return Parity.of("onnx", logits_for([0, 1, 0, 1]), candidate, limit=limit)
+    return Parity.of("onnx", logits_for([0, 1, 0, 1]), candidate, limit=limit, task=SINGLE)
 
 
 def test_equal_logits_pass() -> None:
@@ -241,7 +250,7 @@ def test_nan_on_both_sides_fails_parity() -> None:
     nan = np.full((2, 2), np.nan, dtype=np.float32)
 
     with pytest.raises(GateError):
-        Parity.of("merge", nan, nan, limit=1e9).check()
+        Parity.of("merge", nan, nan, limit=1e9, task=SINGLE).check()
 
 
 def test_a_parity_report_is_plain_values() -> None:
@@ -263,14 +272,14 @@ def drop_of(wrong: int, *, of: int, wrong_before: int = 0) -> Drift:
     """The drift of a model that gets ``wrong`` more of ``of`` texts wrong than before."""
     before = [1] * wrong_before + [0] * (of - wrong_before)
     after = [1] * (wrong_before + wrong) + [0] * (of - wrong_before - wrong)
-    return drift(logits_for(before), logits_for(after), np.zeros(of, dtype=np.int64))
+    return drift(logits_for(before), logits_for(after), np.zeros(of, dtype=np.int64), task=SINGLE)
 
 
 def test_a_drift_worked_out_by_hand() -> None:
     labels = np.asarray([0, 0, 1, 1])
     after = 3 * logits_for([0, 1, 0, 0])
 
-    found = drift(logits_for([0, 0, 1, 0]), after, labels)
+    found = drift(logits_for([0, 0, 1, 0]), after, labels, task=SINGLE)
 
     assert (found.texts, found.accuracy_before, found.accuracy_after) == (4, 0.75, 0.25)
     assert (found.accuracy_drop, found.label_agreement, found.largest_shift) == (0.5, 0.5, 3.0)
@@ -279,14 +288,14 @@ def test_a_drift_worked_out_by_hand() -> None:
 def test_no_change_is_no_drift() -> None:
     logits = logits_for([0, 1, 1, 0])
 
-    found = drift(logits, logits, np.asarray([0, 1, 0, 0]))
+    found = drift(logits, logits, np.asarray([0, 1, 0, 0]), task=SINGLE)
 
     assert (found.accuracy_drop, found.drop_interval) == (0.0, (0.0, 0.0))
     assert (found.label_agreement, found.largest_shift) == (1.0, 0.0)
 
 
 def test_a_change_that_helps_is_a_negative_drop_and_passes() -> None:
-    found = drift(logits_for([1, 0]), logits_for([0, 0]), np.asarray([0, 0]))
+    found = drift(logits_for([1, 0]), logits_for([0, 0]), np.asarray([0, 0]), task=SINGLE)
 
     found.check(max_drop=0.0, gate="int8")
 
@@ -344,7 +353,7 @@ def test_a_failed_accuracy_gate_gives_its_figures() -> None:
 def test_answers_that_are_not_numbers_fail_the_accuracy_gate() -> None:
     # argmax of NaN is 0: the label of every text here.
     nan = np.full((20, 2), np.nan, dtype=np.float32)
-    found = drift(logits_for([0] * 20), nan, np.zeros(20, dtype=np.int64))
+    found = drift(logits_for([0] * 20), nan, np.zeros(20, dtype=np.int64), task=SINGLE)
 
     with pytest.raises(GateError, match="int8"):
         found.check(max_drop=0.01, gate="int8")
@@ -363,3 +372,127 @@ def test_a_drift_report_is_plain_values() -> None:
         "label_agreement",
         "largest_shift",
     }
+
+
+# Multi-label
+
+
+@st.composite
+def scored_sets(draw: st.DrawFn) -> tuple[Logits, Labels]:
+    """Logits of 2 to 5 labels and label sets; labels may never occur and sets may be empty."""
+    width = draw(st.integers(2, 5))
+    count = draw(st.integers(1, 30))
+    values = st.lists(st.floats(-9, 9, width=32), min_size=width, max_size=width)
+    known = st.lists(st.integers(0, 1), min_size=width, max_size=width)
+    logits = draw(st.lists(values, min_size=count, max_size=count))
+    labels = draw(st.lists(known, min_size=count, max_size=count))
+    return np.asarray(logits, dtype=np.float32), np.asarray(labels, dtype=np.int64)
+
+
+@settings(max_examples=100, deadline=None)
+@given(scored_sets())
+def test_a_multi_label_score_equals_scikit_learns(case: tuple[Logits, Labels]) -> None:
+    logits, labels = case
+    predicted = (logits > 0).astype(int)
+    options: dict[str, Any] = {"average": None, "zero_division": 0.0}
+
+    found = score(logits, labels, task=MULTI)
+
+    assert found.texts == len(labels)
+    assert found.accuracy == pytest.approx(accuracy_score(labels, predicted))
+    assert found.precision == pytest.approx(tuple(precision_score(labels, predicted, **options)))
+    assert found.recall == pytest.approx(tuple(recall_score(labels, predicted, **options)))
+    expected = f1_score(labels, predicted, average="macro", zero_division=np.nan)
+    assert found.macro_f1 == pytest.approx(0.0 if np.isnan(expected) else expected)
+
+
+def test_a_multi_label_score_worked_out_by_hand() -> None:
+    logits = np.asarray([[2, 1, -1], [-1, -2, -3], [3, -1, -1]], dtype=np.float32)
+
+    found = score(logits, np.asarray([[1, 1, 0], [0, 0, 0], [0, 1, 0]]), task=MULTI)
+
+    assert found.accuracy == pytest.approx(2 / 3)
+    assert found.precision == (0.5, 1.0, 0.0)
+    assert found.recall == (1.0, 0.5, 0.0)
+    assert found.macro_f1 == pytest.approx((2 / 3 + 2 / 3) / 2)
+
+
+def test_without_any_label_macro_f1_is_a_number() -> None:
+    found = score(-np.ones((2, 3), dtype=np.float32), np.zeros((2, 3), dtype=np.int64), task=MULTI)
+
+    assert (found.accuracy, found.macro_f1) == (1.0, 0.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(scored_sets())
+def test_a_label_is_given_where_its_probability_is_above_one_half(
+    case: tuple[Logits, Labels],
+) -> None:
+    logits, _ = case
+    clear = np.abs(logits) > 1e-6
+
+    given_labels, likely = decide(logits, MULTI), probabilities(logits, MULTI)
+
+    assert np.array_equal(given_labels[clear], likely[clear] > 0.5)
+    np.testing.assert_allclose(likely, torch.from_numpy(logits).double().sigmoid().numpy())
+
+
+@settings(max_examples=50, deadline=None)
+@given(scored())
+def test_one_label_a_text_is_given_in_the_form_of_a_set(case: tuple[Logits, Labels]) -> None:
+    logits, labels = case
+
+    found = decide(logits, SINGLE)
+
+    assert found.sum(axis=1).tolist() == [1] * len(logits)
+    assert found.argmax(axis=1).tolist() == logits.argmax(axis=1).tolist()
+    assert label_sets(labels, logits.shape[1]).argmax(axis=1).tolist() == labels.tolist()
+
+
+def test_a_logit_of_zero_gives_no_label() -> None:
+    assert not decide(np.zeros((1, 2), dtype=np.float32), MULTI).any()
+
+
+def test_large_logits_do_not_overflow_the_sigmoid() -> None:
+    found = probabilities(np.asarray([[30_000.0, -30_000.0]], dtype=np.float32), MULTI)
+
+    assert found.tolist() == [[1.0, 0.0]]
+
+
+def test_label_sets_agree_where_all_labels_do() -> None:
+    left = np.asarray([[1, 1], [1, -1], [-1, -1]], dtype=np.float32)
+    right = np.asarray([[1, 1], [1, 1], [-2, -5]], dtype=np.float32)
+
+    assert agreement(left, right, task=MULTI) == pytest.approx(2 / 3)
+    assert agreement(left, right, task=SINGLE) == 1.0
+
+
+def test_confidence_is_that_of_the_label_or_of_the_least_certain_one() -> None:
+    logits = np.asarray([[math.log(3), -math.log(9)]], dtype=np.float32)
+
+    assert confidence(logits, MULTI) == pytest.approx([0.75])
+    assert confidence(logits, SINGLE) == pytest.approx([27 / 28])
+
+
+@settings(max_examples=50, deadline=None)
+@given(scored(), scored_sets())
+def test_the_mean_loss_is_torchs(
+    single: tuple[Logits, Labels], sets: tuple[Logits, Labels]
+) -> None:
+    one = F.cross_entropy(*map(torch.from_numpy, single))
+    logits, labels = map(torch.from_numpy, sets)
+    many = F.binary_cross_entropy_with_logits(logits, labels.float())
+
+    assert mean_loss(*single, task=SINGLE) == pytest.approx(float(one), abs=1e-5)
+    assert mean_loss(*sets, task=MULTI) == pytest.approx(float(many), abs=1e-5)
+
+
+def test_a_drift_of_label_sets_worked_out_by_hand() -> None:
+    labels = np.asarray([[1, 0], [1, 1]])
+    before = np.asarray([[1, -1], [1, 1]], dtype=np.float32)
+    after = np.asarray([[1, -1], [1, -1]], dtype=np.float32)
+
+    found = drift(before, after, labels, task=MULTI)
+
+    assert (found.accuracy_before, found.accuracy_after, found.accuracy_drop) == (1.0, 0.5, 0.5)
+    assert (found.label_agreement, found.largest_shift) == (0.5, 2.0)

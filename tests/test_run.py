@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.bundle import Bundle
+from edgeadapt.config import Task
 from edgeadapt.errors import (
     FormatVersionError,
     IntegrityError,
@@ -262,3 +263,32 @@ def test_a_bundle_in_place_of_a_run_is_called_one(tiny_bundle: Bundle) -> None:
         Run.open(tiny_bundle.path)
 
     assert "edgeadapt inspect" in caught.value.hint
+
+
+def test_the_task_is_read_back(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    change_json(tmp_path / "run" / "run.json", task="multi-label", pairs=True)
+
+    info = Run.open(tmp_path / "run").info
+
+    assert (info.task, info.pairs) == (Task.MULTI_LABEL, True)
+
+
+def test_a_run_that_says_no_task_gave_one_label_to_single_texts(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    value = json.loads(file.read_text())
+    del value["task"], value["pairs"]
+    file.write_text(json.dumps(value))
+
+    info = Run.open(tmp_path / "run").info
+
+    assert (info.task, info.pairs) == (Task.SINGLE_LABEL, False)
+
+
+def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    change_json(tmp_path / "run" / "run.json", task="ranking")
+
+    with pytest.raises(LayoutError, match=r"run\.json is not a run's: 'ranking'"):
+        Run.open(tmp_path / "run")

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import DataError, MissingError, UsageError
-from edgeadapt.text import TextEncoder
+from edgeadapt.text import Text, TextEncoder, Tokens, parts_of, text_of
 from tests.conftest import WORDS, make_tokenizer
 
 CLS, SEP, PAD = 2, 3, 0
@@ -34,9 +34,9 @@ def test_padding_that_the_file_carries_is_switched_off(tmp_path: Path) -> None:
     file = saved(make_tokenizer(), tmp_path)
     assert len(Tokenizer.from_file(str(file)).encode("good").ids) == 20
 
-    found = TextEncoder.from_file(file, max_length=128, pad_id=PAD).ids(["good"])
+    found = TextEncoder.from_file(file, max_length=128, pad_id=PAD).encode(["good"])
 
-    assert [len(ids) for ids in found] == [3]
+    assert [len(tokens) for tokens in found] == [3]
 
 
 def test_a_single_text_is_a_batch_without_padding(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_one_word_text_of_a_bundle_is_three_tokens_to_every_reader(tiny_bundle
     file = tiny_bundle.path / "tokenizer.json"
 
     lengths = {
-        "edgeadapt": len(tiny_bundle.text_encoder().ids(["good"])[0]),
+        "edgeadapt": len(tiny_bundle.text_encoder().encode(["good"])[0]),
         "tokenizers": len(Tokenizer.from_file(str(file)).encode("good").ids),
         "transformers": len(AutoTokenizer.from_pretrained(tiny_bundle.path)("good")["input_ids"]),
     }
@@ -83,7 +83,7 @@ def test_every_array_of_a_batch_is_int64() -> None:
 
 
 def test_the_mask_marks_tokens_whatever_the_padding_id() -> None:
-    batch = encoder().pad([[PAD, PAD], [5]])
+    batch = encoder().pad([Tokens([PAD, PAD], [0, 0]), Tokens([5], [0])])
 
     assert batch.attention_mask.tolist() == [[1, 1], [1, 0]]
 
@@ -112,9 +112,9 @@ def test_a_long_text_is_cut_at_its_end_special_tokens_counted() -> None:
     words = WORDS[:12]
     numbers = [make_tokenizer().token_to_id(word) for word in words]
 
-    (ids,) = encoder(max_length=6).ids([" ".join(words)])
+    (tokens,) = encoder(max_length=6).encode([" ".join(words)])
 
-    assert ids == [CLS, *numbers[:4], SEP]
+    assert tokens.ids == [CLS, *numbers[:4], SEP]
 
 
 def test_truncation_that_the_file_carries_is_replaced(tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_truncation_that_the_file_carries_is_replaced(tmp_path: Path) -> None:
     numbers = [tokenizer.token_to_id(word) for word in words]
 
     file = saved(tokenizer, tmp_path)
-    (ids,) = TextEncoder.from_file(file, max_length=8, pad_id=PAD).ids([" ".join(words)])
+    (tokens,) = TextEncoder.from_file(file, max_length=8, pad_id=PAD).encode([" ".join(words)])
 
-    assert ids == [CLS, *numbers[:6], SEP]
+    assert tokens.ids == [CLS, *numbers[:6], SEP]
 
 
 def test_a_text_that_just_fits_is_not_counted_as_cut() -> None:
@@ -150,7 +150,7 @@ def test_the_texts_counted_as_cut_are_those_that_are_too_long(
 @settings(max_examples=50, deadline=None)
 @given(texts=st.lists(st.text(st.characters(codec="utf-8")), max_size=8), length=st.integers(3, 9))
 def test_no_text_is_longer_than_the_limit(texts: list[str], length: int) -> None:
-    found = encoder(length).ids(texts)
+    found = [tokens.ids for tokens in encoder(length).encode(texts)]
 
     assert len(found) == len(texts)
     assert all(ids[0] == CLS and ids[-1] == SEP and len(ids) <= length for ids in found)
@@ -178,7 +178,7 @@ def test_batches_are_a_permutation_of_the_texts(texts: list[str], batch_size: in
 @settings(max_examples=50, deadline=None)
 @given(texts=TEXTS, batch_size=st.integers(1, 7))
 def test_a_batch_holds_the_texts_that_its_indices_name(texts: list[str], batch_size: int) -> None:
-    expected = encoder().ids(texts)
+    expected = [tokens.ids for tokens in encoder().encode(texts)]
 
     for rows, batch in encoder().batches(texts, batch_size):
         assert 1 <= len(rows) == len(batch) <= batch_size
@@ -224,3 +224,90 @@ def test_a_file_that_is_no_tokenizer_is_named(raw: bytes, tmp_path: Path) -> Non
 
     with pytest.raises(DataError, match=r"tokenizer\.json is not a tokenizer"):
         TextEncoder.from_file(tmp_path / "tokenizer.json", max_length=8, pad_id=PAD)
+
+
+# Pairs
+
+PAIRS = st.lists(
+    st.tuples(*2 * [st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join)]), max_size=10
+)
+
+
+def pair_encoder(max_length: int = 10) -> TextEncoder:
+    return TextEncoder(make_tokenizer(), max_length=max_length, pad_id=PAD, pairs=True)
+
+
+@pytest.mark.parametrize("text", ["one", ("one", "two")])
+def test_a_text_is_taken_apart_and_put_together_again(text: Text) -> None:
+    assert text_of(parts_of(text)) == text
+
+
+def test_a_pair_is_one_row_with_a_separator_and_a_segment_for_each_text() -> None:
+    good, bad, film = (make_tokenizer().token_to_id(word) for word in ("good", "bad", "film"))
+
+    (tokens,) = pair_encoder().encode([("good film", "bad")])
+
+    assert tokens == Tokens([CLS, good, film, SEP, bad, SEP], [0, 0, 0, 0, 1, 1])
+
+
+def test_the_segments_of_a_padded_batch_are_zero_in_the_padding() -> None:
+    batch = pair_encoder().batch([("good", "bad"), ("good", "bad film room")])
+
+    assert batch.token_type_ids.dtype == np.int64
+    assert batch.token_type_ids.tolist() == [[0, 0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1, 1]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(pairs=PAIRS, max_length=st.integers(5, 16))
+def test_a_pair_is_cut_as_tokenizers_cuts_it(pairs: list[tuple[str, str]], max_length: int) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length, strategy="longest_first")
+    expected = [tokenizer.encode(*pair) for pair in pairs]
+
+    found = pair_encoder(max_length).encode(pairs)
+
+    assert [tokens.ids for tokens in found] == [encoding.ids for encoding in expected]
+    assert [tokens.type_ids for tokens in found] == [encoding.type_ids for encoding in expected]
+
+
+def test_the_longer_text_of_a_pair_is_cut_first() -> None:
+    (tokens,) = pair_encoder(8).encode([("good " * 50, "bad")])
+
+    assert tokens.type_ids == [0] * 6 + [1, 1]
+
+
+def test_two_very_long_texts_are_cut_without_laying_out_every_combination_of_their_pieces() -> None:
+    # tokenizers alone would make 300 million rows of these.
+    (tokens,) = pair_encoder(10).encode([("good " * 50_000, "bad " * 50_000)])
+
+    assert len(tokens) == 10
+
+
+@settings(max_examples=50, deadline=None)
+@given(pairs=PAIRS, max_length=st.integers(5, 16))
+def test_the_pairs_counted_as_cut_are_those_that_are_too_long(
+    pairs: list[tuple[str, str]], max_length: int
+) -> None:
+    lengths = [len(first.split()) + len(second.split()) + 3 for first, second in pairs]
+
+    counted = pair_encoder(max_length).count_truncated(pairs)
+
+    assert counted == sum(length > max_length for length in lengths)
+
+
+@pytest.mark.parametrize("text", ["one", ("a",), ("a", "b", "c"), ["a", "b"]])
+def test_an_encoder_of_pairs_takes_nothing_else(text: Text) -> None:
+    with pytest.raises(UsageError, match="Text 2: expected a pair of texts, found"):
+        pair_encoder().batch([("a", "b"), text])
+
+
+def test_an_encoder_of_single_texts_takes_no_pair() -> None:
+    with pytest.raises(UsageError, match="Text 1: expected a single text, found"):
+        encoder().batch([("a", "b")])
+
+
+@pytest.mark.parametrize("max_length", [3, 4])
+def test_a_limit_without_room_for_both_texts_is_refused(max_length: int) -> None:
+    with pytest.raises(UsageError, match="3 special tokens and one of each text, found"):
+        pair_encoder(max_length)

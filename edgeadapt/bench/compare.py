@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeadapt.config import Task
 from edgeadapt.measure.statistics import Latency, latency, median
 from edgeadapt.metrics import Score, agreement, largest_shift, score
 from edgeadapt.record import Record, Sample
@@ -38,7 +39,7 @@ class Row:
     macro_f1: float | None
     """0 to 1; ``None`` without labels."""
     agreement: float | None
-    """Share of texts with the same label as the bundle's fp32 variant; ``None`` without it."""
+    """Share of texts with the same labels as the bundle's fp32 variant; ``None`` without it."""
     largest_shift: float | None
     """Largest logit difference from the bundle's fp32 variant."""
     latency_ms: Mapping[str, Latency]
@@ -78,7 +79,7 @@ def _row(sample: Sample, baseline: Sample, record: Record) -> Row:
         method=sample.method,
         accuracy=scored.accuracy if scored else None,
         macro_f1=scored.macro_f1 if scored else None,
-        agreement=agreement(*reference) if reference else None,
+        agreement=agreement(*reference, task=_task(record)) if reference else None,
         largest_shift=largest_shift(*reference) if reference else None,
         latency_ms=percentiles,
         load_s=_scaled(median(sample.load_ns), 1e9),
@@ -110,7 +111,12 @@ def _score(sample: Sample, record: Record) -> Score | None:
     labels = record.evaluation["labels"]
     if labels is None or not len(sample.logits):
         return None
-    return score(np.asarray(sample.logits, dtype=np.float32), np.asarray(labels, dtype=np.int64))
+    logits = np.asarray(sample.logits, dtype=np.float32)
+    return score(logits, np.asarray(labels, dtype=np.int64), task=_task(record))
+
+
+def _task(record: Record) -> Task:
+    return Task(record.evaluation.get("task", Task.SINGLE_LABEL))
 
 
 def _fp32_of(sample: Sample, record: Record) -> tuple[Any, Any] | None:

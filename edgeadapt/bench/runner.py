@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,17 @@ from numpy.typing import NDArray
 from edgeadapt import __version__
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bundle import Bundle
+from edgeadapt.config import Task
 from edgeadapt.measure.child import run_job, time_job
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record, Sample
+from edgeadapt.text import Text, TextEncoder, text_of
 
 __all__ = ["Evaluation", "Subject", "measure"]
+
+_WORDS = "the room was small and the food came late but we would go back again"
+"""What is measured where no real text is needed, or none is at hand."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,12 @@ class Evaluation:
     """Where they come from, in words."""
     sha256: str | None
     """Hash of the file they come from; ``None`` without a file."""
-    texts: tuple[str, ...] = ()
+    texts: tuple[Text, ...] = ()
     labels: NDArray[np.int64] | None = None
-    """Label indices of shape ``(texts,)``, where known."""
+    """Label indices of shape ``(texts,)`` or, multi-label, 0 and 1 of shape ``(texts, labels)``,
+    where known."""
+    task: Task = Task.SINGLE_LABEL
+    """How many labels a text has."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ def measure(
             "sha256": evaluation.sha256,
             "texts": len(texts),
             "labels": labels,
+            "task": evaluation.task,
         },
         baseline=str(baseline),
         samples=tuple(_sample(subject, collected[str(subject)]) for subject in subjects),
@@ -121,22 +129,32 @@ def _measure_job(subject: Subject, plan: Plan, threads: int) -> dict[str, Any]:
     }
 
 
-def _first_label_job(subject: Subject, threads: int, texts: Sequence[str]) -> dict[str, Any]:
+def _first_label_job(subject: Subject, threads: int, texts: Sequence[Text]) -> dict[str, Any]:
     return {
         "task": "first_label",
         "bundle": str(subject.bundle.path),
         "variant": subject.variant,
         "threads": threads,
-        "text": texts[0] if texts else "A short text.",
+        "text": texts[0] if texts else _made_up("A short text.", subject.bundle),
     }
 
 
-def _fixed_inputs(bundle: Bundle, lengths: Sequence[int]) -> list[list[int]]:
-    """Token ids of exactly the given lengths: special tokens around repeated plain words."""
+def _fixed_inputs(bundle: Bundle, lengths: Sequence[int]) -> list[dict[str, Any]]:
+    """Tokens of exactly the given lengths: plain words, repeated and cut."""
     encoder = bundle.text_encoder()
-    words = "the room was small and the food came late but we would go back again"
-    first, *inner, last = encoder.ids([words])[0]
-    return [[first, *islice(cycle(inner), length - 2), last] for length in lengths]
+    inputs = []
+    for length in lengths:
+        cut = TextEncoder(
+            encoder.tokenizer, max_length=length, pad_id=encoder.pad_id, pairs=encoder.pairs
+        )
+        (tokens,) = cut.encode([_made_up(" ".join([_WORDS] * length), bundle)])
+        inputs.append(asdict(tokens))
+    return inputs
+
+
+def _made_up(text: str, bundle: Bundle) -> Text:
+    """A text in the form that the bundle takes."""
+    return text_of([text] * (2 if bundle.manifest.pairs else 1))
 
 
 def _sample(subject: Subject, collected: _Collected) -> Sample:

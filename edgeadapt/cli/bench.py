@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, LabelColumn, Output, TextColumn, Threads
+from edgeadapt.cli.options import (
+    Force,
+    Json,
+    LabelColumn,
+    Output,
+    TextColumn,
+    TextPairColumn,
+    Threads,
+)
 
 __all__ = ["bench"]
 
@@ -23,6 +31,7 @@ def bench(
         ),
     ] = None,
     text_column: TextColumn = None,
+    text_pair_column: TextPairColumn = None,
     label_column: LabelColumn = None,
     baseline: Annotated[
         str | None,
@@ -63,10 +72,11 @@ def bench(
         plan=PLANS[effort],
         data=data,
         text_column=text_column or "text",
+        text_pair_column=text_pair_column,
         label_column=label_column or "label",
         baseline=baseline,
         threads=threads,
-        output=places.resolve(output, places.records(), suffix=".json") if output else None,
+        output=places.target(output, places.records(), suffix=".json") if output else None,
         force=force,
         progress=Terminal(),
     )

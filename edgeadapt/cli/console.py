@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from edgeadapt.progress import Task
+from edgeadapt.progress import Bar
 
 __all__ = ["Terminal", "print_json", "show", "stdout"]
 
@@ -60,7 +60,7 @@ class Terminal:
         self._console.print(f"warning: {message}", style="yellow", markup=False)
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Task]:
+    def task(self, title: str, total: int) -> Iterator[Bar]:
         """Shows a bar with the time left."""
         columns = (
             TextColumn("{task.description}"),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Force", "Json", "LabelColumn", "Output", "TextColumn", "Threads"]
+__all__ = ["Force", "Json", "LabelColumn", "Output", "TextColumn", "TextPairColumn", "Threads"]
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
@@ -21,6 +21,9 @@ Threads = Annotated[
 ]
 TextColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the text; text if left out.")
+]
+TextPairColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Column of the second text, for pairs of texts.")
 ]
 LabelColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the label; label if left out.")

@@ -1,12 +1,17 @@
 """``edgeadapt predict``."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgeadapt.cli.options import Json, Threads
+
+if TYPE_CHECKING:
+    from edgeadapt.runtime.classifier import Prediction
+    from edgeadapt.text import Text
 
 __all__ = ["predict"]
 
@@ -19,13 +24,24 @@ def predict(
         list[str] | None,
         typer.Argument(metavar="[TEXT]...", help="Texts; from --file or stdin if left out."),
     ] = None,
+    text_pair: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="The second text, where the model takes pairs."),
+    ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="One text a line, or CSV / JSONL with a text column."),
+        typer.Option(
+            metavar="FILE",
+            help="One text a line, or CSV / JSONL with a text column; pairs are CSV or JSONL.",
+        ),
     ] = None,
     text_column: Annotated[
         str, typer.Option(metavar="NAME", help="Column of a CSV or JSONL file.")
     ] = "text",
+    text_pair_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of the second text; text_pair if left out."),
+    ] = None,
     variant: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="int8 or fp32; int8 where there is one if left out."),
@@ -34,33 +50,71 @@ def predict(
     json: Json = False,
 ) -> None:
     """Classify texts with a bundle."""
+    from edgeadapt.bundle import Bundle
     from edgeadapt.errors import UsageError
     from edgeadapt.pipeline import places
+    from edgeadapt.pipeline.predict import check_pair_column, read_pairs, read_texts
     from edgeadapt.pipeline.predict import predict as classify
-    from edgeadapt.pipeline.predict import read_texts
 
     if texts and file:
         raise UsageError("Give texts or --file, not both.", hint="Leave one of them out.")
-    if not texts:
-        texts = read_texts(file, text_column=text_column)
-    predictions = classify(
-        places.resolve(bundle, places.bundles()), texts, variant=variant, threads=threads
-    )
+    if text_pair is not None and (not texts or len(texts) > 1):
+        raise UsageError(
+            f"--text-pair: expected one TEXT beside it, found {len(texts or ())}.",
+            hint="Many pairs come with --file: a CSV or JSONL file.",
+        )
+    path = places.resolve(bundle, places.bundles())
+    manifest = Bundle.open(path).manifest
+    check_pair_column(text_pair_column, manifest)
+    asked: list[Text]
+    if texts:
+        asked = [*texts] if text_pair is None else [(texts[0], text_pair)]
+    elif manifest.pairs:
+        asked = read_pairs(
+            file, text_column=text_column, text_pair_column=text_pair_column or "text_pair"
+        )
+    else:
+        asked = read_texts(file, text_column=text_column)
+    predictions = classify(path, asked, variant=variant, threads=threads)
     if json:
         from json import dumps
 
-        answers = [
-            {"text": text, "label": p.label, "score": p.score, "scores": dict(p.scores)}
-            for text, p in zip(texts, predictions, strict=True)
-        ]
+        answers = [_answer(*answered) for answered in zip(asked, predictions, strict=True)]
         print(dumps({"predictions": answers}))
         return
-    # Plain lines: a table library would double the time to the first answer.
-    width = max(len(p.label) for p in predictions)
-    for text, prediction in zip(texts, predictions, strict=True):
-        others = list(prediction.scores.items())[1:5]
-        rest = "  ".join(f"{label} {score:.1%}" for label, score in others)
-        shown = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
-        sys.stdout.write(
-            f"{prediction.label:{width}}  {prediction.score:6.1%}  {shown}  ({rest})\n"
-        )
+    _show(asked, predictions)
+
+
+def _answer(text: "Text", prediction: "Prediction") -> dict[str, Any]:
+    from edgeadapt.data import text_columns
+
+    return {
+        **{name: column[0] for name, column in text_columns([text]).items()},
+        "label": prediction.label,
+        "score": prediction.score,
+        "scores": dict(prediction.scores),
+        "labels": list(prediction.labels),
+    }
+
+
+def _show(texts: Sequence["Text"], predictions: Sequence["Prediction"]) -> None:
+    """Writes plain lines: a table library would double the time to the first answer."""
+    from edgeadapt.text import parts_of
+
+    given = [_given(prediction) for prediction in predictions]
+    width = max(map(len, given))
+    for text, prediction, labels in zip(texts, predictions, given, strict=True):
+        others = [item for item in prediction.scores.items() if item[0] not in prediction.labels]
+        rest = "  ".join(f"{label} {score:.1%}" for label, score in others[:4])
+        shown = " | ".join(map(_shortened, parts_of(text)))
+        sys.stdout.write(f"{labels:{width}}  {shown}{f'  ({rest})' if rest else ''}\n")
+
+
+def _given(prediction: "Prediction") -> str:
+    """The labels that a text is given, with their probabilities."""
+    shown = [f"{label}  {prediction.scores[label]:6.1%}" for label in prediction.labels]
+    return ", ".join(shown) or "no label"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

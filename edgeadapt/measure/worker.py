@@ -9,9 +9,12 @@ import os
 import sys
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeadapt.errors import EdgeAdaptError
+
+if TYPE_CHECKING:
+    from edgeadapt.text import Text
 
 __all__ = ["main"]
 
@@ -32,7 +35,7 @@ def _first_label(job: dict[str, Any]) -> dict[str, Any]:
     from edgeadapt.runtime.classifier import load
 
     classifier = load(job["bundle"], variant=job["variant"], threads=job["threads"])
-    return {"label": classifier.predict([job["text"]])[0].label}
+    return {"label": classifier.predict([_text(job["text"])])[0].label}
 
 
 def _measure(job: dict[str, Any]) -> dict[str, Any]:
@@ -40,6 +43,7 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
     from edgeadapt.bundle import Bundle
     from edgeadapt.measure.memory import peak_bytes
     from edgeadapt.runtime import engine_class, load_engine
+    from edgeadapt.text import Tokens
 
     bundle = Bundle.open(Path(job["bundle"]))
     encoder = bundle.text_encoder()
@@ -50,7 +54,7 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
     load_ns = perf_counter_ns() - started
 
     latency_ns: dict[str, list[int]] = {}
-    for tokens in job["fixed"]:
+    for tokens in (Tokens(**fields) for fields in job["fixed"]):
         batch = encoder.pad([tokens])
         for _ in range(job["warmup"]):
             engine.run(batch)
@@ -61,10 +65,11 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
             samples.append(perf_counter_ns() - started)
         latency_ns[str(len(tokens))] = samples
 
-    for text in job["texts"][: job["warmup"]]:
+    texts = [_text(value) for value in job["texts"]]
+    for text in texts[: job["warmup"]]:
         engine.run(encoder.batch([text]))
     logits, samples = [], []
-    for text in job["texts"]:
+    for text in texts:
         started = perf_counter_ns()
         row = engine.run(encoder.batch([text]))[0]
         samples.append(perf_counter_ns() - started)
@@ -79,6 +84,11 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
         "import_bytes": import_bytes,
         "peak_bytes": peak_bytes(),
     }
+
+
+def _text(value: str | list[str]) -> "Text":
+    """A text as JSON carries it: a pair is a list there."""
+    return value if isinstance(value, str) else (value[0], value[1])
 
 
 if __name__ == "__main__":

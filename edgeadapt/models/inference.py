@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.metrics import Logits
-from edgeadapt.text import TextEncoder, TokenBatch
+from edgeadapt.text import Text, TextEncoder, TokenBatch
 
 __all__ = ["to_inputs", "torch_logits"]
 
@@ -26,7 +26,7 @@ def to_inputs(batch: TokenBatch, model: PreTrainedModel) -> dict[str, Tensor]:
 
 @torch.inference_mode()
 def torch_logits(
-    model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], *, batch_size: int
+    model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[Text], *, batch_size: int
 ) -> Logits:
     """Returns float32 logits of shape ``(texts, labels)``, in the order of ``texts``.
 

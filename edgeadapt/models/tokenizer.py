@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from edgeadapt.errors import ModelError
@@ -31,11 +32,11 @@ class TokenizerFiles:
     """Content of tokenizer_config.json."""
 
 
-def load_tokenizer(source: ModelSource, *, max_length: int) -> TokenizerFiles:
+def load_tokenizer(source: ModelSource, *, max_length: int, pairs: bool = False) -> TokenizerFiles:
     """Loads a checkpoint's fast tokenizer without its padding.
 
     Raises:
-        ModelError: There is none, or it has no padding token.
+        ModelError: There is none, it has no padding token, or it cannot tell two texts apart.
     """
     if not any((source.folder / name).is_file() for name in _VOCABULARY_FILES):
         # transformers 5 would make an empty tokenizer of its own.
@@ -52,6 +53,8 @@ def load_tokenizer(source: ModelSource, *, max_length: int) -> TokenizerFiles:
             f"{source.folder}: expected a fast tokenizer with a padding token, found a "
             f"{type(tokenizer).__name__}."
         )
+    if pairs:
+        _check_pairs(tokenizer.backend_tokenizer, source)
     # transformers.js and both Python loaders know the class by its name without "Fast".
     name = type(tokenizer).__name__.removesuffix("Fast")
     special = {
@@ -62,7 +65,10 @@ def load_tokenizer(source: ModelSource, *, max_length: int) -> TokenizerFiles:
     }
     return TokenizerFiles(
         encoder=TextEncoder(
-            tokenizer.backend_tokenizer, max_length=max_length, pad_id=tokenizer.pad_token_id
+            tokenizer.backend_tokenizer,
+            max_length=max_length,
+            pad_id=tokenizer.pad_token_id,
+            pairs=pairs,
         ),
         special_tokens=special,
         config={
@@ -72,3 +78,15 @@ def load_tokenizer(source: ModelSource, *, max_length: int) -> TokenizerFiles:
             **special,
         },
     )
+
+
+def _check_pairs(tokenizer: Tokenizer, source: ModelSource) -> None:
+    """Raises ``ModelError`` unless a pair gets a special token between its texts."""
+    single, pair = (tokenizer.num_special_tokens_to_add(is_pair) for is_pair in (False, True))
+    if pair <= single:
+        raise ModelError(
+            f"{source.folder}: the tokenizer has no template for pairs of texts: expected more "
+            f"than the {single} special tokens of a single text, found {pair}.",
+            hint="Give its tokenizer.json a post-processor with a pair template, such as "
+            '"[CLS] $A [SEP] $B:1 [SEP]:1", or use another --model.',
+        )

@@ -7,12 +7,13 @@ from pathlib import Path
 from edgeadapt.bench.compare import Row, rows
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.runner import Evaluation, Subject, measure
-from edgeadapt.bundle import Bundle
+from edgeadapt.bundle import Bundle, Manifest
 from edgeadapt.config import EngineName
-from edgeadapt.data import Rows, read_rows, to_examples
+from edgeadapt.data import TEXT_COLUMNS, read_rows, to_examples
 from edgeadapt.errors import MissingError, UsageError
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.pipeline import places
+from edgeadapt.pipeline.predict import check_pair_column
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record
 from edgeadapt.storage import check_free, sha256
@@ -29,6 +30,7 @@ def bench(
     plan: Plan,
     data: Path | None = None,
     text_column: str = "text",
+    text_pair_column: str | None = None,
     label_column: str = "label",
     baseline: str | None = None,
     threads: int | None = None,
@@ -44,6 +46,8 @@ def bench(
         data: CSV or JSONL to evaluate on instead of the bundles' own test text; without a label
             column everything but accuracy is measured.
         text_column: Column of ``data``.
+        text_pair_column: Column of ``data``, where the bundles take pairs; ``text_pair`` where
+            none is given.
         label_column: Column of ``data``.
         baseline: ``BUNDLE`` (its fp32) or ``BUNDLE:VARIANT``; the full fine-tune's fp32 where
             there is one, else the first bundle's.
@@ -80,7 +84,7 @@ def bench(
     for bundle in bundles:
         bundle.verify()
     subjects = _subjects(bundles, progress)
-    evaluation = _evaluation(bundles, data, text_column, label_column)
+    evaluation = _evaluation(bundles, data, text_column, text_pair_column, label_column)
     record = measure(
         subjects,
         plan=plan,
@@ -127,11 +131,17 @@ def _baseline(subjects: Sequence[Subject], wanted: str | None) -> Subject:
 
 
 def _evaluation(
-    bundles: Sequence[Bundle], data: Path | None, text_column: str, label_column: str
+    bundles: Sequence[Bundle],
+    data: Path | None,
+    text_column: str,
+    text_pair_column: str | None,
+    label_column: str,
 ) -> Evaluation:
     if data is not None:
-        labels = _same_labels(bundles)
-        return _read(data, labels, text_column, label_column, origin=str(data))
+        manifest = _same_task(bundles)
+        check_pair_column(text_pair_column, manifest)
+        columns = (text_column, text_pair_column or TEXT_COLUMNS[1], label_column)
+        return _read(data, manifest, columns, origin=str(data))
     carried = {
         bundle.name: bundle.manifest.files[_EVALUATION].sha256
         for bundle in bundles
@@ -146,33 +156,47 @@ def _evaluation(
             hint="Their accuracies cannot be compared. Name bundles of one data set, or give one "
             "file for all with --data.",
         )
-    labels = _same_labels(bundles)
+    columns = (*TEXT_COLUMNS, "label")
     path = bundles[0].file(_EVALUATION)
-    return _read(path, labels, "text", "label", origin=f"{_EVALUATION} of the bundles")
+    return _read(path, _same_task(bundles), columns, origin=f"{_EVALUATION} of the bundles")
 
 
 def _read(
-    path: Path, labels: tuple[str, ...], text_column: str, label_column: str, *, origin: str
+    path: Path, manifest: Manifest, columns: tuple[str, str, str], *, origin: str
 ) -> Evaluation:
-    found: Rows = read_rows(path)
-    labelled = label_column in found[0]
+    """Reads texts as the manifest's model takes them; ``columns`` are text, text pair, label."""
+    found = read_rows(path)
+    text, text_pair, label = columns
     examples = to_examples(
         found,
-        text_column=text_column,
-        label_column=label_column if labelled else None,
-        label_names=labels,
+        text_column=text,
+        text_pair_column=text_pair if manifest.pairs else None,
+        label_column=label if label in found[0] else None,
+        label_names=manifest.labels,
+        task=manifest.task,
         where=str(path),
     )
-    return Evaluation(origin, sha256(path), examples.texts, examples.labels)
+    return Evaluation(origin, sha256(path), examples.texts, examples.labels, manifest.task)
 
 
-def _same_labels(bundles: Sequence[Bundle]) -> tuple[str, ...]:
-    labels = {bundle.manifest.labels for bundle in bundles}
-    if len(labels) > 1:
+def _same_task(bundles: Sequence[Bundle]) -> Manifest:
+    """The first bundle's manifest, after checking that the others do the same job."""
+    manifests = [bundle.manifest for bundle in bundles]
+    if len({manifest.labels for manifest in manifests}) > 1:
         raise UsageError(
             "These bundles have different labels: found "
             + "; ".join(f"{b.name}: {', '.join(b.manifest.labels[:5])}" for b in bundles)
             + ".",
             hint="Name bundles of one task.",
         )
-    return labels.pop()
+    if len({(manifest.task, manifest.pairs) for manifest in manifests}) > 1:
+        raise UsageError(
+            "These bundles have different tasks: found "
+            + "; ".join(
+                f"{b.name}: {b.manifest.task}, {'pairs' if b.manifest.pairs else 'single texts'}"
+                for b in bundles
+            )
+            + ".",
+            hint="Name bundles of one task.",
+        )
+    return manifests[0]

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.metrics import Logits
-from edgeadapt.text import TextEncoder, TokenBatch
+from edgeadapt.text import Text, TextEncoder, TokenBatch
 
 __all__ = ["Engine", "text_logits"]
 
@@ -33,7 +33,7 @@ class Engine(Protocol):
 
 
 def text_logits(
-    engine: Engine, encoder: TextEncoder, texts: Sequence[str], *, batch_size: int = 1
+    engine: Engine, encoder: TextEncoder, texts: Sequence[Text], *, batch_size: int = 1
 ) -> Logits:
     """Returns logits of shape ``(texts, labels)``, in the order of ``texts``.
 

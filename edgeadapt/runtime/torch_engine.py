@@ -7,6 +7,7 @@ careful user would do without exporting anything.
 from pathlib import Path
 from typing import Self
 
+from edgeadapt.backbones import backbone_spec
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import MissingExtraError
 from edgeadapt.metrics import Logits
@@ -33,7 +34,8 @@ class TorchEngine:
         if threads is not None:
             torch.set_num_threads(threads)
         self._model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
-        takes_segments = "token_type_ids" in self._model.forward.__code__.co_varnames
+        # RoBERTa takes segments too, but was never trained on any.
+        takes_segments = backbone_spec(self._model.config.model_type).token_type_ids
         self._inputs = ["input_ids", "attention_mask"] + ["token_type_ids"] * takes_segments
 
     @classmethod

@@ -5,11 +5,14 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from edgeadapt.config import DataConfig
+import numpy as np
+
+from edgeadapt.config import DataConfig, Task
 from edgeadapt.data import (
     Dataset,
     Examples,
     Rows,
+    check_label_names,
     hold_out,
     infer_labels,
     read_labels,
@@ -27,6 +30,7 @@ _SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
     "validation": ("validation", "valid", "dev"),
     "test": ("test",),
 }
+_KINDS = {Task.SINGLE_LABEL: "label", Task.MULTI_LABEL: "label set"}
 _SUFFIXES = (".csv", ".jsonl", ".parquet")
 _HUB_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "README.md")
 
@@ -48,21 +52,30 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
             f"{', '.join(rows) or 'none'}."
         )
     if names is None:
-        names = infer_labels(rows["train"], column=config.label_column, where=f"{where}, train")
+        names = infer_labels(
+            rows["train"],
+            column=config.label_column,
+            where=f"{where}, train",
+            task=config.task,
+        )
+    if config.task is Task.MULTI_LABEL:
+        check_label_names(names, where=where)
     splits = {
         split: to_examples(
             found,
             text_column=config.text_column,
+            text_pair_column=config.text_pair_column,
             label_column=config.label_column,
             label_names=names,
+            task=config.task,
             where=f"{where}, {split}",
         )
         for split, found in rows.items()
     }
-    present = len(set(splits["train"].known_labels().tolist()))
-    if present < 2:
+    if len(np.unique(splits["train"].known_labels(), axis=0)) < 2:
+        kind = _KINDS[config.task]
         raise DataError(
-            f"{where}: train has examples of one label only: expected at least two labels.",
+            f"{where}: train has examples of one {kind} only: expected at least two {kind}s.",
             hint="A classifier needs examples of each label.",
         )
     return _complete(splits, names, config, seed)
@@ -162,6 +175,8 @@ def _read_with_datasets(
     by_name = {alias: split for split, aliases in _SPLIT_NAMES.items() for alias in aliases}
     splits = {by_name[name]: found[name] for name in found if name in by_name}
     feature = splits["train"].features.get(config.label_column) if "train" in splits else None
+    if config.task is Task.MULTI_LABEL:
+        feature = getattr(feature, "feature", feature)  # of a sequence's elements
     names = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
     return {split: _rows(table) for split, table in splits.items()}, names
 

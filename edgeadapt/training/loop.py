@@ -8,15 +8,16 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from edgeadapt.config import Device, TrainingConfig
+from edgeadapt.config import Device, Task, TrainingConfig
 from edgeadapt.data import Examples
 from edgeadapt.errors import TrainingError, UsageError
-from edgeadapt.metrics import Score, probabilities, score
+from edgeadapt.metrics import Score, mean_loss, score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import to_inputs, torch_logits
-from edgeadapt.progress import SILENT, Progress, Task
+from edgeadapt.progress import SILENT, Bar, Progress
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.batches import bucketed
 from edgeadapt.training.optimizer import Optimizer
@@ -106,6 +107,7 @@ def fit(
     *,
     train: Examples,
     validation: Examples,
+    task: Task,
     config: TrainingConfig,
     device: torch.device,
     progress: Progress = SILENT,
@@ -119,6 +121,7 @@ def fit(
         encoder: Turns texts into tokens.
         train: Labelled examples.
         validation: Labelled examples that choose the epoch.
+        task: How many labels a text has; it decides the loss.
         config: The optimization; its learning rate is set.
         device: Where to train. On CUDA in bfloat16 autocast.
         progress: Where to report.
@@ -128,13 +131,13 @@ def fit(
     """
     started = perf_counter()
     classifier.model.to(device)
-    loop = _Loop(classifier, encoder, train, config, device)
+    loop = _Loop(classifier, encoder, train, task, config, device)
     outcome = Outcome()
     best_weights: dict[str, torch.Tensor] = {}
-    with progress.task("train", loop.total_steps) as task:
+    with progress.task("train", loop.total_steps) as bar:
         for epoch in range(1, config.epochs + 1):
-            train_loss, seconds = loop.run_epoch(epoch, outcome, task)
-            loss, scored = _validate(classifier, encoder, validation)
+            train_loss, seconds = loop.run_epoch(epoch, outcome, bar)
+            loss, scored = _validate(classifier, encoder, validation, task)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"The validation loss is {loss} after epoch {epoch}: expected a finite number.",
@@ -150,7 +153,7 @@ def fit(
                 seconds=seconds,
             )
             outcome.epochs.append(report)
-            task.advance(0, note=f"epoch {epoch}: validation accuracy {scored.accuracy:.1%}")
+            bar.advance(0, note=f"epoch {epoch}: validation accuracy {scored.accuracy:.1%}")
             if outcome.best is None or _rank(report) > _rank(outcome.best):
                 outcome.best, outcome.best_score = report, scored
                 best_weights = {n: p.detach().clone() for n, p in classifier.trained().items()}
@@ -171,24 +174,26 @@ class _Loop:
         classifier: AdaptedClassifier,
         encoder: TextEncoder,
         train: Examples,
+        task: Task,
         config: TrainingConfig,
         device: torch.device,
     ) -> None:
-        self.model, self.encoder, self.config, self.device = (
+        self.model, self.encoder, self.task, self.config, self.device = (
             classifier.model,
             encoder,
+            task,
             config,
             device,
         )
-        self.ids = encoder.ids(train.texts)
-        self.lengths = [len(tokens) for tokens in self.ids]
+        self.tokens = encoder.encode(train.texts)
+        self.lengths = [len(tokens) for tokens in self.tokens]
         self.labels = torch.from_numpy(train.known_labels())
         self.generator = np.random.default_rng(config.seed)
         self.total_steps = config.epochs * math.ceil(len(train) / config.batch_size)
         self.optimizer = Optimizer.make(classifier.trained(), config, total_steps=self.total_steps)
         self.step = 0
 
-    def run_epoch(self, epoch: int, outcome: Outcome, task: Task) -> tuple[float, float]:
+    def run_epoch(self, epoch: int, outcome: Outcome, bar: Bar) -> tuple[float, float]:
         """Trains on every example once; returns the mean loss and the seconds it took."""
         self.model.train()
         started = perf_counter()
@@ -203,22 +208,22 @@ class _Loop:
             unlogged.append(loss)
             seen += len(rows)
             speed = seen / (perf_counter() - started)
-            task.advance(note=f"epoch {epoch}  loss {total / seen:.3f}  {speed:,.0f} examples/s")
+            bar.advance(note=f"epoch {epoch}  loss {total / seen:.3f}  {speed:,.0f} examples/s")
             if self.step % _LOG_EVERY == 0 or number == len(batches):
                 mean = sum(unlogged) / len(unlogged)
                 outcome.steps.append(StepReport(self.step, mean, rate))
                 unlogged.clear()
-        return total / len(self.ids), perf_counter() - started
+        return total / len(self.tokens), perf_counter() - started
 
     def _batches(self, generator: np.random.Generator) -> list[np.ndarray]:
         return bucketed(self.lengths, self.config.batch_size, generator)
 
     def _train_step(self, rows: np.ndarray) -> float:
-        inputs = to_inputs(self.encoder.pad([self.ids[row] for row in rows]), self.model)
+        inputs = to_inputs(self.encoder.pad([self.tokens[row] for row in rows]), self.model)
         labels = self.labels[rows].to(self.device)
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             logits = self.model(**inputs).logits
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+        loss = _loss(logits.float(), labels, self.task, smoothing=self.config.label_smoothing)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
@@ -231,14 +236,21 @@ class _Loop:
         return value
 
 
+def _loss(logits: Tensor, labels: Tensor, task: Task, *, smoothing: float) -> Tensor:
+    """Cross-entropy, multi-label the binary one of every label."""
+    if task is Task.MULTI_LABEL:
+        targets = labels * (1 - smoothing) + smoothing / 2
+        return F.binary_cross_entropy_with_logits(logits, targets)
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
 def _validate(
-    classifier: AdaptedClassifier, encoder: TextEncoder, examples: Examples
+    classifier: AdaptedClassifier, encoder: TextEncoder, examples: Examples, task: Task
 ) -> tuple[float, Score]:
     """Returns mean cross-entropy and scores."""
     logits = torch_logits(classifier.model, encoder, examples.texts, batch_size=EVALUATION_BATCH)
     labels = examples.known_labels()
-    chosen = probabilities(logits)[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean()), score(logits, labels)
+    return mean_loss(logits, labels, task=task), score(logits, labels, task=task)
 
 
 def _rank(report: EpochReport) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeadapt.bench.compare import Row, rows
+from edgeadapt.config import Task
 from edgeadapt.measure.statistics import Latency, latency
 from edgeadapt.metrics import score
 from edgeadapt.record import Record
@@ -141,7 +142,9 @@ def test_a_cold_start_that_was_not_measured_is_none() -> None:
 def test_accuracy_and_macro_f1_are_those_of_the_one_judge() -> None:
     labels = [0, 1, 0, 0]
     expected = score(
-        np.asarray(FAST["logits"], dtype=np.float32), np.asarray(labels, dtype=np.int64)
+        np.asarray(FAST["logits"], dtype=np.float32),
+        np.asarray(labels, dtype=np.int64),
+        task=Task.SINGLE_LABEL,
     )
 
     row = compared(labels=labels)
@@ -248,3 +251,17 @@ def test_a_ratio_times_the_rows_median_is_the_baselines(
     row = row_of(record, "small:int8")
 
     assert row.ratios.latency["16"] * row.latency_ms["16"].p50 == pytest.approx(expected.p50)
+
+
+def test_label_sets_are_compared_as_the_record_says() -> None:
+    # Logits above 0, and of the same records the largest one.
+    fp32 = make_sample(logits=[[2.0, 1.0], [-1.0, 1.0], [-1.0, -2.0]])
+    int8 = make_sample(variant="int8", logits=[[2.0, 1.0], [-1.0, 1.0], [1.0, -2.0]])
+    record = make_record(fp32, int8, labels=[[1, 1], [0, 1], [0, 0]])
+    record.evaluation["task"] = "multi-label"
+
+    found = {row.variant: row for row in rows(record)}
+
+    assert (found["fp32"].accuracy, found["fp32"].macro_f1) == (1.0, 1.0)
+    assert found["int8"].accuracy == pytest.approx(2 / 3)
+    assert found["int8"].agreement == pytest.approx(2 / 3)

@@ -14,14 +14,17 @@ from edgeadapt.bench import runner
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.runner import Evaluation, Subject, measure
 from edgeadapt.bundle import Bundle
+from edgeadapt.config import Task
 from edgeadapt.errors import MeasurementError
 from edgeadapt.record import Record
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from tests.bench.handmade import copy_bundle
+from tests.tasks import PAIRS, task_bundle
 
 TEXTS = ("the room was warm", "a cold meal", "good", "bad", "the film was great")
 LABELS = np.asarray([1, 0, 1, 0, 1])
+NO_TEXTS = Evaluation(origin="none", sha256=None)
 TINY = Plan(lengths=(8, 16, 64), rounds=2, repeats=3, warmup=1, starts=2, texts=4, timed=2)
 
 
@@ -38,7 +41,7 @@ class Jobs:
         self._note(job)
         self.rounds.append(job)
         number = len(self.rounds)
-        lengths = [str(len(tokens)) for tokens in job["fixed"]]
+        lengths = [str(len(tokens["ids"])) for tokens in job["fixed"]]
         samples = {name: [number] * job["repeats"] for name in lengths}
         if job["texts"]:
             samples["text"] = [number] * len(job["texts"])
@@ -154,6 +157,7 @@ def test_labels_are_those_of_the_texts_that_were_answered(
         "sha256": "abc",
         "texts": 4,
         "labels": [1, 0, 1, 0],
+        "task": "single-label",
     }
 
 
@@ -199,7 +203,9 @@ def test_lengths_above_the_bundles_longest_input_are_left_out(
 
     run_plan(plan=Plan(lengths=(16, 32, 33, 64), rounds=1, starts=0))
 
-    assert {tuple(map(len, job["fixed"])) for job in jobs.rounds} == {(16, 32)}
+    assert {tuple(len(tokens["ids"]) for tokens in job["fixed"]) for job in jobs.rounds} == {
+        (16, 32)
+    }
 
 
 @pytest.mark.parametrize("length", [3, 4, 8, 16, 31, 32])
@@ -211,7 +217,8 @@ def test_a_fixed_input_has_its_length_and_special_tokens_at_both_ends_only(
 
     run_plan(plan=Plan(lengths=(length,), rounds=1, starts=0))
 
-    (tokens,) = jobs.rounds[0]["fixed"]
+    (fixed,) = jobs.rounds[0]["fixed"]
+    tokens = fixed["ids"]
     assert len(tokens) == length
     assert tokens[0] == tokenizer.token_to_id("[CLS]")
     assert tokens[-1] == tokenizer.token_to_id("[SEP]")
@@ -353,3 +360,42 @@ def test_a_real_record_is_the_same_after_writing_and_reading(
     assert [sample.logits for sample in read.samples] == [s.logits for s in measured.samples]
     assert [s.latency_ns for s in read.samples] == [s.latency_ns for s in measured.samples]
     assert read.baseline == measured.baseline == "tiny:int8"
+
+
+@pytest.fixture(scope="module")
+def pair_subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    return Subject(task_bundle(tmp_path_factory, PAIRS), "fp32")
+
+
+@pytest.mark.parametrize("length", [5, 8, 9, 32])
+def test_a_fixed_input_of_pairs_has_its_length_and_two_segments(
+    jobs: Jobs, run_plan: Callable[..., Record], pair_subject: Subject, length: int
+) -> None:
+    plan = Plan(lengths=(length,), rounds=1, starts=0)
+
+    run_plan(subjects=[pair_subject], baseline=pair_subject, plan=plan, evaluation=NO_TEXTS)
+
+    (fixed,) = jobs.rounds[0]["fixed"]
+    assert len(fixed["ids"]) == len(fixed["type_ids"]) == length
+    assert fixed["type_ids"] == sorted(fixed["type_ids"])
+    assert set(fixed["type_ids"]) == {0, 1}
+
+
+def test_a_bundle_of_pairs_starts_cold_with_a_pair(
+    jobs: Jobs, run_plan: Callable[..., Record], pair_subject: Subject
+) -> None:
+    plan = Plan(lengths=(8,), rounds=1, starts=1)
+
+    run_plan(subjects=[pair_subject], baseline=pair_subject, plan=plan, evaluation=NO_TEXTS)
+
+    assert len(jobs.first_labels[0]["text"]) == 2
+
+
+def test_the_record_says_the_task(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
+    sets = np.asarray([[1, 0], [0, 0], [1, 1], [0, 1], [0, 0]])
+    evaluation = Evaluation("by hand", None, TEXTS, sets, Task.MULTI_LABEL)
+
+    record = run_plan(evaluation=evaluation)
+
+    assert record.evaluation["task"] == "multi-label"
+    assert record.evaluation["labels"] == sets[:4].tolist()

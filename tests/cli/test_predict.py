@@ -13,6 +13,7 @@ import pytest
 
 from edgeadapt.data import write_csv
 from tests.cli.conftest import Cli, edit_json
+from tests.tasks import MULTI_LABEL, PAIRS, TOPICS, task_bundle, topical
 
 TEXTS = ("the film was good", "a dull, cold meal", "café “soup” was bad")
 
@@ -254,3 +255,129 @@ def test_output_in_another_encoding_is_no_crash(
 
     assert "Traceback" not in done.stderr
     assert json.loads(done.stdout)["predictions"][0]["text"] == TEXTS[2]
+
+
+# Pairs
+
+PAIR = ("the film was good", "a dull, cold meal")
+
+
+@pytest.fixture(scope="module")
+def pair_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return task_bundle(tmp_path_factory, PAIRS).path
+
+
+def test_a_pair_is_a_text_and_its_text_pair(cli: Cli, pair_bundle: Path) -> None:
+    (found,) = cli("predict", pair_bundle, PAIR[0], "--text-pair", PAIR[1], "--json").json[
+        "predictions"
+    ]
+
+    assert (found["text"], found["text_pair"]) == PAIR
+    assert set(found["scores"]) == {"agree", "differ"}
+    assert found["labels"] == [found["label"]]
+
+
+def test_a_line_shows_both_texts(cli: Cli, pair_bundle: Path) -> None:
+    shown = cli("predict", pair_bundle, PAIR[0], "--text-pair", PAIR[1])
+
+    assert " | ".join(PAIR) in shown.out
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ""])
+@pytest.mark.parametrize("columns", [("text", "text_pair"), ("a", "b")])
+def test_a_file_of_pairs_gives_the_same_answers(
+    cli: Cli, pair_bundle: Path, tmp_path: Path, suffix: str, columns: tuple[str, str]
+) -> None:
+    file = tmp_path / f"pairs{suffix}"
+    if suffix == ".csv":
+        write_csv(file, {name: [text] for name, text in zip(columns, PAIR, strict=True)})
+    else:
+        file.write_text(json.dumps(dict(zip(columns, PAIR, strict=True))) + "\n")
+    named = ("--text-column", columns[0], "--text-pair-column", columns[1])
+    options = () if columns == ("text", "text_pair") else named
+
+    found = cli("predict", pair_bundle, "--file", file, *options, "--json")
+
+    assert (
+        found.json == cli("predict", pair_bundle, *PAIR[:1], "--text-pair", PAIR[1], "--json").json
+    )
+
+
+def test_pairs_come_as_json_lines_from_standard_input(
+    cli: Cli, pair_bundle: Path, from_stdin: Callable[[bytes], None]
+) -> None:
+    from_stdin(json.dumps({"text": PAIR[0], "text_pair": PAIR[1]}).encode())
+
+    (found,) = cli("predict", pair_bundle, "--json").json["predictions"]
+
+    assert (found["text"], found["text_pair"]) == PAIR
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["holds no pairs"]),
+        (b"good\n", ["row 1", "not valid JSON"]),
+        (b'{"text": "good"}\n', ["no column 'text_pair'"]),
+        (b'{"text": "good", "text_pair": ""}\n', ["row 1", "empty", "text_pair"]),
+    ],
+)
+def test_what_is_no_pair_on_standard_input_is_named(
+    cli: Cli,
+    pair_bundle: Path,
+    from_stdin: Callable[[bytes], None],
+    content: bytes,
+    words: list[str],
+) -> None:
+    from_stdin(content)
+
+    cli("predict", pair_bundle).fails_with("standard input", *words)
+
+
+def test_a_single_text_is_refused_by_a_bundle_of_pairs(cli: Cli, pair_bundle: Path) -> None:
+    cli("predict", pair_bundle, "good").fails_with(
+        "Text 1", "expected a pair of texts", "'good'", hint="--text-pair"
+    )
+
+
+def test_a_pair_is_refused_by_a_bundle_of_single_texts(cli: Cli, light_bundle: Path) -> None:
+    cli("predict", light_bundle, "good", "--text-pair", "bad").fails_with(
+        "Text 1", "expected a single text"
+    )
+    cli("predict", light_bundle, "good", "--text-pair-column", "b").fails_with(
+        "--text-pair-column", "'b'", "single texts"
+    )
+
+
+@pytest.mark.parametrize("texts", [(), ("good", "bad")])
+def test_a_second_text_needs_one_first_text(
+    cli: Cli, pair_bundle: Path, texts: tuple[str, ...]
+) -> None:
+    cli("predict", pair_bundle, *texts, "--text-pair", "good").fails_with(
+        "--text-pair: expected one TEXT beside it", f"found {len(texts)}", hint="--file"
+    )
+
+
+# Multi-label
+
+
+@pytest.fixture(scope="module")
+def multi_label_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return task_bundle(tmp_path_factory, MULTI_LABEL, method="full").path
+
+
+def test_all_labels_that_a_text_is_given_are_told(cli: Cli, multi_label_bundle: Path) -> None:
+    texts = [topical(number) for number in range(128, 160)]
+    answers = cli("predict", multi_label_bundle, *texts, "--json").json["predictions"]
+
+    lines = cli("predict", multi_label_bundle, *texts).out.splitlines()
+
+    assert {0, 1, 2} <= {len(answer["labels"]) for answer in answers}
+    for line, answer in zip(lines, answers, strict=True):
+        given, _, after = line.partition(answer["text"][:40])
+        rest = after.rpartition("  (")[2]
+        told = {label for label, score in answer["scores"].items() if score > 0.5}
+        assert set(answer["labels"]) == told
+        assert {topic for topic in TOPICS if topic in given} == told
+        assert {topic for topic in TOPICS if topic in rest} == set(TOPICS) - told
+        assert ("no label" in given) == (not told)

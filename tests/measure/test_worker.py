@@ -21,9 +21,12 @@ from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.classifier import load
 from edgeadapt.text import TokenBatch
+from tests.tasks import PAIRS, task_bundle
 
 TEXTS = ("the room was warm", "a cold and awful meal", "good", "the plot: déjà vu, 漢字 and all")
-FIXED = ([2, 10, 3], [2, 10, 11, 12, 13, 14, 3])
+FIXED = tuple(
+    {"ids": ids, "type_ids": [0] * len(ids)} for ids in ([2, 10, 3], [2, 10, 11, 12, 13, 14, 3])
+)
 
 PROBE = """
 import json, sys
@@ -249,3 +252,18 @@ def test_a_file_in_the_working_folder_does_not_take_a_librarys_place(
     monkeypatch.chdir(tmp_path)
 
     assert set(run_job(first_label_job(tiny_bundle))) == {"label"}
+
+
+def test_pairs_arrive_as_lists_and_are_answered_as_pairs(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    bundle = task_bundle(tmp_path_factory, PAIRS)
+    pairs = [("the room was warm", "a cold meal"), ("good", "bad")]
+    fixed = [{"ids": [2, 10, 3, 11, 3], "type_ids": [0, 0, 0, 1, 1]}]
+
+    found = run_job(measure_job(bundle, texts=pairs, fixed=fixed))
+    label = run_job(first_label_job(bundle, text=pairs[0]))["label"]
+
+    expected = text_logits(load_engine(bundle, "fp32"), bundle.text_encoder(), pairs)
+    np.testing.assert_allclose(found["logits"], expected, rtol=0, atol=1e-6)
+    assert label == load(bundle.path, variant="fp32").predict(pairs[:1])[0].label

@@ -25,7 +25,9 @@ def test_every_row_is_its_own_texts(model_type: str) -> None:
     found = torch_logits(model, encoder, TEXTS, batch_size=3)
 
     with torch.no_grad():
-        alone = [model(torch.tensor(encoder.ids([text]))).logits.numpy()[0] for text in TEXTS]
+        alone = [
+            model(torch.tensor([encoder.encode([text])[0].ids])).logits.numpy()[0] for text in TEXTS
+        ]
     assert found.shape == (len(TEXTS), 2)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, np.stack(alone), rtol=0, atol=1e-5)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 from transformers import BertTokenizerFast
 
 from edgeadapt.config import ModelConfig
@@ -37,7 +37,7 @@ def test_a_word_becomes_three_ids(sources: dict[str, ModelSource], model_type: s
     loaded = load_tokenizer(sources[model_type], max_length=32)
     vocabulary = loaded.encoder.tokenizer.get_vocab()
 
-    assert loaded.encoder.ids(["good"]) == [[2, vocabulary["good"], 3]]
+    assert loaded.encoder.encode(["good"])[0].ids == [2, vocabulary["good"], 3]
 
 
 def test_the_saved_tokenizer_does_not_pad(source: ModelSource, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_saved_tokenizer_does_not_pad(source: ModelSource, tmp_path: Path) -
 def test_long_texts_are_cut_to_the_length_asked_for(source: ModelSource) -> None:
     loaded = load_tokenizer(source, max_length=7)
 
-    (ids,) = loaded.encoder.ids(["good " * 50])
+    ids = loaded.encoder.encode(["good " * 50])[0].ids
 
     assert len(ids) == 7
     assert (ids[0], ids[-1]) == (2, 3)
@@ -99,7 +99,7 @@ def test_transformers_reads_back_what_is_written(source: ModelSource, tmp_path: 
     read = BertTokenizerFast.from_pretrained(folder)
 
     text = "The film was good, not bad."
-    assert read(text)["input_ids"] == loaded.encoder.ids([text])[0]
+    assert read(text)["input_ids"] == loaded.encoder.encode([text])[0].ids
     assert read.model_max_length == 24
 
 
@@ -152,3 +152,52 @@ def test_a_tokenizer_without_a_padding_token_is_refused(source: ModelSource) -> 
         load_tokenizer(source, max_length=32)
 
     assert str(source.folder) in str(caught.value)
+
+
+def with_post_processor(source: ModelSource, processor: object) -> ModelSource:
+    tokenizer = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
+    tokenizer.post_processor = processor
+    tokenizer.save(str(source.folder / "tokenizer.json"))
+    return source
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        ),
+        processors.TemplateProcessing(
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A $B:1 [SEP]:1",
+            special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+        ),
+        processors.ByteLevel(),
+    ],
+    ids=["single only", "no separator", "no special tokens"],
+)
+def test_a_tokenizer_that_puts_nothing_between_two_texts_is_refused_for_pairs(
+    source: ModelSource, processor: object
+) -> None:
+    changed = with_post_processor(source, processor)
+
+    load_tokenizer(changed, max_length=32)
+    with pytest.raises(ModelError, match="no template for pairs of texts") as caught:
+        load_tokenizer(changed, max_length=32, pairs=True)
+
+    assert str(source.folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2)), processors.RobertaProcessing(
+        ("[SEP]", 3), ("[CLS]", 2)
+    )],
+    ids=["bert", "roberta"],
+)  # fmt: skip
+def test_the_usual_templates_are_taken_for_pairs(source: ModelSource, processor: object) -> None:
+    loaded = load_tokenizer(with_post_processor(source, processor), max_length=32, pairs=True)
+
+    (tokens,) = loaded.encoder.encode([("good", "bad")])
+
+    assert tokens.ids.count(3) >= 2

@@ -47,7 +47,7 @@ def of_tokens(ids: np.ndarray) -> np.ndarray:
 def test_logits_come_in_the_order_of_the_texts_at_any_batch_size(
     texts: list[str], batch_size: int
 ) -> None:
-    expected = np.stack([of_tokens(np.asarray(ids)) for ids in ENCODER.ids(texts)])
+    expected = np.stack([of_tokens(np.asarray(tokens.ids)) for tokens in ENCODER.encode(texts)])
 
     found = text_logits(Fingerprints(), ENCODER, texts, batch_size=batch_size)
 

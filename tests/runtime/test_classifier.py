@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import edgeadapt
 from edgeadapt.bundle import Bundle
+from edgeadapt.config import Task
 from edgeadapt.errors import (
     DataError,
     FormatVersionError,
@@ -50,9 +51,9 @@ class Fixed:
         return "fixed 1.0"
 
 
-def make_classifier(*logits: float) -> Classifier:
+def make_classifier(*logits: float, task: Task = Task.SINGLE_LABEL) -> Classifier:
     encoder = TextEncoder(make_tokenizer(), max_length=20, pad_id=0)
-    return Classifier(Fixed(*logits), encoder, LABELS)
+    return Classifier(Fixed(*logits), encoder, LABELS, task=task)
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +274,50 @@ print(sorted(heavy & set(sys.modules)))
 
     expected = load(bundle.path).predict(["the film was great"])[0].label
     assert done.stdout.splitlines() == [expected, "[]"], done.stderr
+
+
+@settings(max_examples=50, deadline=None)
+@given(logits=st.lists(st.floats(-1e4, 1e4, width=32), min_size=3, max_size=3))
+def test_one_label_is_given_and_it_is_the_most_probable(logits: list[float]) -> None:
+    (prediction,) = make_classifier(*logits).predict(["film"])
+
+    assert prediction.labels == (prediction.label,)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"),
+    [
+        ((1.0, 2.0, -1.0), ("good", "bad")),
+        ((-3.0, -2.0, -1.0), ()),
+        ((0.5, 0.25, 1.0), ("mixed", "bad", "good")),
+        ((0.0, -1.0, 0.0), ()),
+    ],
+)
+def test_multi_label_every_label_with_a_logit_above_zero_is_given(
+    logits: tuple[float, ...], labels: tuple[str, ...]
+) -> None:
+    (prediction,) = make_classifier(*logits, task=Task.MULTI_LABEL).predict(["film"])
+
+    assert prediction.labels == labels
+    sigmoid = [1 / (1 + math.exp(-logit)) for logit in logits]
+    assert prediction.scores == pytest.approx(dict(zip(LABELS, sigmoid, strict=True)))
+    assert prediction.label == LABELS[int(np.argmax(logits))]
+    assert prediction.score == pytest.approx(max(sigmoid))
+
+
+def test_a_bundle_that_says_no_task_gives_one_label_to_single_texts() -> None:
+    asset = Path(__file__).parents[1] / "assets" / "tiny_bundle"
+    assert "task" not in json.loads((asset / "manifest.json").read_text())
+
+    manifest = Bundle.open(asset).manifest
+    (prediction,) = load(asset).predict(["the film was good"])
+
+    assert (manifest.task, manifest.pairs) == (Task.SINGLE_LABEL, False)
+    assert prediction.labels == (prediction.label,)
+
+
+def test_an_unknown_task_is_refused(own_bundle: Bundle) -> None:
+    change_manifest(own_bundle, task="ranking")
+
+    with pytest.raises(LayoutError, match=r"manifest\.json is not a bundle's: 'ranking'"):
+        load(own_bundle.path)

@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from edgeadapt.config import DataConfig
-from edgeadapt.data import Dataset, Examples, write_csv
+from edgeadapt.data import Dataset, Examples, fingerprint, write_csv
 from edgeadapt.errors import DataError, HubError
 from edgeadapt.models.hub import Snapshot
 from edgeadapt.training import datasets as module
@@ -361,3 +361,73 @@ def test_too_few_texts_to_hold_out_are_refused(tmp_path: Path) -> None:
 def test_any_other_name_is_asked_of_the_hub() -> None:
     with pytest.raises(HubError, match="someone/reviews was asked for"):
         load("someone/reviews")
+
+
+# Pairs and label sets
+
+
+def lines_of(path: Path, *rows: dict[str, Any]) -> Path:
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_second_text_of_a_pair_has_a_column_of_its_own(tmp_path: Path, suffix: str) -> None:
+    table = {"text": [f"a {n}" for n in range(40)], "other": [f"b {n}" for n in range(40)]}
+    table["label"] = ["no", "yes"] * 20
+    if suffix == ".csv":
+        write_csv(tmp_path / "train.csv", table)
+    else:
+        parquet.write_table(pa.table(table), tmp_path / "train.parquet")
+
+    dataset = load(tmp_path, text_pair_column="other")
+
+    texts = [*dataset.train.texts, *dataset.validation.texts, *dataset.test.texts]
+    assert sorted(texts) == sorted((f"a {n}", f"b {n}") for n in range(40))
+
+
+def test_label_sets_are_read_alike_from_every_format(tmp_path: Path) -> None:
+    sets = [["b"], ["a", "b"], [], ["a"]] * 10
+    texts = [f"text {number}" for number in range(40)]
+    for name in ("csv", "jsonl", "parquet"):
+        (tmp_path / name).mkdir()
+    joined = ["|".join(labels) for labels in sets]
+    write_csv(tmp_path / "csv" / "train.csv", {"text": texts, "label": joined})
+    rows = [{"text": t, "label": labels} for t, labels in zip(texts, sets, strict=True)]
+    lines_of(tmp_path / "jsonl" / "train.jsonl", *rows)
+    table = pa.table({"text": texts, "label": sets})
+    parquet.write_table(table, tmp_path / "parquet" / "train.parquet")
+
+    found = [load(tmp_path / name, multi_label=True) for name in ("csv", "jsonl", "parquet")]
+
+    assert {dataset.label_names for dataset in found} == {("a", "b")}
+    assert len({fingerprint(dataset) for dataset in found}) == 1
+    expected = dict(zip(texts, ([int("a" in s), int("b" in s)] for s in sets), strict=True))
+    train = found[0].train
+    assert train.known_labels().tolist() == [expected[str(text)] for text in train.texts]
+
+
+def test_one_label_set_only_is_refused(tmp_path: Path) -> None:
+    rows = [{"text": f"text {number}", "label": ["a", "b"]} for number in range(20)]
+    file = lines_of(tmp_path / "train.jsonl", *rows)
+
+    with pytest.raises(DataError, match="one label set only: expected at least two label sets"):
+        load(file, multi_label=True)
+
+
+def test_single_labels_are_sets_of_one(tmp_path: Path) -> None:
+    dataset = load(write_dataset(tmp_path / "data"), multi_label=True)
+
+    assert dataset.label_names == LABELS
+    assert dataset.train.known_labels()[:2].tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_name_with_the_separator_is_refused_for_label_sets(tmp_path: Path) -> None:
+    file = lines_of(
+        tmp_path / "train.jsonl",
+        {"text": "a", "label": ["in|out"]},
+        {"text": "b", "label": ["up"]},
+    )
+
+    with pytest.raises(DataError, match=r"label 'in\|out' cannot be used with --multi-label"):
+        load(file, multi_label=True)

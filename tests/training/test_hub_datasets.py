@@ -72,7 +72,7 @@ def hub() -> Iterator[StandInHub]:
         yield serving
 
 
-def load(hub: StandInHub, home: Path, **config: str) -> dict[str, Any]:
+def load(hub: StandInHub, home: Path, **config: object) -> dict[str, Any]:
     asked = json.dumps({"dataset": "org/reviews", **config})
     return run_child(LOAD, asked, environment=hub_environment(hub.endpoint, home))
 
@@ -249,3 +249,32 @@ def test_without_an_answer_from_the_hub_the_command_says_what_works_offline(
     assert "--recipe demo" in hint
     assert "Traceback" not in done.stderr
     assert list(folder.rglob("*")) == []
+
+
+@pytest.mark.parametrize("multi_label", [True, False])
+def test_names_of_label_sets_come_from_parquet(
+    hub: StandInHub, tmp_path: Path, multi_label: bool
+) -> None:
+    features = datasets.Features(
+        {
+            "text": datasets.Value("string"),
+            "label": datasets.Sequence(datasets.ClassLabel(names=["warm", "bad", "good"])),
+        }
+    )
+    texts = [text for text, _ in rows(0, 40)]
+    sets = [[1], [2, 0], []] * 13 + [[0]]
+    path = tmp_path / "train.parquet"
+    columns = {"text": texts, "label": sets}
+    datasets.Dataset.from_dict(columns, features=features).to_parquet(str(path))
+    content = path.read_bytes()
+    files = {f"data/{split}-00000-of-00001.parquet": content for split in ("train", "test")}
+    hub.add("datasets/org/reviews", files)
+
+    found = load(hub, tmp_path / "home", multi_label=multi_label)
+
+    if multi_label:
+        assert found["names"] == ["warm", "bad", "good"]
+        assert found["labels"]["test"][:3] == [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
+    else:
+        assert found["error"] == "DataError"
+        assert "--multi-label" in found["hint"]

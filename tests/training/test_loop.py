@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgeadapt.config import AdapterConfig, AdapterKind, Device, TrainingConfig
+from edgeadapt.config import AdapterConfig, AdapterKind, Device, Task, TrainingConfig
 from edgeadapt.data import Examples
 from edgeadapt.errors import TrainingError, UsageError
 from edgeadapt.metrics import probabilities, score
@@ -55,6 +55,7 @@ def train(
     *,
     train: Examples = TRAIN,
     validation: Examples = VALIDATION,
+    task: Task = Task.SINGLE_LABEL,
     progress: Progress = SILENT,
     **values: float,
 ) -> Outcome:
@@ -66,6 +67,7 @@ def train(
             encoder,
             train=train,
             validation=validation,
+            task=task,
             config=config,
             device=CPU,
             progress=progress,
@@ -82,8 +84,8 @@ def cross_entropy(
     """Mean loss and accuracy, computed here."""
     logits = torch_logits(classifier.model, encoder, given.texts, batch_size=8)
     labels = given.known_labels()
-    chosen = probabilities(logits)[np.arange(len(labels)), labels]
-    return float(-np.log(chosen).mean()), score(logits, labels).accuracy
+    chosen = probabilities(logits, Task.SINGLE_LABEL)[np.arange(len(labels)), labels]
+    return float(-np.log(chosen).mean()), score(logits, labels, task=Task.SINGLE_LABEL).accuracy
 
 
 @pytest.mark.parametrize("method", [*AdapterKind, "parallel+bitfit"])
@@ -106,7 +108,9 @@ def test_the_tiny_data_is_learned(source: ModelSource, encoder: TextEncoder) -> 
     assert outcome.best.accuracy > 0.9
 
 
-@pytest.mark.parametrize("method", ["parallel", "houlsby", "head", "parallel+bitfit"])
+@pytest.mark.parametrize(
+    "method", ["parallel", "houlsby", "compacter", "head", "parallel+lora+ia3+bitfit"]
+)
 def test_frozen_weights_stay_and_trained_ones_move(
     source: ModelSource, encoder: TextEncoder, method: str
 ) -> None:
@@ -252,7 +256,9 @@ def test_scores_of_an_epoch_are_those_of_validation_text(
     logits = torch_logits(classifier.model, encoder, VALIDATION.texts, batch_size=8)
     assert report.validation_loss == pytest.approx(loss, abs=1e-6)
     assert report.accuracy == accuracy
-    assert report.macro_f1 == score(logits, VALIDATION.known_labels()).macro_f1
+    assert (
+        report.macro_f1 == score(logits, VALIDATION.known_labels(), task=Task.SINGLE_LABEL).macro_f1
+    )
 
 
 def test_the_time_and_the_speed_fit_together(source: ModelSource, encoder: TextEncoder) -> None:
@@ -405,3 +411,53 @@ def test_threads_stay_where_none_are_asked_for() -> None:
         inside = torch.get_num_threads()
 
     assert inside == before
+
+
+# Multi-label
+
+
+def words(start: int, stop: int) -> Examples:
+    """Texts with a good word, a bad word, both or neither, and as many labels."""
+    kinds = [(number % 2, number // 2 % 2) for number in range(start, stop)]
+    texts = tuple(
+        " ".join([*bad * [BAD[number % 5]], *good * [GOOD[number % 5]], "film"])
+        for number, (bad, good) in enumerate(kinds)
+    )
+    return Examples(texts, np.asarray(kinds))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_first_loss_is_the_binary_cross_entropy_with_smoothed_targets(
+    source: ModelSource, encoder: TextEncoder, smoothing: float
+) -> None:
+    classifier, given = build(source), words(0, 16)
+    logits = torch_logits(classifier.model, encoder, given.texts, batch_size=16)
+    likely = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    targets = given.known_labels() * (1 - smoothing) + smoothing / 2
+    expected = -(targets * np.log(likely) + (1 - targets) * np.log(1 - likely)).mean()
+
+    outcome = train(
+        classifier,
+        encoder,
+        train=given,
+        validation=given,
+        task=Task.MULTI_LABEL,
+        epochs=1,
+        label_smoothing=smoothing,
+    )
+
+    assert outcome.steps[0].loss == pytest.approx(expected, abs=1e-5)
+
+
+def test_label_sets_are_learned(source: ModelSource, encoder: TextEncoder) -> None:
+    outcome = train(
+        build(source, "full"),
+        encoder,
+        train=words(0, 64),
+        validation=words(64, 96),
+        task=Task.MULTI_LABEL,
+        epochs=20,
+    )
+
+    assert outcome.best is not None
+    assert outcome.best.accuracy > 0.9

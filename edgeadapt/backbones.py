@@ -4,19 +4,48 @@ Key mapping is data: a new backbone is a new row.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from types import MappingProxyType
 
 from edgeadapt.errors import ModelError
 
-__all__ = ["BACKBONES", "BackboneSpec", "backbone_spec"]
+__all__ = ["BACKBONES", "BackboneSpec", "Projection", "Reads", "backbone_spec"]
+
+
+class Reads(StrEnum):
+    """What a bottleneck takes in; it adds to the output of its sublayer's last dense layer."""
+
+    OUTPUT = "output"
+    """That very output."""
+    INPUT = "input"
+    """The input of the sublayer."""
+    NORMED = "normed"
+    """LayerNorm of the residual sum."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Query, key or value: a dense layer of its own, or one block of a dense layer's outputs."""
+
+    dense: str
+    """Per layer: the dense layer."""
+    block: int = 0
+    """Which of the equal blocks of its outputs."""
+    blocks: int = 1
+    """How many there are."""
+
+    def rows(self, out_features: int) -> slice:
+        """Returns the outputs of a dense layer, ``out_features`` in all, that are the block's."""
+        width = out_features // self.blocks
+        return slice(self.block * width, (self.block + 1) * width)
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
     """Dotted names of submodules of a ``…ForSequenceClassification`` model.
 
-    Names below ``layer`` are relative to one element of the layer list.
+    Names said to be per layer are relative to one element of the layer list.
     """
 
     model_type: str
@@ -25,18 +54,32 @@ class BackboneSpec:
     """Prefix of everything that is pretrained."""
     layers: str
     """The list of layers."""
+    query: Projection
+    key: Projection
+    value: Projection
     attention_output: str
     """Per layer: the dense layer that ends the attention sublayer, (hidden -> hidden)."""
+    attention_norm: str | None
+    """Per layer: LayerNorm of the attention's residual sum; ``None`` where norms come before."""
     ffn_in: str
     """Per layer: the first dense layer of the FFN, (hidden -> intermediate)."""
     ffn_out: str
     """Per layer: the second dense layer of the FFN, (intermediate -> hidden)."""
+    ffn_norm: str | None
+    """Per layer: LayerNorm of the FFN's residual sum; ``None`` where norms come before."""
     head: tuple[str, ...]
     """Modules on top of the encoder that are trained for the task, the pooler included."""
     activation_key: str = "hidden_act"
     """Name in config.json of the FFN's activation."""
     intermediate_key: str = "intermediate_size"
     """Name in config.json of the FFN's inner width."""
+    depth_key: str = "num_hidden_layers"
+    """Name in config.json of the number of layers."""
+    gate_bias_key: str | None = None
+    """Name in config.json of the switch for the FFN's biases, where the FFN is gated: the first
+    dense layer gives ``[a ; g]``, the second one takes ``f(a) ⊙ g``."""
+    groups_key: str | None = None
+    """Name in config.json of the number of layers that differ, where the others share weights."""
     position_offset: int = 0
     """Positions that the model keeps for itself, so that they do not carry text."""
     token_type_ids: bool = True
@@ -47,49 +90,133 @@ _BERT = BackboneSpec(
     model_type="bert",
     encoder="bert",
     layers="bert.encoder.layer",
+    query=Projection("attention.self.query"),
+    key=Projection("attention.self.key"),
+    value=Projection("attention.self.value"),
     attention_output="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
     ffn_in="intermediate.dense",
     ffn_out="output.dense",
+    ffn_norm="output.LayerNorm",
     head=("bert.pooler", "classifier"),
 )
 
-_ROBERTA = BackboneSpec(
+_ROBERTA = replace(
+    _BERT,
     model_type="roberta",
     encoder="roberta",
     layers="roberta.encoder.layer",
-    attention_output="attention.output.dense",
-    ffn_in="intermediate.dense",
-    ffn_out="output.dense",
     head=("classifier",),
     position_offset=2,
     token_type_ids=False,
 )
 
-_ELECTRA = BackboneSpec(
+_XLM_ROBERTA = replace(_ROBERTA, model_type="xlm-roberta")
+
+_ELECTRA = replace(
+    _BERT,
     model_type="electra",
     encoder="electra",
     layers="electra.encoder.layer",
-    attention_output="attention.output.dense",
-    ffn_in="intermediate.dense",
-    ffn_out="output.dense",
     head=("classifier",),
+)
+
+_MPNET = replace(
+    _BERT,
+    model_type="mpnet",
+    encoder="mpnet",
+    layers="mpnet.encoder.layer",
+    query=Projection("attention.attn.q"),
+    key=Projection("attention.attn.k"),
+    value=Projection("attention.attn.v"),
+    attention_output="attention.attn.o",
+    attention_norm="attention.LayerNorm",
+    head=("classifier",),
+    position_offset=2,
+    token_type_ids=False,
+)
+
+# Versions 2 and 3; version 1 interleaves query, key and value head by head.
+_DEBERTA = replace(
+    _BERT,
+    model_type="deberta-v2",
+    encoder="deberta",
+    layers="deberta.encoder.layer",
+    query=Projection("attention.self.query_proj"),
+    key=Projection("attention.self.key_proj"),
+    value=Projection("attention.self.value_proj"),
+    head=("pooler", "classifier"),
+    token_type_ids=False,
+)
+
+_ALBERT = BackboneSpec(
+    model_type="albert",
+    encoder="albert",
+    layers="albert.encoder.albert_layer_groups",
+    query=Projection("albert_layers.0.attention.query"),
+    key=Projection("albert_layers.0.attention.key"),
+    value=Projection("albert_layers.0.attention.value"),
+    attention_output="albert_layers.0.attention.dense",
+    attention_norm="albert_layers.0.attention.LayerNorm",
+    ffn_in="albert_layers.0.ffn",
+    ffn_out="albert_layers.0.ffn_output",
+    ffn_norm="albert_layers.0.full_layer_layer_norm",
+    head=("albert.pooler", "classifier"),
+    groups_key="num_hidden_groups",
 )
 
 _DISTILBERT = BackboneSpec(
     model_type="distilbert",
     encoder="distilbert",
     layers="distilbert.transformer.layer",
+    query=Projection("attention.q_lin"),
+    key=Projection("attention.k_lin"),
+    value=Projection("attention.v_lin"),
     attention_output="attention.out_lin",
+    attention_norm="sa_layer_norm",
     ffn_in="ffn.lin1",
     ffn_out="ffn.lin2",
+    ffn_norm="output_layer_norm",
     head=("pre_classifier", "classifier"),
     activation_key="activation",
     intermediate_key="hidden_dim",
+    depth_key="n_layers",
+    token_type_ids=False,
+)
+
+_MODERNBERT = BackboneSpec(
+    model_type="modernbert",
+    encoder="model",
+    layers="model.layers",
+    query=Projection("attn.Wqkv", 0, 3),
+    key=Projection("attn.Wqkv", 1, 3),
+    value=Projection("attn.Wqkv", 2, 3),
+    attention_output="attn.Wo",
+    attention_norm=None,
+    ffn_in="mlp.Wi",
+    ffn_out="mlp.Wo",
+    ffn_norm=None,
+    head=("head", "classifier"),
+    activation_key="hidden_activation",
+    gate_bias_key="mlp_bias",
     token_type_ids=False,
 )
 
 BACKBONES: Mapping[str, BackboneSpec] = MappingProxyType(
-    {spec.model_type: spec for spec in (_BERT, _ROBERTA, _ELECTRA, _DISTILBERT)}
+    {
+        spec.model_type: spec
+        for spec in (
+            _BERT,
+            _ROBERTA,
+            _XLM_ROBERTA,
+            _ELECTRA,
+            _DISTILBERT,
+            _MPNET,
+            _ALBERT,
+            _DEBERTA,
+            _MODERNBERT,
+        )
+    }
 )
 
 

@@ -7,6 +7,7 @@ effective recipe in ``run.json``, and every place that takes a recipe takes that
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
@@ -23,15 +24,20 @@ __all__ = [
     "Device",
     "EngineName",
     "Exporter",
+    "Format",
     "ModelConfig",
+    "Placement",
     "Recipe",
     "Scheme",
+    "Target",
+    "Task",
     "TrainingConfig",
     "TunedRates",
     "builtin_recipes",
 ]
 
 _RECIPES = Path(__file__).parent / "recipes"
+_LAYERS = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", re.ASCII)
 
 
 class AdapterKind(StrEnum):
@@ -40,9 +46,40 @@ class AdapterKind(StrEnum):
     PARALLEL = "parallel"
     SEQUENTIAL = "sequential"
     HOULSBY = "houlsby"
+    COMPACTER = "compacter"
+    LORA = "lora"
+    IA3 = "ia3"
     BITFIT = "bitfit"
+    LAYERNORM = "layernorm"
     HEAD = "head"
     FULL = "full"
+
+
+class Placement(StrEnum):
+    """Which sublayers of a transformer layer get a bottleneck."""
+
+    ATTENTION = "attention"
+    FFN = "ffn"
+    BOTH = "both"
+
+    @property
+    def sublayers(self) -> tuple[str, ...]:
+        """``attention``, ``ffn`` or both of them."""
+        return ("attention", "ffn") if self is Placement.BOTH else (self.value,)
+
+
+class Target(StrEnum):
+    """The dense layers that LoRA can be put on."""
+
+    QUERY = "query"
+    KEY = "key"
+    VALUE = "value"
+    DENSE = "dense"
+    """The last of the attention."""
+    FFN = "ffn"
+    """Both of the FFN."""
+    FFN_IN = "ffn-in"
+    FFN_OUT = "ffn-out"
 
 
 class Device(StrEnum):
@@ -53,12 +90,33 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Task(StrEnum):
+    """How many labels a text has."""
+
+    SINGLE_LABEL = "single-label"
+    """Exactly one: the most probable."""
+    MULTI_LABEL = "multi-label"
+    """Any number: every label that is more probable than not."""
+
+    @property
+    def problem_type(self) -> str:
+        """Its name in the config.json of a Hugging Face classifier."""
+        return f"{self.value.replace('-', '_')}_classification"
+
+
 class Exporter(StrEnum):
     """What turns a torch model into ONNX."""
 
     AUTO = "auto"
     OPTIMUM = "optimum"
     TORCH = "torch"
+
+
+class Format(StrEnum):
+    """Whose library reads and writes an adapter's files."""
+
+    ADAPTERHUB = "adapterhub"
+    PEFT = "peft"
 
 
 class Scheme(StrEnum):
@@ -84,6 +142,8 @@ class ModelConfig:
     """Commit, tag or branch of a hub id."""
     max_length: int = 128
     """Longest input in tokens, special tokens counted; longer texts are cut."""
+    layers: int | None = None
+    """Keep only the first so many transformer layers; all of them where none is given."""
 
 
 @dataclass(frozen=True)
@@ -98,34 +158,74 @@ class DataConfig:
     """Commit, tag or branch of a hub id."""
     text_column: str = "text"
     """Column that holds the text."""
+    text_pair_column: str | None = None
+    """Column that holds the second text, where the model takes pairs."""
     label_column: str = "label"
     """Column that holds the label."""
+    multi_label: bool = False
+    """Whether a text has any number of labels: a list, or in CSV names joined by ``|``."""
     validation_fraction: float = 0.1
     """Share of train that becomes validation where the data has none (stratified, seeded)."""
     test_fraction: float = 0.1
     """Share of train that becomes test where the data has none (stratified, seeded)."""
+
+    @property
+    def task(self) -> Task:
+        """How many labels a text has."""
+        return Task.MULTI_LABEL if self.multi_label else Task.SINGLE_LABEL
+
+    @property
+    def pairs(self) -> bool:
+        """Whether the model takes pairs of texts."""
+        return self.text_pair_column is not None
 
 
 @dataclass(frozen=True)
 class AdapterConfig:
     """What is trained, and its shape."""
 
+    start: str | None = None
+    """A run, or the folder of an AdapterHub or PEFT adapter, whose weights training starts from;
+    what is trained and its shape are then that adapter's."""
     method: str = "parallel"
     """One kind of ``AdapterKind`` or several joined by ``+``."""
     dimension: int = 64
-    """Width of the bottleneck, in neurons."""
+    """Width of a bottleneck, in neurons."""
+    reduction_factor: float | None = None
+    """Hidden size over the width of a bottleneck; where given, it takes the place of
+    ``dimension``."""
     activation: str | None = None
-    """Non-linearity of the bottleneck; the backbone's own where none is given."""
+    """Non-linearity of a bottleneck; the backbone's own where none is given."""
     scaling: float = 1.0
-    """Factor on the output of a parallel adapter. AdamW's steps do not see it, so that it acts like
-    a factor on the learning rate of the up-projection: at 4 (He et al. 2022) halve the rate."""
+    """Factor on the output of a bottleneck or LoRA. AdamW's steps do not see it, so that it acts
+    like a factor on the learning rate of the up-projection: at 4 (He et al. 2022) halve the
+    rate."""
+    learn_scaling: bool = False
+    """Train that factor, one per bottleneck, from ``scaling`` on."""
+    placement: Placement | None = None
+    """Sublayers that get a bottleneck; the kind's own where none is given."""
+    layers: str | None = None
+    """Transformer layers that get adapters, counted from 0, such as ``6-11`` or ``0,2-4``; all of
+    them where none is given."""
     dropout: float = 0.0
-    """Probability of dropping an adapter's output neuron while training."""
+    """Probability of dropping a bottleneck's output or LoRA's input neuron while training."""
+    rank: int = 8
+    """Rank of LoRA's products."""
+    targets: str = "query+value"
+    """Dense layers that LoRA is put on, joined by ``+``: see ``Target``."""
+    original_ln_before: bool = False
+    """Bottlenecks after a sublayer read the LayerNorm of its residual sum, not its output: the
+    form of AdapterHub's ``seq_bn``."""
 
     @property
     def kinds(self) -> tuple[AdapterKind, ...]:
         """The kinds that ``method`` names, in its order."""
         return tuple(AdapterKind(part) for part in self.method.split("+"))
+
+    @property
+    def lora_targets(self) -> tuple[Target, ...]:
+        """The dense layers that ``targets`` names, in its order."""
+        return tuple(Target(part) for part in self.targets.split("+"))
 
 
 @dataclass(frozen=True)
@@ -139,9 +239,13 @@ class TunedRates:
     rates: Mapping[AdapterKind, float] = field(
         default_factory=lambda: {
             AdapterKind.PARALLEL: 2e-3,
-            AdapterKind.SEQUENTIAL: 1e-3,
-            AdapterKind.HOULSBY: 1e-3,
-            AdapterKind.BITFIT: 2e-3,
+            AdapterKind.SEQUENTIAL: 2e-3,
+            AdapterKind.HOULSBY: 2e-3,
+            AdapterKind.COMPACTER: 1e-2,
+            AdapterKind.LORA: 3e-3,
+            AdapterKind.IA3: 1e-2,
+            AdapterKind.BITFIT: 5e-3,
+            AdapterKind.LAYERNORM: 5e-3,
             AdapterKind.HEAD: 3e-3,
             AdapterKind.FULL: 5e-5,
         }
@@ -330,16 +434,13 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
 
 def _check_ranges(recipe: Recipe, origin: str) -> None:
     """Raises ``RecipeError`` for a value that no training can use."""
-    kinds = recipe.adapter.method.split("+")
-    unknown = [kind for kind in kinds if kind not in set(AdapterKind)]
-    if unknown:
+    _check_joined(recipe.adapter.method, AdapterKind, origin, word="method")
+    _check_joined(recipe.adapter.targets, Target, origin, word="target")
+    if (layers := recipe.adapter.layers) is not None and not _LAYERS.fullmatch(layers):
         raise RecipeError(
-            f"{origin}: unknown method {unknown[0]!r}: expected one of "
-            f"{_listed([kind.value for kind in AdapterKind])}.",
-            hint="Methods combine with +, as in parallel+bitfit.",
+            f"{origin}: adapter.layers: expected numbers and ranges such as 6-11 or 0,2-4, "
+            f"found {layers!r}."
         )
-    if len(set(kinds)) < len(kinds):
-        raise RecipeError(f"{origin}: method {recipe.adapter.method!r} names a kind twice.")
     model, data, adapter, training = recipe.model, recipe.data, recipe.adapter, recipe.training
     rate = training.learning_rate
     rules: list[tuple[str, float | int | None, bool, str]] = [
@@ -351,7 +452,15 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
                 ("test_fraction", data.test_fraction),
             )
         ),
+        ("model.layers", model.layers, model.layers is None or model.layers >= 1, "at least 1"),
         ("adapter.dimension", adapter.dimension, adapter.dimension >= 1, "at least 1"),
+        (
+            "adapter.reduction_factor",
+            adapter.reduction_factor,
+            adapter.reduction_factor is None or adapter.reduction_factor > 0,
+            "above 0",
+        ),
+        ("adapter.rank", adapter.rank, adapter.rank >= 1, "at least 1"),
         ("adapter.scaling", adapter.scaling, True, "a number"),
         ("adapter.dropout", adapter.dropout, 0 <= adapter.dropout < 1, "from 0 to below 1"),
         ("training.epochs", training.epochs, training.epochs >= 1, "at least 1"),
@@ -379,6 +488,19 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
             raise RecipeError(f"{origin}: {name}: expected a finite number, found {value}.")
         if not holds:
             raise RecipeError(f"{origin}: {name}: expected {expected}, found {value}.")
+
+
+def _check_joined(joined: str, known: type[StrEnum], origin: str, *, word: str) -> None:
+    """Checks names that are joined by ``+``."""
+    names = joined.split("+")
+    unknown = [name for name in names if name not in set(known)]
+    if unknown:
+        raise RecipeError(
+            f"{origin}: unknown {word} {unknown[0]!r}: expected one of {_listed(known)}.",
+            hint=f"Several are joined by +, as in {'+'.join(list(known)[::2][:2])}.",
+        )
+    if len(set(names)) < len(names):
+        raise RecipeError(f"{origin}: {word} {joined!r} names one twice.")
 
 
 def _listed(names: Any) -> str:

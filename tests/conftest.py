@@ -25,36 +25,49 @@ WORDS = (  # noqa: SIM905 - a sentence reads better
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 GOOD, BAD = ("good", "great", "bright", "warm", "liked"), ("bad", "awful", "dull", "cold", "hated")
 
+_TINY = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 40,
+}
+# Two positions are kept for padding.
+_TINY_ROBERTA = {**_TINY, "max_position_embeddings": 42, "pad_token_id": 0}
+
 TINY_CONFIGS = {
-    "bert": {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 24,
-        "max_position_embeddings": 40,
-    },
-    "roberta": {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 24,
-        "max_position_embeddings": 42,
-        "pad_token_id": 0,
-    },
-    "electra": {
-        "hidden_size": 16,
-        "embedding_size": 8,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 24,
-        "max_position_embeddings": 40,
-    },
+    "bert": _TINY,
+    "roberta": _TINY_ROBERTA,
+    "electra": {**_TINY, "embedding_size": 8},
     "distilbert": {
         "dim": 16,
         "n_layers": 2,
         "n_heads": 2,
         "hidden_dim": 24,
         "max_position_embeddings": 40,
+    },
+    "xlm-roberta": _TINY_ROBERTA,
+    "mpnet": _TINY_ROBERTA,
+    "albert": {**_TINY, "embedding_size": 8, "hidden_act": "gelu"},
+    "deberta-v2": {
+        **_TINY,
+        "relative_attention": True,
+        "position_buckets": 8,
+        "pos_att_type": ["p2c", "c2p"],
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "position_biased_input": False,
+        "type_vocab_size": 0,
+    },
+    "modernbert": {
+        **_TINY,
+        "global_attn_every_n_layers": 2,
+        "local_attention": 16,
+        "pad_token_id": 0,
+        "cls_token_id": 2,
+        "bos_token_id": 2,
+        "sep_token_id": 3,
+        "eos_token_id": 3,
     },
 }
 """Model type -> config of a model with a few thousand weights."""
@@ -69,7 +82,9 @@ def make_tokenizer() -> Tokenizer:
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     # As the embedded tokenizer does: everything that reads it has to switch this off.
     tokenizer.enable_padding(pad_id=0, pad_token="[PAD]", length=20)

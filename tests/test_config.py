@@ -12,7 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeadapt.config import AdapterKind, Device, Recipe, TunedRates, builtin_recipes
+from edgeadapt.config import (
+    AdapterConfig,
+    AdapterKind,
+    Device,
+    Placement,
+    Recipe,
+    Target,
+    Task,
+    TunedRates,
+    builtin_recipes,
+)
 from edgeadapt.errors import RecipeError
 from edgeadapt.run import Run
 
@@ -22,6 +32,12 @@ FRACTION = st.floats(0, 1, exclude_min=True, exclude_max=True)
 COUNT = st.integers(1, 2**40)
 POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
 METHOD = st.lists(st.sampled_from(AdapterKind), min_size=1, unique=True).map("+".join)
+TARGETS = st.lists(st.sampled_from(Target), min_size=1, unique=True).map("+".join)
+NUMBER = st.integers(0, 10**6)
+LAYERS = st.lists(
+    NUMBER.map(str) | st.tuples(NUMBER, NUMBER).map(lambda ends: f"{ends[0]}-{ends[1]}"),
+    min_size=1,
+).map(",".join)
 
 
 def table(**values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -30,22 +46,32 @@ def table(**values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 
 
 VALID_TABLES = table(
-    model=table(id=TEXT, revision=TEXT, max_length=st.integers(3, 2**40)),
+    model=table(id=TEXT, revision=TEXT, max_length=st.integers(3, 2**40), layers=COUNT),
     data=table(
         dataset=TEXT,
         name=TEXT,
         revision=TEXT,
         text_column=TEXT,
+        text_pair_column=TEXT,
         label_column=TEXT,
+        multi_label=st.booleans(),
         validation_fraction=FRACTION,
         test_fraction=FRACTION,
     ),
     adapter=table(
+        start=TEXT,
         method=METHOD,
         dimension=COUNT,
+        reduction_factor=POSITIVE,
         activation=TEXT,
         scaling=st.floats(allow_nan=False, allow_infinity=False),
+        learn_scaling=st.booleans(),
+        placement=st.sampled_from([placement.value for placement in Placement]),
+        layers=LAYERS,
         dropout=SHARE,
+        rank=COUNT,
+        targets=TARGETS,
+        original_ln_before=st.booleans(),
     ),
     training=table(
         epochs=COUNT,
@@ -213,7 +239,8 @@ def test_an_unknown_key_is_named_with_the_known_ones() -> None:
 
     assert message == (
         "mine.toml: [adapter] has no key 'dimensions': expected one of "
-        "method, dimension, activation, scaling, dropout."
+        "start, method, dimension, reduction_factor, activation, scaling, learn_scaling, "
+        "placement, layers, dropout, rank, targets, original_ln_before."
     )
 
 
@@ -236,6 +263,29 @@ def test_an_unknown_key_is_named_with_the_known_ones() -> None:
         ("data", "dataset", ["a.csv", "b.csv"], "str"),
         ("data", "dataset", {"train": "a.csv"}, "str"),
         ("adapter", "method", None, "str"),
+        ("adapter", "method", ["lora", "ia3"], "str"),
+        ("adapter", "start", 7, "str"),
+        ("adapter", "start", False, "str"),
+        ("adapter", "rank", 2.0, "int"),
+        ("adapter", "rank", None, "int"),
+        ("adapter", "rank", True, "int"),
+        ("adapter", "reduction_factor", "16", "float"),
+        ("adapter", "reduction_factor", True, "float"),
+        ("adapter", "learn_scaling", 1, "bool"),
+        ("adapter", "learn_scaling", None, "bool"),
+        ("adapter", "original_ln_before", "yes", "bool"),
+        ("adapter", "original_ln_before", 0, "bool"),
+        ("adapter", "placement", "middle", "attention, ffn, both"),
+        ("adapter", "placement", "FFN", "attention, ffn, both"),
+        ("adapter", "placement", ["ffn"], "attention, ffn, both"),
+        ("adapter", "layers", 3, "str"),
+        ("adapter", "layers", [0, 1], "str"),
+        ("adapter", "targets", ["query"], "str"),
+        ("adapter", "targets", None, "str"),
+        ("model", "layers", 2.5, "int"),
+        ("model", "layers", "2", "int"),
+        ("model", "layers", True, "int"),
+        ("data", "multi_label", "true", "bool"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(
@@ -254,7 +304,13 @@ def test_a_value_of_the_wrong_type_is_named(
         ("data", "validation_fraction", 1.0, "between 0 and 1"),
         ("data", "test_fraction", -0.1, "between 0 and 1"),
         ("data", "test_fraction", 1.5, "between 0 and 1"),
+        ("model", "layers", 0, "at least 1"),
+        ("model", "layers", -1, "at least 1"),
         ("adapter", "dimension", 0, "at least 1"),
+        ("adapter", "reduction_factor", 0.0, "above 0"),
+        ("adapter", "reduction_factor", -2.0, "above 0"),
+        ("adapter", "rank", 0, "at least 1"),
+        ("adapter", "rank", -1, "at least 1"),
         ("adapter", "dropout", -0.1, "from 0 to below 1"),
         ("adapter", "dropout", 1.0, "from 0 to below 1"),
         ("training", "epochs", 0, "at least 1"),
@@ -281,7 +337,10 @@ def test_a_value_out_of_range_is_named(section: str, key: str, value: float, exp
     ("section", "key", "value"),
     [
         ("model", "max_length", 3),
+        ("model", "layers", 1),
         ("adapter", "dimension", 1),
+        ("adapter", "reduction_factor", 0.5),
+        ("adapter", "rank", 1),
         ("adapter", "dropout", 0.0),
         ("training", "epochs", 1),
         ("training", "batch_size", 1),
@@ -305,6 +364,7 @@ def test_the_ends_of_a_range_are_accepted(section: str, key: str, value: float) 
         ("data", "validation_fraction"),
         ("data", "test_fraction"),
         ("adapter", "scaling"),
+        ("adapter", "reduction_factor"),
         ("adapter", "dropout"),
         ("training", "learning_rate"),
         ("training", "weight_decay"),
@@ -342,14 +402,128 @@ def test_an_unknown_method_is_named_with_the_known_ones(method: str) -> None:
     message = refusal(adapter={"method": method})
     unknown = next(part for part in method.split("+") if part not in list(AdapterKind))
 
-    assert f"mine.toml: unknown method {unknown!r}" in message
-    assert "parallel, sequential, houlsby, bitfit, head, full" in message
+    assert message == (
+        f"mine.toml: unknown method {unknown!r}: expected one of {', '.join(AdapterKind)}."
+    )
 
 
 def test_a_kind_named_twice_is_refused() -> None:
     message = refusal(adapter={"method": "bitfit+parallel+bitfit"})
 
-    assert message == "mine.toml: method 'bitfit+parallel+bitfit' names a kind twice."
+    assert message == "mine.toml: method 'bitfit+parallel+bitfit' names one twice."
+
+
+def test_the_kinds_and_targets_are_pinned() -> None:
+    assert [str(kind) for kind in AdapterKind] == [
+        *("parallel", "sequential", "houlsby", "compacter", "lora", "ia3"),
+        *("bitfit", "layernorm", "head", "full"),
+    ]
+    assert [str(target) for target in Target] == [
+        *("query", "key", "value", "dense", "ffn", "ffn-in", "ffn-out")
+    ]
+
+
+@pytest.mark.parametrize("targets", ["values", "query+", "", "query + value", "QUERY", "query,key"])
+def test_an_unknown_target_is_named_with_the_known_ones(targets: str) -> None:
+    message = refusal(adapter={"targets": targets})
+    unknown = next(part for part in targets.split("+") if part not in list(Target))
+
+    assert message == (
+        f"mine.toml: unknown target {unknown!r}: expected one of "
+        "query, key, value, dense, ffn, ffn-in, ffn-out."
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "example"), [("method", "parallel+houlsby"), ("targets", "query+value")]
+)
+def test_the_hint_shows_how_names_are_joined_and_can_be_followed(key: str, example: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe(adapter={key: "magic"})
+
+    assert caught.value.hint.endswith(f"joined by +, as in {example}.")
+    recipe(adapter={key: example})
+
+
+def test_a_target_named_twice_is_refused() -> None:
+    message = refusal(adapter={"targets": "query+value+query"})
+
+    assert message == "mine.toml: target 'query+value+query' names one twice."
+
+
+def test_targets_keep_their_order() -> None:
+    targets = recipe(adapter={"targets": "ffn-out+query"}).adapter.lora_targets
+
+    assert targets == (Target.FFN_OUT, Target.QUERY)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    ["", "a", "-1", "1-", "-", "1,", ",1", "1-2-3", "1 - 2", "1, 2", "1.5", "\u00b2", "\u0663"],
+)
+def test_layers_that_are_no_numbers_and_ranges_are_refused(layers: str) -> None:
+    message = refusal(adapter={"layers": layers})
+
+    assert message == (
+        "mine.toml: adapter.layers: expected numbers and ranges such as 6-11 or 0,2-4, "
+        f"found {layers!r}."
+    )
+
+
+@pytest.mark.parametrize("placement", Placement)
+def test_a_placement_names_its_sublayers(placement: Placement) -> None:
+    read = recipe(adapter={"placement": placement.value}).adapter.placement
+
+    assert read is placement
+    assert "+".join(read.sublayers) == placement.replace("both", "attention+ffn")
+
+
+@pytest.mark.parametrize("layers", ["0", "11", "6-11", "0,2-4", "3-3", "1-2,0", "0-1,0-1"])
+def test_numbers_and_ranges_of_layers_are_kept_as_they_were_written(layers: str) -> None:
+    assert recipe(adapter={"layers": layers}).adapter.layers == layers
+
+
+def test_what_was_new_is_off_where_a_recipe_does_not_name_it() -> None:
+    read = recipe(adapter={"method": "houlsby", "dimension": 8})
+
+    assert read.model.layers is None
+    assert read.adapter == AdapterConfig(
+        start=None,
+        method="houlsby",
+        dimension=8,
+        reduction_factor=None,
+        activation=None,
+        scaling=1.0,
+        learn_scaling=False,
+        placement=None,
+        layers=None,
+        dropout=0.0,
+        rank=8,
+        targets="query+value",
+        original_ln_before=False,
+    )
+
+
+def test_every_new_setting_is_written_to_toml_and_read_again() -> None:
+    given: dict[str, dict[str, Any]] = {
+        "model": {"layers": 3},
+        "adapter": {
+            "start": "runs/mine",
+            "reduction_factor": 16.0,
+            "learn_scaling": True,
+            "placement": "both",
+            "layers": "0,2-4",
+            "rank": 4,
+            "targets": "query+ffn",
+            "original_ln_before": True,
+        },
+    }
+
+    written = tomllib.loads(recipe(**given).to_toml())
+
+    for section, values in given.items():
+        assert {key: written[section][key] for key in values} == values
+    assert recipe(**written) == recipe(**given)
 
 
 def test_combined_kinds_keep_their_order() -> None:
@@ -563,3 +737,14 @@ def test_toml_written_to_a_file_is_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(written.to_toml(), encoding="utf-8")
 
     assert Recipe.load(str(tmp_path / "mine.toml")) == written
+
+
+def test_pairs_and_label_sets_are_part_of_the_data() -> None:
+    recipe = Recipe.from_dict(
+        {"data": {"dataset": "a.csv", "text_pair_column": "b", "multi_label": True}}, origin="test"
+    )
+
+    assert (recipe.data.pairs, recipe.data.task) == (True, Task.MULTI_LABEL)
+    assert Recipe.from_dict(tomllib.loads(recipe.to_toml()), origin="toml") == recipe
+    other = recipe.updated({"data": {"dataset": "b.csv"}}, origin="test").data
+    assert (other.pairs, other.task) == (False, Task.SINGLE_LABEL)

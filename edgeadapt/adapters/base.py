@@ -1,21 +1,34 @@
 """The adapter contract.
 
-A kind attaches itself to a backbone by replacing submodules, lists its own parameters, and folds
-itself into the surrounding weights as far as mathematics allows.
+A kind attaches itself to a backbone by putting parts around its dense layers, lists its own
+parameters, and folds itself into the surrounding weights as far as mathematics allows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
 
-from edgeadapt.backbones import BackboneSpec
+from edgeadapt.adapters.parts import dense
+from edgeadapt.backbones import BackboneSpec, Reads
 from edgeadapt.config import AdapterConfig
 from edgeadapt.errors import ModelError
 
-__all__ = ["Adapter", "Encoder", "Leftover", "linear_at"]
+__all__ = ["Adapter", "Encoder", "Kept", "Layer", "Reads"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One transformer layer of a classifier."""
+
+    number: int
+    """Counted from 0."""
+    path: str
+    """Its dotted name in the model."""
+    module: nn.Module
 
 
 @dataclass(frozen=True)
@@ -50,27 +63,78 @@ class Encoder:
             head=head,
         )
 
-    def layers(self) -> list[nn.Module]:
-        """Returns the transformer layers, first to last."""
-        return list(self.model.get_submodule(self.spec.layers).children())
+    def layers(self, chosen: str | None = None) -> list[Layer]:
+        """Returns transformer layers, first to last.
+
+        Args:
+            chosen: Numbers and ranges, counted from 0, such as ``0,2-4``; all where none is given.
+
+        Raises:
+            ModelError: A number is beyond the last layer, or a range ends before it begins.
+        """
+        modules = list(self.model.get_submodule(self.spec.layers).children())
+        layers = [Layer(n, f"{self.spec.layers}.{n}", m) for n, m in enumerate(modules)]
+        if chosen is None:
+            return layers
+        ranges = _ranges(chosen)
+        if not all(numbers and numbers.stop <= len(layers) for numbers in ranges):
+            raise ModelError(
+                f"Adapter layers {chosen}: expected numbers from 0 to {len(layers) - 1}, the "
+                "backbone's layers.",
+                hint="Layers are counted from 0; a range such as 3-5 names both ends.",
+            )
+        return [layers[number] for number in sorted(set().union(*ranges))]
 
 
 @dataclass(frozen=True)
-class Leftover:
-    """What a kind could not fold and therefore still costs at run time."""
+class Kept:
+    """A bottleneck that could not be folded: ``h + U f(D x + d) + u`` with ``h`` of a dense layer.
 
-    parameters: int
-    macs_per_token: int
-    """Multiply-accumulates added to each token's pass through the encoder."""
+    Scaling is in ``up`` already.
+    """
+
+    layer: str
+    """Dotted name of the transformer layer."""
+    sublayer: str
+    """``attention`` or ``ffn``."""
+    reads: Reads
+    down: nn.Linear
+    activation: str
+    """Name in transformers' table of activations."""
+    up: nn.Linear
+    norm: nn.LayerNorm | None = None
+    """Normalizes what is read, where ``reads`` says so."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights; biases that were folded away are zero and do not count."""
+        bias = len(self.up.bias) if self.up.bias.any() else 0
+        return self.macs_per_token + len(self.down.bias) + bias
+
+    def module(self) -> nn.Sequential:
+        """Returns what is added, as a module: (batch, seq, hidden) -> (batch, seq, hidden)."""
+        up = self.up
+        if not up.bias.any():
+            up = dense(up.weight.detach(), None)
+        inner = (self.down, ACT2FN[self.activation], up)
+        return nn.Sequential(*([self.norm] if self.norm else []), *inner)
+
+    @property
+    def macs_per_token(self) -> int:
+        """Multiply-accumulates that each token costs."""
+        return self.down.weight.numel() + self.up.weight.numel()
 
 
 class Adapter(Protocol):
     """One kind of adapter, made from its configuration."""
 
+    per_layer: ClassVar[bool]
+    """Whether transformer layers that share weights have to be told apart first."""
+
     def __init__(self, config: AdapterConfig) -> None: ...
 
     def attach(self, encoder: Encoder) -> None:
-        """Replaces submodules of the encoder so that the adapter is in the forward pass.
+        """Puts parts around dense layers so that the adapter is in the forward pass.
 
         Raises:
             ModelError: This backbone cannot carry it.
@@ -82,20 +146,11 @@ class Adapter(Protocol):
         Valid after ``attach``. The task head is not among them: every method trains it.
         """
 
-    def fold(self) -> Leftover:
+    def fold(self) -> Sequence[Kept]:
         """Folds the adapter into stock layers, in place, and returns what stays."""
 
 
-def linear_at(module: nn.Module, name: str) -> nn.Linear:
-    """Returns the ``nn.Linear`` at a dotted name.
-
-    Raises:
-        ModelError: Something else is there, such as another adapter of the same place.
-    """
-    found = module.get_submodule(name)
-    if not isinstance(found, nn.Linear):
-        raise ModelError(
-            f"Expected an nn.Linear at {name!r}, found {type(found).__name__}.",
-            hint="Kinds that replace the same dense layer cannot be combined.",
-        )
-    return found
+def _ranges(chosen: str) -> list[range]:
+    """``0,2-4`` -> [range(0, 1), range(2, 5)]."""
+    pieces = [piece.partition("-") for piece in chosen.split(",")]
+    return [range(int(first), int(last or first) + 1) for first, _, last in pieces]

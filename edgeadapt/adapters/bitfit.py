@@ -14,6 +14,6 @@ __all__ = ["BitFit"]
 class BitFit(InPlace):
     """Trains every vector (bias, LayerNorm weight) of the backbone's own layers."""
 
-    def selects(self, name: str, parameter: nn.Parameter) -> bool:
+    def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
         """Accepts one-dimensional parameters."""
         return parameter.ndim == 1

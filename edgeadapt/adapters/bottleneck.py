@@ -1,87 +1,282 @@
-"""The bottleneck that follows a dense layer, shared by the kinds that differ only in the place."""
+"""The bottleneck, and the kinds that put one behind a dense layer and differ only in the place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from edgeadapt.adapters.base import Encoder, Leftover, linear_at
-from edgeadapt.config import AdapterConfig
+from edgeadapt.adapters.base import Encoder, Kept, Layer, Reads
+from edgeadapt.adapters.parts import Part, Rank, Tap, collapse, dense, innermost, put_around
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.errors import ModelError
 
-__all__ = ["BottleneckAfter"]
-
-_INIT_SIGMA = 1e-2
-"""Standard deviation of the initial weights, truncated at two of it (Houlsby et al. 2019)."""
+__all__ = ["After", "Bottleneck", "BottleneckAfter", "Factored", "Reading", "Site", "site"]
 
 
-class BottleneckAfter:
-    """Bottlenecks after some dense layers of every transformer layer, before the residual sum.
+@dataclass(frozen=True)
+class Site:
+    """A sublayer of a transformer layer, in a backbone's words; dotted names relative to it."""
+
+    first: str
+    """A dense layer that reads the sublayer's input."""
+    last: str
+    """The dense layer that gives the sublayer's output."""
+    norm: str | None
+    """LayerNorm of the residual sum; ``None`` where norms come before."""
+
+
+def site(spec: BackboneSpec, sublayer: str) -> Site:
+    """Returns where ``attention`` or ``ffn`` begins and ends."""
+    if sublayer == "attention":
+        # The value's: DeBERTa sends its relative positions through query and key as well.
+        return Site(spec.value.dense, spec.attention_output, spec.attention_norm)
+    return Site(spec.ffn_in, spec.ffn_out, spec.ffn_norm)
+
+
+def _width(config: AdapterConfig, hidden: int) -> int:
+    """Returns the width in neurons: ``dimension``, or ``hidden`` over the reduction factor.
+
+    Raises:
+        ModelError: The reduction factor leaves no neuron.
+    """
+    if config.reduction_factor is None:
+        return config.dimension
+    width = int(hidden // config.reduction_factor)
+    if width < 1:
+        raise ModelError(
+            f"A reduction factor of {config.reduction_factor:g} leaves no neuron of {hidden}: "
+            f"expected at most {hidden}.",
+            hint="Give a smaller --reduction-factor, or --dimension.",
+        )
+    return width
+
+
+class Factored(nn.Module):
+    """A dense layer whose weight is a product of smaller ones."""
+
+    def product(self) -> tuple[Tensor, Tensor]:
+        """Returns the weight ``(out, in)`` and the bias ``(out,)``."""
+        raise NotImplementedError
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Returns ``W x + b``: (…, in) -> (…, out)."""
+        return nn.functional.linear(hidden, *self.product())
+
+
+class Bottleneck(nn.Module):
+    """``x -> s · (U f(D x + d) + u)``: (…, hidden) -> (…, hidden).
+
+    At first ``U`` and ``u`` are zero, so that the adapted model is the backbone (as He et al. 2022
+    start theirs); ``D`` is uniform after Kaiming.
 
     Args:
-        config: ``dimension``, ``activation`` and ``dropout`` are used.
+        hidden: Width of what comes in and goes out.
+        config: Width, activation, scaling and dropout.
+        activation: Name of f.
+        projection: Makes a layer from its widths in and out.
+
+    Raises:
+        ModelError: There is no such activation.
     """
 
-    sites: Sequence[str]
-    """Fields of ``BackboneSpec`` that name the dense layers; each kind sets its own."""
-
-    def __init__(self, config: AdapterConfig) -> None:
-        self._config = config
-        self._attached: dict[str, _Adapted] = {}
-
-    def attach(self, encoder: Encoder) -> None:
-        """Replaces each dense layer by itself followed by a bottleneck.
-
-        Raises:
-            ModelError: There is no such activation, or something else is attached there.
-        """
-        activation = self._config.activation or encoder.activation
+    def __init__(
+        self,
+        hidden: int,
+        config: AdapterConfig,
+        activation: str,
+        projection: Callable[[int, int], nn.Linear | Factored] = nn.Linear,
+    ) -> None:
+        super().__init__()
         if activation not in ACT2FN:
             raise ModelError(
                 f"Unknown activation {activation!r}: expected one of {', '.join(sorted(ACT2FN))}."
             )
-        for number, layer in enumerate(encoder.layers()):
-            for site in self.sites:
-                name = getattr(encoder.spec, site)
-                adapted = _Adapted(linear_at(layer, name), self._config, activation)
-                layer.set_submodule(name, adapted)
-                self._attached[f"layers.{number}.{site}"] = adapted
+        width = _width(config, hidden)
+        self.down = projection(hidden, width)
+        if isinstance(self.down, nn.Linear):
+            nn.init.kaiming_uniform_(self.down.weight, a=5**0.5)
+            nn.init.zeros_(self.down.bias)
+        self.activation_name = activation
+        self.activation = ACT2FN[activation]
+        self.up = projection(width, hidden)
+        if isinstance(self.up, nn.Linear):
+            nn.init.zeros_(self.up.weight)
+            nn.init.zeros_(self.up.bias)
+        self.dropout = nn.Dropout(config.dropout)
+        self.scaling: nn.Parameter | float = config.scaling
+        if config.learn_scaling:
+            self.scaling = nn.Parameter(torch.tensor(config.scaling))
 
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """Returns ``layers.N.SITE.{down,up}.{weight,bias}``."""
-        return {
-            f"{prefix}.{name}": parameter
-            for prefix, adapted in self._attached.items()
-            for name, parameter in adapted.named_parameters()
-            if not name.startswith("base.")
-        }
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Returns what is added: (…, hidden) -> (…, hidden)."""
+        return self.expand(self.activation(self.down(hidden)))
 
-    def fold(self) -> Leftover:
-        """Folds nothing: a non-linearity stands between the bottleneck and every dense layer."""
-        parameters = list(self.parameters().values())
-        return Leftover(
-            parameters=sum(p.numel() for p in parameters),
-            macs_per_token=sum(p.numel() for p in parameters if p.ndim == 2),
+    def expand(self, neurons: Tensor) -> Tensor:
+        """Returns ``s · (U a + u)``: (…, r) -> (…, hidden)."""
+        added: Tensor = self.dropout(self.up(neurons)) * self.scaling
+        return added
+
+    def settle(self) -> tuple[nn.Linear, nn.Linear]:
+        """Multiplies scaling and factors out, into two dense layers that it returns."""
+        down, up = _plain(self.down), _plain(self.up)
+        self.down, self.up = down, dense(self.scaling * up.weight, self.scaling * up.bias)
+        if isinstance(self.scaling, nn.Parameter):
+            self.scaling = nn.Parameter(torch.ones_like(self.scaling))
+        else:
+            self.scaling = 1.0
+        return self.down, self.up
+
+
+class Reading(Part):
+    """``x -> base(x) + bottleneck(what it reads)``; stays in the merged model.
+
+    Args:
+        base: The dense layer.
+        bottleneck: What is added.
+        reads: What it takes in.
+        tap: Around a dense layer that reads the sublayer's input; needed for that input.
+        norm: The LayerNorm behind; needed for ``Reads.NORMED``.
+    """
+
+    def __init__(
+        self,
+        base: nn.Module,
+        bottleneck: Bottleneck,
+        *,
+        reads: Reads = Reads.OUTPUT,
+        tap: Tap | None = None,
+        norm: nn.LayerNorm | None = None,
+    ) -> None:
+        super().__init__(base)
+        self.bottleneck = bottleneck
+        self.reads = reads
+        # In a list: these modules belong to others.
+        self._tap, self._norm = [tap], [norm]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Returns the dense layer's output with the bottleneck's added: (…, in) -> (…, hidden)."""
+        output: Tensor = self.base(hidden)
+        return torch.add(output, self.bottleneck(self._read(output)))
+
+    def _read(self, output: Tensor) -> Tensor:
+        (tap,), (norm,) = self._tap, self._norm
+        if tap is None:
+            return output
+        if norm is None:
+            return tap.take()
+        normed: Tensor = norm(output + tap.take())
+        return normed
+
+    def fold(self, linear: nn.Linear) -> nn.Module:
+        """Folds the scaling into ``U`` and, where the reading allows, ``u`` into the dense layer.
+
+        With ``h' = W x + (b + u)``: ``h + U f(D h + d) + u = h' + U f(D h' + d - D u)``.
+        """
+        down, up = self.bottleneck.settle()
+        if self.reads is Reads.NORMED or linear.bias is None:
+            return self
+        self.base = dense(linear.weight, linear.bias + up.bias)
+        if self.reads is Reads.OUTPUT:
+            self.bottleneck.down = dense(down.weight, down.bias - down.weight @ up.bias)
+        self.bottleneck.up = dense(up.weight, torch.zeros_like(up.bias))
+        return self
+
+    def settle(self) -> None:
+        """Folds the scaling into ``U``."""
+        self.bottleneck.settle()
+
+    def kept(self, layer: Layer, sublayer: str) -> Kept:
+        """Says what stayed, after folding."""
+        assert isinstance(self.bottleneck.down, nn.Linear)
+        assert isinstance(self.bottleneck.up, nn.Linear)
+        return Kept(
+            layer=layer.path,
+            sublayer=sublayer,
+            reads=self.reads,
+            down=self.bottleneck.down,
+            activation=self.bottleneck.activation_name,
+            up=self.bottleneck.up,
+            norm=self._norm[0],
         )
 
 
-class _Adapted(nn.Module):
-    """``x -> h + U f(D h + d) + u`` with ``h = base(x)``: (…, in) -> (…, hidden)."""
+class After(Reading):
+    """A bottleneck behind the sublayer."""
 
-    def __init__(self, base: nn.Linear, config: AdapterConfig, activation: str) -> None:
-        super().__init__()
-        self.base = base
-        self.down = nn.Linear(base.out_features, config.dimension)
-        self.activation = ACT2FN[activation]
-        self.up = nn.Linear(config.dimension, base.out_features)
-        self.dropout = nn.Dropout(config.dropout)
-        for linear in (self.down, self.up):
-            bound = 2 * _INIT_SIGMA
-            nn.init.trunc_normal_(linear.weight, std=_INIT_SIGMA, a=-bound, b=bound)
-            nn.init.zeros_(linear.bias)
+    rank = Rank.AFTER
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        hidden = self.base(hidden)
-        adapted: Tensor = self.up(self.activation(self.down(hidden)))
-        return torch.add(hidden, self.dropout(adapted))
+
+class BottleneckAfter:
+    """Bottlenecks behind some sublayers of every layer, before the residual sum.
+
+    Args:
+        config: Width, activation, scaling, placement, layers and dropout are used.
+    """
+
+    per_layer: ClassVar[bool] = True
+    placement: ClassVar[Placement]
+    """Where no other is configured; each kind sets its own."""
+
+    def __init__(self, config: AdapterConfig) -> None:
+        self._config = config
+        self._attached: list[tuple[Layer, str, str, After]] = []
+
+    def attach(self, encoder: Encoder) -> None:
+        """Puts a bottleneck around the last dense layer of each chosen sublayer.
+
+        Raises:
+            ModelError: There is no such activation or layer, something else is attached there, or
+                the bottlenecks are to read a LayerNorm that this backbone does not have.
+        """
+        placement = self._config.placement or self.placement
+        for layer in encoder.layers(self._config.layers):
+            for sublayer in placement.sublayers:
+                place = site(encoder.spec, sublayer)
+                part = self._put(encoder, layer, place)
+                self._attached.append((layer, sublayer, place.last, part))
+
+    def make_bottleneck(self, hidden: int, activation: str) -> Bottleneck:
+        """Makes one; a kind with other projections overrides this."""
+        return Bottleneck(hidden, self._config, activation)
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Returns ``layers.N.SUBLAYER.{down,up}.{weight,bias}``, and ``….scaling`` if learned."""
+        return {
+            f"layers.{layer.number}.{sublayer}.{name}": parameter
+            for layer, sublayer, _, part in self._attached
+            for name, parameter in part.bottleneck.named_parameters()
+        }
+
+    def fold(self) -> Sequence[Kept]:
+        """Folds what is linear; the bottlenecks stay, each between two dense layers."""
+        for layer, _, last, _ in self._attached:
+            collapse(layer.module, last)
+        return [part.kept(layer, sublayer) for layer, sublayer, _, part in self._attached]
+
+    def _put(self, encoder: Encoder, layer: Layer, place: Site) -> After:
+        hidden = innermost(layer.module.get_submodule(place.last)).out_features
+        bottleneck = self.make_bottleneck(hidden, self._config.activation or encoder.activation)
+        if not self._config.original_ln_before:
+            return put_around(layer.module, place.last, lambda base: After(base, bottleneck))
+        if place.norm is None:
+            raise ModelError(
+                f"{encoder.spec.model_type} has no LayerNorm behind its sublayers for the "
+                "bottlenecks to read: expected original_ln_before = false.",
+                hint="Leave original_ln_before out of the recipe.",
+            )
+        norm = layer.module.get_submodule(place.norm)
+        assert isinstance(norm, nn.LayerNorm)
+        tap = put_around(layer.module, place.first, Tap)
+        return put_around(
+            layer.module,
+            place.last,
+            lambda base: After(base, bottleneck, reads=Reads.NORMED, tap=tap, norm=norm),
+        )
+
+
+def _plain(projection: nn.Linear | Factored) -> nn.Linear:
+    return projection if isinstance(projection, nn.Linear) else dense(*projection.product())

@@ -10,6 +10,6 @@ __all__ = ["Full"]
 class Full(InPlace):
     """Trains the whole backbone."""
 
-    def selects(self, name: str, parameter: nn.Parameter) -> bool:
+    def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
         """Accepts everything."""
         return True

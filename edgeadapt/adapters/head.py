@@ -10,6 +10,6 @@ __all__ = ["Head"]
 class Head(InPlace):
     """Trains nothing of the backbone; the task head is trained by every method."""
 
-    def selects(self, name: str, parameter: nn.Parameter) -> bool:
+    def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
         """Accepts nothing."""
         return False

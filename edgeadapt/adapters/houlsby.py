@@ -4,6 +4,7 @@ Houlsby et al. 2019, Parameter-Efficient Transfer Learning for NLP (arXiv 1902.0
 """
 
 from edgeadapt.adapters.bottleneck import BottleneckAfter
+from edgeadapt.config import Placement
 
 __all__ = ["Houlsby"]
 
@@ -11,4 +12,4 @@ __all__ = ["Houlsby"]
 class Houlsby(BottleneckAfter):
     """A bottleneck after both sublayers of every layer, before their residual sums."""
 
-    sites = ("attention_output", "ffn_out")
+    placement = Placement.BOTH

@@ -1,8 +1,11 @@
 """Kinds that train weights which the backbone already has: nothing to attach, nothing to fold."""
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 from torch import nn
 
-from edgeadapt.adapters.base import Encoder, Leftover
+from edgeadapt.adapters.base import Encoder, Kept
 from edgeadapt.config import AdapterConfig
 
 __all__ = ["InPlace"]
@@ -15,25 +18,29 @@ class InPlace:
         config: Not used; part of the contract.
     """
 
+    per_layer: ClassVar[bool] = False
+
     def __init__(self, config: AdapterConfig) -> None:
         self._parameters: dict[str, nn.Parameter] = {}
 
-    def selects(self, name: str, parameter: nn.Parameter) -> bool:
-        """Says whether a parameter of the backbone is trained; each kind answers for itself."""
+    def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
+        """Says whether a parameter of a module is trained; each kind answers for itself."""
         raise NotImplementedError
 
     def attach(self, encoder: Encoder) -> None:
         """Remembers the parameters; the forward pass stays as it is."""
-        self._parameters = {
-            name: parameter
-            for name, parameter in encoder.pretrained.items()
-            if self.selects(name, parameter)
+        selected = {
+            id(parameter)
+            for module in encoder.model.modules()
+            for parameter in module.parameters(recurse=False)
+            if self.selects(module, parameter)
         }
+        self._parameters = {n: p for n, p in encoder.pretrained.items() if id(p) in selected}
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Returns the selected parameters under their names in the model."""
         return dict(self._parameters)
 
-    def fold(self) -> Leftover:
+    def fold(self) -> Sequence[Kept]:
         """Does nothing: the trained values are where they belong."""
-        return Leftover(parameters=0, macs_per_token=0)
+        return ()

@@ -9,124 +9,208 @@ With the FFN's own activation as f, the bottleneck is r more neurons of the FFN:
 
 so the merged model is a stock one with ``intermediate_size + r``. The adapter is attached in just
 this form, one half in each dense layer of the FFN: the activation between them is shared by
-construction, and training and merging cannot disagree.
+construction, and training and merging cannot disagree. A gated FFN, ``W2 (f(a) ⊙ g)`` with
+``[a ; g] = W1 x + b1``, takes the same neurons with a gate of weight 0 and bias 1.
+
+Beside the attention, or with another activation, the bottleneck stays.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from edgeadapt.adapters.base import Encoder, Leftover, linear_at
-from edgeadapt.config import AdapterConfig
-from edgeadapt.errors import ModelError
+from edgeadapt.adapters.base import Encoder, Kept, Layer, Reads
+from edgeadapt.adapters.bottleneck import Bottleneck, Reading, site
+from edgeadapt.adapters.parts import Part, Rank, Tap, collapse, dense, innermost, put_around
+from edgeadapt.config import AdapterConfig, Placement
 
 __all__ = ["Parallel"]
 
 
 class Parallel:
-    """A bottleneck beside the FFN of every layer.
+    """A bottleneck beside the FFN of every layer, or beside its attention.
 
     Args:
-        config: ``dimension``, ``scaling`` and ``dropout`` are used; ``activation`` may only
-            be the backbone's own.
+        config: Width, activation, scaling, placement, layers and dropout are used.
     """
+
+    per_layer: ClassVar[bool] = True
 
     def __init__(self, config: AdapterConfig) -> None:
         self._config = config
-        self._sites: list[_Site] = []
+        self._attached: list[_Attached] = []
+        self._plain_ffns: list[_Ffn] = []
 
     def attach(self, encoder: Encoder) -> None:
-        """Widens both dense layers of every FFN.
+        """Widens both dense layers of every FFN, or puts a bottleneck beside the sublayer.
 
         Raises:
-            ModelError: An activation other than the FFN's is asked for.
+            ModelError: There is no such activation or layer, or something else is attached there.
         """
-        wanted = self._config.activation
-        if wanted not in (None, encoder.activation):
-            raise ModelError(
-                f"A parallel adapter shares the FFN's activation, which is {encoder.activation!r} "
-                f"here; found {wanted!r}.",
-                hint="Leave the activation out, or use --method sequential or houlsby.",
-            )
-        for layer in encoder.layers():
-            site = _Site(layer, encoder.spec.ffn_in, encoder.spec.ffn_out, self._config)
-            self._sites.append(site)
+        placement = self._config.placement or Placement.FFN
+        chosen = encoder.layers(self._config.layers)
+        ffns = [_Ffn.of(encoder, layer) for layer in encoder.layers()]
+        widens = self._config.activation in (None, encoder.activation)
+        for layer in chosen:
+            for sublayer in placement.sublayers:
+                bottleneck = self._bottleneck(encoder, layer)
+                part = None
+                if sublayer == "ffn" and widens:
+                    ffns[layer.number].widen(bottleneck)
+                else:
+                    part = _put_beside(encoder, layer, sublayer, bottleneck)
+                self._attached.append(_Attached(encoder, layer, sublayer, bottleneck, part))
+        if widens and "ffn" in placement.sublayers:
+            numbers = {layer.number for layer in chosen}
+            self._plain_ffns = [ffn for ffn in ffns if ffn.layer.number not in numbers]
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Returns ``layers.N.{down,up}.{weight,bias}``."""
+        """Returns ``layers.N.SUBLAYER.{down,up}.{weight,bias}``, and ``….scaling`` if learned."""
         return {
-            f"layers.{number}.{half}.{name}": parameter
-            for number, site in enumerate(self._sites)
-            for half, linear in (("down", site.inner.down), ("up", site.outer.up))
-            for name, parameter in linear.named_parameters()
+            f"layers.{each.layer.number}.{each.sublayer}.{name}": parameter
+            for each in self._attached
+            for name, parameter in each.bottleneck.named_parameters()
         }
 
-    def fold(self) -> Leftover:
-        """Replaces both halves by wider stock layers; nothing stays."""
-        for site in self._sites:
-            site.layer.set_submodule(site.ffn_in, site.inner.folded())
-            site.layer.set_submodule(site.ffn_out, site.outer.folded())
-        return Leftover(parameters=0, macs_per_token=0)
+    def fold(self) -> Sequence[Kept]:
+        """Makes stock layers of widened ones; returns the bottlenecks that stay.
+
+        Layers without an adapter are widened by neurons of weight 0, so that all have one width.
+        """
+        for ffn in self._plain_ffns:
+            zero = self._bottleneck(self._attached[0].encoder, ffn.layer)
+            nn.init.zeros_(zero.down.weight)  # type: ignore[arg-type]
+            ffn.widen(zero)
+        self._plain_ffns, padded = [], self._plain_ffns
+        for ffn in padded:
+            ffn.collapse()
+        for each in self._attached:
+            place = site(each.encoder.spec, each.sublayer)
+            for name in (place.first, place.last):
+                collapse(each.layer.module, name)
+        return [each.part.kept(each.layer, each.sublayer) for each in self._attached if each.part]
+
+    def _bottleneck(self, encoder: Encoder, layer: Layer) -> Bottleneck:
+        hidden = innermost(layer.module.get_submodule(encoder.spec.ffn_out)).out_features
+        return Bottleneck(hidden, self._config, self._config.activation or encoder.activation)
 
 
-class _Site:
-    """The two dense layers of one FFN and the adapter's half in each."""
+@dataclass(frozen=True)
+class _Attached:
+    """One bottleneck and where it is."""
 
-    def __init__(self, layer: nn.Module, ffn_in: str, ffn_out: str, config: AdapterConfig) -> None:
-        self.layer, self.ffn_in, self.ffn_out = layer, ffn_in, ffn_out
-        self.inner = _WidenedIn(linear_at(layer, ffn_in), config.dimension)
-        self.outer = _WidenedOut(linear_at(layer, ffn_out), config)
-        layer.set_submodule(ffn_in, self.inner)
-        layer.set_submodule(ffn_out, self.outer)
+    encoder: Encoder
+    layer: Layer
+    sublayer: str
+    bottleneck: Bottleneck
+    part: "_Beside | None"
+    """What holds it where it could not become neurons of the FFN."""
 
 
-class _WidenedIn(nn.Module):
+@dataclass(frozen=True)
+class _Ffn:
+    """The FFN of a layer."""
+
+    layer: Layer
+    first: str
+    last: str
+    gated: bool
+
+    @classmethod
+    def of(cls, encoder: Encoder, layer: Layer) -> "_Ffn":
+        spec = encoder.spec
+        return cls(layer, spec.ffn_in, spec.ffn_out, spec.gate_bias_key is not None)
+
+    def widen(self, bottleneck: Bottleneck) -> None:
+        wider_in = _GatedIn if self.gated else _WidenedIn
+        put_around(self.layer.module, self.first, lambda base: wider_in(base, bottleneck))
+        put_around(self.layer.module, self.last, lambda base: _WidenedOut(base, bottleneck))
+
+    def collapse(self) -> None:
+        for name in (self.first, self.last):
+            collapse(self.layer.module, name)
+
+
+class _Beside(Reading):
+    """A bottleneck that reads the sublayer's input."""
+
+    rank = Rank.BESIDE
+
+
+def _put_beside(encoder: Encoder, layer: Layer, sublayer: str, bottleneck: Bottleneck) -> _Beside:
+    place = site(encoder.spec, sublayer)
+    tap = put_around(layer.module, place.first, Tap)
+    return put_around(
+        layer.module,
+        place.last,
+        lambda base: _Beside(base, bottleneck, reads=Reads.INPUT, tap=tap),
+    )
+
+
+class _WidenedIn(Part):
     """``x -> [W1 x + b1 ; D x + d]``: (batch, seq, hidden) -> (batch, seq, intermediate + r)."""
 
-    def __init__(self, base: nn.Linear, dimension: int) -> None:
-        super().__init__()
-        self.base = base
-        self.down = nn.Linear(base.in_features, dimension)
-        # Kaiming for the down-projection and zeros for the up-projection (He et al. 2022):
-        # at step 0 the adapted model is the backbone.
-        nn.init.kaiming_uniform_(self.down.weight, a=5**0.5)
-        nn.init.zeros_(self.down.bias)
+    rank = Rank.WIDTH
+
+    def __init__(self, base: nn.Module, bottleneck: Bottleneck) -> None:
+        super().__init__(base)
+        self.down = bottleneck.down
 
     def forward(self, hidden: Tensor) -> Tensor:
         return torch.cat((self.base(hidden), self.down(hidden)), dim=-1)
 
-    @torch.no_grad()
-    def folded(self) -> nn.Linear:
-        weight = torch.cat((self.base.weight, self.down.weight), dim=0)
-        return _linear(weight, torch.cat((self.base.bias, self.down.bias)))
+    def fold(self, linear: nn.Linear) -> nn.Module:
+        weight, bias = _values(self.down)
+        return dense(torch.cat((linear.weight, weight)), torch.cat((_bias(linear), bias)))
 
 
-class _WidenedOut(nn.Module):
-    """``[h ; a] -> W2 h + b2 + s · (U a + u)``: (…, intermediate + r) -> (…, hidden)."""
-
-    def __init__(self, base: nn.Linear, config: AdapterConfig) -> None:
-        super().__init__()
-        self.base = base
-        self.up = nn.Linear(config.dimension, base.out_features)
-        self.scaling = config.scaling
-        self.dropout = nn.Dropout(config.dropout)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+class _GatedIn(_WidenedIn):
+    """``x -> [a ; D x + d ; g ; 1]`` with ``[a ; g] = W1 x + b1``."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        width = self.base.in_features
-        adapted = F.linear(hidden[..., width:], self.up.weight, self.up.bias)
-        plain: Tensor = self.base(hidden[..., :width])
-        return torch.add(plain, self.dropout(adapted), alpha=self.scaling)
+        inner, gate = self.base(hidden).chunk(2, dim=-1)
+        more = self.down(hidden)
+        return torch.cat((inner, more, gate, torch.ones_like(more)), dim=-1)
 
-    @torch.no_grad()
-    def folded(self) -> nn.Linear:
-        weight = torch.cat((self.base.weight, self.scaling * self.up.weight), dim=1)
-        return _linear(weight, self.base.bias + self.scaling * self.up.bias)
+    def fold(self, linear: nn.Linear) -> nn.Module:
+        down, shift = _values(self.down)
+        inner, gate = linear.weight.chunk(2)
+        inner_bias, gate_bias = _bias(linear).chunk(2)
+        return dense(
+            torch.cat((inner, down, gate, torch.zeros_like(down))),
+            torch.cat((inner_bias, shift, gate_bias, torch.ones_like(shift))),
+        )
 
 
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """A stock dense layer that owns the given values."""
-    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
-    return linear
+class _WidenedOut(Part):
+    """``[h ; a] -> W2 h + b2 + s · (U a + u)``: (…, intermediate + r) -> (…, hidden)."""
+
+    rank = Rank.WIDTH
+
+    def __init__(self, base: nn.Module, bottleneck: Bottleneck) -> None:
+        super().__init__(base)
+        self._width = innermost(base).in_features
+        self.bottleneck = bottleneck
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        plain: Tensor = self.base(hidden[..., : self._width])
+        return plain + self.bottleneck.expand(hidden[..., self._width :])
+
+    def fold(self, linear: nn.Linear) -> nn.Module:
+        weight, bias = _values(self.bottleneck.up)
+        scaling = self.bottleneck.scaling
+        return dense(
+            torch.cat((linear.weight, scaling * weight), dim=1), _bias(linear) + scaling * bias
+        )
+
+
+def _values(projection: nn.Module) -> tuple[Tensor, Tensor]:
+    assert isinstance(projection, nn.Linear)
+    return projection.weight, projection.bias
+
+
+def _bias(linear: nn.Linear) -> Tensor:
+    return linear.weight.new_zeros(linear.out_features) if linear.bias is None else linear.bias

@@ -4,6 +4,7 @@ Pfeiffer et al. 2021, AdapterFusion (arXiv 2005.00247), figure 3, without the ex
 """
 
 from edgeadapt.adapters.bottleneck import BottleneckAfter
+from edgeadapt.config import Placement
 
 __all__ = ["Sequential"]
 
@@ -11,4 +12,4 @@ __all__ = ["Sequential"]
 class Sequential(BottleneckAfter):
     """A bottleneck after the FFN of every layer, before its residual sum."""
 
-    sites = ("ffn_out",)
+    placement = Placement.FFN

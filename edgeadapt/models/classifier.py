@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,10 +16,10 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from edgeadapt.adapters import Adapter, Encoder, make_adapters
-from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig
+from edgeadapt.config import AdapterConfig, Task
 from edgeadapt.errors import IntegrityError, ModelError
 from edgeadapt.models.sources import ModelSource
+from edgeadapt.models.unshare import unshare
 
 __all__ = ["AdaptedClassifier", "load_stock", "quiet_transformers"]
 
@@ -32,19 +33,44 @@ class AdaptedClassifier:
 
     encoder: Encoder
     adapters: Mapping[str, Adapter]
-    """Kind -> adapter, in the order of the method."""
+    """Kind -> adapter."""
+    unshared_parameters: int = 0
+    """Weights that the backbone grew by because layers that shared them got copies."""
+    new_head: frozenset[str] = frozenset()
+    """Parameters of the head that the checkpoint does not hold and that were drawn at random."""
 
     @classmethod
-    def build(cls, source: ModelSource, labels: Sequence[str], config: AdapterConfig) -> Self:
+    def build(
+        cls,
+        source: ModelSource,
+        labels: Sequence[str],
+        config: AdapterConfig,
+        *,
+        depth: int | None = None,
+        task: Task = Task.SINGLE_LABEL,
+    ) -> Self:
         """Loads a backbone, puts a new head on it, attaches adapters and freezes the rest.
 
-        New weights are drawn from torch's global generator: seed it before.
+        New weights are drawn from torch's global generator, kind by kind in a fixed order: seed it
+        before.
+
+        Args:
+            source: The checkpoint.
+            labels: Their names, in the order of their indices.
+            config: What to attach.
+            depth: Keep only the first so many transformer layers.
+            task: How many labels a text has; plain transformers learns of it from config.json.
 
         Raises:
             ModelError: The checkpoint does not fit, or the backbone cannot carry the adapters.
         """
-        encoder = Encoder.of(_pretrained(source, labels), source.spec)
-        adapters = dict(zip(config.kinds, make_adapters(config), strict=True))
+        model, new_head = _pretrained(source, labels, depth=depth, task=task)
+        shared = model.num_parameters()
+        adapters = make_adapters(config)
+        if source.spec.groups_key and any(adapter.per_layer for adapter in adapters.values()):
+            model = unshare(model, source.spec)
+        unshared = model.num_parameters()
+        encoder = Encoder.of(model, source.spec)
         for adapter in adapters.values():
             try:
                 adapter.attach(encoder)
@@ -52,7 +78,12 @@ class AdaptedClassifier:
                 raise ModelError(
                     f"--method {config.method}: {error.message}", hint=error.hint
                 ) from None
-        classifier = cls(encoder, {str(kind): adapter for kind, adapter in adapters.items()})
+        classifier = cls(
+            encoder,
+            {str(kind): adapter for kind, adapter in adapters.items()},
+            unshared_parameters=unshared - shared,
+            new_head=new_head,
+        )
         encoder.model.requires_grad_(False)
         for parameter in classifier.trained().values():
             parameter.requires_grad_(True)
@@ -161,9 +192,12 @@ def quiet_transformers() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _pretrained(source: ModelSource, labels: Sequence[str]) -> PreTrainedModel:
+def _pretrained(
+    source: ModelSource, labels: Sequence[str], *, depth: int | None, task: Task
+) -> tuple[PreTrainedModel, frozenset[str]]:
+    """Returns the model and the names of the head's parameters that were drawn at random."""
     names = dict(enumerate(labels))
-    spec = backbone_spec(source.config.get("model_type"))
+    spec = source.spec
     try:
         with quiet_transformers():
             model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -171,9 +205,11 @@ def _pretrained(source: ModelSource, labels: Sequence[str]) -> PreTrainedModel:
                 num_labels=len(labels),
                 id2label=names,
                 label2id={name: number for number, name in names.items()},
+                problem_type=task.problem_type,  # which activation other loaders apply
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # a head for other labels is replaced
                 dtype=torch.float32,
+                **_truncated(source, depth),
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"{source.folder} cannot be loaded: {error}") from None
@@ -186,7 +222,35 @@ def _pretrained(source: ModelSource, labels: Sequence[str]) -> PreTrainedModel:
             f"{source.folder} is not a whole {spec.model_type} checkpoint: expected every weight "
             f"of the encoder, found {len(missing)} missing: {', '.join(sorted(missing)[:5])}."
         )
-    return model
+    if depth is not None and getattr(model.config, "layer_types", None):
+        # transformers 5 lists a type per layer and refuses a list of another length.
+        model.config.layer_types = model.config.layer_types[:depth]
+    return model, frozenset(absent)
+
+
+def _truncated(source: ModelSource, depth: int | None) -> dict[str, int]:
+    """The change of the checkpoint's settings that leaves only its first layers."""
+    if depth is None:
+        return {}
+    spec = source.spec
+    found = source.config[spec.depth_key]
+    if depth > found:
+        raise ModelError(
+            f"--backbone-layers {depth}: expected 1 to {found}, the layers of {source.id}.",
+            hint="Leave it out for all layers.",
+        )
+    groups = source.config[spec.groups_key] if spec.groups_key else 1
+    if groups == 1:
+        return {spec.depth_key: depth}
+    assert spec.groups_key
+    # As many layers to a group as before, so that each layer finds the group it had.
+    if depth * groups % found:
+        raise ModelError(
+            f"--backbone-layers {depth}: expected a multiple of {found // gcd(found, groups)}, as "
+            f"layers share weights in {groups} groups in {source.id}.",
+            hint="Leave it out for all layers.",
+        )
+    return {spec.depth_key: depth, spec.groups_key: depth * groups // found}
 
 
 def _restore(parameters: Mapping[str, nn.Parameter], found: dict[str, Tensor], path: Path) -> None:

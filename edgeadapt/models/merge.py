@@ -1,16 +1,30 @@
 """Folding adapters into the backbone, and proving that nothing changed."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from edgeadapt.adapters import Encoder, Leftover
-from edgeadapt.adapters.base import linear_at
+from edgeadapt.adapters import Encoder, Kept
+from edgeadapt.adapters.parts import Part, innermost
 from edgeadapt.errors import ExportError
 from edgeadapt.models.classifier import AdaptedClassifier, load_stock
 
-__all__ = ["Merged", "merge"]
+__all__ = ["Leftover", "Merged", "merge"]
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What could not be folded and therefore still costs at run time."""
+
+    parameters: int
+    macs_per_token: int
+    """Multiply-accumulates added to each token's pass through the encoder."""
+    bottlenecks: int
+    """Number of adapters that stay."""
 
 
 @dataclass(frozen=True)
@@ -18,13 +32,31 @@ class Merged:
     """A classifier after folding."""
 
     model: PreTrainedModel
-    """A stock model where everything folded, else the model with the leftover adapters in it."""
-    leftover: Leftover
+    """The whole of it: ``stock`` where everything folded, else with the kept bottlenecks in it."""
+    stock: PreTrainedModel
+    """A stock model of everything that folded."""
+    kept: Sequence[Kept]
+    """The bottlenecks that did not fold."""
+    unshared_bytes: int
+    """fp32 bytes that the model grew by because layers do not share their weights any more."""
 
     @property
     def is_stock(self) -> bool:
-        """Whether plain transformers can load it."""
-        return self.leftover.parameters == 0
+        """Whether plain transformers can load the whole of it."""
+        return not self.kept
+
+    @property
+    def leftover(self) -> Leftover:
+        """What stays, in numbers."""
+        return Leftover(
+            parameters=sum(kept.parameters for kept in self.kept),
+            macs_per_token=sum(kept.macs_per_token for kept in self.kept),
+            bottlenecks=len(self.kept),
+        )
+
+    def report(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {"leftover": asdict(self.leftover), "unshared_bytes": self.unshared_bytes}
 
     def save(self, folder: Path) -> PreTrainedModel:
         """Saves a stock checkpoint and returns it as plain transformers reads it back.
@@ -35,9 +67,11 @@ class Merged:
         """
         if not self.is_stock:
             raise ExportError(
-                f"This model cannot be saved as a stock checkpoint: {self.leftover.parameters:,} "
-                "adapter parameters could not be folded.",
-                hint="Train with --method parallel, or export without --with-torch.",
+                f"This model cannot be saved as a stock checkpoint: {self.leftover.bottlenecks} "
+                f"bottlenecks with {self.leftover.parameters:,} parameters stay beside its dense "
+                "layers.",
+                hint="Train with --method parallel (and the backbone's own activation), lora, ia3 "
+                "or bitfit; or make a bundle of it with `edgeadapt export`, without --with-torch.",
             )
         self.model.save_pretrained(folder)
         return load_stock(folder)
@@ -46,28 +80,46 @@ class Merged:
 def merge(classifier: AdaptedClassifier) -> Merged:
     """Folds every adapter in place. The classifier is used up.
 
-    Where everything folds, the result is a new instance of the stock class, its
-    ``intermediate_size`` widened as needed, into which every tensor is loaded strictly.
+    ``stock`` is a new instance of the stock class, its ``intermediate_size`` widened as needed,
+    into which every tensor is loaded strictly.
     """
-    leftovers = [adapter.fold() for adapter in classifier.adapters.values()]
-    leftover = Leftover(
-        parameters=sum(part.parameters for part in leftovers),
-        macs_per_token=sum(part.macs_per_token for part in leftovers),
+    classifier.model.cpu()
+    kept = [stays for adapter in classifier.adapters.values() for stays in adapter.fold()]
+    classifier.model.eval()
+    stock = _stock(classifier.encoder)
+    return Merged(
+        model=classifier.model if kept else stock,
+        stock=stock,
+        kept=kept,
+        unshared_bytes=4 * classifier.unshared_parameters,
     )
-    model = classifier.model.cpu().float().eval()
-    if leftover.parameters:
-        return Merged(model, leftover)
-    return Merged(_stock(classifier.encoder, model), leftover)
 
 
-def _stock(encoder: Encoder, model: PreTrainedModel) -> PreTrainedModel:
-    spec = encoder.spec
-    widths = {linear_at(layer, spec.ffn_in).out_features for layer in encoder.layers()}
+def _stock(encoder: Encoder) -> PreTrainedModel:
+    spec, model = encoder.spec, encoder.model
+    first = [innermost(layer.module.get_submodule(spec.ffn_in)) for layer in encoder.layers()]
+    last = [innermost(layer.module.get_submodule(spec.ffn_out)) for layer in encoder.layers()]
+    widths = {linear.in_features for linear in last}
     if len(widths) != 1:
         raise ExportError(f"The FFNs have different widths after merging: found {sorted(widths)}.")
-    config = type(model.config).from_dict(
-        model.config.to_dict() | {spec.intermediate_key: widths.pop()}
-    )
+    changes: dict[str, Any] = {spec.intermediate_key: widths.pop()}
+    if spec.gate_bias_key is not None:
+        changes[spec.gate_bias_key] = all(linear.bias is not None for linear in [*first, *last])
+    config = type(model.config).from_dict(model.config.to_dict() | changes)
     stock = type(model)(config)
-    stock.load_state_dict(model.state_dict(), strict=True, assign=True)
-    return stock.eval()
+    stock.load_state_dict(_without_parts(model), strict=True, assign=True)
+    return stock.to(model.dtype).eval()
+
+
+def _without_parts(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The model's tensors under their stock names, without those of parts around dense layers."""
+    parts = [name for name, module in model.named_modules() if isinstance(module, Part)]
+    state: dict[str, Tensor] = model.state_dict()
+    for part in sorted(parts, key=len, reverse=True):  # the inner ones first
+        inside, base = f"{part}.", f"{part}.base."
+        state = {
+            name.replace(base, inside, 1) if name.startswith(base) else name: tensor
+            for name, tensor in state.items()
+            if name.startswith(base) or not name.startswith(inside)
+        }
+    return state

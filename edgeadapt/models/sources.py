@@ -68,6 +68,15 @@ class ModelSource:
         settings = {key: v for key, v in self.config.items() if key not in _IDLE_SETTINGS}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
+    def describe(self) -> dict[str, Any]:
+        """Returns what a run says of its backbone."""
+        return {
+            "id": self.id,
+            "model_type": self.spec.model_type,
+            "commit": self.commit,
+            "config_sha256": self.config_sha256(),
+        }
+
     def max_length(self) -> int:
         """Returns the longest input in tokens that the position embeddings allow."""
         return int(self.config["max_position_embeddings"]) - self.spec.position_offset

@@ -1,18 +1,34 @@
-"""Where the parts of a backbone are, and what stands in the way of an adapter."""
+"""Where the parts of a backbone are, which layers are chosen, and what stays after folding."""
+
+from functools import cache
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
-from edgeadapt.adapters import Encoder
-from edgeadapt.adapters.base import linear_at
+from edgeadapt.adapters import Encoder, Kept, Reads
+from edgeadapt.adapters.parts import dense
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import ModelError
+from tests.adapters.formulas import random
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LAYERS, make_model
 
 
-def encoder_of(model_type: str) -> Encoder:
-    return Encoder.of(make_model(model_type), backbone_spec(model_type))
+def encoder_of(model_type: str, **config: object) -> Encoder:
+    return Encoder.of(make_model(model_type, **config), backbone_spec(model_type))
+
+
+@cache
+def six_layers() -> Encoder:
+    return encoder_of("bert", num_hidden_layers=6)
+
+
+def chosen(selection: str | None) -> list[int]:
+    return [layer.number for layer in six_layers().layers(selection)]
 
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
@@ -34,51 +50,97 @@ def test_the_classification_layer_belongs_to_the_head(model_type: str) -> None:
     )
 
 
-def test_the_pooler_of_bert_is_trained_with_the_head() -> None:
-    assert "bert.pooler.dense.weight" in encoder_of("bert").head
+@pytest.mark.parametrize("model_type", ["bert", "albert"])
+def test_a_pooler_is_trained_with_the_head(model_type: str) -> None:
+    assert any("pooler" in name for name in encoder_of(model_type).head)
 
 
-@pytest.mark.parametrize("model_type", TINY_CONFIGS)
-def test_layers_come_first_to_last(model_type: str) -> None:
+@pytest.mark.parametrize("model_type", sorted(set(TINY_CONFIGS) - {"albert"}))
+def test_layers_come_first_to_last_under_their_names(model_type: str) -> None:
     encoder = encoder_of(model_type)
-    prefix = f"{encoder.spec.layers}.1."
 
-    last = {prefix + name: p for name, p in encoder.layers()[1].named_parameters()}
+    layers = encoder.layers()
 
-    assert len(encoder.layers()) == LAYERS
-    assert last == {name: p for name, p in encoder.pretrained.items() if name.startswith(prefix)}
+    assert [layer.number for layer in layers] == list(range(LAYERS))
+    for layer in layers:
+        assert layer.path == f"{encoder.spec.layers}.{layer.number}"
+        assert layer.module is encoder.model.get_submodule(layer.path)
+
+
+def test_layers_that_share_their_weights_are_one() -> None:
+    assert len(encoder_of("albert").layers()) == 1
 
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 def test_the_activation_is_the_configs(model_type: str, activation: str) -> None:
-    spec = backbone_spec(model_type)
-    model = make_model(model_type, **{spec.activation_key: activation})
+    key = backbone_spec(model_type).activation_key
 
-    assert Encoder.of(model, spec).activation == activation
-
-
-def test_a_dense_layer_is_found_by_its_dotted_name() -> None:
-    layer = encoder_of("bert").layers()[0]
-
-    assert linear_at(layer, "attention.output.dense") is layer.attention.output.dense
+    assert encoder_of(model_type, **{key: activation}).activation == activation
 
 
-def test_anything_but_a_dense_layer_is_refused_with_place_and_type() -> None:
-    layer = encoder_of("bert").layers()[0]
+@pytest.mark.parametrize(
+    ("selection", "numbers"),
+    [
+        (None, [0, 1, 2, 3, 4, 5]),
+        ("0", [0]),
+        ("5", [5]),
+        ("2-4", [2, 3, 4]),
+        ("0,2-4", [0, 2, 3, 4]),
+        ("4,0-1", [0, 1, 4]),
+        ("3-3", [3]),
+        ("1,1,0-2", [0, 1, 2]),
+    ],
+)
+def test_numbers_and_ranges_choose_layers_once_and_first_to_last(
+    selection: str | None, numbers: list[int]
+) -> None:
+    assert chosen(selection) == numbers
 
-    with pytest.raises(
-        ModelError, match=r"Expected an nn\.Linear at 'output'.*BertOutput"
-    ) as caught:
-        linear_at(layer, "output")
 
-    assert "cannot be combined" in caught.value.hint
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)).map(sorted), min_size=1))
+def test_a_choice_is_the_union_of_its_ranges(ranges: list[list[int]]) -> None:
+    expected = {number for first, last in ranges for number in range(6) if first <= number <= last}
+
+    assert chosen(",".join(f"{first}-{last}" for first, last in ranges)) == sorted(expected)
 
 
-def test_a_subclass_that_is_a_dense_layer_will_do() -> None:
-    class Special(nn.Linear):
-        pass
+@pytest.mark.parametrize("selection", ["6", "0,6", "4-6", "4-3", "0,4-3", "0-99999999999"])
+def test_a_choice_beyond_the_last_layer_is_refused_with_those_that_exist(selection: str) -> None:
+    with pytest.raises(ModelError, match="expected numbers from 0 to 5") as caught:
+        chosen(selection)
 
-    module = nn.ModuleDict({"dense": Special(2, 2)})
+    assert f"Adapter layers {selection}:" in str(caught.value)
 
-    assert linear_at(module, "dense") is module["dense"]
+
+def kept(*, up_bias: bool, norm: nn.LayerNorm | None = None) -> Kept:
+    return Kept(
+        layer="encoder.layer.0",
+        sublayer="ffn",
+        reads=Reads.NORMED if norm else Reads.OUTPUT,
+        down=dense(random(3, 8), random(3)),
+        activation="tanh",
+        up=dense(random(8, 3), random(8) * up_bias),
+        norm=norm,
+    )
+
+
+def test_biases_that_were_folded_away_cost_nothing() -> None:
+    assert kept(up_bias=True).parameters == 2 * 8 * 3 + 3 + 8
+    assert kept(up_bias=False).parameters == 2 * 8 * 3 + 3
+    assert kept(up_bias=True).macs_per_token == kept(up_bias=False).macs_per_token == 2 * 8 * 3
+
+
+@pytest.mark.parametrize("up_bias", [True, False])
+@pytest.mark.parametrize("norm", [nn.LayerNorm(8).double(), None])
+def test_what_is_kept_is_a_module_of_stock_layers(up_bias: bool, norm: nn.LayerNorm | None) -> None:
+    bottleneck, hidden = kept(up_bias=up_bias, norm=norm), random(2, 5, 8)
+
+    module = bottleneck.module()
+
+    read = F.layer_norm(hidden, (8,)) if norm else hidden
+    inner = torch.tanh(read @ bottleneck.down.weight.T + bottleneck.down.bias)
+    expected = inner @ bottleneck.up.weight.T + bottleneck.up.bias
+    torch.testing.assert_close(module(hidden), expected, rtol=0, atol=1e-12)
+    biases = [each.bias is not None for each in module if isinstance(each, nn.Linear)]
+    assert biases == [True, up_bias]

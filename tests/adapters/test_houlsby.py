@@ -2,6 +2,7 @@
 
 import pytest
 
+from edgeadapt.adapters.parts import Part
 from edgeadapt.config import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LAYERS, adapt, make_model
@@ -12,23 +13,25 @@ def test_there_are_bottlenecks_after_the_attention_and_after_the_ffn(model_type:
     classifier = adapt(make_model(model_type), AdapterConfig(method="houlsby"))
 
     assert set(classifier.adapter_parameters()) == {
-        f"houlsby.layers.{layer}.{site}.{projection}.{tensor}"
+        f"houlsby.layers.{layer}.{sublayer}.{projection}.{tensor}"
         for layer in range(LAYERS)
-        for site in ("attention_output", "ffn_out")
+        for sublayer in ("attention", "ffn")
         for projection in ("down", "up")
         for tensor in ("weight", "bias")
     }
 
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
-def test_both_sites_of_a_layer_are_replaced(model_type: str) -> None:
-    model = make_model(model_type)
-    spec = adapt(make_model(model_type), AdapterConfig(method="head")).encoder.spec
-    layer = model.get_submodule(spec.layers)[1]
-    before = [layer.get_submodule(name) for name in (spec.attention_output, spec.ffn_out)]
+def test_bottlenecks_are_around_the_last_dense_layers_of_both_sublayers_and_nowhere_else(
+    model_type: str,
+) -> None:
+    classifier = adapt(make_model(model_type), AdapterConfig(method="houlsby"))
+    spec = classifier.encoder.spec
 
-    adapt(model, AdapterConfig(method="houlsby"))
+    around = {name for name, module in classifier.model.named_modules() if isinstance(module, Part)}
 
-    after = [layer.get_submodule(name) for name in (spec.attention_output, spec.ffn_out)]
-    assert all(new is not old for new, old in zip(after, before, strict=True))
-    assert all(old in new.modules() for new, old in zip(after, before, strict=True))
+    assert around == {
+        f"{layer.path}.{name}"
+        for layer in classifier.encoder.layers()
+        for name in (spec.attention_output, spec.ffn_out)
+    }

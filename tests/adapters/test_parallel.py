@@ -2,173 +2,277 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from edgeadapt.adapters import Leftover
-from edgeadapt.config import AdapterConfig
-from edgeadapt.errors import ModelError
+from edgeadapt.adapters import Reads
+from edgeadapt.adapters.parts import Part
+from edgeadapt.backbones import backbone_spec
+from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.sources import ModelSource
-from edgeadapt.training.loop import seeded
+from tests.adapters.formulas import bottleneck, plain, random, values_of
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import (
     HIDDEN,
     INTERMEDIATE,
-    LABELS,
     LAYERS,
     adapt,
     logits,
     make_model,
+    place,
     randomize,
+    randomized,
 )
 
 CONFIG = AdapterConfig(method="parallel", dimension=5, scaling=2.5)
+UNGATED = sorted(set(TINY_CONFIGS) - {"modernbert"})
 
 
 def ffn(classifier: AdaptedClassifier, layer: int = 0) -> tuple[nn.Module, nn.Module]:
     """What is where the two dense layers of an FFN are."""
-    spec, module = classifier.encoder.spec, classifier.encoder.layers()[layer]
-    return module.get_submodule(spec.ffn_in), module.get_submodule(spec.ffn_out)
+    spec = classifier.encoder.spec
+    return place(classifier, spec.ffn_in, layer), place(classifier, spec.ffn_out, layer)
+
+
+def parts(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, Part)]
 
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
-def test_at_step_0_the_logits_are_the_backbones(model_type: str) -> None:
-    expected = logits(make_model(model_type))
-
-    adapted = adapt(make_model(model_type), CONFIG)
-
-    torch.testing.assert_close(logits(adapted.model), expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("model_type", TINY_CONFIGS)
-def test_at_step_0_a_built_classifier_answers_like_one_without_adapters(
-    sources: dict[str, ModelSource], model_type: str
+@pytest.mark.parametrize("placement", Placement)
+def test_parameters_are_both_projections_of_every_layer(
+    model_type: str, placement: Placement
 ) -> None:
-    answers = []
-
-    for method in ("head", "parallel"):
-        with seeded(0):
-            built = AdaptedClassifier.build(
-                sources[model_type], LABELS, AdapterConfig(method=method, dimension=4)
-            )
-        answers.append(logits(built.model.eval()))
-
-    torch.testing.assert_close(answers[1], answers[0], rtol=0, atol=1e-6)
-
-
-def test_the_down_projection_starts_away_from_zero() -> None:
-    parameters = adapt(make_model("bert"), CONFIG).adapter_parameters()
-
-    assert parameters["parallel.layers.0.down.weight"].std() > 0.05
-    assert not parameters["parallel.layers.0.up.weight"].any()
-
-
-@pytest.mark.parametrize("model_type", TINY_CONFIGS)
-def test_parameters_are_both_projections_of_every_layer(model_type: str) -> None:
+    config = AdapterConfig(dimension=5, placement=placement)
     shapes = {
         name: tuple(parameter.shape)
-        for name, parameter in adapt(make_model(model_type), CONFIG).adapter_parameters().items()
+        for name, parameter in adapt(make_model(model_type), config).adapter_parameters().items()
     }
 
     expected: dict[str, tuple[int, ...]] = {}
     for layer in range(LAYERS):
-        expected[f"parallel.layers.{layer}.down.weight"] = (5, HIDDEN)
-        expected[f"parallel.layers.{layer}.down.bias"] = (5,)
-        expected[f"parallel.layers.{layer}.up.weight"] = (HIDDEN, 5)
-        expected[f"parallel.layers.{layer}.up.bias"] = (HIDDEN,)
+        for sublayer in ["attention", "ffn"] if placement == "both" else [placement]:
+            prefix = f"parallel.layers.{layer}.{sublayer}"
+            expected[f"{prefix}.down.weight"] = (5, HIDDEN)
+            expected[f"{prefix}.down.bias"] = (5,)
+            expected[f"{prefix}.up.weight"] = (HIDDEN, 5)
+            expected[f"{prefix}.up.bias"] = (HIDDEN,)
     assert shapes == expected
 
 
+@pytest.mark.parametrize("learned", [True, False])
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
-def test_the_output_is_the_ffns_plus_the_scaled_bottleneck(model_type: str) -> None:
-    base = ffn(adapt(make_model(model_type).double(), AdapterConfig(method="head")))
-    classifier = adapt(make_model(model_type), CONFIG)
-    classifier.model.double()
-    randomize(classifier)
-    down, down_bias, up, up_bias = (
-        classifier.adapter_parameters()[f"parallel.layers.0.{name}"]
-        for name in ("down.weight", "down.bias", "up.weight", "up.bias")
+def test_the_output_is_the_ffns_plus_the_scaled_bottleneck(model_type: str, learned: bool) -> None:
+    config = AdapterConfig(dimension=5, scaling=2.5, learn_scaling=learned)
+    classifier = randomized(model_type, config)
+    spec = classifier.encoder.spec
+    values = values_of(classifier.adapter_parameters(), "parallel.layers.1.ffn")
+    hidden = random(2, 3, HIDDEN)
+    first, last = ffn(classifier, 1)
+    inner = first(hidden)
+    plain_inner = plain(model_type, spec.ffn_in, 1)(hidden)
+    if spec.gate_bias_key:
+        (a, g), (plain_a, plain_g) = inner.chunk(2, -1), plain_inner.chunk(2, -1)
+        inner, plain_inner = F.gelu(a) * g, F.gelu(plain_a) * plain_g
+    else:
+        inner, plain_inner = F.gelu(inner), F.gelu(plain_inner)
+
+    found = last(inner)
+
+    scaling = values["scaling"].item() if learned else 2.5
+    expected = plain(model_type, spec.ffn_out, 1)(plain_inner) + bottleneck(
+        hidden, values, scaling=scaling, f=F.gelu
     )
-    hidden = torch.randn(2, 3, HIDDEN, dtype=torch.float64)
-
-    first, second = ffn(classifier)
-    found = second(F.gelu(first(hidden)))
-
-    bottleneck = F.gelu(hidden @ down.T + down_bias) @ up.T + up_bias
-    expected = base[1](F.gelu(base[0](hidden))) + 2.5 * bottleneck
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("values", "sublayer"),
+    [
+        ({"placement": Placement.ATTENTION}, "attention"),
+        ({"activation": "relu"}, "ffn"),
+        ({"activation": "relu", "placement": Placement.ATTENTION}, "attention"),
+    ],
+)
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_one_that_cannot_be_neurons_of_the_ffn_stays_beside_its_sublayer(
+    model_type: str, values: dict[str, object], sublayer: str
+) -> None:
+    config = AdapterConfig(dimension=5, scaling=2.5, **values)  # type: ignore[arg-type]
+    classifier = randomized(model_type, config)
+    spec = classifier.encoder.spec
+    first, last = (
+        (spec.value.dense, spec.attention_output)
+        if sublayer == "attention"
+        else (spec.ffn_in, spec.ffn_out)
+    )
+    own = values_of(classifier.adapter_parameters(), f"parallel.layers.0.{sublayer}")
+    read, inner = random(2, 3, HIDDEN), random(2, 3, plain(model_type, last).in_features)
+    f = F.relu if "activation" in values else F.gelu
+
+    place(classifier, first)(read)
+    found = place(classifier, last)(inner)
+
+    expected = plain(model_type, last)(inner) + bottleneck(read, own, scaling=2.5, f=f)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+@pytest.mark.parametrize(
+    ("values", "sublayers"),
+    [
+        ({}, []),
+        ({"placement": Placement.ATTENTION}, ["attention"]),
+        ({"placement": Placement.BOTH}, ["attention"]),
+        ({"activation": "relu"}, ["ffn"]),
+        ({"activation": "relu", "placement": Placement.BOTH}, ["attention", "ffn"]),
+    ],
+    ids=str,
+)
+def test_only_what_cannot_be_neurons_of_the_ffn_is_kept(
+    model_type: str, values: dict[str, object], sublayers: list[str]
+) -> None:
+    config = AdapterConfig(dimension=5, **values)  # type: ignore[arg-type]
+    classifier = randomized(model_type, config)
+
+    kept = classifier.adapters["parallel"].fold()
+
+    assert [each.sublayer for each in kept] == sublayers * LAYERS
+    assert {each.reads for each in kept} <= {Reads.INPUT}
+    assert {each.activation for each in kept} <= {values.get("activation", "gelu")}
+
+
+def test_the_up_bias_and_scaling_of_one_that_stays_are_folded() -> None:
+    classifier = randomized("bert", AdapterConfig(dimension=5, activation="relu", scaling=2.5))
+    own = values_of(classifier.adapter_parameters(), "parallel.layers.0.ffn")
+
+    kept = classifier.adapters["parallel"].fold()[0]
+
+    torch.testing.assert_close(kept.down.bias, own["down.bias"])
+    torch.testing.assert_close(kept.up.weight, 2.5 * own["up.weight"])
+    assert not kept.up.bias.any()
+    assert kept.parameters == 2 * HIDDEN * 5 + 5
 
 
 def test_dropout_acts_on_the_adapters_output_alone_and_only_in_training() -> None:
     classifier = adapt(make_model("bert"), AdapterConfig(dimension=4, dropout=0.75))
     randomize(classifier)
-    plain = ffn(adapt(make_model("bert"), AdapterConfig(method="head")))
+    untouched = ffn(adapt(make_model("bert"), AdapterConfig(method="head")))
     hidden = torch.randn(8, HIDDEN)
-    first, second = ffn(classifier)
-    expected = plain[1](F.gelu(plain[0](hidden)))
+    first, last = ffn(classifier)
+    expected = untouched[1](F.gelu(untouched[0](hidden)))
 
-    adapted = second(F.gelu(first(hidden))) - expected
-    second.train()
-    dropped = second(F.gelu(first(hidden))) - expected
+    adapted = last(F.gelu(first(hidden))) - expected
+    last.train()
+    dropped = last(F.gelu(first(hidden))) - expected
 
     kept = dropped.abs() > 1e-5
     assert 0 < kept.sum() < kept.numel() / 2
     torch.testing.assert_close(dropped[kept], 4 * adapted[kept], rtol=1e-3, atol=1e-4)
 
 
-def test_the_backbones_own_activation_may_be_named() -> None:
-    named = AdapterConfig(dimension=5, activation="relu")
-
-    classifier = adapt(make_model("bert", hidden_act="relu"), named)
-
-    assert len(classifier.adapter_parameters()) == 4 * LAYERS
-
-
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
-def test_another_activation_is_refused_and_nothing_is_attached(model_type: str) -> None:
-    model = make_model(model_type)
-    modules = list(model.modules())
+def test_the_backbones_own_activation_may_be_named(model_type: str) -> None:
+    key = backbone_spec(model_type).activation_key
+    config = AdapterConfig(dimension=5, activation="silu")
 
-    with pytest.raises(ModelError, match="'gelu' here; found 'relu'") as caught:
-        adapt(model, AdapterConfig(dimension=5, activation="relu"))
+    classifier = adapt(make_model(model_type, **{key: "silu"}), config)
 
-    assert "sequential or houlsby" in caught.value.hint
-    assert list(model.modules()) == modules
-
-
-@pytest.mark.parametrize("model_type", TINY_CONFIGS)
-def test_folding_leaves_plain_wider_dense_layers(model_type: str) -> None:
-    classifier = adapt(make_model(model_type), CONFIG)
-
-    leftover = classifier.adapters["parallel"].fold()
-
-    assert leftover == Leftover(parameters=0, macs_per_token=0)
-    for layer in range(LAYERS):
-        first, second = ffn(classifier, layer)
-        assert type(first) is nn.Linear
-        assert type(second) is nn.Linear
-        assert first.weight.shape == (first.out_features, first.in_features)
-        assert (first.in_features, first.out_features) == (HIDDEN, INTERMEDIATE + 5)
-        assert (second.in_features, second.out_features) == (INTERMEDIATE + 5, HIDDEN)
+    assert list(classifier.adapters["parallel"].fold()) == []
+    assert parts(classifier.model) == []
 
 
-@pytest.mark.parametrize("model_type", TINY_CONFIGS)
-def test_folding_leaves_the_keys_of_the_stock_model(model_type: str) -> None:
-    classifier = adapt(make_model(model_type), CONFIG)
+@given(layers=st.sampled_from([None, "0", "1", "0-1"]), width=st.integers(1, 6))
+@settings(max_examples=12, deadline=None)
+def test_folding_writes_the_bottleneck_below_the_ffns_own_neurons(
+    layers: str | None, width: int
+) -> None:
+    """``W1' = [W1; D]``, ``b1' = [b1; d]``, ``W2' = [W2, s U]``, ``b2' = b2 + s u``."""
+    classifier = randomized(
+        "bert", AdapterConfig(dimension=width, scaling=-1.5, layers=layers), seed=width
+    )
+    parameters = {name: p.clone() for name, p in classifier.adapter_parameters().items()}
+    zero = {
+        "down.weight": torch.zeros(width, HIDDEN),
+        "down.bias": torch.zeros(width),
+        "up.weight": torch.zeros(HIDDEN, width),
+        "up.bias": torch.zeros(HIDDEN),
+    }
 
     classifier.adapters["parallel"].fold()
 
-    assert classifier.model.state_dict().keys() == make_model(model_type).state_dict().keys()
+    for layer in range(LAYERS):
+        own = values_of(parameters, f"parallel.layers.{layer}.ffn") or zero
+        first, last = ffn(classifier, layer)
+        plain_first = plain("bert", "intermediate.dense", layer)
+        plain_last = plain("bert", "output.dense", layer)
+        for found, expected in (
+            (first.weight, torch.cat([plain_first.weight, own["down.weight"]])),
+            (first.bias, torch.cat([plain_first.bias, own["down.bias"]])),
+            (last.weight, torch.cat([plain_last.weight, -1.5 * own["up.weight"]], dim=1)),
+            (last.bias, plain_last.bias - 1.5 * own["up.bias"]),
+        ):
+            torch.testing.assert_close(found, expected.double(), rtol=0, atol=1e-12)
+
+
+def test_in_a_gated_ffn_the_neurons_get_a_gate_of_weight_0_and_bias_1() -> None:
+    """``[a ; g] = W1 x + b1``, ``W2 (f(a) ⊙ g)``."""
+    classifier = randomized("modernbert", CONFIG)
+    own = values_of(classifier.adapter_parameters(), "parallel.layers.1.ffn")
+    a, g = plain("modernbert", "mlp.Wi", 1).weight.chunk(2)
+
+    classifier.adapters["parallel"].fold()
+
+    first, _ = ffn(classifier, 1)
+    zeros = torch.zeros(5, HIDDEN)
+    assert torch.equal(first.weight, torch.cat([a, own["down.weight"], g, zeros]))
+    none = torch.zeros(INTERMEDIATE)
+    assert torch.equal(first.bias, torch.cat([none, own["down.bias"], none, torch.ones(5)]))
+
+
+@pytest.mark.parametrize("layers", [None, "1"])
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_folding_leaves_plain_wider_dense_layers_in_every_layer(
+    model_type: str, layers: str | None
+) -> None:
+    config = AdapterConfig(dimension=5, layers=layers)
+    classifier = adapt(make_model(model_type), config)
+    gates = 2 if model_type == "modernbert" else 1
+
+    kept = classifier.adapters["parallel"].fold()
+
+    assert list(kept) == []
+    for layer in range(LAYERS):
+        first, last = ffn(classifier, layer)
+        assert type(first) is type(last) is nn.Linear
+        assert first.weight.shape == (gates * (INTERMEDIATE + 5), HIDDEN)
+        assert (first.in_features, first.out_features) == (HIDDEN, gates * (INTERMEDIATE + 5))
+        assert last.weight.shape == (HIDDEN, INTERMEDIATE + 5)
+        assert (last.in_features, last.out_features) == (INTERMEDIATE + 5, HIDDEN)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu", "silu"])
-def test_folding_is_exact_for_any_activation_of_the_ffn(activation: str) -> None:
-    classifier = adapt(make_model("bert", hidden_act=activation), CONFIG)
-    classifier.model.double()
+@pytest.mark.parametrize("model_type", ["bert", "modernbert"])
+def test_folding_is_exact_for_any_activation_of_the_ffn(model_type: str, activation: str) -> None:
+    key = backbone_spec(model_type).activation_key
+    classifier = adapt(make_model(model_type, **{key: activation}).double(), CONFIG)
     randomize(classifier)
     before = logits(classifier.model)
 
     classifier.adapters["parallel"].fold()
 
-    torch.testing.assert_close(logits(classifier.model), before, rtol=0, atol=1e-12)
+    assert parts(classifier.model) == []
+    torch.testing.assert_close(logits(classifier.model), before, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("model_type", UNGATED)
+def test_folding_leaves_the_keys_of_the_stock_model(model_type: str) -> None:
+    classifier = adapt(make_model(model_type), CONFIG)
+    untouched = adapt(make_model(model_type), AdapterConfig(method="ia3"))
+    untouched.adapters["ia3"].fold()
+
+    classifier.adapters["parallel"].fold()
+
+    assert classifier.model.state_dict().keys() == untouched.model.state_dict().keys()

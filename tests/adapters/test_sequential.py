@@ -12,7 +12,7 @@ def test_there_is_one_bottleneck_per_layer_after_the_ffn(model_type: str) -> Non
     classifier = adapt(make_model(model_type), AdapterConfig(method="sequential"))
 
     assert set(classifier.adapter_parameters()) == {
-        f"sequential.layers.{layer}.ffn_out.{projection}.{tensor}"
+        f"sequential.layers.{layer}.ffn.{projection}.{tensor}"
         for layer in range(LAYERS)
         for projection in ("down", "up")
         for tensor in ("weight", "bias")

@@ -1,5 +1,6 @@
 """A backbone with adapters and a head: built, frozen, hashed, saved and restored."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,23 +8,41 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from edgeadapt.backbones import backbone_spec
 from edgeadapt.config import AdapterConfig, AdapterKind, ModelConfig
 from edgeadapt.errors import IntegrityError, ModelError
 from edgeadapt.models.classifier import AdaptedClassifier, load_stock, quiet_transformers
 from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.unshare import unshare
 from edgeadapt.training.loop import seeded
 from tests.conftest import TINY_CONFIGS, make_checkpoint
-from tests.models.tiny import LABELS, logits, make_model, randomize
+from tests.models.tiny import LABELS, batch, logits, make_model, randomize
 
 ADAPTER_FILE, HEAD_FILE = "adapter.safetensors", "head.safetensors"
+STRUCTURAL = ("parallel", "sequential", "houlsby", "compacter", "lora", "ia3")
+"""The kinds that bring weights of their own."""
+COMBINED = ("parallel+bitfit", "parallel+lora+ia3+bitfit", "houlsby+lora+layernorm")
 
 
 def build(source: ModelSource, method: str = "parallel", *, seed: int = 0) -> AdaptedClassifier:
     config = AdapterConfig(method=method, dimension=4)
     with seeded(seed):
         classifier = AdaptedClassifier.build(source, LABELS, config)
+    classifier.model.eval()
+    return classifier
+
+
+def saved(model: PreTrainedModel, folder: Path) -> ModelSource:
+    model.save_pretrained(folder)
+    return find_model(ModelConfig(id=str(folder)))
+
+
+def cut(source: ModelSource, depth: int, *, method: str = "head") -> AdaptedClassifier:
+    config = AdapterConfig(method=method, dimension=4)
+    classifier = AdaptedClassifier.build(source, LABELS, config, depth=depth)
     classifier.model.eval()
     return classifier
 
@@ -62,15 +81,12 @@ def test_a_classifier_is_built_on_every_backbone(
     assert logits(model).shape == (4, 2)
 
 
-@pytest.mark.parametrize("method", [*AdapterKind, "parallel+bitfit"])
-def test_only_what_is_trained_requires_gradients(
-    sources: dict[str, ModelSource], method: str
-) -> None:
-    classifier = build(sources["bert"], method)
+def test_adapters_are_known_by_their_kinds(sources: dict[str, ModelSource]) -> None:
+    classifier = build(sources["bert"], "lora+parallel+head")
 
-    free = {id(p) for p in classifier.model.parameters() if p.requires_grad}
-
-    assert free == {id(parameter) for parameter in classifier.trained().values()}
+    assert list(classifier.adapters) == ["parallel", "lora", "head"]
+    prefixes = {name.split(".")[0] for name in classifier.adapter_parameters()}
+    assert prefixes == {"parallel", "lora"}
 
 
 def test_the_backbones_weights_are_the_checkpoints(sources: dict[str, ModelSource]) -> None:
@@ -98,8 +114,62 @@ def test_new_weights_follow_the_seed(sources: dict[str, ModelSource]) -> None:
 
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["classifier.weight"], other["classifier.weight"])
-    name = "parallel.layers.0.down.weight"
+    name = "parallel.layers.0.ffn.down.weight"
     assert not torch.equal(one[name], other[name])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("parallel+lora", "lora+parallel"),
+        ("bitfit+ia3+lora+houlsby", "houlsby+lora+ia3+bitfit"),
+        ("lora+compacter", "compacter+lora"),
+    ],
+)
+@pytest.mark.parametrize("model_type", ["bert", "albert", "modernbert"])
+def test_new_weights_do_not_depend_on_the_order_of_the_methods_kinds(
+    sources: dict[str, ModelSource], model_type: str, one: str, other: str
+) -> None:
+    first, second = (build(sources[model_type], method, seed=3) for method in (one, other))
+
+    found = second.trained()
+    assert first.trained().keys() == found.keys()
+    assert all(torch.equal(p, found[name]) for name, p in first.trained().items())
+    assert first.frozen_sha256() == second.frozen_sha256()
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_what_the_checkpoint_lacks_of_the_head_is_new(
+    sources: dict[str, ModelSource], model_type: str
+) -> None:
+    stored = load_file(sources[model_type].folder / "model.safetensors")
+
+    classifier = build(sources[model_type])
+
+    prefix = f"{sources[model_type].spec.encoder}."
+    absent = {n for n in classifier.encoder.head if n.removeprefix(prefix) not in stored}
+    assert classifier.new_head == absent
+    assert any(name.startswith("classifier.") for name in absent)
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_a_checkpoint_with_its_head_brings_nothing_new(model_type: str, tmp_path: Path) -> None:
+    model = make_model(model_type)
+    model.save_pretrained(tmp_path)
+
+    classifier = build(find_model(ModelConfig(id=str(tmp_path))))
+
+    assert classifier.new_head == frozenset()
+    torch.testing.assert_close(logits(classifier.model), logits(model), rtol=0, atol=1e-5)
+
+
+def test_a_head_for_other_labels_is_new_and_the_pooler_below_is_not(tmp_path: Path) -> None:
+    make_model("bert", num_labels=3).save_pretrained(tmp_path)
+
+    classifier = build(find_model(ModelConfig(id=str(tmp_path))))
+
+    assert classifier.new_head == {"classifier.weight", "classifier.bias"}
+    assert "bert.pooler.dense.weight" in classifier.encoder.head
 
 
 def test_a_checkpoint_with_a_head_for_other_labels_gets_a_new_head(tmp_path: Path) -> None:
@@ -108,6 +178,174 @@ def test_a_checkpoint_with_a_head_for_other_labels_gets_a_new_head(tmp_path: Pat
     classifier = build(find_model(ModelConfig(id=str(tmp_path))))
 
     assert logits(classifier.model).shape == (4, 2)
+
+
+@pytest.mark.parametrize("depth", [1, 3, 4])
+@pytest.mark.parametrize("model_type", sorted(set(TINY_CONFIGS) - {"albert"}))
+def test_with_fewer_layers_the_first_ones_answer(
+    model_type: str, depth: int, tmp_path: Path
+) -> None:
+    spec = backbone_spec(model_type)
+    model = make_model(model_type, **{spec.depth_key: 4})
+
+    classifier = cut(saved(model, tmp_path), depth)
+
+    model.set_submodule(spec.layers, model.get_submodule(spec.layers)[:depth])
+    assert getattr(classifier.model.config, spec.depth_key) == depth
+    assert len(classifier.encoder.layers()) == depth
+    torch.testing.assert_close(logits(classifier.model), logits(model), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("groups", "depth"), [(1, 1), (1, 3), (2, 2), (2, 4), (4, 1), (4, 2), (4, 3), (4, 4)]
+)
+@pytest.mark.parametrize("method", ["head", "ia3"])
+def test_with_fewer_layers_each_of_alberts_keeps_the_weights_it_had(
+    groups: int, depth: int, method: str, tmp_path: Path
+) -> None:
+    model = make_model("albert", num_hidden_layers=4, num_hidden_groups=groups)
+
+    classifier = cut(saved(model, tmp_path), depth, method=method)
+
+    by_hand = unshare(model, backbone_spec("albert"))
+    by_hand.config.num_hidden_layers = by_hand.config.num_hidden_groups = depth
+    assert classifier.model.config.num_hidden_layers == depth
+    torch.testing.assert_close(logits(classifier.model), logits(by_hand), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("groups", "depth", "multiple"), [(2, 1, 2), (2, 3, 2), (3, 3, 2)])
+def test_a_depth_that_no_number_of_groups_gives_is_refused(
+    groups: int, depth: int, multiple: int, tmp_path: Path
+) -> None:
+    layers = multiple * groups
+    model = make_model("albert", num_hidden_layers=layers, num_hidden_groups=groups)
+
+    with pytest.raises(ModelError, match=f"expected a multiple of {multiple}") as caught:
+        cut(saved(model, tmp_path), depth)
+
+    assert f"--backbone-layers {depth}" in str(caught.value)
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_more_layers_than_there_are_is_refused_with_their_number(
+    sources: dict[str, ModelSource], model_type: str
+) -> None:
+    with pytest.raises(ModelError, match="--backbone-layers 3: expected 1 to 2, the layers of"):
+        cut(sources[model_type], 3)
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_adapters_go_on_the_layers_that_are_left(
+    sources: dict[str, ModelSource], model_type: str
+) -> None:
+    classifier = cut(sources[model_type], 1, method="parallel")
+
+    assert {name.split(".")[2] for name in classifier.adapter_parameters()} == {"0"}
+
+
+def test_a_layer_that_was_cut_off_cannot_carry_an_adapter(
+    sources: dict[str, ModelSource],
+) -> None:
+    config = AdapterConfig(method="parallel", dimension=4, layers="1")
+
+    with pytest.raises(ModelError, match=r"--method parallel: Adapter layers 1: .* from 0 to 0"):
+        AdaptedClassifier.build(sources["bert"], LABELS, config, depth=1)
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_a_checkpoint_cut_by_hand_gives_the_same_backbone(model_type: str, tmp_path: Path) -> None:
+    spec = backbone_spec(model_type)
+    whole = saved(make_model(model_type, **{spec.depth_key: 2}), tmp_path / "whole")
+    folder = shutil.copytree(whole.folder, tmp_path / "short")
+    settings = json.loads((folder / "config.json").read_text())
+    settings[spec.depth_key] = 1
+    if "layer_types" in settings:  # one per layer, as transformers 5 writes it
+        settings["layer_types"] = settings["layer_types"][:1]
+    (folder / "config.json").write_text(json.dumps(settings))
+    if spec.groups_key is None:
+        tensors = load_file(folder / "model.safetensors")
+        kept = {n: t for n, t in tensors.items() if not n.startswith(f"{spec.layers}.1.")}
+        assert len(kept) < len(tensors)
+        save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+    by_hand = build(find_model(ModelConfig(id=str(folder))), "head")
+
+    classifier = cut(whole, 1)
+    assert torch.equal(logits(classifier.model), logits(by_hand.model))
+    assert classifier.frozen_sha256() == by_hand.frozen_sha256()
+
+
+def one_of_alberts(model: PreTrainedModel) -> int:
+    """Number of weights of a layer."""
+    layer = model.get_submodule("albert.encoder.albert_layer_groups.0")
+    return sum(parameter.numel() for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize("method", ["bitfit", "layernorm", "head", "full", "bitfit+head"])
+def test_what_trains_in_place_leaves_alberts_layers_shared(
+    sources: dict[str, ModelSource], method: str
+) -> None:
+    stock = make_model("albert")
+
+    classifier = build(sources["albert"], method)
+
+    assert classifier.unshared_parameters == 0
+    assert classifier.model.config.num_hidden_groups == 1
+    assert len(classifier.encoder.layers()) == 1
+    assert classifier.count_parameters()[1] == stock.num_parameters()
+
+
+@pytest.mark.parametrize("method", [*STRUCTURAL, *COMBINED])
+def test_what_is_attached_per_layer_copies_alberts_weights_and_counts_the_copies(
+    sources: dict[str, ModelSource], method: str
+) -> None:
+    stock = make_model("albert")
+    added = one_of_alberts(stock)  # two layers, one group
+
+    classifier = build(sources["albert"], method)
+
+    assert classifier.unshared_parameters == added
+    assert classifier.model.config.num_hidden_groups == 2
+    assert [layer.number for layer in classifier.encoder.layers()] == [0, 1]
+    own = {id(parameter) for parameter in classifier.encoder.pretrained.values()}
+    adapters = [p for p in classifier.adapter_parameters().values() if id(p) not in own]
+    grown = added + sum(parameter.numel() for parameter in adapters)
+    assert classifier.count_parameters()[1] == stock.num_parameters() + grown
+
+
+@pytest.mark.parametrize(("groups", "copies"), [(1, 3), (2, 2), (4, 0)])
+def test_only_layers_that_share_a_group_are_copied(
+    groups: int, copies: int, tmp_path: Path
+) -> None:
+    model = make_model("albert", num_hidden_layers=4, num_hidden_groups=groups)
+
+    classifier = build(saved(model, tmp_path), "lora")
+
+    assert classifier.unshared_parameters == copies * one_of_alberts(model)
+
+
+@pytest.mark.parametrize("model_type", sorted(set(TINY_CONFIGS) - {"albert"}))
+def test_a_backbone_whose_layers_share_nothing_grows_by_its_adapter_only(
+    sources: dict[str, ModelSource], model_type: str
+) -> None:
+    classifier = build(sources[model_type], "lora")
+
+    assert classifier.unshared_parameters == 0
+    adapter = sum(p.numel() for p in classifier.adapter_parameters().values())
+    expected = make_model(model_type).num_parameters() + adapter
+    assert classifier.count_parameters()[1] == expected
+
+
+@pytest.mark.parametrize("method", STRUCTURAL)
+def test_groups_of_several_layers_are_refused_by_what_is_attached_per_layer(
+    method: str, tmp_path: Path
+) -> None:
+    source = saved(make_model("albert", inner_group_num=2), tmp_path)
+
+    with pytest.raises(ModelError, match=r"Groups of 2 layers.*expected inner_group_num = 1"):
+        build(source, method)
+
+    assert build(source, "bitfit").model.config.inner_group_num == 2
 
 
 def test_a_checkpoint_that_lacks_an_encoder_weight_is_refused(own_copy: ModelSource) -> None:
@@ -176,7 +414,7 @@ def test_the_frozen_hash_changes_with_a_frozen_weight(
     assert classifier.frozen_sha256() != before
 
 
-@pytest.mark.parametrize("method", ["parallel", "houlsby", "bitfit", "head", "parallel+bitfit"])
+@pytest.mark.parametrize("method", [*AdapterKind, "parallel+bitfit"])
 def test_the_frozen_hash_does_not_change_with_trained_weights(
     sources: dict[str, ModelSource], method: str
 ) -> None:
@@ -187,6 +425,32 @@ def test_the_frozen_hash_does_not_change_with_trained_weights(
         parameter.data += 1.0
 
     assert classifier.frozen_sha256() == before
+
+
+@pytest.mark.parametrize("method", [*AdapterKind, *COMBINED])
+@pytest.mark.parametrize("model_type", ["bert", "albert", "modernbert"])
+def test_three_training_steps_with_dropout_and_decay_leave_the_frozen_hash_as_it_was(
+    sources: dict[str, ModelSource], model_type: str, method: str
+) -> None:
+    config = AdapterConfig(method=method, dimension=4, dropout=0.5, learn_scaling=True)
+    classifier = AdaptedClassifier.build(sources[model_type], LABELS, config)
+    trained = classifier.trained()
+    frozen = classifier.frozen_sha256()
+    before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    # Over all parameters: what has no gradient has to keep out by itself.
+    optimizer = torch.optim.AdamW(classifier.model.parameters(), lr=0.01, weight_decay=0.1)
+    classifier.model.train()
+
+    for _ in range(3):
+        given = classifier.model(**batch(), labels=torch.tensor([0, 1, 1, 0]))
+        given.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    assert classifier.frozen_sha256() == frozen
+    still = {name for name, p in trained.items() if torch.equal(p, before[name])}
+    # Softmax takes away what is added to all scores alike.
+    assert {name for name in still if not name.endswith("key.bias")} == set()
 
 
 def test_under_bitfit_a_matrix_is_frozen(sources: dict[str, ModelSource]) -> None:
@@ -212,7 +476,7 @@ def test_the_frozen_hash_tells_weights_that_are_swapped(sources: dict[str, Model
 def test_the_frozen_hash_identifies_the_backbone_whatever_is_attached(
     sources: dict[str, ModelSource],
 ) -> None:
-    methods = ("head", "parallel", "sequential", "houlsby", "parallel+head")
+    methods = ("head", *STRUCTURAL, "parallel+lora+ia3", "ia3+parallel+head")
 
     hashes = {build(sources["bert"], m, seed=n).frozen_sha256() for n, m in enumerate(methods)}
 
@@ -220,12 +484,14 @@ def test_the_frozen_hash_identifies_the_backbone_whatever_is_attached(
     assert build(sources["roberta"]).frozen_sha256() not in hashes
 
 
-@pytest.mark.parametrize("method", ["parallel", "sequential", "houlsby", "parallel+bitfit", "full"])
+@pytest.mark.parametrize("method", [*AdapterKind, *COMBINED])
+@pytest.mark.parametrize("model_type", ["bert", "albert", "modernbert"])
 def test_saved_weights_come_back_bit_for_bit(
-    sources: dict[str, ModelSource], tmp_path: Path, method: str
+    sources: dict[str, ModelSource], tmp_path: Path, model_type: str, method: str
 ) -> None:
-    written, read = build(sources["bert"], method, seed=1), build(sources["bert"], method, seed=2)
+    written, read = (build(sources[model_type], method, seed=seed) for seed in (1, 2))
     randomize(written)
+    assert not torch.equal(logits(read.model), logits(written.model))
     written.save(tmp_path)
 
     read.load(tmp_path)

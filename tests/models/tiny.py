@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from edgeadapt.adapters import Encoder, make_adapters
@@ -13,6 +13,7 @@ from edgeadapt.backbones import backbone_spec
 from edgeadapt.config import AdapterConfig, ModelConfig
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.unshare import unshare
 from tests.conftest import TINY_CONFIGS, make_checkpoint, make_tokenizer
 
 LABELS = ("negative", "positive")
@@ -36,13 +37,21 @@ def make_model(model_type: str, **config: object) -> PreTrainedModel:
 
 
 def adapt(model: PreTrainedModel, config: AdapterConfig) -> AdaptedClassifier:
-    """Attaches adapters to a model in memory; the up-projections are what they are at step 0."""
-    encoder = Encoder.of(model, backbone_spec(model.config.model_type))
-    adapters = dict(zip(map(str, config.kinds), make_adapters(config), strict=True))
+    """Attaches adapters to a model in memory, as ``AdaptedClassifier.build`` does to a loaded one.
+
+    Where layers that share weights have to be told apart, the model is a new one.
+    """
+    spec, before = backbone_spec(model.config.model_type), model.num_parameters()
+    adapters = make_adapters(config)
+    if spec.groups_key and any(adapter.per_layer for adapter in adapters.values()):
+        model = unshare(model, spec)
+    unshared = model.num_parameters() - before
+    encoder = Encoder.of(model, spec)
     for adapter in adapters.values():
         adapter.attach(encoder)
     model.eval()
-    return AdaptedClassifier(encoder, adapters)
+    by_kind = {str(kind): adapter for kind, adapter in adapters.items()}
+    return AdaptedClassifier(encoder, by_kind, unshared_parameters=unshared)
 
 
 def randomize(classifier: AdaptedClassifier, *, seed: int = 0) -> None:
@@ -53,13 +62,30 @@ def randomize(classifier: AdaptedClassifier, *, seed: int = 0) -> None:
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
 
 
-@torch.no_grad()
-def logits(model: PreTrainedModel) -> Tensor:
-    """Logits of shape ``(4, labels)`` for a fixed batch with padding."""
+def randomized(model_type: str, config: AdapterConfig, *, seed: int = 0) -> AdaptedClassifier:
+    """A backbone in float64 with adapters that hold random values."""
+    classifier = adapt(make_model(model_type).double(), config)
+    randomize(classifier, seed=seed)
+    return classifier
+
+
+def place(classifier: AdaptedClassifier, name: str, layer: int = 0) -> nn.Module:
+    """What is at a dotted name of a transformer layer."""
+    return classifier.encoder.layers()[layer].module.get_submodule(name)
+
+
+def batch() -> dict[str, Tensor]:
+    """Four texts of different lengths, padded: ids and mask of shape ``(4, 9)``."""
     lengths = torch.tensor([7, 4, 9, 1])
     mask = (torch.arange(9) < lengths[:, None]).long()
     ids = torch.randint(5, 90, mask.shape, generator=torch.Generator().manual_seed(0)) * mask
-    result: Tensor = model(input_ids=ids, attention_mask=mask).logits
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+@torch.no_grad()
+def logits(model: nn.Module) -> Tensor:
+    """Logits of shape ``(4, labels)`` for the batch."""
+    result: Tensor = model(**batch()).logits
     return result
 
 

@@ -1,0 +1,80 @@
+"""Compacter: Houlsby's bottlenecks, their projections made of Kronecker products.
+
+Karimi Mahabadi et al. 2021, Compacter: Efficient Low-Rank Hypercomplex Adapter Layers (arXiv
+2106.04647): ``W = Σ_i A_i ⊗ (s_i t_iᵀ)``, i = 1 … n. The small matrices A, of shape (n, n, n), are
+shared by all projections of the model (section 4.2), s and t are their own. Merged, every
+projection is the dense layer that its products make.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from edgeadapt.adapters.base import Encoder
+from edgeadapt.adapters.bottleneck import Bottleneck, BottleneckAfter, Factored
+from edgeadapt.config import AdapterConfig, Placement
+from edgeadapt.errors import ModelError
+
+__all__ = ["Compacter"]
+
+_SUMMANDS = 4
+"""n, the number of Kronecker products, and what both widths have to be multiples of."""
+
+
+class Compacter(BottleneckAfter):
+    """A bottleneck of Kronecker products after both sublayers of every layer."""
+
+    placement = Placement.BOTH
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__(config)
+        self._shared = nn.Parameter(torch.empty(_SUMMANDS, _SUMMANDS, _SUMMANDS))
+
+    def attach(self, encoder: Encoder) -> None:
+        """Draws the shared matrices and attaches the bottlenecks.
+
+        Raises:
+            ModelError: As ``BottleneckAfter.attach``, or a width is no multiple of 4.
+        """
+        nn.init.normal_(self._shared, std=_SUMMANDS**-0.5)
+        super().attach(encoder)
+
+    def make_bottleneck(self, hidden: int, activation: str) -> Bottleneck:
+        """Makes one with projections of factors."""
+
+        def projection(width_in: int, width_out: int) -> Factored:
+            return _Kronecker(width_in, width_out, self._shared)
+
+        bottleneck = Bottleneck(hidden, self._config, activation, projection)
+        assert isinstance(bottleneck.up, _Kronecker)
+        nn.init.zeros_(bottleneck.up.left)  # at step 0 the adapted model is the backbone
+        return bottleneck
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Returns ``shared`` and ``layers.N.SUBLAYER.{down,up}.{left,right,bias}``."""
+        own = {n: p for n, p in super().parameters().items() if p is not self._shared}
+        return {"shared": self._shared, **own}
+
+
+class _Kronecker(Factored):
+    """``x -> W x + b`` with ``W = Σ_i A_i ⊗ (s_i t_iᵀ)``: (…, in) -> (…, out)."""
+
+    def __init__(self, width_in: int, width_out: int, shared: nn.Parameter) -> None:
+        super().__init__()
+        for width in (width_in, width_out):
+            if width % _SUMMANDS:
+                raise ModelError(
+                    f"Compacter needs widths that are multiples of {_SUMMANDS}: found {width}.",
+                    hint="Give another --dimension.",
+                )
+        self.shared = shared
+        self.left = nn.Parameter(torch.empty(_SUMMANDS, width_out // _SUMMANDS))
+        self.right = nn.Parameter(torch.empty(_SUMMANDS, width_in // _SUMMANDS))
+        self.bias = nn.Parameter(torch.zeros(width_out))
+        # So that the product's entries vary as those of a dense layer after Kaiming.
+        nn.init.normal_(self.left, std=1.0)
+        nn.init.normal_(self.right, std=(3 * width_in) ** -0.5)
+
+    def product(self) -> tuple[Tensor, Tensor]:
+        """Returns the dense layer's weight ``(out, in)`` and bias ``(out,)``."""
+        blocks = torch.einsum("nab,nc,nd->acbd", self.shared, self.left, self.right)
+        return blocks.reshape(len(self.bias), -1), self.bias

@@ -1,0 +1,20 @@
+"""LayerNorm tuning: only weights and biases of LayerNorms are trained.
+
+Qi et al. 2022, Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models
+(arXiv 2211.08682); Houlsby et al. 2019 train them beside their adapters. Combine it:
+``houlsby+layernorm``.
+"""
+
+from torch import nn
+
+from edgeadapt.adapters.inplace import InPlace
+
+__all__ = ["LayerNorm"]
+
+
+class LayerNorm(InPlace):
+    """Trains the backbone's LayerNorms."""
+
+    def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
+        """Accepts what a LayerNorm owns."""
+        return isinstance(module, nn.LayerNorm)

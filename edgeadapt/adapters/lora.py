@@ -1,0 +1,135 @@
+"""LoRA: low-rank products on dense layers; folds exactly.
+
+Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models (arXiv 2106.09685):
+``W' = W + s · B A`` with A of shape (r, in) and B of shape (out, r), B zero at first. The paper's
+α/r is ``scaling`` here.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgeadapt.adapters.base import Encoder, Kept, Layer
+from edgeadapt.adapters.parts import Part, Rank, collapse, dense, innermost, put_around
+from edgeadapt.backbones import BackboneSpec, Projection
+from edgeadapt.config import AdapterConfig, Target
+
+__all__ = ["LoRA"]
+
+
+def _places(spec: BackboneSpec, target: Target) -> dict[str, Projection]:
+    """Name in the parameters -> where."""
+    first, last = Projection(spec.ffn_in), Projection(spec.ffn_out)
+    return {
+        Target.QUERY: {"query": spec.query},
+        Target.KEY: {"key": spec.key},
+        Target.VALUE: {"value": spec.value},
+        Target.DENSE: {"dense": Projection(spec.attention_output)},
+        Target.FFN: {"ffn-in": first, "ffn-out": last},
+        Target.FFN_IN: {"ffn-in": first},
+        Target.FFN_OUT: {"ffn-out": last},
+    }[target]
+
+
+class LoRA:
+    """Low-rank products on the dense layers that ``targets`` names.
+
+    Args:
+        config: ``rank``, ``targets``, ``scaling``, ``layers`` and ``dropout`` are used.
+    """
+
+    per_layer: ClassVar[bool] = True
+
+    def __init__(self, config: AdapterConfig) -> None:
+        self._config = config
+        self._attached: list[tuple[Layer, str, _LowRank]] = []
+
+    def attach(self, encoder: Encoder) -> None:
+        """Puts one part around each dense layer, for all targets that are blocks of it.
+
+        Raises:
+            ModelError: There is no such layer.
+        """
+        for layer in encoder.layers(self._config.layers):
+            by_dense: dict[str, dict[str, Projection]] = {}
+            for target in self._config.lora_targets:
+                for name, place in _places(encoder.spec, target).items():
+                    by_dense.setdefault(place.dense, {})[name] = place
+            for at, places in by_dense.items():
+                part = put_around(layer.module, at, partial(_LowRank, places, self._config))
+                self._attached.append((layer, at, part))
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Returns ``layers.N.TARGET.{a,b}``."""
+        return {
+            f"layers.{layer.number}.{name}.{factor}": parameter
+            for layer, _, part in self._attached
+            for name, product in part.each()
+            for factor, parameter in product.named_parameters()
+        }
+
+    def fold(self) -> Sequence[Kept]:
+        """Adds the products to the weights; nothing stays."""
+        for layer, at, _ in self._attached:
+            collapse(layer.module, at)
+        return ()
+
+
+class _Product(nn.Module):
+    """The factors of one target."""
+
+    def __init__(self, width_in: int, rows: slice, rank: int) -> None:
+        super().__init__()
+        self.rows = rows
+        self.a = nn.Parameter(torch.empty(rank, width_in))
+        self.b = nn.Parameter(torch.zeros(rows.stop - rows.start, rank))
+        nn.init.kaiming_uniform_(self.a, a=5**0.5)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return F.linear(F.linear(hidden, self.a), self.b)
+
+
+class _LowRank(Part):
+    """``x -> base(x) + s · B A x``, on the outputs that belong to each target."""
+
+    rank = Rank.LOW_RANK
+
+    def __init__(
+        self, places: dict[str, Projection], config: AdapterConfig, base: nn.Module
+    ) -> None:
+        super().__init__(base)
+        linear = innermost(base)
+        self.scaling = config.scaling
+        self.dropout = nn.Dropout(config.dropout)
+        self.products = nn.ModuleDict(
+            {
+                name: _Product(linear.in_features, place.rows(linear.out_features), config.rank)
+                for name, place in places.items()
+            }
+        )
+
+    def each(self) -> Iterator[tuple[str, _Product]]:
+        for name, product in self.products.items():
+            assert isinstance(product, _Product)
+            yield name, product
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        output: Tensor = self.base(hidden)
+        dropped = self.dropout(hidden)
+        for _, product in self.each():
+            rows = product.rows
+            added = product(dropped)
+            if rows.stop - rows.start < output.shape[-1]:
+                added = F.pad(added, (rows.start, output.shape[-1] - rows.stop))
+            output = torch.add(output, added, alpha=self.scaling)
+        return output
+
+    def fold(self, linear: nn.Linear) -> nn.Module:
+        weight = linear.weight.clone()
+        for _, product in self.each():
+            weight[product.rows] += self.scaling * product.b @ product.a
+        return dense(weight, linear.bias)

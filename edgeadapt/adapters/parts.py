@@ -1,0 +1,148 @@
+"""Parts around a dense layer: how several adapters share one place.
+
+A part is a module with a dense layer, or another part, inside. Parts nest in the order of their
+rank, whatever the order in which they were put there, and fold from the inside out.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import ClassVar, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from edgeadapt.errors import ModelError
+
+__all__ = ["Part", "Rank", "Tap", "collapse", "dense", "innermost", "put_around"]
+
+
+class Rank(IntEnum):
+    """From the inside out; ``purpose`` says what a part of the rank does."""
+
+    purpose: str
+
+    def __new__(cls, value: int, purpose: str) -> Self:
+        """Makes a member with its purpose."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.purpose = purpose
+        return member
+
+    LOW_RANK = 0, "adds a low-rank product to the weights"
+    INPUT_SCALE = 1, "scales the inputs"
+    OUTPUT_SCALE = 2, "scales the outputs"
+    WIDTH = 3, "adds neurons"
+    BESIDE = 4, "adds a bottleneck beside the sublayer"
+    AFTER = 5, "adds a bottleneck behind the sublayer"
+    TAP = 6, "lends the input to a part elsewhere"
+
+
+class Part(nn.Module):
+    """Something around a dense layer.
+
+    Args:
+        base: The dense layer, or a part around it.
+    """
+
+    rank: ClassVar[Rank]
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base = base
+
+    def fold(self, linear: nn.Linear) -> nn.Module:
+        """Returns what takes the part's place, given the dense layer inside.
+
+        A dense layer where the part folds wholly, else the part, the rest of it folded.
+        """
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Folds what can be folded within the part itself, where another one stays inside it."""
+
+
+class Tap(Part):
+    """Passes everything through and keeps the last input for one reader elsewhere."""
+
+    rank = Rank.TAP
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__(base)
+        self._seen: list[Tensor] = []
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Returns the dense layer's output."""
+        self._seen[:] = [hidden]
+        output: Tensor = self.base(hidden)
+        return output
+
+    def take(self) -> Tensor:
+        """Returns the input of the latest forward pass and forgets it."""
+        return self._seen.pop()
+
+    def fold(self, linear: nn.Linear) -> nn.Module:
+        """Returns itself: its reader stays too."""
+        return self
+
+
+P = TypeVar("P", bound="Part")
+
+
+def put_around(parent: nn.Module, name: str, make: Callable[[nn.Module], P]) -> P:
+    """Makes a part around the dense layer at a dotted name, at the depth of the part's rank.
+
+    Raises:
+        ModelError: A part of that rank is there already.
+    """
+    part = make(parent.get_submodule(name))
+    part.to(innermost(part).weight)  # type and device
+    holder, at = parent, name
+    while isinstance(inner := holder.get_submodule(at), Part) and inner.rank >= part.rank:
+        if inner.rank == part.rank != Rank.TAP:
+            raise ModelError(
+                f"Two adapters want the same place at {name!r}: expected at most one that "
+                f"{part.rank.purpose}, found two.",
+                hint="Leave one of the kinds out.",
+            )
+        holder, at = inner, "base"
+    part.base = holder.get_submodule(at)
+    holder.set_submodule(at, part)
+    return part
+
+
+def collapse(parent: nn.Module, name: str) -> None:
+    """Folds the parts at a dotted name from the inside out, as far as they fold.
+
+    Calling it again changes nothing.
+    """
+    module = parent.get_submodule(name)
+    if not isinstance(module, Part):
+        return
+    collapse(module, "base")
+    with torch.no_grad():
+        if isinstance(module.base, nn.Linear):
+            parent.set_submodule(name, module.fold(module.base))
+        else:
+            module.settle()
+
+
+def innermost(module: nn.Module) -> nn.Linear:
+    """Returns the dense layer inside all parts.
+
+    Raises:
+        ModelError: There is none.
+    """
+    while isinstance(module, Part):
+        module = module.base
+    if not isinstance(module, nn.Linear):
+        raise ModelError(f"Expected an nn.Linear, found a {type(module).__name__}.")
+    return module
+
+
+def dense(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Returns a stock dense layer that owns the given values: ``(out, in)`` and ``(out,)``."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    linear.weight = nn.Parameter(weight)
+    if bias is not None:
+        linear.bias = nn.Parameter(bias)
+    return linear

@@ -1,12 +1,12 @@
 """Export through Hugging Face optimum."""
 
-import logging
-import warnings
 from pathlib import Path
 
 from optimum.exporters.onnx import export as optimum_export
 from optimum.exporters.tasks import TasksManager
 from transformers import PreTrainedModel
+
+from edgeadapt.export.quiet import quiet_tracing
 
 __all__ = ["export"]
 
@@ -17,7 +17,5 @@ def export(model: PreTrainedModel, path: Path) -> None:
         "onnx", model=model, task="text-classification", library_name="transformers"
     )
     config = constructor(model.config)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns of every shape that it treats as constant
-        logging.getLogger("optimum.exporters.onnx").setLevel(logging.ERROR)
+    with quiet_tracing():
         optimum_export(model, config, path, opset=config.DEFAULT_ONNX_OPSET)

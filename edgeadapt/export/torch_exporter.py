@@ -1,7 +1,5 @@
 """Export through torch alone, where optimum is not installed."""
 
-import logging
-import warnings
 from pathlib import Path
 
 import torch
@@ -9,6 +7,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from edgeadapt.backbones import backbone_spec
+from edgeadapt.export.quiet import quiet_tracing
 
 __all__ = ["export"]
 
@@ -37,9 +36,7 @@ def export(model: PreTrainedModel, path: Path) -> None:
     if backbone_spec(model.config.model_type).token_type_ids:
         names.append("token_type_ids")
     example = torch.ones(2, 8, dtype=torch.int64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns of every shape that it treats as constant
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with quiet_tracing():
         torch.onnx.export(
             _LogitsOnly(model, names).eval(),
             tuple(example.clone() for _ in names),

@@ -1,0 +1,34 @@
+"""A single module as a small ONNX graph, to be spliced into a larger one."""
+
+import io
+
+import onnx
+import torch
+from torch import nn
+
+from edgeadapt.export.quiet import quiet_tracing
+
+__all__ = ["export_fragment"]
+
+
+def export_fragment(module: nn.Module, *, hidden: int, opset: int) -> onnx.ModelProto:
+    """Returns ``module`` as a graph from ``x`` to ``y``, both float32 (batch, seq, hidden).
+
+    Args:
+        module: Takes and gives one tensor of that shape.
+        hidden: Its width.
+        opset: Of the graph that the fragment is for.
+    """
+    file = io.BytesIO()
+    with quiet_tracing():
+        torch.onnx.export(
+            module.eval(),
+            (torch.zeros(2, 8, hidden),),
+            file,  # type: ignore[arg-type]
+            dynamo=False,
+            opset_version=opset,
+            input_names=["x"],
+            output_names=["y"],
+            dynamic_axes={name: {0: "batch", 1: "seq"} for name in ("x", "y")},
+        )
+    return onnx.load_from_string(file.getvalue())

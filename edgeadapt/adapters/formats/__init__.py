@@ -1,0 +1,80 @@
+"""Adapters of other libraries, read and written without those libraries.
+
+A new format is one module with ``read`` and ``write`` and one line in the table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from edgeadapt.adapters.formats import adapterhub, peft
+from edgeadapt.adapters.formats.base import ForeignAdapter, Read, Write
+from edgeadapt.adapters.formats.identity import IDENTITY_FILE, Identity, check_identity
+from edgeadapt.config import Format
+from edgeadapt.errors import ModelError
+from edgeadapt.storage import read_json
+
+__all__ = [
+    "FORMATS",
+    "IDENTITY_FILE",
+    "Codec",
+    "ForeignAdapter",
+    "Format",
+    "Identity",
+    "base_model",
+    "check_identity",
+    "detect",
+]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A format's two directions."""
+
+    read: Read
+    write: Write
+
+
+FORMATS: Mapping[Format, Codec] = MappingProxyType(
+    {
+        Format.ADAPTERHUB: Codec(adapterhub.read, adapterhub.write),
+        Format.PEFT: Codec(peft.read, peft.write),
+    }
+)
+
+
+def detect(folder: Path) -> Format:
+    """Returns the format of the adapter in a folder.
+
+    Raises:
+        ModelError: It holds something else.
+        LayoutError: There is no adapter_config.json, or it is damaged.
+    """
+    for name, what in (
+        ("adapter_fusion_config.json", "an AdapterFusion"),
+        ("adapter_setup.json", "a composition of adapters"),
+    ):
+        if (folder / name).is_file():
+            raise ModelError(
+                f"{folder}: found {what} ({name}); supported: single adapters.",
+                hint="Name the folder of one adapter.",
+            )
+    path = folder / "adapter_config.json"
+    file = read_json(path)
+    if "peft_type" in file:
+        return Format.PEFT
+    if "config" in file or "model_class" in file:
+        return Format.ADAPTERHUB
+    raise ModelError(
+        f"{path}: expected a configuration of {' or '.join(Format)}, found neither a peft_type nor "
+        f"a config, but {', '.join(sorted(file)[:5]) or 'nothing'}.",
+        hint="Name a folder that `save_adapter` of adapters or `save_pretrained` of peft wrote.",
+    )
+
+
+def base_model(folder: Path) -> str | None:
+    """Returns the hub id or folder that an adapter's configuration names as its backbone."""
+    file = read_json(folder / "adapter_config.json")
+    named = file.get("base_model_name_or_path") or file.get("model_name")
+    return named if isinstance(named, str) else None

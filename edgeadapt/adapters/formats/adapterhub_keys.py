@@ -1,0 +1,226 @@
+"""What AdapterHub calls a bottleneck's tensors, and where in a backbone it puts them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgeadapt.adapters.formats.files import refused
+from edgeadapt.adapters.formats.layers import (
+    bottleneck_width,
+    hidden_size,
+    layer_numbers,
+    stored_layers,
+)
+from edgeadapt.adapters.houlsby import Houlsby
+from edgeadapt.adapters.sequential import Sequential
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.config import AdapterConfig, AdapterKind, Placement
+from edgeadapt.errors import ModelError
+
+__all__ = ["Entry", "Layout", "entries", "in_todays_words", "layout_of", "named", "placement_of"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where AdapterHub puts its modules in a backbone; names are relative to a layer."""
+
+    attention: str
+    ffn: str
+    model_class: str
+    """The class with flexible heads."""
+    swapped: bool = False
+    """Whether the library takes the attention's input for its output and the other way round."""
+
+
+_BERT = Layout("attention.output", "output", "BertAdapterModel")
+
+_LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+    {
+        "bert": _BERT,
+        "roberta": Layout(_BERT.attention, _BERT.ffn, "RobertaAdapterModel"),
+        "xlm-roberta": Layout(_BERT.attention, _BERT.ffn, "XLMRobertaAdapterModel"),
+        "electra": Layout(_BERT.attention, _BERT.ffn, "ElectraAdapterModel"),
+        "deberta-v2": Layout(_BERT.attention, _BERT.ffn, "DebertaV2AdapterModel"),
+        "distilbert": Layout("attention_adapters", "output_adapters", "DistilBertAdapterModel"),
+        "albert": Layout(
+            "albert_layers.0.attention.attention_adapters",
+            "albert_layers.0.output_adapters",
+            "AlbertAdapterModel",
+            swapped=True,
+        ),
+    }
+)
+"""ModernBERT is not among them: adapters 1.3 gives its Wqkv a bias of random numbers, which it
+does not save, so that no other program can give the same answers."""
+
+_LEGACY = MappingProxyType(
+    {
+        f".{place}_text_{use}_adapters.": ".adapters."
+        for place in ("attention", "layer")
+        for use in ("task", "lang")
+    }
+)
+"""Part of a key in files of version 1 -> part since."""
+
+_PARAMETERS = MappingProxyType(
+    {
+        "down.weight": "adapter_down.0.weight",
+        "down.bias": "adapter_down.0.bias",
+        "up.weight": "adapter_up.weight",
+        "up.bias": "adapter_up.bias",
+        "scaling": "scaling",
+    }
+)
+"""edgeadapt's name -> AdapterHub's."""
+
+_PLACEMENTS: Mapping[str, Placement] = MappingProxyType(
+    {
+        AdapterKind.SEQUENTIAL: Sequential.placement,
+        AdapterKind.HOULSBY: Houlsby.placement,
+        AdapterKind.PARALLEL: Placement.FFN,
+    }
+)
+"""Where a kind is, if its configuration does not say."""
+
+
+def placement_of(adapter: AdapterConfig, *, where: Path) -> Placement:
+    """Returns the sublayers that have a bottleneck.
+
+    Raises:
+        ModelError: The method is not one of the bottlenecks that AdapterHub has.
+    """
+    if adapter.method not in _PLACEMENTS:
+        raise refused(
+            where,
+            f"the method {adapter.method}",
+            supported=f"in AdapterHub's format {', '.join(map(str, _PLACEMENTS))}",
+            hint="LoRA can be written in PEFT's format.",
+        )
+    return adapter.placement or _PLACEMENTS[adapter.method]
+
+
+def layout_of(spec: BackboneSpec, folder: Path) -> Layout:
+    """Returns where AdapterHub's modules are.
+
+    Raises:
+        ModelError: The library has no place for them in this backbone.
+    """
+    if spec.model_type not in _LAYOUTS:
+        raise refused(
+            folder,
+            f"the model type {spec.model_type}",
+            supported=f"in AdapterHub's format {', '.join(_LAYOUTS)}",
+            hint="For other backbones use LoRA in PEFT's format.",
+        )
+    return _LAYOUTS[spec.model_type]
+
+
+def check_reading(adapter: AdapterConfig, layout: Layout, *, where: Path) -> None:
+    """Checks that bottlenecks behind the attention read what they read here.
+
+    With LayerNorm before, input and output are summed, so that it does not matter which is which.
+
+    Raises:
+        ModelError: They read the attention's input there.
+    """
+    placement = placement_of(adapter, where=where)
+    if layout.swapped and "attention" in placement.sublayers and not adapter.original_ln_before:
+        raise refused(
+            where,
+            "mh_adapter without original_ln_before on ALBERT, where the library's bottleneck reads "
+            "the attention's input in place of its output",
+            supported="mh_adapter = false, or original_ln_before = true",
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor in both worlds."""
+
+    name: str
+    shape: tuple[int, ...]
+    module: str
+    """AdapterHub's, without the encoder's prefix."""
+    parameter: str
+
+    @property
+    def foreign_shape(self) -> tuple[int, ...]:
+        """A learned scaling is a list of one there, a number here."""
+        return self.shape or (1,)
+
+    def key(self, adapter_name: str) -> str:
+        """AdapterHub's name, without the encoder's prefix."""
+        return f"{self.module}.adapters.{adapter_name}.{self.parameter}"
+
+
+def entries(
+    adapter: AdapterConfig, layout: Layout, *, spec: BackboneSpec, config: Mapping[str, Any]
+) -> Iterator[Entry]:
+    """Lists the tensors of an attached adapter, layer by layer."""
+    hidden, stored = hidden_size(config), stored_layers(spec, config)
+    width = bottleneck_width(adapter, hidden)
+    shapes: dict[str, tuple[int, ...]] = {
+        "down.weight": (width, hidden),
+        "down.bias": (width,),
+        "up.weight": (hidden, width),
+        "up.bias": (hidden,),
+    }
+    if adapter.learn_scaling:
+        shapes["scaling"] = ()
+    placement = adapter.placement or _PLACEMENTS[adapter.method]
+    layers = spec.layers.removeprefix(f"{spec.encoder}.")
+    for layer in layer_numbers(adapter.layers, len(stored)):
+        for sublayer in placement.sublayers:
+            site = layout.attention if sublayer == "attention" else layout.ffn
+            for parameter, shape in shapes.items():
+                yield Entry(
+                    name=f"{adapter.method}.layers.{layer}.{sublayer}.{parameter}",
+                    shape=shape,
+                    module=f"{layers}.{stored[layer]}.{site}",
+                    parameter=_PARAMETERS[parameter],
+                )
+
+
+def in_todays_words(
+    found: Mapping[str, Tensor], spec: BackboneSpec, path: Path
+) -> dict[str, Tensor]:
+    """Takes the encoder's prefix off, which is not there in what was saved from a bare encoder."""
+    renamed = {}
+    for key, tensor in found.items():
+        short = key.removeprefix(f"{spec.encoder}.")
+        for old, new in _LEGACY.items():
+            short = short.replace(old, new)
+        short = short.replace("invertible_lang_adapters.", "invertible_adapters.")
+        if short in renamed:
+            raise ModelError(
+                f"{path}: {key}: expected one tensor of that meaning, found two.",
+                hint="Save the adapter again.",
+            )
+        renamed[short] = tensor
+    return renamed
+
+
+def named(
+    entries: Iterable[Entry], tensors: Mapping[str, Tensor], *, name: str, spec: BackboneSpec
+) -> dict[str, Tensor]:
+    """Returns the tensors under AdapterHub's names.
+
+    Raises:
+        ModelError: Layers that share their weights have different adapters.
+    """
+    written: dict[str, Tensor] = {}
+    for entry in entries:
+        key, tensor = f"{spec.encoder}.{entry.key(name)}", tensors[entry.name]
+        if key in written and not torch.equal(written[key], tensor.reshape(entry.foreign_shape)):
+            raise refused(
+                "The adapter",
+                f"different adapters for layers of {spec.model_type} that share their weights",
+                supported="in this format one adapter for all layers of a group",
+            )
+        written[key] = tensor.reshape(entry.foreign_shape)
+    return written

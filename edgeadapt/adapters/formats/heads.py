@@ -1,0 +1,129 @@
+"""Stock classification heads: what their dense layers are called and what is between them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor
+
+from edgeadapt.adapters.formats.files import Shapes
+from edgeadapt.adapters.formats.identity import Identity
+from edgeadapt.adapters.formats.layers import hidden_size
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.errors import IntegrityError, ModelError
+
+__all__ = ["STOCK_HEADS", "StockHead", "agreed_labels", "head_shapes", "listed_labels"]
+
+
+@dataclass(frozen=True)
+class StockHead:
+    """``out(activation(dense(h of the first token)))``, in a backbone's words."""
+
+    dense: str
+    """The inner dense layer, (hidden -> hidden)."""
+    out: str
+    """The outer one, (hidden -> labels)."""
+    activation: str
+    """Between them, where config.json does not say."""
+    activation_key: str | None = None
+    """Name in config.json of what is between them."""
+    pooled: bool = False
+    """Whether the inner one belongs to the encoder, so that libraries leave it out of the head."""
+    norm: str | None = None
+    """A LayerNorm behind the inner one."""
+
+    def activation_in(self, config: Mapping[str, Any]) -> str:
+        """Returns what is between the dense layers of a backbone."""
+        key = self.activation_key
+        return str(config.get(key, self.activation)) if key else self.activation
+
+
+_CLASSIFIER = StockHead("classifier.dense", "classifier.out_proj", "tanh")
+
+STOCK_HEADS: Mapping[str, StockHead] = MappingProxyType(
+    {
+        "bert": StockHead("bert.pooler.dense", "classifier", "tanh", pooled=True),
+        "albert": StockHead("albert.pooler", "classifier", "tanh", pooled=True),
+        "roberta": _CLASSIFIER,
+        "xlm-roberta": _CLASSIFIER,
+        "mpnet": _CLASSIFIER,
+        "electra": StockHead("classifier.dense", "classifier.out_proj", "gelu"),
+        "distilbert": StockHead("pre_classifier", "classifier", "relu"),
+        "deberta-v2": StockHead("pooler.dense", "classifier", "gelu", "pooler_hidden_act"),
+        "modernbert": StockHead(
+            "head.dense", "classifier", "gelu", "classifier_activation", norm="head.norm"
+        ),
+    }
+)
+"""Model type -> its head."""
+
+
+def head_shapes(
+    names: Sequence[str], spec: BackboneSpec, config: Mapping[str, Any], labels: int
+) -> Shapes:
+    """Returns the shapes of the given parameters of a head; names that it has not are left out."""
+    head, hidden = STOCK_HEADS[spec.model_type], hidden_size(config)
+    known: dict[str, tuple[int, ...]] = {
+        f"{head.dense}.weight": (hidden, hidden),
+        f"{head.dense}.bias": (hidden,),
+        f"{head.out}.weight": (labels, hidden),
+        f"{head.out}.bias": (labels,),
+    }
+    if head.norm is not None:
+        known |= {f"{head.norm}.{name}": (hidden,) for name in ("weight", "bias")}
+    return {name: known[name] for name in names if name in known}
+
+
+def listed_labels(label2id: object, count: int, *, where: Path) -> tuple[str, ...] | None:
+    """Returns the names of labels in the order of their indices.
+
+    Args:
+        label2id: A table name -> index, or ``None``.
+        count: The head's outputs.
+        where: For the message.
+
+    Raises:
+        ModelError: The indices are not 0, 1, … up to the number of outputs.
+    """
+    if label2id is None:
+        return None
+    by_index: dict[str, str] = {}
+    if isinstance(label2id, dict):
+        by_index = {str(index): str(name) for name, index in label2id.items()}
+    indices = [str(index) for index in range(count)]
+    if by_index.keys() != set(indices):
+        raise ModelError(
+            f"{where}: label2id: expected names with the indices 0 to {count - 1}, one for each "
+            f"output of the head, found {label2id}.",
+            hint="Correct label2id in that file.",
+        )
+    return tuple(by_index[index] for index in indices)
+
+
+def agreed_labels(
+    labels: tuple[str, ...] | None,
+    identity: Identity | None,
+    head: Mapping[str, Tensor],
+    *,
+    spec: BackboneSpec,
+    where: Path | str,
+) -> tuple[str, ...] | None:
+    """Returns the labels that files and identity agree on, one for each output of the head.
+
+    Raises:
+        IntegrityError: They do not agree.
+    """
+    also = identity.labels if identity else None
+    known = labels or also
+    out = head.get(f"{STOCK_HEADS[spec.model_type].out}.weight")
+    if (labels and also and labels != also) or (
+        known and out is not None and len(out) != len(known)
+    ):
+        outputs = "no head" if out is None else f"a head of {len(out)} outputs"
+        raise IntegrityError(
+            f"{where}: expected one list of labels, one for each output, found "
+            f"{list(labels or ())} in one place, {list(also or ())} in another, and {outputs}."
+        )
+    return known

@@ -1,0 +1,84 @@
+"""Sizes and layers of a backbone, as its config.json has them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.config import AdapterConfig
+from edgeadapt.errors import ModelError
+
+__all__ = [
+    "bottleneck_width",
+    "chosen_layers",
+    "hidden_size",
+    "layer_numbers",
+    "setting",
+    "stored_layers",
+]
+
+
+def setting(config: Mapping[str, Any], *keys: str) -> Any:
+    """Returns the value under the first key that there is.
+
+    Raises:
+        ModelError: There is none.
+    """
+    for key in keys:
+        if key in config:
+            return config[key]
+    raise ModelError(f"The backbone's config.json has no {' or '.join(keys)}.")
+
+
+def hidden_size(config: Mapping[str, Any]) -> int:
+    """Returns the width between layers."""
+    return int(setting(config, "hidden_size", "dim"))
+
+
+def bottleneck_width(adapter: AdapterConfig, hidden: int) -> int:
+    """Returns a bottleneck's width in neurons."""
+    if adapter.reduction_factor is None:
+        return adapter.dimension
+    return int(hidden // adapter.reduction_factor)
+
+
+def stored_layers(spec: BackboneSpec, config: Mapping[str, Any]) -> tuple[int, ...]:
+    """Returns, layer by layer, the number of the stored layer whose weights it uses.
+
+    They differ where layers share weights, as ALBERT's do.
+    """
+    depth = int(setting(config, spec.depth_key))
+    groups = int(config.get(spec.groups_key, 1)) if spec.groups_key else depth
+    return tuple(layer * groups // depth for layer in range(depth))
+
+
+def layer_numbers(chosen: str | None, depth: int) -> tuple[int, ...]:
+    """``0,2-4`` -> (0, 2, 3, 4); all of them where none is given.
+
+    Raises:
+        ModelError: A number is beyond the last layer.
+    """
+    if chosen is None:
+        return tuple(range(depth))
+    numbers: set[int] = set()
+    for piece in chosen.split(","):
+        first, _, last = piece.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    if not numbers or max(numbers) >= depth:
+        raise ModelError(
+            f"Adapter layers {chosen}: expected numbers from 0 to {depth - 1}, the backbone's "
+            "layers."
+        )
+    return tuple(sorted(numbers))
+
+
+def chosen_layers(numbers: Iterable[int], depth: int) -> str | None:
+    """(0, 2, 3, 4) -> ``0,2-4``; ``None`` where it is all of them."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    if runs == [list(range(depth))]:
+        return None
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -1,0 +1,352 @@
+"""PEFT's folders: ``adapter_config.json`` and the weights of a LoRA, the head among them.
+
+Mangrulkar et al. 2022, PEFT (github.com/huggingface/peft). The keys say where products are:
+``base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.weight`` of shape (r, in) and
+``….lora_B.weight`` of shape (out, r); the rest are tensors stored whole, under the names of the
+classifier. Where one dense layer gives query, key and value, a product on the whole of it is one
+on each of them with the same A.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from edgeadapt.adapters.formats.base import ForeignAdapter
+from edgeadapt.adapters.formats.files import check_tensors, read_tensors, refused, write_tensors
+from edgeadapt.adapters.formats.heads import STOCK_HEADS, agreed_labels, head_shapes
+from edgeadapt.adapters.formats.identity import Identity
+from edgeadapt.adapters.formats.layers import chosen_layers, layer_numbers, stored_layers
+from edgeadapt.adapters.formats.peft_config import Options, options_of, to_options
+from edgeadapt.adapters.formats.peft_products import (
+    Dense,
+    Product,
+    dense_layers,
+    joined_targets,
+    single_targets,
+)
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.config import AdapterConfig, AdapterKind
+from edgeadapt.errors import ModelError
+from edgeadapt.storage import read_json, staged_folder, write_json
+
+__all__ = ["read", "write"]
+
+CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+_ROOT = "base_model.model."
+_A, _B = ".lora_A.weight", ".lora_B.weight"
+
+
+def read(
+    folder: Path,
+    *,
+    spec: BackboneSpec,
+    config: Mapping[str, Any],
+    base_head: Mapping[str, Tensor] | None = None,
+) -> ForeignAdapter:
+    """Reads a LoRA, and the head where it is stored with it.
+
+    Args:
+        folder: Holds the files.
+        spec: The backbone's row.
+        config: The backbone's config.json.
+        base_head: What the base checkpoint itself holds of the head, under its names in the stock
+            classifier. A target such as ``dense`` or ``all-linear`` matches BERT's pooler too;
+            that product is folded into the weight given here.
+
+    Raises:
+        ModelError: It holds something that edgeadapt cannot express, or does not fit.
+        LayoutError: A file is missing or damaged.
+    """
+    where = folder / CONFIG
+    options = options_of(read_json(where), where=where)
+    path, found = read_tensors(folder, safe=SAFE, pickled=PICKLED)
+    products, whole = _sorted_out(found, spec, path)
+    known = {dense.name: dense for dense in dense_layers(spec, config)}
+    in_layers, others = _by_layer(products, known, spec=spec)
+    head = _read_head(whole, spec=spec, config=config, path=path)
+    for module, product in others.items():
+        head |= _folded(module, product, options, {**(base_head or {}), **head}, spec, path)
+    adapter, tensors = _read_layers(in_layers, known, options, spec=spec, config=config, path=path)
+    identity = Identity.load(folder)
+    return ForeignAdapter(
+        config=adapter,
+        tensors=tensors,
+        head=head,
+        labels=agreed_labels(None, identity, head, spec=spec, where=folder),
+        base_model=options.base_model,
+        identity=identity,
+    )
+
+
+def write(
+    folder: Path,
+    adapter: ForeignAdapter,
+    *,
+    spec: BackboneSpec,
+    config: Mapping[str, Any],
+    safetensors: bool = True,
+    force: bool = False,
+) -> None:
+    """Writes a folder that ``PeftModel.from_pretrained`` reads, onto a stock classifier.
+
+    Args:
+        folder: To be made.
+        adapter: A LoRA.
+        spec: The backbone's row.
+        config: The backbone's config.json.
+        safetensors: ``False`` writes a ``.bin`` file, for libraries that do not read the other.
+        force: Replace the folder if it exists.
+
+    Raises:
+        ModelError: PEFT cannot hold it.
+        OutputExistsError: The folder exists and ``force`` is not given.
+    """
+    if adapter.config.method != AdapterKind.LORA:
+        raise refused(
+            folder,
+            f"the method {adapter.config.method}",
+            supported="in PEFT's format lora",
+            hint="sequential, houlsby and parallel can be written in AdapterHub's format.",
+        )
+    products = _written(adapter, spec=spec, config=config)
+    rank = max(len(product.a) for product in products.values())
+    tensors = _named(products, rank=rank, layers=spec.layers)
+    tensors |= {f"{_ROOT}{name}": tensor for name, tensor in adapter.head.items()}
+    _check_head(adapter, spec=spec, config=config, where=folder)
+    whole = [part for part in spec.head if any(n.startswith(f"{part}.") for n in adapter.head)]
+    options = Options(rank, adapter.config.scaling, adapter.config.dropout, adapter.base_model)
+    table = to_options(options, layers=spec.layers, modules=products, head=whole)
+    identity = adapter.with_labels()
+    with staged_folder(folder, force=force) as staging:
+        write_json(staging / CONFIG, table)
+        write_tensors(staging / (SAFE if safetensors else PICKLED), tensors)
+        if identity is not None:
+            identity.save(staging)
+
+
+def _sorted_out(
+    found: Mapping[str, Tensor], spec: BackboneSpec, path: Path
+) -> tuple[dict[str, Product], dict[str, Tensor]]:
+    """Returns products by the name of their module, and tensors that are stored whole."""
+    halves: dict[str, dict[str, Tensor]] = {_A: {}, _B: {}}
+    whole: dict[str, Tensor] = {}
+    for key, tensor in found.items():
+        if not key.startswith(_ROOT):
+            raise refused(path, f"the tensor {key}", supported=f"names that begin with {_ROOT}")
+        name = _in_classifier(key.removeprefix(_ROOT), spec)
+        end = next((end for end in halves if name.endswith(end)), None)
+        if end is not None:
+            halves[end][name.removesuffix(end)] = tensor
+        elif ".lora_" in name:
+            raise refused(path, f"the tensor {key}", supported="lora_A and lora_B")
+        else:
+            whole[name] = tensor
+    if alone := sorted(halves[_A].keys() ^ halves[_B].keys()):
+        raise ModelError(
+            f"{path}: {alone[0]}: expected both lora_A and lora_B, found one of them.",
+            hint="Copy or download the whole folder again.",
+        )
+    return {name: Product(a, halves[_B][name]) for name, a in halves[_A].items()}, whole
+
+
+def _in_classifier(name: str, spec: BackboneSpec) -> str:
+    """Puts the encoder's prefix back, which is not there in what was saved from a bare encoder."""
+    prefixed = f"{spec.encoder}.{name}"
+    parts = (f"{spec.layers}.", *(f"{part}." for part in spec.head))
+    return prefixed if f"{prefixed}.".startswith(parts) else name
+
+
+def _by_layer(
+    products: Mapping[str, Product], known: Mapping[str, Dense], *, spec: BackboneSpec
+) -> tuple[dict[int, dict[str, Product]], dict[str, Product]]:
+    """Returns products in transformer layers, by the layer's number, and those elsewhere."""
+    in_layers: dict[int, dict[str, Product]] = {}
+    others = {}
+    for module, product in products.items():
+        number, _, name = module.removeprefix(f"{spec.layers}.").partition(".")
+        if module.startswith(f"{spec.layers}.") and number.isdecimal() and name in known:
+            in_layers.setdefault(int(number), {})[name] = product
+        else:
+            others[module] = product
+    return in_layers, others
+
+
+def _read_layers(
+    in_layers: Mapping[int, Mapping[str, Product]],
+    known: Mapping[str, Dense],
+    options: Options,
+    *,
+    spec: BackboneSpec,
+    config: Mapping[str, Any],
+    path: Path,
+) -> tuple[AdapterConfig, dict[str, Tensor]]:
+    stored = stored_layers(spec, config)
+    beyond = sorted(in_layers.keys() - set(stored))
+    if beyond or not in_layers:
+        raise ModelError(
+            f"{path}: expected LoRA on layers from 0 to {max(stored)}, the backbone's, found "
+            f"{beyond or 'none'}.",
+            hint="The adapter is for another backbone.",
+        )
+    _check_uniform(in_layers, path)
+    names = [name for name in known if name in next(iter(in_layers.values()))]
+    layers = [layer for layer, at in enumerate(stored) if at in in_layers]
+    tensors: dict[str, Tensor] = {}
+    for layer in layers:
+        for name in names:
+            product, dense = in_layers[stored[layer]][name], known[name]
+            at = f"{path}: {spec.layers}.{stored[layer]}.{name}"
+            product.check(widths=(dense.width_in, dense.width_out), rank=options.rank, where=at)
+            for target in dense.targets:
+                a, b = _names(layer, target)
+                tensors |= {a: product.a, b: product.b[dense.rows(target)]}
+    targets = [target for name in names for target in known[name].targets]
+    adapter = AdapterConfig(
+        method=str(AdapterKind.LORA),
+        rank=options.rank,
+        targets=joined_targets(targets),
+        scaling=options.scaling,
+        dropout=options.dropout,
+        layers=chosen_layers(layers, len(stored)),
+    )
+    return adapter, tensors
+
+
+def _check_uniform(in_layers: Mapping[int, Mapping[str, Product]], path: Path) -> None:
+    first = min(in_layers)
+    for layer, products in sorted(in_layers.items()):
+        if products.keys() != in_layers[first].keys():
+            raise refused(
+                path,
+                f"LoRA on {', '.join(sorted(in_layers[first]))} in layer {first} and on "
+                f"{', '.join(sorted(products))} in layer {layer}",
+                supported="the same dense layers in every layer that has LoRA",
+            )
+
+
+def _read_head(
+    whole: Mapping[str, Tensor], *, spec: BackboneSpec, config: Mapping[str, Any], path: Path
+) -> dict[str, Tensor]:
+    outputs = len(whole.get(f"{STOCK_HEADS[spec.model_type].out}.weight", ()))
+    shapes = head_shapes(list(whole), spec, config, outputs)
+    others = sorted(whole.keys() - shapes.keys())
+    if others:
+        raise refused(
+            path,
+            f"tensors stored whole that are not the head's: {', '.join(others[:3])}",
+            supported=f"modules_to_save of {', '.join(spec.head)}",
+        )
+    check_tensors(whole, shapes, where=path)
+    return dict(whole)
+
+
+def _folded(
+    module: str,
+    product: Product,
+    options: Options,
+    head: Mapping[str, Tensor],
+    spec: BackboneSpec,
+    path: Path,
+) -> dict[str, Tensor]:
+    """Returns the parameters of a dense layer of the head, a product added to its weight."""
+    stock = STOCK_HEADS[spec.model_type]
+    if module not in (stock.dense, stock.out):
+        raise refused(
+            path,
+            f"LoRA on {module}",
+            supported=f"the dense layers in {spec.layers}, and of the head",
+        )
+    weight, bias = head.get(f"{module}.weight"), head.get(f"{module}.bias")
+    if weight is None:
+        raise ModelError(
+            f"{path}: found LoRA on {module}, a part of the head: expected the weight that the "
+            "base checkpoint has there, to add it to, found none.",
+            hint="Read it with the base checkpoint's head, or train with target_modules that "
+            "leave it out.",
+        )
+    width_out, width_in = weight.shape
+    product.check(widths=(width_in, width_out), rank=options.rank, where=f"{path}: {module}")
+    folded = {f"{module}.weight": weight.detach() + options.scaling * product.b @ product.a}
+    return folded if bias is None else {**folded, f"{module}.bias": bias.detach()}
+
+
+def _written(
+    adapter: ForeignAdapter, *, spec: BackboneSpec, config: Mapping[str, Any]
+) -> dict[tuple[int, str], Product]:
+    """Returns products by the stored layer's number and the dense layer's name.
+
+    Raises:
+        ModelError: Layers that share their weights have different products.
+    """
+    targets = single_targets(adapter.config.lora_targets)
+    dense = [d.only(targets) for d in dense_layers(spec, config) if targets & d.targets.keys()]
+    stored = stored_layers(spec, config)
+    layers = layer_numbers(adapter.config.layers, len(stored))
+    _check_own(adapter, layers, dense)
+    products: dict[tuple[int, str], Product] = {}
+    for layer in layers:
+        for each in dense:
+            product = _of_dense(adapter.tensors, layer, each)
+            if not products.setdefault((stored[layer], each.name), product).equals(product):
+                raise _not_shared(spec)
+    whole = [layer for layer, at in enumerate(stored) if at in {stored[n] for n in layers}]
+    if whole != list(layers):
+        raise _not_shared(spec)
+    return products
+
+
+def _not_shared(spec: BackboneSpec) -> ModelError:
+    return refused(
+        "The adapter",
+        f"different LoRA for layers of {spec.model_type} that share their weights",
+        supported="in PEFT's format one for all layers of a group",
+        hint="Export the run with `edgeadapt export` in place of this format.",
+    )
+
+
+def _check_own(adapter: ForeignAdapter, layers: Sequence[int], dense: Sequence[Dense]) -> None:
+    rank = adapter.config.rank
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in layers:
+        for each in dense:
+            for target in each.targets:
+                rows = each.rows(target)
+                a, b = _names(layer, target)
+                shapes |= {a: (rank, each.width_in), b: (rows.stop - rows.start, rank)}
+    check_tensors(adapter.tensors, shapes, where="The adapter")
+
+
+def _of_dense(tensors: Mapping[str, Tensor], layer: int, dense: Dense) -> Product:
+    parts = []
+    for target in dense.targets:
+        a, b = _names(layer, target)
+        parts.append((Product(tensors[a], tensors[b]), dense.rows(target)))
+    return Product.joined(parts, dense.width_out)
+
+
+def _names(layer: int, target: str) -> tuple[str, str]:
+    """Returns edgeadapt's names of A and B."""
+    prefix = f"{AdapterKind.LORA}.layers.{layer}.{target}"
+    return f"{prefix}.a", f"{prefix}.b"
+
+
+def _named(
+    products: Mapping[tuple[int, str], Product], *, rank: int, layers: str
+) -> dict[str, Tensor]:
+    """Returns the tensors under PEFT's names."""
+    tensors: dict[str, Tensor] = {}
+    for (layer, name), product in products.items():
+        key, padded = f"{_ROOT}{layers}.{layer}.{name}", product.padded(rank)
+        tensors |= {f"{key}{_A}": padded.a, f"{key}{_B}": padded.b}
+    return tensors
+
+
+def _check_head(
+    adapter: ForeignAdapter, *, spec: BackboneSpec, config: Mapping[str, Any], where: Path
+) -> None:
+    outputs = len(adapter.head.get(f"{STOCK_HEADS[spec.model_type].out}.weight", ()))
+    shapes = head_shapes(list(adapter.head), spec, config, outputs)
+    check_tensors(adapter.head, shapes, where="The head")
+    agreed_labels(adapter.labels, adapter.identity, adapter.head, spec=spec, where=where)

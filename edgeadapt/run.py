@@ -5,7 +5,8 @@ NAME/
   weights/             the trained tensors alone, safetensors
   tokenizer.json, tokenizer_config.json
   validation.csv       the held-out text that export's gates see (up to 2,000 examples)
-  predictions.csv      test text, label, prediction, confidence
+  predictions.csv      test text, label, prediction, confidence (multi-label: of the least
+                       certain label)
   history.jsonl        a line per logged step and per epoch
   curves.png
 """
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from edgeadapt.config import Task
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError
 from edgeadapt.storage import (
     check_inside,
@@ -46,11 +48,11 @@ class RunInfo:
     data: Mapping[str, Any]
     """``fingerprint``, examples per split, texts cut, texts shared between splits."""
     validation: Mapping[str, Any]
-    """Scores of the best epoch on validation text."""
+    """Scores of the best epoch on validation text; empty for an imported adapter without data."""
     test: Mapping[str, Any]
-    """Scores of the best epoch on test text."""
+    """Scores of the best epoch on test text; empty for an imported adapter without data."""
     best_epoch: int
-    """Counted from 1."""
+    """Counted from 1; 0 where nothing was trained."""
     seconds: float
     """Wall time of the training loop, validation included."""
     examples_per_second: float
@@ -61,6 +63,12 @@ class RunInfo:
     """UTC, ISO 8601."""
     edgeadapt: str
     """Version that wrote the run."""
+    task: Task = Task.SINGLE_LABEL
+    """How many labels a text has."""
+    pairs: bool = False
+    """Whether the model takes pairs of texts."""
+    imported: Mapping[str, Any] | None = None
+    """``format`` and ``folder`` of the adapter that was imported; ``None`` for a trained one."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative path -> sha256 of every other file."""
 
@@ -99,9 +107,10 @@ class Run:
             )
         value = read_versioned(path / "run.json", supported=cls.FORMAT_VERSION)
         try:
-            info = RunInfo(**{**value, "labels": tuple(value["labels"])})
+            task = Task(value.get("task", Task.SINGLE_LABEL))
+            info = RunInfo(**{**value, "labels": tuple(value["labels"]), "task": task})
             check_inside(info.files)
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise LayoutError(f"{path / 'run.json'} is not a run's: {error}.") from None
         return cls(path, info)
 

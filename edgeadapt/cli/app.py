@@ -15,8 +15,11 @@ import typer
 
 from edgeadapt import __version__
 from edgeadapt.cli.bench import bench
+from edgeadapt.cli.convert import convert
 from edgeadapt.cli.export import export
+from edgeadapt.cli.importing import import_
 from edgeadapt.cli.inspect import inspect
+from edgeadapt.cli.merge import merge
 from edgeadapt.cli.predict import predict
 from edgeadapt.cli.train import train
 from edgeadapt.errors import EdgeAdaptError
@@ -32,8 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, export, bench, predict, inspect):
-    app.command()(command)
+for command in (train, export, bench, predict, inspect, merge, import_, convert):
+    app.command(command.__name__.rstrip("_"))(command)
 
 
 def _show_version(value: bool) -> None:

@@ -69,7 +69,7 @@ def export(
             exporter=exporter,
             evaluation=not no_evaluation,
         ),
-        output=places.resolve(output, places.bundles()) if output else None,
+        output=places.target(output, places.bundles()) if output else None,
         force=force,
         progress=terminal,
     )

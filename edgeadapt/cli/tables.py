@@ -11,6 +11,7 @@ from rich.text import Text
 from edgeadapt.bench.compare import Row
 from edgeadapt.bundle import Manifest
 from edgeadapt.measure.statistics import Latency
+from edgeadapt.pipeline.model_card import merge_note
 from edgeadapt.record import Record
 from edgeadapt.run import RunInfo
 
@@ -38,8 +39,8 @@ def scores_table(info: RunInfo) -> Group:
     )
 
 
-def gates_table(manifest: Manifest) -> Table:
-    """The gates that a bundle passed."""
+def gates_table(manifest: Manifest) -> Group:
+    """The gates that a bundle passed, and what of the adapters stays."""
     table = _table(("gate", "figure", "limit", "texts", "labels the same"))
     for key, title in (("merge", "merged = adapters"), ("onnx", "ONNX fp32 = torch")):
         parity = manifest.parity[key]
@@ -58,7 +59,7 @@ def gates_table(manifest: Manifest) -> Table:
             f"{int8['texts']:,}",
             f"{int8['label_agreement']:.1%}",
         )
-    return table
+    return _captioned(table, merge_note(manifest.parity))
 
 
 def bench_table(rows: Sequence[Row], record: Record) -> Group:

@@ -4,8 +4,16 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, LabelColumn, Output, TextColumn, Threads
-from edgeadapt.config import AdapterKind, Device, Recipe
+from edgeadapt.cli.options import (
+    Force,
+    Json,
+    LabelColumn,
+    Output,
+    TextColumn,
+    TextPairColumn,
+    Threads,
+)
+from edgeadapt.config import AdapterKind, Device, Placement, Recipe, Target
 
 __all__ = ["train"]
 
@@ -25,9 +33,42 @@ def train(
             rich_help_panel=_ADAPTER,
         ),
     ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|DIR",
+            help="Start from this run's adapter, or AdapterHub's or PEFT's; its shape counts.",
+            rich_help_panel=_ADAPTER,
+        ),
+    ] = None,
     dimension: Annotated[
         int | None,
         typer.Option(metavar="N", help="Bottleneck width in neurons.", rich_help_panel=_ADAPTER),
+    ] = None,
+    reduction_factor: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Hidden size over bottleneck width, in place of --dimension.",
+            rich_help_panel=_ADAPTER,
+        ),
+    ] = None,
+    placement: Annotated[
+        Placement | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Sublayers with bottlenecks: {', '.join(Placement)}; the method's own if left "
+            "out.",
+            rich_help_panel=_ADAPTER,
+        ),
+    ] = None,
+    adapter_layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Layers with adapters, from 0, such as 6-11 or 0,2-4; all if left out.",
+            rich_help_panel=_ADAPTER,
+        ),
     ] = None,
     activation: Annotated[
         str | None,
@@ -40,7 +81,27 @@ def train(
     scaling: Annotated[
         float | None,
         typer.Option(
-            metavar="X", help="Factor on a parallel adapter's output.", rich_help_panel=_ADAPTER
+            metavar="X", help="Factor on a bottleneck's or LoRA's output.", rich_help_panel=_ADAPTER
+        ),
+    ] = None,
+    learn_scaling: Annotated[
+        bool | None,
+        typer.Option(
+            "--learn-scaling",
+            help="Train each bottleneck's factor.",
+            rich_help_panel=_ADAPTER,
+        ),
+    ] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Rank of LoRA's products.", rich_help_panel=_ADAPTER),
+    ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[+NAME]",
+            help=f"What LoRA is put on: {', '.join(Target)}.",
+            rich_help_panel=_ADAPTER,
         ),
     ] = None,
     dropout: Annotated[
@@ -61,6 +122,14 @@ def train(
         int | None,
         typer.Option(
             metavar="N", help="Longest input in tokens; the rest is cut.", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    backbone_layers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Keep only the backbone's first N layers; all if left out.",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     dataset: Annotated[
@@ -85,7 +154,17 @@ def train(
         ),
     ] = None,
     text_column: TextColumn = None,
+    text_pair_column: TextPairColumn = None,
     label_column: LabelColumn = None,
+    multi_label: Annotated[
+        bool | None,
+        typer.Option(
+            "--multi-label",
+            help="A text has any number of labels: a list, or in CSV names joined by |, such as "
+            "rain|wind; an empty field is no label.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(metavar="N", help="Passes over the data.", rich_help_panel=_TRAINING),
@@ -128,20 +207,36 @@ def train(
     json: Json = False,
 ) -> None:
     """Train adapters and a head on a frozen encoder; writes a run under artifacts/runs."""
+    from edgeadapt.pipeline import places
+
     given: dict[str, dict[str, Any]] = {
-        "model": {"id": model, "revision": revision, "max_length": max_length},
+        "model": {
+            "id": model,
+            "revision": revision,
+            "max_length": max_length,
+            "layers": backbone_layers,
+        },
         "data": {
             "dataset": dataset,
             "name": dataset_name,
             "revision": dataset_revision,
             "text_column": text_column,
+            "text_pair_column": text_pair_column,
             "label_column": label_column,
+            "multi_label": multi_label,
         },
         "adapter": {
+            "start": str(places.resolve(adapter, places.runs())) if adapter else None,
             "method": method,
             "dimension": dimension,
+            "reduction_factor": reduction_factor,
+            "placement": placement,
+            "layers": adapter_layers,
             "activation": activation,
             "scaling": scaling,
+            "learn_scaling": learn_scaling,
+            "rank": rank,
+            "targets": targets,
             "dropout": dropout,
         },
         "training": {
@@ -155,21 +250,22 @@ def train(
             "threads": threads,
         },
     }
-    effective = Recipe.load(recipe).updated(_only_given(given), origin="command line").resolved()
+    asked = Recipe.load(recipe).updated(_only_given(given), origin="command line")
 
     from edgeadapt.cli.console import Terminal, print_json, show, stdout
     from edgeadapt.cli.imports import train_tier
 
     terminal = Terminal()
+    with train_tier("edgeadapt train"):
+        from edgeadapt.pipeline.foreign import started
+        from edgeadapt.pipeline.train import train as run_training
+
+    effective = started(asked)[0].resolved()
     if not json:
         terminal.say(effective.to_toml())
-    with train_tier("edgeadapt train"):
-        from edgeadapt.pipeline.train import train as run_training
-    from edgeadapt.pipeline import places
-
     run = run_training(
         effective,
-        output=places.resolve(output, places.runs()) if output else None,
+        output=places.target(output, places.runs()) if output else None,
         force=force,
         progress=terminal,
     )
@@ -179,6 +275,7 @@ def train(
             {
                 "run": str(run.path),
                 "method": info.recipe["adapter"]["method"],
+                "task": info.task,
                 "trainable_parameters": info.trainable_parameters,
                 "total_parameters": info.total_parameters,
                 "best_epoch": info.best_epoch,

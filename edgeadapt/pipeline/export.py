@@ -1,8 +1,7 @@
 """``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,16 @@ from typing import Any
 from edgeadapt import __version__
 from edgeadapt.bundle import Bundle, Manifest, Variant
 from edgeadapt.config import EngineName, Exporter, Scheme
-from edgeadapt.data import Examples, write_csv
+from edgeadapt.data import join_labels, text_columns, write_csv
 from edgeadapt.errors import UsageError
-from edgeadapt.export import export_onnx
 from edgeadapt.measure.machine import versions
-from edgeadapt.metrics import Drift, Logits, Parity, drift
+from edgeadapt.metrics import Drift, Logits, Parity, drift, label_sets
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline import places
-from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_texts
+from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
+from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.model_card import model_card
-from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder
+from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder, write_tokenizer
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize import quantize
 from edgeadapt.run import Run
@@ -81,14 +80,19 @@ def export(
             f"--max-drop: expected a share from 0 to 1, found {options.max_drop}.",
             hint="0.01 is one point of accuracy.",
         )
+    if options.quantize and "validation.csv" not in run.info.files:
+        raise UsageError(
+            f"--quantize: {run.path} holds no labelled text to judge int8 by: it was imported "
+            "without data.",
+            hint="Import it again with --dataset, or export without --quantize.",
+        )
     run.verify()
     target = output or places.bundles() / run.name
     with staged_folder(target, force=force) as folder, progress.task("export", 5) as task:
         task.advance(note="backbone")
         classifier = restore(run)
         encoder = text_encoder(run)
-        held_out = kept_examples(run, "validation.csv")
-        gate = ParityGate(encoder, parity_texts(held_out.texts, encoder))
+        gate = parity_gate(run, encoder)
         reference = gate.of_model(classifier.model)
 
         task.advance(note="merge")
@@ -96,7 +100,7 @@ def export(
         merge_parity = _prove_merge(merged, folder / "torch", gate, reference, options)
 
         task.advance(note="ONNX")
-        exporter = export_onnx(merged.model, folder / _FP32, exporter=options.exporter)
+        exporter = lower(merged, folder / _FP32, exporter=options.exporter)
         fp32 = OnnxRuntimeEngine(folder / _FP32)
         onnx_parity = gate.compare(
             "ONNX fp32 against torch", reference, gate.of_engine(fp32), limit=ONNX_LIMIT
@@ -106,13 +110,13 @@ def export(
         task.advance(note="int8" if options.quantize else "")
         int8 = None
         if options.quantize:
-            int8 = _quantize(folder, fp32, encoder, held_out, options)
+            int8 = _quantize(folder, fp32, encoder, run, options)
 
         task.advance(note="bundle")
-        _write_tokenizer(folder, run)
-        merged.model.config.name_or_path = ""  # a folder on the machine that trained
-        merged.model.config.to_json_file(folder / "config.json", use_diff=False)
-        if options.evaluation:
+        write_tokenizer(folder, run)
+        merged.stock.config.name_or_path = ""  # a folder on the machine that trained
+        merged.stock.config.to_json_file(folder / "config.json", use_diff=False)
+        if options.evaluation and "predictions.csv" in run.info.files:
             _write_evaluation(folder / "evaluation.csv", run)
         manifest = Manifest(
             labels=run.info.labels,
@@ -121,12 +125,14 @@ def export(
             variants=_variants(options),
             provenance=_provenance(run, exporter),
             parity={
-                "merge": {**merge_parity.to_dict(), "leftover": asdict(merged.leftover)},
+                "merge": {**merge_parity.to_dict(), **merged.report()},
                 "onnx": onnx_parity.to_dict(),
                 "int8": _int8_report(int8, options),
             },
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             edgeadapt=__version__,
+            task=run.info.task,
+            pairs=run.info.pairs,
         )
         (folder / "README.md").write_text(model_card(target.name, manifest), encoding="utf-8")
         Bundle.write(folder, manifest)
@@ -156,15 +162,21 @@ def _prove_merge(
 
 
 def _quantize(
-    folder: Path, fp32: Engine, encoder: TextEncoder, held_out: Examples, options: ExportOptions
+    folder: Path,
+    fp32: Engine,
+    encoder: TextEncoder,
+    run: Run,
+    options: ExportOptions,
 ) -> Drift:
     """Writes the int8 file and compares its answers on held-out text, one text at a time."""
+    held_out = kept_examples(run, "validation.csv")
     quantize(folder / _FP32, folder / _INT8, scheme=options.scheme)
     int8 = OnnxRuntimeEngine(folder / _INT8)
     report = drift(
         text_logits(fp32, encoder, held_out.texts),
         text_logits(int8, encoder, held_out.texts),
         held_out.known_labels(),
+        task=run.info.task,
     )
     report.check(max_drop=options.max_drop, gate=f"int8 ({options.scheme}) against fp32")
     return report
@@ -215,18 +227,8 @@ def _last_part(value: object) -> object:
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
-def _write_tokenizer(folder: Path, run: Run) -> None:
-    (folder / "tokenizer.json").write_bytes((run.path / "tokenizer.json").read_bytes())
-    config = json.loads((run.path / "tokenizer_config.json").read_text(encoding="utf-8"))
-    special = {key: value for key, value in config.items() if key.endswith("_token")}
-    for name, value in (
-        ("tokenizer_config.json", config),
-        ("special_tokens_map.json", special),
-    ):
-        (folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-
-
 def _write_evaluation(path: Path, run: Run) -> None:
     examples = kept_examples(run, "predictions.csv").first(EVALUATION_EXAMPLES)
-    labels = [run.info.labels[label] for label in examples.known_labels()]
-    write_csv(path, {"text": examples.texts, "label": labels})
+    names = run.info.labels
+    labels = join_labels(label_sets(examples.known_labels(), len(names)), names)
+    write_csv(path, {**text_columns(examples.texts), "label": labels})

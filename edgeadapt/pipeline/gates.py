@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
+from edgeadapt.config import DataConfig, Task
 from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.pipeline.restore import kept_examples
+from edgeadapt.run import Run
 from edgeadapt.runtime.base import Engine, text_logits
-from edgeadapt.text import TextEncoder
+from edgeadapt.text import Text, TextEncoder, parts_of, text_of
+from edgeadapt.training.datasets import load_dataset
 
-__all__ = ["MERGE_LIMIT", "ONNX_LIMIT", "ParityGate", "parity_texts"]
+__all__ = ["MERGE_LIMIT", "ONNX_LIMIT", "ParityGate", "parity_gate", "parity_texts"]
 
 MERGE_LIMIT = 1e-5
 """Largest logit difference that merging may cause (fp32 rounding)."""
@@ -22,29 +26,40 @@ PARITY_BATCHES = (1, 8)
 """Batch sizes at which each parity gate is asked."""
 
 
-def parity_texts(texts: Sequence[str], encoder: TextEncoder) -> list[str]:
+def parity_texts(texts: Sequence[Text], encoder: TextEncoder) -> list[Text]:
     """Chooses texts for the parity gates: evenly over the lengths, at least 64 of them.
 
-    Where there are fewer, beginnings of the same texts and two of them joined make up the number.
+    Where there are fewer, beginnings of the same texts and two of them joined make up the number;
+    of pairs, both texts are cut or joined.
     """
     chosen = dict.fromkeys(texts)
     for piece in _pieces(list(chosen)):
         if len(chosen) >= PARITY_TEXTS:
             break
         chosen.setdefault(piece)
-    pool = sorted(chosen, key=lambda text: len(encoder.ids([text])[0]))
+    pool = sorted(chosen, key=lambda text: len(encoder.encode([text])[0]))
     if len(pool) <= PARITY_TEXTS:
         return pool
     step = (len(pool) - 1) / (PARITY_TEXTS - 1)
     return [pool[round(number * step)] for number in range(PARITY_TEXTS)]
 
 
-def _pieces(texts: Sequence[str]) -> Iterator[str]:
+def _pieces(texts: Sequence[Text]) -> Iterator[Text]:
     """Beginnings of the texts, then each of them behind every text."""
-    words = [text.split() for text in texts]
-    beginnings = [" ".join(w[:count]) for w in words for count in range(1, len(w) + 1)]
+    beginnings = [beginning for text in texts for beginning in _beginnings(text)]
     yield from beginnings
-    yield from (f"{text} {beginning}" for text in texts for beginning in beginnings)
+    yield from (_joined(text, beginning) for text in texts for beginning in beginnings)
+
+
+def _beginnings(text: Text) -> Iterator[Text]:
+    words = [part.split() for part in parts_of(text)]
+    for count in range(1, max(map(len, words)) + 1):
+        yield text_of([" ".join(part[:count]) for part in words])
+
+
+def _joined(first: Text, second: Text) -> Text:
+    pairs = zip(parts_of(first), parts_of(second), strict=True)
+    return text_of([f"{left} {right}" for left, right in pairs])
 
 
 @dataclass(frozen=True)
@@ -52,7 +67,8 @@ class ParityGate:
     """The same texts, asked of every form of the model at every batch size."""
 
     encoder: TextEncoder
-    texts: list[str]
+    texts: list[Text]
+    task: Task
 
     def of_model(self, model: PreTrainedModel) -> dict[int, Logits]:
         """Returns logits of shape ``(texts, labels)`` per batch size, from torch."""
@@ -85,8 +101,27 @@ class ParityGate:
             limit: Largest logit difference allowed.
         """
         parities = [
-            Parity.of(f"{gate}, batch {size}", reference[size], candidate[size], limit=limit)
+            Parity.of(
+                f"{gate}, batch {size}",
+                reference[size],
+                candidate[size],
+                limit=limit,
+                task=self.task,
+            )
             for size in PARITY_BATCHES
         ]
         # NaN compares as false everywhere; "not below" puts it first.
         return max(parities, key=lambda p: (not p.max_difference <= limit, p.max_difference))
+
+
+def parity_gate(run: Run, encoder: TextEncoder) -> ParityGate:
+    """Returns the gate over a run's held-out text.
+
+    An adapter that was imported without data is asked the embedded reviews: whether two forms of a
+    model answer alike can be seen on any real text.
+    """
+    if "validation.csv" in run.info.files:
+        texts = kept_examples(run, "validation.csv").texts
+    else:
+        texts = load_dataset(DataConfig(), seed=0).validation.texts
+    return ParityGate(encoder, parity_texts(texts, encoder), run.info.task)

@@ -6,10 +6,11 @@ from typing import Any
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import MissingError, UnfinishedError
 from edgeadapt.pipeline import places
+from edgeadapt.pipeline.model_card import merge_note
 from edgeadapt.record import Record
-from edgeadapt.run import Run
+from edgeadapt.run import Run, RunInfo
 
-__all__ = ["inspect"]
+__all__ = ["describe_run", "inspect"]
 
 
 def inspect(name: str) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def inspect(name: str) -> dict[str, Any]:
     if (path / "run.json").is_file():
         run = Run.open(path)
         run.verify()
-        return {"kind": "run", "path": str(path), **_run(run)}
+        return {"kind": "run", "path": str(path), **describe_run(run)}
     raise UnfinishedError(
         f"{path} is no finished run or bundle: it has neither run.json nor manifest.json."
     )
@@ -63,23 +64,36 @@ def _find(name: str) -> Path:
     return existing[0]
 
 
-def _run(run: Run) -> dict[str, Any]:
+def describe_run(run: Run) -> dict[str, Any]:
+    """Returns what a run is, in a few values."""
     info = run.info
     return {
         "method": info.recipe["adapter"]["method"],
         "backbone": info.backbone["id"],
         "dataset": info.recipe["data"]["dataset"],
         "examples": dict(info.data["examples"]),
+        "task": info.task,
+        "pairs": info.pairs,
         "labels": list(info.labels),
         "trainable_parameters": info.trainable_parameters,
         "total_parameters": info.total_parameters,
-        "validation_accuracy": info.validation["accuracy"],
-        "test_accuracy": info.test["accuracy"],
-        "best_epoch": info.best_epoch,
-        "seconds": round(info.seconds, 1),
+        **_outcome(info),
         "created": info.created,
         "files_verified": len(info.files),
     }
+
+
+def _outcome(info: RunInfo) -> dict[str, Any]:
+    """How a run came about and how good it is, as far as that was measured."""
+    known: dict[str, Any] = {}
+    if info.imported:
+        known["imported_from"] = f"{info.imported['folder']} ({info.imported['format']})"
+    for name, scores in (("validation", info.validation), ("test", info.test)):
+        if scores:
+            known[f"{name}_accuracy"] = scores["accuracy"]
+    if not info.imported:
+        known |= {"best_epoch": info.best_epoch, "seconds": round(info.seconds, 1)}
+    return known
 
 
 def _bundle(bundle: Bundle) -> dict[str, Any]:
@@ -89,9 +103,12 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         "method": manifest.provenance.get("method"),
         "backbone": manifest.provenance.get("backbone", {}).get("id"),
         "run": manifest.provenance.get("run"),
+        "task": manifest.task,
+        "pairs": manifest.pairs,
         "labels": list(manifest.labels),
         "max_length": manifest.max_length,
         "variants": {name: bundle.variant_bytes(name) for name in manifest.variants},
+        "merge": merge_note(manifest.parity),
         "merge_difference": manifest.parity["merge"]["max_difference"],
         "onnx_difference": manifest.parity["onnx"]["max_difference"],
         "int8_agreement": int8.get("label_agreement"),

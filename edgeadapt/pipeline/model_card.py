@@ -1,10 +1,12 @@
 """The README of a bundle: what is in it, where it comes from, how to use it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from edgeadapt.bundle import Manifest
+from edgeadapt.config import Task
 
-__all__ = ["model_card"]
+__all__ = ["merge_note", "model_card"]
 
 _CARD = """\
 ---
@@ -15,14 +17,14 @@ tags: [edgeadapt, onnx]
 
 # {name}
 
-A text classifier with {count} labels ({labels}), made by edgeadapt {version}.
+A {task} classifier of {inputs} with {count} labels ({labels}), made by edgeadapt {version}.
 
 | | |
 |---|---|
 | backbone | {backbone} |
 | trained | {method}, {trainable:,} of {total:,} parameters ({share:.2%}) |
 | longest input | {max_length} tokens |
-| test, before export | accuracy {accuracy:.2%}, macro-F1 {macro_f1:.2%}, {texts:,} texts |
+| test, before export | {test} |
 
 ## Proof
 
@@ -30,13 +32,15 @@ A text classifier with {count} labels ({labels}), made by edgeadapt {version}.
 |---|---|---|
 {gates}
 
+{merge}
+
 ## Use
 
 ```python
 import edgeadapt                      # pip install edgeadapt
 
 classifier = edgeadapt.load("{name}")
-print(classifier.predict(["A text to classify."]))
+print(classifier.predict([{example}]))
 ```
 
 The folder also opens unmodified in plain ONNX Runtime ({files}), in optimum
@@ -46,6 +50,11 @@ file_name="{file_name}")`) and in transformers.js.
 your device.
 """
 
+_MEASURES = {
+    Task.SINGLE_LABEL: "accuracy",
+    Task.MULTI_LABEL: "accuracy (all labels of a text right)",
+}
+
 
 def model_card(name: str, manifest: Manifest) -> str:
     """Returns the card as Markdown."""
@@ -54,6 +63,9 @@ def model_card(name: str, manifest: Manifest) -> str:
     file = manifest.variants["int8" if "int8" in manifest.variants else "fp32"].file
     return _CARD.format(
         name=name,
+        task=manifest.task,
+        inputs="pairs of texts" if manifest.pairs else "texts",
+        example='("A text.", "Another one.")' if manifest.pairs else '"A text to classify."',
         count=len(manifest.labels),
         labels=shown,
         version=manifest.edgeadapt,
@@ -63,13 +75,41 @@ def model_card(name: str, manifest: Manifest) -> str:
         total=origin["total_parameters"],
         share=origin["trainable_parameters"] / origin["total_parameters"],
         max_length=manifest.max_length,
-        accuracy=origin["test"]["accuracy"],
-        macro_f1=origin["test"]["macro_f1"],
-        texts=origin["test"]["texts"],
+        test=_test(origin["test"], manifest.task),
         files=", ".join(f"`{v.file}`" for v in manifest.variants.values() if ".onnx" in v.file),
         file_name=file.rpartition("/")[2],
         gates="\n".join(_gates(manifest.parity)),
+        merge=merge_note(manifest.parity),
     )
+
+
+def _test(scores: Mapping[str, Any], task: Task) -> str:
+    if not scores:
+        return "not measured: the adapter was imported without data"
+    return (
+        f"{_MEASURES[task]} {scores['accuracy']:.2%}, macro-F1 {scores['macro_f1']:.2%}, "
+        f"{scores['texts']:,} texts"
+    )
+
+
+def merge_note(parity: Mapping[str, Any]) -> str:
+    """Says what of the adapters stays at run time, and what unsharing layers cost.
+
+    Args:
+        parity: The manifest's reports.
+    """
+    leftover, unshared = parity["merge"]["leftover"], parity["merge"].get("unshared_bytes", 0)
+    if leftover["parameters"]:
+        note = (
+            f"{leftover.get('bottlenecks', 'Some')} bottlenecks stay beside the dense layers: "
+            f"{leftover['parameters']:,} parameters, {leftover['macs_per_token']:,} "
+            "multiply-accumulates per token."
+        )
+    else:
+        note = "The adapters folded wholly: the graph is that of a stock model."
+    if unshared:
+        note += f" Layers that shared weights were told apart: {unshared / 1e6:.1f} MB in fp32."
+    return note
 
 
 def _gates(parity: Any) -> list[str]:

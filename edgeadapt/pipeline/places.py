@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgeadapt.storage import free_name
 
-__all__ = ["bundles", "new_name", "records", "resolve", "runs"]
+__all__ = ["bundles", "checkpoints", "new_name", "records", "resolve", "runs", "target"]
 
 
 def _root() -> Path:
@@ -21,6 +21,11 @@ def runs() -> Path:
 def bundles() -> Path:
     """Returns the folder of bundles."""
     return _root() / "bundles"
+
+
+def checkpoints() -> Path:
+    """Returns the folder of merged checkpoints."""
+    return _root() / "checkpoints"
 
 
 def records() -> Path:
@@ -39,10 +44,16 @@ def resolve(name: str, folder: Path, *, suffix: str = "") -> Path:
 
     A bare word names something in ``folder``; anything with a separator is a path.
     """
-    path = Path(name).expanduser()
+    path, named = Path(name).expanduser(), target(name, folder, suffix=suffix)
+    return named if named.exists() or not path.exists() else path
+
+
+def target(name: str, folder: Path, *, suffix: str = "") -> Path:
+    """Returns where to write what the user calls ``name``: a bare word in ``folder``, else a path.
+
+    Unlike ``resolve``, whatever else is called so in the working folder.
+    """
     separators = os.sep + (os.altsep or "")
-    named = folder / f"{name.removesuffix(suffix)}{suffix}"
-    is_bare = name not in (".", "..") and not any(sign in name for sign in separators)
-    if is_bare and (named.exists() or not path.exists()):
-        return named
-    return path
+    if name in (".", "..") or any(sign in name for sign in separators):
+        return Path(name).expanduser()
+    return folder / f"{name.removesuffix(suffix)}{suffix}"

@@ -1,7 +1,10 @@
 """A run, back in memory: its classifier, its tokenizer, the examples it kept."""
 
+import json
+from pathlib import Path
+
 from edgeadapt.config import Recipe
-from edgeadapt.data import Examples, read_rows, to_examples
+from edgeadapt.data import TEXT_COLUMNS, Examples, read_rows, to_examples
 from edgeadapt.errors import IntegrityError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
@@ -9,7 +12,7 @@ from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded
 
-__all__ = ["kept_examples", "restore", "text_encoder"]
+__all__ = ["kept_examples", "restore", "text_encoder", "write_tokenizer"]
 
 
 def restore(run: Run) -> AdaptedClassifier:
@@ -29,7 +32,13 @@ def restore(run: Run) -> AdaptedClassifier:
             hint=f"Bring back the checkpoint of {source.id}, or train again.",
         )
     with seeded(recipe.training.seed):
-        classifier = AdaptedClassifier.build(source, run.info.labels, recipe.adapter)
+        classifier = AdaptedClassifier.build(
+            source,
+            run.info.labels,
+            recipe.adapter,
+            depth=recipe.model.layers,
+            task=run.info.task,
+        )
     found, expected = classifier.frozen_sha256(), run.info.frozen_sha256["after"]
     if found != expected:
         raise IntegrityError(
@@ -48,6 +57,7 @@ def text_encoder(run: Run) -> TextEncoder:
         run.path / "tokenizer.json",
         max_length=run.info.recipe["model"]["max_length"],
         pad_id=run.info.pad_id,
+        pairs=run.info.pairs,
     )
 
 
@@ -55,8 +65,22 @@ def kept_examples(run: Run, name: str) -> Examples:
     """Returns the labelled examples of one of the run's CSV files."""
     return to_examples(
         read_rows(run.path / name),
-        text_column="text",
+        text_column=TEXT_COLUMNS[0],
+        text_pair_column=TEXT_COLUMNS[1] if run.info.pairs else None,
         label_column="label",
         label_names=run.info.labels,
+        task=run.info.task,
         where=str(run.path / name),
     )
+
+
+def write_tokenizer(folder: Path, run: Run) -> None:
+    """Writes the run's tokenizer as the files that other loaders look for."""
+    (folder / "tokenizer.json").write_bytes((run.path / "tokenizer.json").read_bytes())
+    config = json.loads((run.path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    special = {key: value for key, value in config.items() if key.endswith("_token")}
+    for name, value in (
+        ("tokenizer_config.json", config),
+        ("special_tokens_map.json", special),
+    ):
+        (folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,6 +1,5 @@
 """``edgeadapt train``: a recipe becomes a run."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,27 +9,28 @@ import torch
 
 from edgeadapt import __version__
 from edgeadapt.config import Recipe
-from edgeadapt.data import Dataset, Examples, count_shared, fingerprint, write_csv
+from edgeadapt.data import (
+    Dataset,
+    count_shared,
+    fingerprint,
+)
 from edgeadapt.errors import TrainingError
 from edgeadapt.measure.machine import describe_machine
-from edgeadapt.metrics import Labels, Logits, Score, probabilities, score
 from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource, find_model
-from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
+from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.pipeline import places
+from edgeadapt.pipeline.foreign import check_belongs, started
+from edgeadapt.pipeline.run_files import write_examples, write_model
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run, RunInfo
 from edgeadapt.storage import staged_folder
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.history import draw_curves, write_history
-from edgeadapt.training.loop import EVALUATION_BATCH, Outcome, choose_device, fit, seeded
+from edgeadapt.training.loop import choose_device, fit, seeded
 
-__all__ = ["KEPT_EXAMPLES", "train"]
-
-KEPT_EXAMPLES = 2_000
-"""Validation examples that a run keeps, for the gates of the export."""
+__all__ = ["train"]
 
 
 def train(
@@ -51,19 +51,35 @@ def train(
     Raises:
         EdgeAdaptError: One of its kinds, before anything is written under the run's name.
     """
+    recipe, start = started(recipe)
     recipe = recipe.resolved()
     device = choose_device(recipe.training.device)
     dataset = load_dataset(recipe.data, seed=recipe.training.seed)
     source = find_model(recipe.model)
     recipe = _pinned(recipe, source)
-    tokenizer = load_tokenizer(source, max_length=recipe.model.max_length)
+    task, pairs = recipe.data.task, recipe.data.pairs
+    tokenizer = load_tokenizer(source, max_length=recipe.model.max_length, pairs=pairs)
     data_report = _report_data(dataset, tokenizer.encoder, progress)
     target = output or places.new_name(places.runs(), _stem(recipe))
     with (
         staged_folder(target, force=force) as folder,
         seeded(recipe.training.seed, threads=recipe.training.threads),
     ):
-        classifier = AdaptedClassifier.build(source, dataset.label_names, recipe.adapter)
+        classifier = AdaptedClassifier.build(
+            source, dataset.label_names, recipe.adapter, depth=recipe.model.layers, task=task
+        )
+        if start is not None:
+            check_belongs(
+                start,
+                classifier,
+                source,
+                tokenizer.encoder,
+                labels=None,
+                where=str(recipe.adapter.start),
+            )
+            start.for_labels(dataset.label_names).copy_to(
+                classifier.adapter_parameters(), classifier.encoder.head
+            )
         trainable, total = classifier.count_parameters()
         progress.say(
             f"Training {trainable:,} of {total:,} parameters ({trainable / total:.2%}) "
@@ -75,6 +91,7 @@ def train(
             tokenizer.encoder,
             train=dataset.train,
             validation=dataset.validation,
+            task=task,
             config=recipe.training,
             device=device,
             progress=progress,
@@ -87,24 +104,27 @@ def train(
             )
         assert outcome.best is not None
         assert outcome.best_score is not None
-        test = _predict(classifier, tokenizer.encoder, dataset.test)
-        _write_files(folder, classifier, tokenizer, dataset, outcome, test, title=target.name)
+        write_model(folder, classifier, tokenizer)
+        test = write_examples(folder, classifier, tokenizer.encoder, dataset, task=task)
+        write_history(folder / "history.jsonl", outcome.steps, outcome.epochs)
+        draw_curves(
+            folder / "curves.png",
+            outcome.steps,
+            outcome.epochs,
+            best=outcome.best,
+            title=target.name,
+        )
         info = RunInfo(
             recipe=recipe.to_dict(),
             labels=dataset.label_names,
             pad_id=tokenizer.encoder.pad_id,
-            backbone={
-                "id": source.id,
-                "model_type": source.spec.model_type,
-                "commit": source.commit,
-                "config_sha256": source.config_sha256(),
-            },
+            backbone=source.describe(),
             frozen_sha256={"before": before, "after": after},
             trainable_parameters=trainable,
             total_parameters=total,
             data=data_report,
             validation=outcome.best_score.to_dict(),
-            test=_score(test, dataset.test).to_dict(),
+            test=test.to_dict(),
             best_epoch=outcome.best.epoch,
             seconds=outcome.seconds,
             examples_per_second=outcome.examples_per_second,
@@ -115,6 +135,8 @@ def train(
             },
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             edgeadapt=__version__,
+            task=task,
+            pairs=pairs,
         )
         Run.write(folder, info)
     return Run.open(target)
@@ -155,52 +177,6 @@ def _report_data(dataset: Dataset, encoder: TextEncoder, progress: Progress) -> 
         "truncated": cut,
         "shared_with_train": shared,
     }
-
-
-def _predict(classifier: AdaptedClassifier, encoder: TextEncoder, examples: Examples) -> Logits:
-    return torch_logits(classifier.model, encoder, examples.texts, batch_size=EVALUATION_BATCH)
-
-
-def _score(logits: Logits, examples: Examples) -> Score:
-    return score(logits, examples.known_labels())
-
-
-def _write_files(
-    folder: Path,
-    classifier: AdaptedClassifier,
-    tokenizer: TokenizerFiles,
-    dataset: Dataset,
-    outcome: Outcome,
-    test_logits: Logits,
-    *,
-    title: str,
-) -> None:
-    """Writes everything of a run but ``run.json``."""
-    names = dataset.label_names
-    classifier.save(folder / "weights")
-    tokenizer.encoder.tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps(dict(tokenizer.config), indent=2))
-    kept = dataset.validation.first(KEPT_EXAMPLES)
-    write_csv(
-        folder / "validation.csv",
-        {"text": kept.texts, "label": [names[label] for label in kept.known_labels()]},
-    )
-    confidence = probabilities(test_logits).max(axis=1)
-    labels: Labels = test_logits.argmax(axis=1)
-    write_csv(
-        folder / "predictions.csv",
-        {
-            "text": dataset.test.texts,
-            "label": [names[label] for label in dataset.test.known_labels()],
-            "prediction": [names[label] for label in labels],
-            "confidence": [f"{value:.6f}" for value in confidence],
-        },
-    )
-    assert outcome.best is not None
-    write_history(folder / "history.jsonl", outcome.steps, outcome.epochs)
-    draw_curves(
-        folder / "curves.png", outcome.steps, outcome.epochs, best=outcome.best, title=title
-    )
 
 
 def _stem(recipe: Recipe) -> str:

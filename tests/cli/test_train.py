@@ -6,16 +6,21 @@ import signal
 import subprocess
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from edgeadapt.config import Recipe
+from edgeadapt.backbones import BACKBONES
+from edgeadapt.config import AdapterKind, Placement, Recipe, TunedRates
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.run import Run
 from tests.children import open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written
 from tests.conftest import review
+from tests.tasks import write_multi_label
 
 Arguments = tuple[str, ...]
 
@@ -96,7 +101,7 @@ def test_the_recipe_is_printed_as_it_takes_effect(
     assert recipe.model.id == str(checkpoint)
     assert recipe.adapter.method == "head"
     assert recipe.training.seed == 7
-    assert recipe.training.learning_rate == 3e-3
+    assert recipe.training.learning_rate == TunedRates().rates[AdapterKind.HEAD]
     assert recipe == Recipe.load(str(folder / "artifacts/runs/mine"))
 
 
@@ -131,6 +136,80 @@ def test_an_option_overrides_the_recipe_file(
     assert effective.training.seed == 3
     assert effective.adapter.dimension == 4
     assert effective.training.epochs == 1
+
+
+def test_every_option_of_the_adapter_and_the_backbone_arrives_in_the_recipe(
+    cli: Cli, tiny_arguments: Arguments, folder: Path
+) -> None:
+    options = (
+        *("--method", "houlsby+lora", "--reduction-factor", "4", "--placement", "attention"),
+        *("--adapter-layers", "0", "--activation", "relu", "--scaling", "2", "--learn-scaling"),
+        *("--rank", "3", "--targets", "key+ffn-out", "--dropout", "0.2", "--backbone-layers", "1"),
+    )
+
+    done = cli("train", *tiny_arguments, *options, "--epochs", "1", "--output", "mine")
+
+    assert done.code == 0, done.err
+    effective = Recipe.load(str(folder / "artifacts/runs/mine"))
+    assert effective.model.layers == 1
+    assert effective.adapter == replace(
+        Recipe().adapter,
+        method="houlsby+lora",
+        dimension=4,
+        reduction_factor=4.0,
+        placement=Placement.ATTENTION,
+        layers="0",
+        activation="relu",
+        scaling=2.0,
+        learn_scaling=True,
+        rank=3,
+        targets="key+ffn-out",
+        dropout=0.2,
+    )
+    weights = load_file(folder / "artifacts/runs/mine/weights/adapter.safetensors")
+    assert {name: tuple(tensor.shape) for name, tensor in weights.items()} == {
+        "houlsby.layers.0.attention.down.weight": (4, 16),
+        "houlsby.layers.0.attention.down.bias": (4,),
+        "houlsby.layers.0.attention.up.weight": (16, 4),
+        "houlsby.layers.0.attention.up.bias": (16,),
+        "houlsby.layers.0.attention.scaling": (),
+        "lora.layers.0.key.a": (3, 16),
+        "lora.layers.0.key.b": (16, 3),
+        "lora.layers.0.ffn-out.a": (3, 24),
+        "lora.layers.0.ffn-out.b": (16, 3),
+    }
+
+
+@pytest.mark.parametrize("named", ["first", "artifacts/runs/first"])
+def test_the_option_adapter_starts_from_a_run_and_takes_over_its_shape(
+    cli: Cli, tiny_arguments: Arguments, tiny_run: Run, folder: Path, named: str
+) -> None:
+    first = shutil.copytree(tiny_run.path, folder / "artifacts/runs/first")
+    options = ("--adapter", named, "--method", "lora", "--dimension", "8", "--epochs", "1")
+
+    done = cli("train", *tiny_arguments, *options, "--learning-rate", "1e-12", "--output", "second")
+
+    assert done.code == 0, done.err
+    effective = Recipe.load(str(folder / "artifacts/runs/second"))
+    assert printed_recipe(done.err) == effective
+    expected = Recipe.load(str(tiny_run.path)).adapter
+    assert effective.adapter == replace(expected, start=str(first.resolve()))
+    weights = [
+        load_file(folder / "artifacts/runs" / name / "weights/adapter.safetensors")
+        for name in ("first", "second")
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    for name, tensor in weights[0].items():
+        # Steps of 1e-12 vanish; without the weights of the run, up-projections would be zero.
+        torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=1e-6)
+
+
+def test_an_adapter_to_start_from_that_does_not_exist_is_named(
+    cli: Cli, tiny_arguments: Arguments, folder: Path
+) -> None:
+    cli("train", *tiny_arguments, "--adapter", "nowhere").fails_with("nowhere")
+
+    assert written(folder) == []
 
 
 def test_a_csv_with_a_byte_order_mark_and_quoted_newlines_is_trained_on(
@@ -217,6 +296,16 @@ def test_an_existing_run_is_replaced_only_by_force(
         (("--epochs", "0"), ["epochs", "at least 1", "found 0"]),
         (("--max-length", "2"), ["max_length", "at least 3", "found 2"]),
         (("--activation", "magic"), ["magic"]),
+        (("--reduction-factor", "0"), ["reduction_factor", "above 0", "found 0"]),
+        (("--reduction-factor", "17"), ["factor of 17 leaves no neuron", "at most 16"]),
+        (("--adapter-layers", "1-2"), ["Adapter layers 1-2", "from 0 to 1"]),
+        (("--adapter-layers", "last"), ["adapter.layers", "found 'last'"]),
+        (("--method", "lora", "--targets", "values"), ["unknown target 'values'", "query, key"]),
+        (("--method", "lora", "--rank", "0"), ["rank", "at least 1", "found 0"]),
+        (("--method", "compacter", "--dimension", "6"), ["multiples of 4", "found 6"]),
+        (("--method", "sequential+houlsby"), ["--method sequential+houlsby", "same place"]),
+        (("--backbone-layers", "0"), ["model.layers", "at least 1", "found 0"]),
+        (("--backbone-layers", "3"), ["--backbone-layers 3", "expected 1 to 2"]),
         (("--model", "./nowhere"), ["no folder ./nowhere"]),
         (("--dataset", "./nowhere"), ["nowhere does not exist"]),
         (("--dataset", "nowhere.csv"), ["nowhere.csv does not exist"]),
@@ -234,7 +323,7 @@ def test_a_wrong_value_is_named_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('[adapter]\nkind = "head"\n', ["[adapter]", "'kind'", "expected one of method"]),
+        ('[adapter]\nkind = "head"\n', ["[adapter]", "'kind'", "expected one of start, method"]),
         ("[training]\nepochs = 1.5\n", ["epochs", "expected int", "1.5"]),
         ("[optimizer]\n", ["[optimizer]", "expected model, data"]),
         ("[model", ["cannot be read"]),
@@ -264,7 +353,7 @@ def test_a_model_type_without_a_row_lists_the_ones_that_have_one(
     (model / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
 
     cli("train", *tiny_arguments, "--model", model).fails_with(
-        "'gpt2'", "expected one of bert, roberta, electra, distilbert"
+        "'gpt2'", f"expected one of {', '.join(BACKBONES)}"
     )
 
     assert written(folder) == []
@@ -398,7 +487,17 @@ def wait_for_line(process: subprocess.Popen[str], beginning: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--unknown",), ("--epochs", "many"), ("--device", "tpu"), ("stray",), ("--output",)],
+    [
+        ("--unknown",),
+        ("--epochs", "many"),
+        ("--device", "tpu"),
+        ("--placement", "middle"),
+        ("--rank", "1.5"),
+        ("--reduction-factor", "half"),
+        ("--backbone-layers", "all"),
+        ("stray",),
+        ("--output",),
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_ends_with_2(cli: Cli, folder: Path, arguments: Arguments) -> None:
@@ -417,7 +516,7 @@ def test_a_method_is_trained_with_the_rate_tuned_for_it_unless_told_otherwise(
         cli("train", *tiny_arguments, "--epochs", "1", "--method", "bitfit", *more, "--json")
     )
 
-    assert quick() == 2e-3
+    assert quick() == TunedRates().rates[AdapterKind.BITFIT]
     assert quick("--learning-rate", "0.01") == 0.01
 
 
@@ -425,3 +524,31 @@ def rate_of(done: Outcome) -> float:
     rate = Run.open(Path(done.json["run"])).info.recipe["training"]["learning_rate"]
     assert isinstance(rate, float)
     return rate
+
+
+def test_pairs_and_label_sets_are_options(cli: Cli, checkpoint: Path, folder: Path) -> None:
+    data = write_multi_label(folder / "data", pairs=True)
+
+    answer = cli(
+        *("train", "--model", checkpoint, "--dataset", data, "--max-length", "32"),
+        *("--text-pair-column", "second", "--multi-label", "--epochs", "1", "--device", "cpu"),
+        *("--dimension", "4", "--output", "mine", "--json"),
+    ).json
+
+    run = Run.open(folder / answer["run"])
+    assert answer["task"] == "multi-label"
+    assert (run.info.task, run.info.pairs) == ("multi-label", True)
+    # The saved recipe says both, so that --recipe repeats them.
+    again = Recipe.load(str(run.path)).data
+    assert (again.text_pair_column, again.multi_label) == ("second", True)
+
+
+def test_label_sets_without_the_option_are_refused_with_it(
+    cli: Cli, checkpoint: Path, folder: Path
+) -> None:
+    lines = [{"text": "a good film", "label": ["film", "good"]}, {"text": "bad", "label": []}]
+    (folder / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    cli("train", "--model", checkpoint, "--dataset", "train.jsonl").fails_with(
+        "row 1", "expected one label, found a list", hint="--multi-label"
+    )

@@ -104,7 +104,7 @@ def test_plain_transformers_loads_the_torch_folder_without_a_missing_key(bundle:
 
 
 def test_one_word_is_three_ids_whoever_encodes_it(bundle: Bundle) -> None:
-    ours = bundle.text_encoder().ids(["film"])[0]
+    ours = bundle.text_encoder().encode(["film"])[0].ids
     raw = Tokenizer.from_file(str(bundle.path / "tokenizer.json")).encode("film").ids
     auto = AutoTokenizer.from_pretrained(bundle.path)("film")["input_ids"]
 
@@ -114,7 +114,7 @@ def test_one_word_is_three_ids_whoever_encodes_it(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("text", [TEXTS[3], "Unknown WÖRDS, and 42 😀", "film " * 200])
 def test_everyone_gives_the_same_ids_cut_at_the_same_length(bundle: Bundle, text: str) -> None:
-    ours = bundle.text_encoder().ids([text])[0]
+    ours = bundle.text_encoder().encode([text])[0].ids
     raw = Tokenizer.from_file(str(bundle.path / "tokenizer.json")).encode(text).ids
     auto = AutoTokenizer.from_pretrained(bundle.path)(text, truncation=True)["input_ids"]
 

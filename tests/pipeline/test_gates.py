@@ -22,6 +22,7 @@ from edgeadapt.errors import (
 from edgeadapt.metrics import Logits, largest_shift
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged
+from edgeadapt.pipeline import lower
 from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.gates import parity_texts
 from edgeadapt.run import Run
@@ -66,13 +67,13 @@ def test_a_merge_that_changes_the_answers_leaves_no_bundle(
 def test_an_onnx_file_with_other_answers_leaves_no_bundle(
     runs: Mapping[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    real = pipeline.export_onnx
+    real = lower.export_onnx
 
     def crooked(model: PreTrainedModel, path: Path, *, exporter: Exporter) -> Exporter:
         shift_bias(model)
         return real(model, path, exporter=exporter)
 
-    monkeypatch.setattr(pipeline, "export_onnx", crooked)
+    monkeypatch.setattr(lower, "export_onnx", crooked)
 
     with pytest.raises(
         GateError,
@@ -109,7 +110,7 @@ def test_a_graph_that_is_wrong_for_the_longest_text_only_does_not_pass(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = TextEncoder.from_file(run.path / "tokenizer.json", max_length=32, pad_id=0)
-    longest = max(map(len, encoder.ids(texts_of(run.path / "validation.csv"))))
+    longest = max(map(len, encoder.encode(texts_of(run.path / "validation.csv"))))
     wrong = engine_that(lambda batch, x: x + (batch.attention_mask.sum() == longest))
     monkeypatch.setattr(pipeline, "OnnxRuntimeEngine", wrong)
 
@@ -261,7 +262,7 @@ MANY_TEXTS = st.lists(st.integers(8, 30), min_size=65, max_size=150).map(
 
 
 def lengths(texts: list[str]) -> list[int]:
-    return [len(ids) for ids in ENCODER.ids(texts)]
+    return [len(tokens) for tokens in ENCODER.encode(texts)]
 
 
 @settings(max_examples=25, deadline=None)
@@ -308,3 +309,16 @@ def test_the_choice_is_the_same_every_time() -> None:
     texts = [review(number)[0] for number in range(200)]
 
     assert parity_texts(texts, ENCODER) == parity_texts(texts, ENCODER)
+
+
+def test_a_handful_of_pairs_gives_64_pairs_of_both_texts() -> None:
+    encoder = TextEncoder(make_tokenizer(), max_length=40, pad_id=0, pairs=True)
+    pairs = [(review(number)[0], "good film") for number in range(3)]
+
+    chosen = parity_texts(pairs, encoder)
+
+    assert len(chosen) == len(set(chosen)) >= 64
+    assert set(pairs) <= set(chosen)
+    lengths = [len(tokens) for tokens in encoder.encode(chosen)]
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 10

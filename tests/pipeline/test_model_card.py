@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgeadapt.bundle import Bundle, Manifest, Variant
-from edgeadapt.pipeline.model_card import model_card
+from edgeadapt.pipeline.model_card import merge_note, model_card
 
 
 def make_manifest(**changes: Any) -> Manifest:
@@ -29,7 +29,13 @@ def make_manifest(**changes: Any) -> Manifest:
             "test": {"accuracy": 0.9123, "macro_f1": 0.8976, "texts": 1_999},
         },
         "parity": {
-            "merge": {"max_difference": 3.2e-7, "limit": 1e-5, "texts": 64},
+            "merge": {
+                "max_difference": 3.2e-7,
+                "limit": 1e-5,
+                "texts": 64,
+                "leftover": {"parameters": 0, "macs_per_token": 0, "bottlenecks": 0},
+                "unshared_bytes": 0,
+            },
             "onnx": {"max_difference": 4.5e-6, "limit": 1e-4, "texts": 65},
             "int8": {
                 "scheme": "dynamic-int8",
@@ -91,7 +97,7 @@ def test_the_card_holds_every_gates_figures_and_limit() -> None:
 def test_every_line_of_a_table_has_as_many_cells_as_its_header() -> None:
     lines = model_card("reviews", make_manifest()).splitlines()
 
-    gates = lines[lines.index("## Proof") + 2 : lines.index("## Use") - 1]
+    gates = lines[lines.index("## Proof") + 2 : lines.index("## Use") - 3]
     assert [line.count("|") for line in gates] == [4] * 5
 
 
@@ -168,3 +174,31 @@ def test_every_file_that_the_card_names_is_in_the_bundle(tiny_bundle: Bundle) ->
     assert {Path(name).name for name in named} <= {
         Path(name).name for name in tiny_bundle.manifest.files
     }
+
+
+def test_the_card_says_that_everything_folded() -> None:
+    assert "folded wholly" in model_card("name", make_manifest())
+
+
+def with_merge(**changes: Any) -> Manifest:
+    parity = make_manifest().parity
+    return make_manifest(parity={**parity, "merge": {**parity["merge"], **changes}})
+
+
+def test_the_card_says_what_stays_and_what_it_costs() -> None:
+    leftover = {"parameters": 76_543, "macs_per_token": 65_432, "bottlenecks": 12}
+
+    card = model_card("name", with_merge(leftover=leftover))
+
+    assert "12 bottlenecks stay" in card
+    assert "76,543 parameters, 65,432 multiply-accumulates per token" in card
+
+
+def test_the_card_says_what_telling_shared_layers_apart_cost() -> None:
+    assert "1.5 MB" in model_card("name", with_merge(unshared_bytes=1_500_000))
+
+
+def test_a_bundle_written_before_these_were_counted_still_has_its_note() -> None:
+    old = {"merge": {"leftover": {"parameters": 5, "macs_per_token": 4}}}
+
+    assert merge_note(old).startswith("Some bottlenecks stay")

@@ -108,3 +108,16 @@ def test_a_path_gets_no_suffix(in_empty_folder: Path) -> None:
 @settings(max_examples=25, deadline=None)
 def test_whatever_has_a_folder_in_it_is_taken_as_it_is(folder: str, name: str) -> None:
     assert places.resolve(f"{folder}/{name}", Path("runs")) == Path(folder) / name
+
+
+def test_a_bare_word_to_write_goes_into_the_folder_whatever_else_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+
+    assert places.target("demo", Path("runs")) == Path("runs/demo")
+    assert places.target("./demo", Path("runs")) == Path("demo")
+    assert places.target("first.json", Path("records"), suffix=".json") == Path(
+        "records/first.json"
+    )

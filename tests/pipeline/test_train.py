@@ -14,12 +14,13 @@ from tokenizers import Tokenizer
 
 import edgeadapt.pipeline.train as pipeline
 from edgeadapt import __version__
-from edgeadapt.config import Recipe
+from edgeadapt.config import Recipe, Task
 from edgeadapt.errors import EdgeAdaptError, OutputExistsError, TrainingError
 from edgeadapt.metrics import probabilities
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import find_model
+from edgeadapt.pipeline import run_files
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
@@ -164,7 +165,9 @@ def test_the_predictions_are_those_of_the_saved_weights(run: Run) -> None:
     chosen = [run.info.labels[label] for label in logits.argmax(axis=1)]
     assert [row["prediction"] for row in rows] == chosen
     confidence = [float(row["confidence"]) for row in rows]
-    assert confidence == pytest.approx(probabilities(logits).max(axis=1), abs=1e-5)
+    assert confidence == pytest.approx(
+        probabilities(logits, Task.SINGLE_LABEL).max(axis=1), abs=1e-5
+    )
 
 
 def test_validation_csv_holds_the_validation_split_in_its_order(run: Run) -> None:
@@ -281,7 +284,7 @@ def test_every_method_trains_through_the_same_pipeline(
 def test_only_the_first_validation_examples_are_kept(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "KEPT_EXAMPLES", 5)
+    monkeypatch.setattr(run_files, "KEPT_EXAMPLES", 5)
 
     run = train(recipe, output=tmp_path / "run")
 
@@ -330,7 +333,7 @@ def nudge_frozen(classifier: AdaptedClassifier) -> None:
 
 
 def nudge_trained(classifier: AdaptedClassifier) -> None:
-    classifier.adapter_parameters()["parallel.layers.0.up.bias"][0] += 1e-3
+    classifier.adapter_parameters()["parallel.layers.0.ffn.up.bias"][0] += 1e-3
 
 
 def test_a_frozen_weight_that_changes_is_an_error_and_leaves_nothing(

@@ -1,0 +1,103 @@
+"""``edgeadapt import``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeadapt.cli.options import Force, Json, LabelColumn, Output, TextColumn, TextPairColumn
+from edgeadapt.config import ModelConfig, Recipe
+
+__all__ = ["import_"]
+
+
+def import_(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of an AdapterHub or PEFT adapter.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="ID|DIR", help="Backbone; the one the adapter names if left out."),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="REV", help="Commit, tag or branch of the model.")
+    ] = None,
+    max_length: Annotated[
+        int, typer.Option(metavar="N", help="Longest input in tokens; the rest is cut.")
+    ] = ModelConfig.max_length,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID|DIR|FILE",
+            help="Labelled examples, to measure accuracy and to quantize; none if left out.",
+        ),
+    ] = None,
+    text_column: TextColumn = None,
+    text_pair_column: TextPairColumn = None,
+    label_column: LabelColumn = None,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="A text has any number of labels.")
+    ] = False,
+    output: Output = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Import an AdapterHub or PEFT adapter as a run, to export and measure it like our own."""
+    from edgeadapt.cli.console import Terminal, print_json, show, stdout
+    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.errors import UsageError
+    from edgeadapt.pipeline import places
+
+    columns = {
+        "text_column": text_column,
+        "text_pair_column": text_pair_column,
+        "label_column": label_column,
+        "multi_label": multi_label or None,
+    }
+    given = {name: value for name, value in columns.items() if value is not None}
+    if given and dataset is None:
+        raise UsageError(
+            f"{', '.join(given)}: expected with --dataset only, found none.",
+            hint="Name the examples with --dataset.",
+        )
+    checked = Recipe().updated(
+        {
+            "model": {"id": model or "", "revision": revision, "max_length": max_length},
+            "data": {"dataset": dataset or "", **given},
+        },
+        origin="command line",
+    )
+    with train_tier("edgeadapt import"):
+        from edgeadapt.pipeline.importing import import_adapter
+
+    terminal = Terminal()
+    run = import_adapter(
+        folder,
+        model=checked.model,
+        model_named=model is not None,
+        data=checked.data if dataset else None,
+        output=places.target(output, places.runs()) if output else None,
+        force=force,
+        progress=terminal,
+    )
+    info = run.info
+    if json:
+        print_json(
+            {
+                "run": str(run.path),
+                "imported": dict(info.imported or {}),
+                "method": info.recipe["adapter"]["method"],
+                "labels": list(info.labels),
+                "trainable_parameters": info.trainable_parameters,
+                "total_parameters": info.total_parameters,
+                "validation": dict(info.validation),
+                "test": dict(info.test),
+            }
+        )
+        return
+    from edgeadapt.cli.tables import facts_table
+    from edgeadapt.pipeline.inspect import describe_run
+
+    show(facts_table(describe_run(run)))
+    stdout().print(f"run: {run.path}", highlight=False)
+    terminal.say(f"next: edgeadapt export {run.name}{' --quantize' if dataset else ''}")

@@ -1,0 +1,60 @@
+"""``edgeadapt merge``."""
+
+from typing import Annotated
+
+import typer
+
+from edgeadapt.cli.options import Force, Json, Output
+
+__all__ = ["merge"]
+
+
+def merge(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Run to merge; the latest if left out.")
+    ] = None,
+    output: Output = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Fold a run's adapters into its backbone; writes a stock Hugging Face checkpoint."""
+    from edgeadapt.cli.console import Terminal, print_json, stdout
+    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.pipeline import places
+    from edgeadapt.run import Run
+
+    source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
+    with train_tier("edgeadapt merge"):
+        from edgeadapt.pipeline.merge import merge_run
+
+    terminal = Terminal()
+    checkpoint = merge_run(
+        source,
+        output=places.target(output, places.checkpoints()) if output else None,
+        force=force,
+        progress=terminal,
+    )
+    files = {file.name: file.stat().st_size for file in sorted(checkpoint.path.iterdir())}
+    parity = checkpoint.parity
+    if json:
+        print_json(
+            {
+                "checkpoint": str(checkpoint.path),
+                "parity": parity.to_dict(),
+                "parameters": checkpoint.parameters,
+                "unshared_bytes": checkpoint.unshared_bytes,
+                "files": files,
+            }
+        )
+        return
+    if checkpoint.unshared_bytes:
+        terminal.say(
+            f"The backbone's layers shared their weights; apart they take "
+            f"{checkpoint.unshared_bytes / 1e6:.1f} MB more in fp32."
+        )
+    stdout().print(
+        f"{checkpoint.parameters:,} parameters, {sum(files.values()) / 1e6:.1f} MB; logits differ "
+        f"by {parity.max_difference:.1e} over {parity.texts} texts (limit {parity.limit:.0e})",
+        highlight=False,
+    )
+    stdout().print(f"checkpoint: {checkpoint.path}", highlight=False)

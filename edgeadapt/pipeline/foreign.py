@@ -1,0 +1,164 @@
+"""Adapters from elsewhere: another library's, or another run's, on the backbone at hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from edgeadapt.adapters.formats import (
+    FORMATS,
+    ForeignAdapter,
+    Identity,
+    base_model,
+    check_identity,
+    detect,
+)
+from edgeadapt.config import AdapterConfig, ModelConfig, Recipe
+from edgeadapt.errors import ModelError
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.pipeline.restore import restore
+from edgeadapt.run import Run
+from edgeadapt.text import TextEncoder
+from edgeadapt.training.loop import seeded
+
+__all__ = ["Opened", "adapter_of", "check_belongs", "open_adapter", "settings_of", "started"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An adapter and the backbone that it is for."""
+
+    adapter: ForeignAdapter
+    source: ModelSource
+    origin: Mapping[str, Any]
+    """``format`` and ``folder`` it came from."""
+
+
+def open_adapter(folder: Path, model: ModelConfig, *, named: bool) -> Opened:
+    """Reads an adapter that another library wrote.
+
+    Args:
+        folder: Holds its files.
+        model: The backbone, where it is named, and how many of its layers to keep.
+        named: Whether the user named a backbone; the adapter's own is taken otherwise.
+
+    Raises:
+        ModelError: It holds something that edgeadapt cannot express, or is for another backbone.
+        LayoutError: A file is missing or damaged.
+    """
+    kind = detect(folder)
+    own = base_model(folder)
+    if not named and own is None:
+        raise ModelError(
+            f"{folder / 'adapter_config.json'} does not say which backbone it is for.",
+            hint="Name it with --model.",
+        )
+    source = find_model(model if named or own is None else replace(model, id=own))
+    adapter = FORMATS[kind].read(
+        folder,
+        spec=source.spec,
+        config=settings_of(source, model.layers),
+        base_head=_own_head(source),
+    )
+    return Opened(adapter, source, {"format": str(kind), "folder": folder.resolve().name})
+
+
+def started(recipe: Recipe) -> tuple[Recipe, ForeignAdapter | None]:
+    """Returns the recipe with the shape of the adapter that it starts from, and that adapter.
+
+    Raises:
+        ModelError: The adapter cannot be used on the recipe's backbone.
+        LayoutError: It cannot be read.
+    """
+    start = recipe.adapter.start
+    if start is None:
+        return recipe, None
+    folder = Path(start).expanduser()
+    if (folder / "run.json").is_file():
+        adapter = adapter_of(Run.open(folder))
+    else:
+        adapter = open_adapter(folder, recipe.model, named=True).adapter
+    config = replace(adapter.config, start=str(folder.resolve()), dropout=recipe.adapter.dropout)
+    return replace(recipe, adapter=config), adapter
+
+
+def adapter_of(run: Run) -> ForeignAdapter:
+    """Returns a run's adapter and head, with all that says what they belong to.
+
+    Raises:
+        LayoutError: The run is damaged, or its backbone is another one now.
+    """
+    run.verify()
+    classifier = restore(run)
+    recipe = Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
+    return ForeignAdapter(
+        config=replace(recipe.adapter, start=None),
+        tensors=_detached(classifier.adapter_parameters()),
+        head=_detached(classifier.encoder.head),
+        labels=run.info.labels,
+        base_model=run.info.backbone["id"],
+        identity=Identity(
+            labels=run.info.labels,
+            tokenizer_sha256=TextEncoder.from_file(
+                run.path / "tokenizer.json",
+                max_length=recipe.model.max_length,
+                pad_id=run.info.pad_id,
+                pairs=run.info.pairs,
+            ).sha256(),
+            backbone_sha256=run.info.frozen_sha256["after"],
+            backbone_config_sha256=run.info.backbone["config_sha256"],
+            base_model=run.info.backbone["id"],
+        ),
+    )
+
+
+def check_belongs(
+    adapter: ForeignAdapter,
+    classifier: AdaptedClassifier,
+    source: ModelSource,
+    encoder: TextEncoder,
+    *,
+    labels: tuple[str, ...] | None,
+    where: str,
+) -> None:
+    """Compares what an adapter was trained on and for with what is at hand.
+
+    Args:
+        adapter: From elsewhere.
+        classifier: Holds the backbone.
+        source: Of the backbone.
+        encoder: Its tokenizer.
+        labels: Label names; ``None`` where the head is trained anew.
+        where: The adapter's place, for the message.
+
+    Raises:
+        IntegrityError: Something differs.
+    """
+    if adapter.identity is None:
+        return
+    found = Identity(
+        labels=labels,
+        tokenizer_sha256=encoder.sha256(),
+        backbone_sha256=classifier.frozen_sha256(),
+        backbone_config_sha256=source.config_sha256(),
+    )
+    check_identity(adapter.identity, found, where=where)
+
+
+def settings_of(source: ModelSource, depth: int | None) -> Mapping[str, Any]:
+    """Returns a checkpoint's config.json, cut to its first ``depth`` layers where that is given."""
+    return source.config if depth is None else {**source.config, source.spec.depth_key: depth}
+
+
+def _own_head(source: ModelSource) -> dict[str, Tensor]:
+    """What a checkpoint itself holds of the head."""
+    with seeded(0):
+        plain = AdaptedClassifier.build(source, ("0", "1"), AdapterConfig(method="head"))
+    return _detached({n: p for n, p in plain.encoder.head.items() if n not in plain.new_head})
+
+
+def _detached(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in parameters.items()}

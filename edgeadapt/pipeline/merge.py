@@ -1,0 +1,72 @@
+"""``edgeadapt merge``: a run becomes a stock checkpoint that anyone else's tools load."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeadapt.metrics import Parity
+from edgeadapt.models.merge import merge
+from edgeadapt.pipeline import places
+from edgeadapt.pipeline.gates import MERGE_LIMIT, parity_gate
+from edgeadapt.pipeline.restore import restore, text_encoder, write_tokenizer
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.run import Run
+from edgeadapt.storage import staged_folder
+
+__all__ = ["Checkpoint", "merge_run"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A merged model on disk."""
+
+    path: Path
+    parity: Parity
+    """The checkpoint as plain transformers loads it, against the run."""
+    parameters: int
+    """Of the merged model."""
+    unshared_bytes: int
+    """fp32 bytes that it grew by because layers do not share their weights any more."""
+
+
+def merge_run(
+    run: Run,
+    *,
+    output: Path | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Checkpoint:
+    """Folds a run's adapters into its backbone and saves a stock Hugging Face checkpoint.
+
+    Args:
+        run: A finished run.
+        output: Folder of the checkpoint; the run's name under ``artifacts/checkpoints`` where none
+            is given.
+        force: Replace an existing folder.
+        progress: Where to report.
+
+    Raises:
+        ExportError: A part of the adapters does not fold into a stock model.
+        GateError: The checkpoint does not answer as the run does.
+        LayoutError: The run is damaged, or its backbone is not the one it was trained on.
+    """
+    run.verify()
+    target = output or places.checkpoints() / run.name
+    with staged_folder(target, force=force) as folder, progress.task("merge", 3) as task:
+        task.advance(note="backbone")
+        classifier = restore(run)
+        encoder = text_encoder(run)
+        gate = parity_gate(run, encoder)
+        reference = gate.of_model(classifier.model)
+        task.advance(note="fold")
+        merged = merge(classifier)
+        task.advance(note="checkpoint")
+        loaded = merged.save(folder)
+        parity = gate.compare(
+            "Merged checkpoint against adapters",
+            reference,
+            gate.of_model(loaded),
+            limit=MERGE_LIMIT,
+        )
+        parity.check()
+        write_tokenizer(folder, run)
+    return Checkpoint(target, parity, loaded.num_parameters(), merged.unshared_bytes)

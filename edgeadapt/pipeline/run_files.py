@@ -1,0 +1,60 @@
+"""What every run holds, trained or imported: the model, and its answers on held-out text."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeadapt.config import Task
+from edgeadapt.data import Dataset, Examples, join_labels, text_columns, write_csv
+from edgeadapt.metrics import Score, confidence, decide, label_sets, score
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.tokenizer import TokenizerFiles
+from edgeadapt.text import TextEncoder
+from edgeadapt.training.loop import EVALUATION_BATCH
+
+__all__ = ["KEPT_EXAMPLES", "write_examples", "write_model"]
+
+KEPT_EXAMPLES = 2_000
+"""Validation examples that a run keeps, for the gates of the export."""
+
+
+def write_model(folder: Path, classifier: AdaptedClassifier, tokenizer: TokenizerFiles) -> None:
+    """Writes the trained tensors and the tokenizer."""
+    classifier.save(folder / "weights")
+    tokenizer.encoder.tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(dict(tokenizer.config), indent=2))
+
+
+def write_examples(
+    folder: Path,
+    classifier: AdaptedClassifier,
+    encoder: TextEncoder,
+    dataset: Dataset,
+    *,
+    task: Task,
+) -> Score:
+    """Writes the held-out text with the answers on test text, and returns their score."""
+    names = dataset.label_names
+    kept = dataset.validation.first(KEPT_EXAMPLES)
+    write_csv(
+        folder / "validation.csv",
+        {**text_columns(kept.texts), "label": _named_labels(kept, names)},
+    )
+    logits = torch_logits(
+        classifier.model, encoder, dataset.test.texts, batch_size=EVALUATION_BATCH
+    )
+    write_csv(
+        folder / "predictions.csv",
+        {
+            **text_columns(dataset.test.texts),
+            "label": _named_labels(dataset.test, names),
+            "prediction": join_labels(decide(logits, task), names),
+            "confidence": [f"{value:.6f}" for value in confidence(logits, task)],
+        },
+    )
+    return score(logits, dataset.test.known_labels(), task=task)
+
+
+def _named_labels(examples: Examples, names: Sequence[str]) -> list[str]:
+    return join_labels(label_sets(examples.known_labels(), len(names)), names)

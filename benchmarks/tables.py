@@ -210,6 +210,73 @@ def latency() -> str:
     )
 
 
+def kinds() -> str:
+    """What each kind trains, how well, and what it costs at run time."""
+    found = load("kinds")
+    accuracy = {
+        row["method"]: row["test_accuracy_fp32"] for row in load("sst2")["rows"] if row["seed"] == 0
+    }
+    lines = []
+    for row in found["rows"]:
+        method = row["method"]
+        stays = row["leftover"]
+        lines.append(
+            (
+                f"`{method}`" + (" (the backbone alone)" if method == "head" else ""),
+                f"{row['trainable_parameters'] / row['total_parameters']:.2%}",
+                "yes" if row["merges"] else f"{stays['bottlenecks']} stay",
+                row["extra_nodes"],
+                *(
+                    "" if method == "head" else extra_latency(found, method, variant, tokens)
+                    for variant in ("fp32", "int8")
+                    for tokens in ("16", "128")
+                ),
+                f"{accuracy[method]:.2%}" if method in accuracy else "no record yet",
+            )
+        )
+    headers = (
+        "kind",
+        "trained",
+        "merges exactly",
+        "extra nodes",
+        "fp32, 16 tokens",
+        "fp32, 128",
+        "int8, 16",
+        "int8, 128",
+        "SST-2",
+    )
+    return table(headers, lines)
+
+
+def extra_latency(found: dict[str, Any], method: str, variant: str, tokens: str) -> str:
+    """Returns how much slower than the backbone alone: the median over rounds of the same time."""
+    medians = found["process_medians_ms"]
+    mine, alone = (medians[f"{name} {variant}"][tokens] for name in (method, "head"))
+    ratios = sorted(a / b for a, b in zip(mine, alone, strict=True))
+    return f"{100 * (median(ratios) - 1):+.1f} %"
+
+
+def backbones() -> str:
+    """What folds into which architecture."""
+    found = load("backbones")
+    kinds = list(found["rows"][0]["kinds"])
+    lines = [
+        (
+            f"`{row['backbone']}`",
+            *("stays" if row["kinds"][kind]["stays"] else "folds" for kind in kinds),
+            f"{row['attention_fused']} of {found['layers']}",
+        )
+        for row in found["rows"]
+    ]
+    size = {name: value / 1e6 for name, value in found["albert_base_bytes"].items()}
+    return (
+        table(("backbone", *kinds, "attention fused"), lines)
+        + "\n\nALBERT's layers share their weights. Adapters of their own tell them apart first, "
+        f"which takes ALBERT-base from {size['shared']:.0f} to {size['unshared']:.0f} MB in fp32; "
+        "`bitfit`, `head` and `full` leave them shared."
+    )
+
+
 def latency_record() -> Record:
     if not (RESULTS / "latency.json").is_file():
         raise FileNotFoundError
@@ -222,7 +289,13 @@ def table(headers: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
     return "\n".join([head, *(f"| {' | '.join(map(str, line))} |" for line in lines)])
 
 
-TABLES: dict[str, Callable[[], str]] = {"summary": summary, "reviews": reviews, "latency": latency}
+TABLES: dict[str, Callable[[], str]] = {
+    "summary": summary,
+    "reviews": reviews,
+    "latency": latency,
+    "kinds": kinds,
+    "backbones": backbones,
+}
 
 
 if __name__ == "__main__":

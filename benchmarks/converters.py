@@ -1,0 +1,87 @@
+"""A merged checkpoint in other toolchains: CTranslate2 and OpenVINO convert it and answer alike.
+
+pip install ctranslate2 openvino
+python benchmarks/sst2.py parallel:0      # the run
+python benchmarks/converters.py
+"""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ctranslate2
+import numpy as np
+import openvino
+import torch
+from common import WORK, data_folder, save
+from ctranslate2.converters import TransformersConverter
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from edgeadapt.data import read_rows
+from edgeadapt.models.inference import torch_logits
+from edgeadapt.pipeline.merge import merge_run
+from edgeadapt.pipeline.restore import restore, text_encoder
+from edgeadapt.run import Run
+from edgeadapt.text import TokenBatch
+
+RUN = "sst2-parallel-0"
+TEXTS = 256
+
+
+def main() -> None:
+    run = Run.open(WORK / "runs" / RUN)
+    encoder = text_encoder(run)
+    texts = [row["text"] for row in read_rows(data_folder("sst2") / "test.csv")[:TEXTS]]
+    reference = torch_logits(restore(run).model, encoder, texts, batch_size=1)
+    rows = []
+    with TemporaryDirectory() as folder:
+        checkpoint = merge_run(run, output=Path(folder) / "checkpoint")
+        model = AutoModelForSequenceClassification.from_pretrained(checkpoint.path)
+        for name, version, ask in (
+            ("ctranslate2", ctranslate2.__version__, _ctranslate2(checkpoint.path, model)),
+            ("openvino", openvino.__version__, _openvino(model)),
+        ):
+            found = np.concatenate([ask(encoder.batch([text])) for text in texts])
+            rows.append(_row(name, version, found, reference))
+            print(rows[-1], flush=True)
+    save("converters", {"run": RUN, "texts": TEXTS, "rows": rows})
+
+
+def _row(name: str, version: str, found: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
+    return {
+        "converter": name,
+        "version": version,
+        "largest_difference": float(np.abs(found - reference).max()),
+        "labels_the_same": float((found.argmax(axis=1) == reference.argmax(axis=1)).mean()),
+    }
+
+
+def _ctranslate2(checkpoint: Path, model: PreTrainedModel) -> Any:
+    """CTranslate2 converts the encoder and its pooler; the last dense layer is numpy's."""
+    target = checkpoint.parent / "ctranslate2"
+    TransformersConverter(str(checkpoint)).convert(str(target))
+    encoder = ctranslate2.Encoder(str(target), device="cpu", compute_type="float32")
+    weight, bias = (p.detach().numpy() for p in model.classifier.parameters())
+
+    def ask(batch: TokenBatch) -> np.ndarray:
+        output = encoder.forward_batch(batch.input_ids.tolist())
+        return np.asarray(output.pooler_output) @ weight.T + bias
+
+    return ask
+
+
+def _openvino(model: PreTrainedModel) -> Any:
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    example = {name: torch.ones(1, 8, dtype=torch.int64) for name in names}
+    converted = openvino.convert_model(model.eval(), example_input=example)
+    compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def ask(batch: TokenBatch) -> np.ndarray:
+        return np.asarray(compiled(batch.select(names))[0])
+
+    return ask
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgeadapt.adapters import Reads
-from edgeadapt.adapters.parts import Part
+from edgeadapt.adapters.parts import Part, innermost
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -265,6 +265,23 @@ def test_folding_is_exact_for_any_activation_of_the_ffn(model_type: str, activat
 
     assert parts(classifier.model) == []
     torch.testing.assert_close(logits(classifier.model), before, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("layers", [None, "1"])
+@pytest.mark.parametrize("placement", Placement)
+def test_folding_twice_changes_no_logit_and_no_width(
+    placement: Placement, layers: str | None
+) -> None:
+    config = AdapterConfig(dimension=5, scaling=2.5, placement=placement, layers=layers)
+    classifier = randomized("bert", config)
+    expected = logits(classifier.model)
+
+    kept = [classifier.adapters["parallel"].fold() for _ in range(2)]
+
+    torch.testing.assert_close(logits(classifier.model), expected, rtol=0, atol=1e-10)
+    assert [each.parameters for each in kept[1]] == [each.parameters for each in kept[0]]
+    widths = {innermost(ffn(classifier, layer)[1]).in_features for layer in range(LAYERS)}
+    assert widths == {INTERMEDIATE + 5 * ("ffn" in placement.sublayers)}
 
 
 @pytest.mark.parametrize("model_type", UNGATED)

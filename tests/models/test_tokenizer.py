@@ -158,6 +158,10 @@ def with_post_processor(source: ModelSource, processor: object) -> ModelSource:
     tokenizer = Tokenizer.from_file(str(source.folder / "tokenizer.json"))
     tokenizer.post_processor = processor
     tokenizer.save(str(source.folder / "tokenizer.json"))
+    # A class that takes the file's word; transformers 5 gives BERT's own class its own template.
+    path = source.folder / "tokenizer_config.json"
+    config = json.loads(path.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    path.write_text(json.dumps(config))
     return source
 
 

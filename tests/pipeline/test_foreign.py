@@ -336,6 +336,13 @@ class TestImporting:
         again = imported(tmp_path / "adapter", tmp_path / "run")
         np.testing.assert_allclose(run_logits(again), run_logits(run), rtol=0, atol=1e-5)
 
+    def test_texts_are_cut_where_the_backbone_has_no_more_positions(
+        self, adapter: Path, tmp_path: Path
+    ) -> None:
+        run = imported(adapter, tmp_path / "run", max_length=500)
+
+        assert text_encoder(run).max_length == TINY_CONFIGS["bert"]["max_position_embeddings"]
+
     def test_an_existing_run_is_kept_unless_it_may_be_replaced(
         self, adapter: Path, tmp_path: Path
     ) -> None:

@@ -30,6 +30,7 @@ TEXTS = 256
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # three thread pools that spin would slow each other down
     run = Run.open(WORK / "runs" / RUN)
     encoder = text_encoder(run)
     texts = [row["text"] for row in read_rows(data_folder("sst2") / "test.csv")[:TEXTS]]
@@ -61,7 +62,9 @@ def _ctranslate2(checkpoint: Path, model: PreTrainedModel) -> Any:
     """CTranslate2 converts the encoder and its pooler; the last dense layer is numpy's."""
     target = checkpoint.parent / "ctranslate2"
     TransformersConverter(str(checkpoint)).convert(str(target))
-    encoder = ctranslate2.Encoder(str(target), device="cpu", compute_type="float32")
+    encoder = ctranslate2.Encoder(
+        str(target), device="cpu", compute_type="float32", intra_threads=1
+    )
     weight, bias = (p.detach().numpy() for p in model.classifier.parameters())
 
     def ask(batch: TokenBatch) -> np.ndarray:
@@ -75,7 +78,9 @@ def _openvino(model: PreTrainedModel) -> Any:
     names = ("input_ids", "attention_mask", "token_type_ids")
     example = {name: torch.ones(1, 8, dtype=torch.int64) for name in names}
     converted = openvino.convert_model(model.eval(), example_input=example)
-    compiled = openvino.compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino.compile_model(
+        converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    )
 
     def ask(batch: TokenBatch) -> np.ndarray:
         return np.asarray(compiled(batch.select(names))[0])

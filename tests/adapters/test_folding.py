@@ -186,6 +186,18 @@ def test_kinds_that_fold_leave_stock_dense_layers_in_every_layer_together(
         assert last.in_features == INTERMEDIATE + 4
 
 
+@pytest.mark.parametrize("method", ["+".join(FREE), *BEHIND])
+def test_folding_makes_new_tensors_and_does_not_write_to_the_backbones(method: str) -> None:
+    classifier = adapt(make_model("bert"), AdapterConfig(method=method, dimension=4))
+    randomize(classifier)
+    before = {name: p.detach().clone() for name, p in classifier.encoder.pretrained.items()}
+
+    fold(classifier, list(classifier.adapters))
+
+    for name, parameter in classifier.encoder.pretrained.items():
+        assert torch.equal(parameter, before[name]), name
+
+
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_folded_weights_keep_the_type_of_the_backbones(model_type: str) -> None:
     for dtype in (torch.float32, torch.float64):

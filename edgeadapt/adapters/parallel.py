@@ -80,12 +80,11 @@ class Parallel:
 
         Layers without an adapter are widened by neurons of weight 0, so that all have one width.
         """
-        for ffn in self._plain_ffns:
+        while self._plain_ffns:
+            ffn = self._plain_ffns.pop()
             zero = self._bottleneck(self._attached[0].encoder, ffn.layer)
             nn.init.zeros_(zero.down.weight)  # type: ignore[arg-type]
             ffn.widen(zero)
-        self._plain_ffns, padded = [], self._plain_ffns
-        for ffn in padded:
             ffn.collapse()
         for each in self._attached:
             place = site(each.encoder.spec, each.sublayer)

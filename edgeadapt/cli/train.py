@@ -256,13 +256,16 @@ def train(
     from edgeadapt.cli.imports import train_tier
 
     terminal = Terminal()
-    with train_tier("edgeadapt train"):
-        from edgeadapt.pipeline.foreign import started
-        from edgeadapt.pipeline.train import train as run_training
-
-    effective = started(asked)[0].resolved()
+    if asked.adapter.start is not None:
+        with train_tier("edgeadapt train"):
+            from edgeadapt.pipeline.foreign import started
+        asked, _ = started(asked)
+    effective = asked.resolved()
     if not json:
         terminal.say(effective.to_toml())
+    with train_tier("edgeadapt train"):
+        from edgeadapt.pipeline.train import train as run_training
+
     run = run_training(
         effective,
         output=places.target(output, places.runs()) if output else None,

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from edgeadapt.adapters.formats import FORMATS
-from edgeadapt.config import Format, Recipe
+from edgeadapt.config import Format
 from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline.foreign import adapter_of, settings_of
+from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.run import Run
 
 __all__ = ["convert"]
@@ -28,7 +29,7 @@ def convert(run: Run, folder: Path, *, to: Format, force: bool = False) -> None:
         OutputExistsError: The folder exists and ``force`` is not given.
         LayoutError: The run is damaged, or its backbone is another one now.
     """
-    model = Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json")).model
+    model = recipe_of(run).model
     source = find_model(model)
     FORMATS[to].write(
         folder,

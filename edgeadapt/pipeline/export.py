@@ -9,16 +9,17 @@ from typing import Any
 from edgeadapt import __version__
 from edgeadapt.bundle import Bundle, Manifest, Variant
 from edgeadapt.config import EngineName, Exporter, Scheme
-from edgeadapt.data import join_labels, text_columns, write_csv
+from edgeadapt.data import text_columns, write_csv
 from edgeadapt.errors import UsageError
 from edgeadapt.measure.machine import versions
-from edgeadapt.metrics import Drift, Logits, Parity, drift, label_sets
+from edgeadapt.metrics import Drift, Logits, Parity, drift
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
 from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.model_card import model_card
 from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder, write_tokenizer
+from edgeadapt.pipeline.run_files import named_labels
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize import quantize
 from edgeadapt.run import Run
@@ -229,6 +230,5 @@ def _last_part(value: object) -> object:
 
 def _write_evaluation(path: Path, run: Run) -> None:
     examples = kept_examples(run, "predictions.csv").first(EVALUATION_EXAMPLES)
-    names = run.info.labels
-    labels = join_labels(label_sets(examples.known_labels(), len(names)), names)
+    labels = named_labels(examples, run.info.labels)
     write_csv(path, {**text_columns(examples.texts), "label": labels})

@@ -19,7 +19,7 @@ from edgeadapt.config import AdapterConfig, ModelConfig, Recipe
 from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
-from edgeadapt.pipeline.restore import restore
+from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded
@@ -93,21 +93,15 @@ def adapter_of(run: Run) -> ForeignAdapter:
     """
     run.verify()
     classifier = restore(run)
-    recipe = Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
     return ForeignAdapter(
-        config=replace(recipe.adapter, start=None),
+        config=replace(recipe_of(run).adapter, start=None),
         tensors=_detached(classifier.adapter_parameters()),
         head=_detached(classifier.encoder.head),
         labels=run.info.labels,
         base_model=run.info.backbone["id"],
         identity=Identity(
             labels=run.info.labels,
-            tokenizer_sha256=TextEncoder.from_file(
-                run.path / "tokenizer.json",
-                max_length=recipe.model.max_length,
-                pad_id=run.info.pad_id,
-                pairs=run.info.pairs,
-            ).sha256(),
+            tokenizer_sha256=text_encoder(run).sha256(),
             backbone_sha256=run.info.frozen_sha256["after"],
             backbone_config_sha256=run.info.backbone["config_sha256"],
             base_model=run.info.backbone["id"],

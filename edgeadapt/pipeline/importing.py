@@ -1,6 +1,5 @@
 """``edgeadapt import``: an adapter of another library becomes a run."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,12 @@ from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.foreign import Opened, check_belongs, open_adapter
-from edgeadapt.pipeline.run_files import write_examples, write_model
+from edgeadapt.pipeline.run_files import (
+    pinned_data,
+    pinned_model,
+    write_examples,
+    write_model,
+)
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run, RunInfo
 from edgeadapt.storage import staged_folder
@@ -63,18 +67,15 @@ def import_adapter(
     """
     opened = open_adapter(folder, model, named=model_named)
     adapter, source = opened.adapter, opened.source
-    limit = min(model.max_length, source.max_length())
     dataset = None if data is None else load_dataset(data, seed=TrainingConfig.seed)
-    data = DataConfig(dataset=_NO_DATA) if data is None else _pinned(data)
+    data = DataConfig(dataset=_NO_DATA) if data is None else pinned_data(data)
     recipe = Recipe(
-        model=replace(
-            model, id=source.id, revision=source.commit or model.revision, max_length=limit
-        ),
+        model=pinned_model(model, source),
         data=data,
         adapter=adapter.config,
     ).resolved()
     labels = _labels(adapter, dataset, folder, outputs=_outputs(adapter, source))
-    tokenizer = load_tokenizer(source, max_length=limit, pairs=data.pairs)
+    tokenizer = load_tokenizer(source, max_length=recipe.model.max_length, pairs=data.pairs)
     with seeded(recipe.training.seed):
         classifier = AdaptedClassifier.build(
             source, labels, adapter.config, depth=model.layers, task=data.task
@@ -91,14 +92,6 @@ def import_adapter(
         scores = _scores(staging, classifier, tokenizer.encoder, held_out, data)
         Run.write(staging, _info(recipe, opened, classifier, tokenizer.encoder, held_out, scores))
     return Run.open(target)
-
-
-def _pinned(data: DataConfig) -> DataConfig:
-    """Local data by its absolute path: the run may be used from elsewhere."""
-    local = Path(data.dataset).expanduser()
-    if data.dataset == DataConfig.dataset or not local.exists():
-        return data
-    return replace(data, dataset=str(local.resolve()))
 
 
 def _labels(

@@ -12,7 +12,7 @@ from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded
 
-__all__ = ["kept_examples", "restore", "text_encoder", "write_tokenizer"]
+__all__ = ["kept_examples", "recipe_of", "restore", "text_encoder", "write_tokenizer"]
 
 
 def restore(run: Run) -> AdaptedClassifier:
@@ -22,7 +22,7 @@ def restore(run: Run) -> AdaptedClassifier:
         IntegrityError: The backbone's settings or weights are other ones now.
         ModelError: The backbone is gone.
     """
-    recipe = Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
+    recipe = recipe_of(run)
     source = find_model(recipe.model)
     found, expected = source.config_sha256(), run.info.backbone["config_sha256"]
     if found != expected:
@@ -49,6 +49,11 @@ def restore(run: Run) -> AdaptedClassifier:
     classifier.load(run.path / "weights")
     classifier.model.eval()
     return classifier
+
+
+def recipe_of(run: Run) -> Recipe:
+    """Returns the recipe that a run was made by."""
+    return Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
 
 
 def text_encoder(run: Run) -> TextEncoder:

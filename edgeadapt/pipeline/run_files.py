@@ -2,21 +2,48 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from edgeadapt.config import Task
+from edgeadapt.config import DataConfig, ModelConfig, Task
 from edgeadapt.data import Dataset, Examples, join_labels, text_columns, write_csv
 from edgeadapt.metrics import Score, confidence, decide, label_sets, score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import TokenizerFiles
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import EVALUATION_BATCH
 
-__all__ = ["KEPT_EXAMPLES", "write_examples", "write_model"]
+__all__ = [
+    "KEPT_EXAMPLES",
+    "named_labels",
+    "pinned_data",
+    "pinned_model",
+    "write_examples",
+    "write_model",
+]
 
 KEPT_EXAMPLES = 2_000
 """Validation examples that a run keeps, for the gates of the export."""
+
+
+def pinned_model(model: ModelConfig, source: ModelSource) -> ModelConfig:
+    """Returns the model with all that depended on this machine's view of it spelled out."""
+    return replace(
+        model,
+        id=source.id,
+        revision=source.commit or model.revision,
+        max_length=min(model.max_length, source.max_length()),
+    )
+
+
+def pinned_data(data: DataConfig) -> DataConfig:
+    """Returns local data by its absolute path: the run may be used from elsewhere."""
+    local = Path(data.dataset).expanduser()
+    if data.dataset == DataConfig.dataset or not local.exists():
+        return data
+    return replace(data, dataset=str(local.resolve()))
 
 
 def write_model(folder: Path, classifier: AdaptedClassifier, tokenizer: TokenizerFiles) -> None:
@@ -39,7 +66,7 @@ def write_examples(
     kept = dataset.validation.first(KEPT_EXAMPLES)
     write_csv(
         folder / "validation.csv",
-        {**text_columns(kept.texts), "label": _named_labels(kept, names)},
+        {**text_columns(kept.texts), "label": named_labels(kept, names)},
     )
     logits = torch_logits(
         classifier.model, encoder, dataset.test.texts, batch_size=EVALUATION_BATCH
@@ -48,7 +75,7 @@ def write_examples(
         folder / "predictions.csv",
         {
             **text_columns(dataset.test.texts),
-            "label": _named_labels(dataset.test, names),
+            "label": named_labels(dataset.test, names),
             "prediction": join_labels(decide(logits, task), names),
             "confidence": [f"{value:.6f}" for value in confidence(logits, task)],
         },
@@ -56,5 +83,6 @@ def write_examples(
     return score(logits, dataset.test.known_labels(), task=task)
 
 
-def _named_labels(examples: Examples, names: Sequence[str]) -> list[str]:
+def named_labels(examples: Examples, names: Sequence[str]) -> list[str]:
+    """Returns the labels of each example by name, as a CSV file holds them."""
     return join_labels(label_sets(examples.known_labels(), len(names)), names)

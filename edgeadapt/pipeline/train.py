@@ -17,11 +17,11 @@ from edgeadapt.data import (
 from edgeadapt.errors import TrainingError
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.sources import find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.foreign import check_belongs, started
-from edgeadapt.pipeline.run_files import write_examples, write_model
+from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run, RunInfo
 from edgeadapt.storage import staged_folder
@@ -56,7 +56,9 @@ def train(
     device = choose_device(recipe.training.device)
     dataset = load_dataset(recipe.data, seed=recipe.training.seed)
     source = find_model(recipe.model)
-    recipe = _pinned(recipe, source)
+    recipe = replace(
+        recipe, model=pinned_model(recipe.model, source), data=pinned_data(recipe.data)
+    )
     task, pairs = recipe.data.task, recipe.data.pairs
     tokenizer = load_tokenizer(source, max_length=recipe.model.max_length, pairs=pairs)
     data_report = _report_data(dataset, tokenizer.encoder, progress)
@@ -140,21 +142,6 @@ def train(
         )
         Run.write(folder, info)
     return Run.open(target)
-
-
-def _pinned(recipe: Recipe, source: ModelSource) -> Recipe:
-    """The recipe with everything that depended on this machine's view spelled out."""
-    limit = min(recipe.model.max_length, source.max_length())
-    data, local = recipe.data, Path(recipe.data.dataset).expanduser()
-    if local.exists() and recipe.data.dataset != "demo":
-        data = replace(data, dataset=str(local.resolve()))
-    model = replace(
-        recipe.model,
-        id=source.id,
-        revision=source.commit or recipe.model.revision,
-        max_length=limit,
-    )
-    return replace(recipe, model=model, data=data)
 
 
 def _report_data(dataset: Dataset, encoder: TextEncoder, progress: Progress) -> dict[str, Any]:

@@ -8,6 +8,7 @@ effective recipe in ``run.json``, and every place that takes a recipe takes that
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
@@ -37,7 +38,8 @@ __all__ = [
 ]
 
 _RECIPES = Path(__file__).parent / "recipes"
-_LAYERS = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", re.ASCII)
+_NUMBER = rf"\d{{1,{sys.int_info.default_max_str_digits}}}"  # longer ones Python does not convert
+_LAYERS = re.compile(rf"{_NUMBER}(-{_NUMBER})?(,{_NUMBER}(-{_NUMBER})?)*", re.ASCII)
 
 
 class AdapterKind(StrEnum):

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -748,3 +749,11 @@ def test_pairs_and_label_sets_are_part_of_the_data() -> None:
     assert Recipe.from_dict(tomllib.loads(recipe.to_toml()), origin="toml") == recipe
     other = recipe.updated({"data": {"dataset": "b.csv"}}, origin="test").data
     assert (other.pairs, other.task) == (False, Task.SINGLE_LABEL)
+
+
+def test_numbers_of_layers_too_long_for_python_to_convert_are_refused() -> None:
+    longest = "9" * sys.int_info.default_max_str_digits
+
+    assert recipe(adapter={"layers": longest}).adapter.layers == longest
+    with pytest.raises(RecipeError, match=r"adapter\.layers"):
+        recipe(adapter={"layers": f"0-{longest}9"})

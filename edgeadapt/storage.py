@@ -150,7 +150,7 @@ def check_free(target: Path, *, force: bool) -> None:
     if target.exists() and not force:
         raise OutputExistsError(
             f"{target} exists already.",
-            hint="Choose another name with --output, or replace it with --force.",
+            hint="Choose another name for what is written, or replace it with --force.",
         )
 
 
@@ -228,7 +228,7 @@ def _no_space_named(folder: Path) -> Iterator[None]:
         if number in full or any(word in str(error) for word in words):
             raise EdgeAdaptError(
                 f"No space left while writing to {folder}: {error}",
-                hint="Free some disk space or choose another folder with --output. "
+                hint="Free some disk space or write to another folder. "
                 "Nothing was left half-written.",
             ) from error
         raise

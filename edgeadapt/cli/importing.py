@@ -25,6 +25,13 @@ def import_(
     max_length: Annotated[
         int, typer.Option(metavar="N", help="Longest input in tokens; the rest is cut.")
     ] = ModelConfig.max_length,
+    backbone_layers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The backbone's first N layers; those it was trained on if left out.",
+        ),
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -62,7 +69,12 @@ def import_(
         )
     checked = Recipe().updated(
         {
-            "model": {"id": model or "", "revision": revision, "max_length": max_length},
+            "model": {
+                "id": model or "",
+                "revision": revision,
+                "max_length": max_length,
+                "layers": backbone_layers,
+            },
             "data": {"dataset": dataset or "", **given},
         },
         origin="command line",

@@ -9,7 +9,7 @@ __all__ = ["Force", "Json", "LabelColumn", "Output", "TextColumn", "TextPairColu
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is at --output.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 Output = Annotated[
     str | None,
     typer.Option(

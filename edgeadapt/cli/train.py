@@ -13,7 +13,7 @@ from edgeadapt.cli.options import (
     TextPairColumn,
     Threads,
 )
-from edgeadapt.config import AdapterKind, Device, Placement, Recipe, Target
+from edgeadapt.config import AdapterKind, Device, ModelConfig, Placement, Recipe, Target
 
 __all__ = ["train"]
 
@@ -110,7 +110,11 @@ def train(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="ID|DIR", help="Backbone: hub id or folder.", rich_help_panel=_MODEL),
+        typer.Option(
+            metavar="ID|DIR",
+            help="Backbone: hub id or folder; --adapter's own with it.",
+            rich_help_panel=_MODEL,
+        ),
     ] = None,
     revision: Annotated[
         str | None,
@@ -250,17 +254,21 @@ def train(
             "threads": threads,
         },
     }
-    asked = Recipe.load(recipe).updated(_only_given(given), origin="command line")
+    tables = _only_given(given)
+    training = {"training": tables.pop("training", {})}
+    asked = Recipe.load(recipe).updated(tables, origin="command line")
 
     from edgeadapt.cli.console import Terminal, print_json, show, stdout
     from edgeadapt.cli.imports import train_tier
 
     terminal = Terminal()
+    start = None
     if asked.adapter.start is not None:
         with train_tier("edgeadapt train"):
             from edgeadapt.pipeline.foreign import started
-        asked, _ = started(asked)
-    effective = asked.resolved()
+        named = model is not None or asked.model.id != ModelConfig.id
+        asked, start = started(asked, model_named=named)
+    effective = asked.updated(training, origin="command line").resolved()
     if not json:
         terminal.say(effective.to_toml())
     with train_tier("edgeadapt train"):
@@ -268,6 +276,7 @@ def train(
 
     run = run_training(
         effective,
+        start=start,
         output=places.target(output, places.runs()) if output else None,
         force=force,
         progress=terminal,

@@ -1,7 +1,7 @@
 """Adapters from elsewhere: another library's, or another run's, on the backbone at hand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,15 @@ from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded
 
-__all__ = ["Opened", "adapter_of", "check_belongs", "open_adapter", "settings_of", "started"]
+__all__ = [
+    "Opened",
+    "adapter_of",
+    "check_belongs",
+    "open_adapter",
+    "own_model",
+    "settings_of",
+    "started",
+]
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class Opened:
     """An adapter and the backbone that it is for."""
 
     adapter: ForeignAdapter
+    model: ModelConfig
+    """As asked for, with what only the adapter says: the backbone, its revision and depth."""
     source: ModelSource
     origin: Mapping[str, Any]
     """``format`` and ``folder`` it came from."""
@@ -42,7 +52,8 @@ def open_adapter(folder: Path, model: ModelConfig, *, named: bool) -> Opened:
 
     Args:
         folder: Holds its files.
-        model: The backbone, where it is named, and how many of its layers to keep.
+        model: The backbone, where it is named, and how many of its layers to keep: those that
+            the adapter was trained on where nothing is said.
         named: Whether the user named a backbone; the adapter's own is taken otherwise.
 
     Raises:
@@ -50,24 +61,27 @@ def open_adapter(folder: Path, model: ModelConfig, *, named: bool) -> Opened:
         LayoutError: A file is missing or damaged.
     """
     kind = detect(folder)
-    own = base_model(folder)
-    if not named and own is None:
-        raise ModelError(
-            f"{folder / 'adapter_config.json'} does not say which backbone it is for.",
-            hint="Name it with --model.",
-        )
-    source = find_model(model if named or own is None else replace(model, id=own))
+    if not named:
+        model = own_model(folder, model)
+    if model.layers is None and (identity := Identity.load(folder)) is not None:
+        model = replace(model, layers=identity.backbone_layers)
+    source = find_model(model)
     adapter = FORMATS[kind].read(
         folder,
         spec=source.spec,
         config=settings_of(source, model.layers),
         base_head=_own_head(source),
     )
-    return Opened(adapter, source, {"format": str(kind), "folder": folder.resolve().name})
+    return Opened(adapter, model, source, {"format": str(kind), "folder": folder.resolve().name})
 
 
-def started(recipe: Recipe) -> tuple[Recipe, ForeignAdapter | None]:
+def started(recipe: Recipe, *, model_named: bool = True) -> tuple[Recipe, ForeignAdapter | None]:
     """Returns the recipe with the shape of the adapter that it starts from, and that adapter.
+
+    Args:
+        recipe: Names in ``adapter.start`` what to start from.
+        model_named: Whether its backbone counts; else the adapter's own takes its place. A
+            learning rate that was chosen for another method goes.
 
     Raises:
         ModelError: The adapter cannot be used on the recipe's backbone.
@@ -77,12 +91,21 @@ def started(recipe: Recipe) -> tuple[Recipe, ForeignAdapter | None]:
     if start is None:
         return recipe, None
     folder = Path(start).expanduser()
+    model = recipe.model
     if (folder / "run.json").is_file():
-        adapter = adapter_of(Run.open(folder))
+        run = Run.open(folder)
+        adapter = adapter_of(run)
+        if not model_named:
+            own = recipe_of(run).model
+            model = replace(own, max_length=model.max_length, layers=model.layers or own.layers)
     else:
-        adapter = open_adapter(folder, recipe.model, named=True).adapter
-    config = replace(adapter.config, start=str(folder.resolve()), dropout=recipe.adapter.dropout)
-    return replace(recipe, adapter=config), adapter
+        opened = open_adapter(folder, model, named=model_named)
+        adapter, model = opened.adapter, opened.model
+    shape = asdict(adapter.config) | {
+        "start": str(folder.resolve()),
+        "dropout": recipe.adapter.dropout,
+    }
+    return replace(recipe, model=model).updated({"adapter": shape}, origin=start), adapter
 
 
 def adapter_of(run: Run) -> ForeignAdapter:
@@ -101,9 +124,12 @@ def adapter_of(run: Run) -> ForeignAdapter:
         base_model=run.info.backbone["id"],
         identity=Identity(
             labels=run.info.labels,
+            task=run.info.task,
+            pairs=run.info.pairs,
             tokenizer_sha256=text_encoder(run).sha256(),
             backbone_sha256=run.info.frozen_sha256["after"],
             backbone_config_sha256=run.info.backbone["config_sha256"],
+            backbone_layers=recipe_of(run).model.layers,
             base_model=run.info.backbone["id"],
         ),
     )
@@ -115,7 +141,7 @@ def check_belongs(
     source: ModelSource,
     encoder: TextEncoder,
     *,
-    labels: tuple[str, ...] | None,
+    head: Identity | None,
     where: str,
 ) -> None:
     """Compares what an adapter was trained on and for with what is at hand.
@@ -125,7 +151,7 @@ def check_belongs(
         classifier: Holds the backbone.
         source: Of the backbone.
         encoder: Its tokenizer.
-        labels: Label names; ``None`` where the head is trained anew.
+        head: Task and labels that the head is for; ``None`` where it is trained anew.
         where: The adapter's place, for the message.
 
     Raises:
@@ -133,13 +159,25 @@ def check_belongs(
     """
     if adapter.identity is None:
         return
-    found = Identity(
-        labels=labels,
+    found = replace(
+        head or Identity(),
         tokenizer_sha256=encoder.sha256(),
         backbone_sha256=classifier.frozen_sha256(),
         backbone_config_sha256=source.config_sha256(),
     )
     check_identity(adapter.identity, found, where=where)
+
+
+def own_model(folder: Path, model: ModelConfig) -> ModelConfig:
+    """The backbone that an adapter names, with all else as asked for."""
+    own = base_model(folder)
+    if own is None:
+        raise ModelError(
+            f"{folder / 'adapter_config.json'} does not say which backbone it is for.",
+            hint="Name it with --model.",
+        )
+    name, revision = own
+    return replace(model, id=name, revision=model.revision or revision)
 
 
 def settings_of(source: ModelSource, depth: int | None) -> Mapping[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from edgeadapt import __version__
-from edgeadapt.adapters.formats import ForeignAdapter
+from edgeadapt.adapters.formats import ForeignAdapter, Identity
 from edgeadapt.adapters.formats.heads import STOCK_HEADS
-from edgeadapt.config import DataConfig, ModelConfig, Recipe, TrainingConfig
-from edgeadapt.data import Dataset, Examples, fingerprint
+from edgeadapt.config import DataConfig, ModelConfig, Recipe, Task, TrainingConfig
+from edgeadapt.data import TEXT_COLUMNS, Dataset, Examples, fingerprint
 from edgeadapt.errors import DataError, ModelError
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.metrics import score
@@ -68,9 +68,9 @@ def import_adapter(
     opened = open_adapter(folder, model, named=model_named)
     adapter, source = opened.adapter, opened.source
     dataset = None if data is None else load_dataset(data, seed=TrainingConfig.seed)
-    data = DataConfig(dataset=_NO_DATA) if data is None else pinned_data(data)
+    data = _no_data(adapter) if data is None else pinned_data(data)
     recipe = Recipe(
-        model=pinned_model(model, source),
+        model=pinned_model(opened.model, source),
         data=data,
         adapter=adapter.config,
     ).resolved()
@@ -78,11 +78,18 @@ def import_adapter(
     tokenizer = load_tokenizer(source, max_length=recipe.model.max_length, pairs=data.pairs)
     with seeded(recipe.training.seed):
         classifier = AdaptedClassifier.build(
-            source, labels, adapter.config, depth=model.layers, task=data.task
+            source, labels, adapter.config, depth=recipe.model.layers, task=data.task
         )
     _check_head(adapter, classifier, source, folder, "DATA" if dataset is None else data.dataset)
     adapter.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
-    check_belongs(adapter, classifier, source, tokenizer.encoder, labels=labels, where=str(folder))
+    check_belongs(
+        adapter,
+        classifier,
+        source,
+        tokenizer.encoder,
+        head=Identity(labels=labels, task=data.task, pairs=data.pairs),
+        where=str(folder),
+    )
     classifier.model.eval()
     target = output or places.new_name(places.runs(), folder.resolve().name)
     with staged_folder(target, force=force) as staging, progress.task("import", 1) as task:
@@ -92,6 +99,16 @@ def import_adapter(
         scores = _scores(staging, classifier, tokenizer.encoder, held_out, data)
         Run.write(staging, _info(recipe, opened, classifier, tokenizer.encoder, held_out, scores))
     return Run.open(target)
+
+
+def _no_data(adapter: ForeignAdapter) -> DataConfig:
+    """Stands for data of the adapter's own kind."""
+    known = adapter.identity or Identity()
+    return DataConfig(
+        dataset=_NO_DATA,
+        text_pair_column=TEXT_COLUMNS[1] if known.pairs else None,
+        multi_label=known.task is Task.MULTI_LABEL,
+    )
 
 
 def _labels(

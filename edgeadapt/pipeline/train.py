@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from edgeadapt import __version__
+from edgeadapt.adapters.formats import ForeignAdapter
 from edgeadapt.config import Recipe
 from edgeadapt.data import (
     Dataset,
@@ -36,6 +37,7 @@ __all__ = ["train"]
 def train(
     recipe: Recipe,
     *,
+    start: ForeignAdapter | None = None,
     output: Path | None = None,
     force: bool = False,
     progress: Progress = SILENT,
@@ -44,6 +46,7 @@ def train(
 
     Args:
         recipe: What to train on what, and how.
+        start: The adapter that ``recipe.adapter.start`` names, where it has been read already.
         output: Folder of the run; a free name under ``artifacts/runs`` where none is given.
         force: Replace an existing run.
         progress: Where to report.
@@ -51,7 +54,8 @@ def train(
     Raises:
         EdgeAdaptError: One of its kinds, before anything is written under the run's name.
     """
-    recipe, start = started(recipe)
+    if start is None:
+        recipe, start = started(recipe)
     recipe = recipe.resolved()
     device = choose_device(recipe.training.device)
     dataset = load_dataset(recipe.data, seed=recipe.training.seed)
@@ -76,7 +80,7 @@ def train(
                 classifier,
                 source,
                 tokenizer.encoder,
-                labels=None,
+                head=None,
                 where=str(recipe.adapter.start),
             )
             start.for_labels(dataset.label_names).copy_to(

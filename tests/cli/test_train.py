@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.config import AdapterKind, Placement, Recipe, TunedRates
 from edgeadapt.data import read_rows, write_csv
+from edgeadapt.pipeline import foreign
 from edgeadapt.run import Run
 from tests.children import open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written
@@ -202,6 +203,25 @@ def test_the_option_adapter_starts_from_a_run_and_takes_over_its_shape(
     for name, tensor in weights[0].items():
         # Steps of 1e-12 vanish; without the weights of the run, up-projections would be zero.
         torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=1e-6)
+
+
+def test_without_a_model_the_adapters_own_is_taken_and_it_is_read_once(
+    cli: Cli, tiny_arguments: Arguments, tiny_run: Run, folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    shutil.copytree(tiny_run.path, folder / "artifacts/runs/first")
+    at = tiny_arguments.index("--model")
+    others = tiny_arguments[:at] + tiny_arguments[at + 2 :]
+    read: list[Path] = []
+    real = foreign.adapter_of
+    monkeypatch.setattr(foreign, "adapter_of", lambda run: (read.append(run.path), real(run))[1])
+
+    done = cli("train", *others, "--adapter", "first", "--epochs", "1", "--output", "second")
+
+    assert done.code == 0, done.err
+    second = Run.open(folder / "artifacts/runs/second")
+    assert second.info.backbone == tiny_run.info.backbone
+    assert len(read) == 1
 
 
 def test_an_adapter_to_start_from_that_does_not_exist_is_named(

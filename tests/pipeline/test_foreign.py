@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
+from edgeadapt.storage import write_json
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.loop import Outcome
 from tests.conftest import TINY_CONFIGS, review, write_dataset
@@ -258,6 +260,22 @@ class TestWithoutData:
         assert "--dataset" in caught.value.hint
         assert nothing_is_at(tmp_path / "b")
 
+    def test_pairs_label_sets_and_the_depth_of_the_backbone_are_known_from_the_adapter(
+        self, tmp_path: Path
+    ) -> None:
+        recipe = task_recipe(tmp_path, f"{PAIRS}+{MULTI_LABEL}", method="lora").updated(
+            {"model": {"layers": 1}, "training": {"epochs": 1}}, origin="test"
+        )
+        first = train(recipe, output=tmp_path / "first")
+        convert(first, tmp_path / "adapter", to=Format.PEFT)
+
+        again = imported(tmp_path / "adapter", tmp_path / "again")
+
+        assert (again.info.task, again.info.pairs) == (Task.MULTI_LABEL, True)
+        assert Recipe.load(str(again.path)).model.layers == 1
+        assert again.info.labels == first.info.labels
+        assert restore(again).model.config.num_hidden_layers == 1
+
 
 class TestWithData:
     def test_scores_and_answers_are_those_of_the_run_it_comes_from(
@@ -318,6 +336,18 @@ class TestImporting:
 
         named = json.loads((adapter / "adapter_config.json").read_text())["model_name"]
         assert [(config.id, config.revision) for config in asked] == [(named, "abc")]
+
+    @pytest.mark.parametrize(("given", "asked_for"), [({}, "def"), ({"revision": "abc"}, "abc")])
+    def test_a_revision_that_a_peft_adapter_names_counts_unless_one_is_given(
+        self, tmp_path: Path, given: dict[str, str], asked_for: str
+    ) -> None:
+        write_json(
+            tmp_path / "adapter_config.json",
+            {"peft_type": "LORA", "base_model_name_or_path": "a/b/c", "revision": "def"},
+        )
+        config = ModelConfig(id="", **given)
+
+        assert foreign.own_model(tmp_path, config) == ModelConfig(id="a/b/c", revision=asked_for)
 
     @pytest.mark.parametrize("written_as", Format)
     def test_the_formats_own_libraries_are_not_needed(
@@ -496,6 +526,32 @@ class TestStartingFrom:
         assert {tuple(t.shape) for n, t in found.tensors.items() if "down.weight" in n} == {(4, 16)}
         assert recipe.resolved().training.learning_rate == TunedRates().of(recipe.adapter.kinds)
         assert started(recipe)[0] == recipe
+
+    @pytest.mark.parametrize("kind", ["run", "folder"])
+    def test_the_backbone_is_the_adapters_where_none_is_named(
+        self, run: Run, adapter: Path, kind: str
+    ) -> None:
+        start = run.path if kind == "run" else adapter
+        asked = Recipe.from_dict(
+            {"model": {"max_length": 16}, "adapter": {"start": str(start)}}, origin="test"
+        )
+
+        recipe, _ = started(asked, model_named=False)
+
+        assert (recipe.model.id, recipe.model.max_length) == (run.info.backbone["id"], 16)
+
+    def test_a_learning_rate_goes_with_the_method_that_it_was_for(self, run: Run) -> None:
+        model = {"id": run.info.backbone["id"]}
+        asked = Recipe.from_dict(
+            {"model": model, "training": {"learning_rate": 1.0}}, origin="test"
+        )
+        for method, rate in (("parallel", 1.0), ("lora", None)):
+            adapter = {"start": str(run.path), "method": method}
+            other = replace(asked, adapter=replace(asked.adapter, **adapter))
+
+            recipe, _ = started(other)
+
+            assert recipe.training.learning_rate == rate
 
     def test_the_start_in_a_recipe_does_not_depend_on_the_working_folder(
         self, run: Run, adapter: Path, monkeypatch: pytest.MonkeyPatch

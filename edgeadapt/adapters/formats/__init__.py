@@ -73,8 +73,14 @@ def detect(folder: Path) -> Format:
     )
 
 
-def base_model(folder: Path) -> str | None:
-    """Returns the hub id or folder that an adapter's configuration names as its backbone."""
+def base_model(folder: Path) -> tuple[str, str | None] | None:
+    """Returns the backbone that an adapter's configuration names: hub id or folder, and revision.
+
+    Of the two formats only PEFT's names a revision.
+    """
     file = read_json(folder / "adapter_config.json")
     named = file.get("base_model_name_or_path") or file.get("model_name")
-    return named if isinstance(named, str) else None
+    if not isinstance(named, str):
+        return None
+    revision = file.get("revision")
+    return named, revision if isinstance(revision, str) else None

@@ -94,8 +94,9 @@ class Read(Protocol):
                 stock classifier. Needed only where the format stores a change of it.
 
         Raises:
-            ModelError: It holds something that edgeadapt cannot express, or does not fit.
-            LayoutError: A file is missing or damaged.
+            ModelError: It holds something that edgeadapt cannot express, does not fit, or its
+                weights are damaged.
+            LayoutError: A JSON file is missing or damaged.
         """
 
 

@@ -7,8 +7,9 @@ nonsense; this file is what such a mistake is noticed by.
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from edgeadapt.config import Task
 from edgeadapt.errors import IntegrityError, LayoutError
 from edgeadapt.storage import read_versioned, write_json
 
@@ -20,16 +21,22 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Identity:
-    """Labels, tokenizer and backbone of an adapter; ``None`` is unknown."""
+    """Task, labels, tokenizer and backbone of an adapter; ``None`` is unknown."""
 
     labels: tuple[str, ...] | None = None
     """Names in the order of the head's outputs."""
+    task: Task | None = None
+    """How many labels a text has."""
+    pairs: bool | None = None
+    """Whether it reads pairs of texts."""
     tokenizer_sha256: str | None = None
     """Of tokenizer.json."""
     backbone_sha256: str | None = None
     """Of the frozen weights."""
     backbone_config_sha256: str | None = None
     """Of the settings in config.json that decide what the weights compute."""
+    backbone_layers: int | None = None
+    """How many of the backbone's layers were kept; ``None`` is all of them."""
     base_model: str | None = None
     """Hub id or folder; for people, since the hashes decide."""
 
@@ -44,18 +51,14 @@ class Identity:
         if not path.is_file():
             return None
         values = read_versioned(path, supported=_VERSION)
-        labels = values.pop("labels", None)
-        names = {each.name for each in fields(cls)}
-        if (
-            not values.keys() <= names
-            or not all(value is None or isinstance(value, str) for value in values.values())
-            or not (labels is None or _are_strings(labels))
-        ):
+        try:
+            return cls(**{name: _parsed(name, value) for name, value in values.items()})
+        except ValueError as error:
             raise LayoutError(
-                f"{path}: expected strings under {', '.join(sorted(names))} and a list of labels, "
-                f"found {values | {'labels': labels}}."
-            )
-        return cls(labels=None if labels is None else tuple(labels), **values)
+                f"{path}: {error}; expected {', '.join(each.name for each in fields(cls))} as "
+                "edgeadapt writes them.",
+                hint="Convert the run again.",
+            ) from None
 
     def save(self, folder: Path) -> None:
         """Writes it into an adapter's folder."""
@@ -69,7 +72,7 @@ def check_identity(expected: Identity, found: Identity, *, where: str) -> None:
 
     Args:
         expected: The adapter's.
-        found: Of the labels, tokenizer and backbone at hand.
+        found: Of the task, labels, tokenizer and backbone at hand.
         where: The adapter's place, for the message.
 
     Raises:
@@ -86,9 +89,28 @@ def check_identity(expected: Identity, found: Identity, *, where: str) -> None:
             )
 
 
-def _are_strings(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+def _parsed(name: str, value: Any) -> Any:
+    """Returns what a field of the file holds.
+
+    Raises:
+        ValueError: It is not what edgeadapt writes there.
+    """
+    match name, value:
+        case _, None:
+            return None
+        case "labels", [*labels] if all(isinstance(label, str) for label in labels):
+            return tuple(labels)
+        case "task", str() if value in list(Task):
+            return Task(value)
+        case "backbone_layers", int() if type(value) is int and value > 0:
+            return value
+        case ("pairs", bool()) | (
+            "tokenizer_sha256" | "backbone_sha256" | "backbone_config_sha256" | "base_model",
+            str(),
+        ):
+            return value
+    raise ValueError(f"found {name} = {value!r}")
 
 
-def _shown(value: str | tuple[str, ...]) -> str:
-    return value if isinstance(value, str) else ", ".join(value)
+def _shown(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

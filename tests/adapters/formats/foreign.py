@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from edgeadapt.adapters.formats import ForeignAdapter, Identity
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig
+from edgeadapt.config import AdapterConfig, Task
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.unshare import unshare
 from tests.models.tiny import adapt, logits, make_model, randomize
@@ -20,9 +20,12 @@ from tests.models.tiny import adapt, logits, make_model, randomize
 LABELS = ("negative", "positive")
 IDENTITY = Identity(
     labels=LABELS,
+    task=Task.SINGLE_LABEL,
+    pairs=False,
     tokenizer_sha256="7" * 64,
     backbone_sha256="b" * 64,
     backbone_config_sha256="c" * 64,
+    backbone_layers=2,
     base_model="tiny/bert",
 )
 

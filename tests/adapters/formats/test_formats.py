@@ -29,7 +29,7 @@ from edgeadapt.adapters.formats.layers import (
     stored_layers,
 )
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig
+from edgeadapt.config import AdapterConfig, Task
 from edgeadapt.errors import (
     EdgeAdaptError,
     FormatVersionError,
@@ -360,6 +360,8 @@ def test_without_an_identity_there_is_none(kind: Format, tmp_path: Path) -> None
     ("name", "value"),
     [
         ("labels", ("positive", "negative")),
+        ("task", Task.MULTI_LABEL),
+        ("pairs", True),
         ("tokenizer_sha256", "0" * 64),
         ("backbone_sha256", "0" * 64),
         ("backbone_config_sha256", "0" * 64),
@@ -394,7 +396,17 @@ def test_a_newer_identity_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"labels": "text"}, {"labels": [1]}, {"tokenizer_sha256": 5}, {"unknown": "x"}]
+    "change",
+    [
+        {"labels": "text"},
+        {"labels": [1]},
+        {"task": "both"},
+        {"pairs": "yes"},
+        {"backbone_layers": 0},
+        {"backbone_layers": True},
+        {"tokenizer_sha256": 5},
+        {"unknown": "x"},
+    ],
 )
 def test_a_damaged_identity_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     IDENTITY.save(tmp_path)

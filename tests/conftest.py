@@ -136,6 +136,12 @@ def write_dataset(folder: Path, *, train: int = 64, validation: int = 24, test: 
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other cost more than models this small take."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT on disk."""

@@ -16,15 +16,6 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSource]:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices this small are multiplied faster by one thread than by several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
 def fixed_seed() -> Iterator[None]:
     """Every test draws the same random values, in whatever order they run."""
     with torch.random.fork_rng():

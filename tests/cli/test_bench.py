@@ -358,7 +358,7 @@ def test_a_full_disk_leaves_no_record(folder: Path, second: Path) -> None:
     done = run_limited(1_000, "bench", "second", "--threads", "1", code=TINY_MAIN, cwd=folder)
 
     Outcome(done.returncode, done.stdout, done.stderr).fails_with(
-        "No space left", "artifacts/records", hint="--output"
+        "No space left", "artifacts/records", hint="another folder"
     )
     assert only_bundles(folder)
 

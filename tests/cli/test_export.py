@@ -164,6 +164,6 @@ def test_a_full_disk_leaves_no_bundle(tiny_run: Run, tmp_path: Path) -> None:
     done = run_limited(40_000, "export", str(tiny_run.path), "--exporter", "torch", cwd=tmp_path)
 
     Outcome(done.returncode, done.stdout, done.stderr).fails_with(
-        "No space left", "artifacts/bundles", hint="--output"
+        "No space left", "artifacts/bundles", hint="another folder"
     )
     assert written(tmp_path) == []

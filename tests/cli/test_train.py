@@ -469,7 +469,7 @@ def test_a_full_disk_leaves_no_run(tiny_arguments: Arguments, tmp_path: Path, li
     done = run_limited(limit, "train", *tiny_arguments, cwd=tmp_path)
 
     Outcome(done.returncode, done.stdout, done.stderr).fails_with(
-        "No space left", "artifacts/runs", hint="--output"
+        "No space left", "artifacts/runs", hint="another folder"
     )
     assert written(tmp_path) == []
 

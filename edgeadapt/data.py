@@ -33,6 +33,7 @@ __all__ = [
     "parse_jsonl",
     "read_labels",
     "read_rows",
+    "split_folds",
     "text_columns",
     "to_examples",
     "write_csv",
@@ -69,6 +70,24 @@ class Examples:
     def first(self, count: int) -> "Examples":
         """Returns the first ``count`` examples."""
         return self.take(range(min(count, len(self))))
+
+    def count_labels(self, width: int) -> NDArray[np.int64]:
+        """Returns how many texts have each of ``width`` labels.
+
+        Raises:
+            DataError: The examples have no labels.
+        """
+        labels = self.known_labels()
+        return labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=width)
+
+    def with_more(self, other: "Examples") -> "Examples":
+        """Returns these examples and then the others.
+
+        Raises:
+            DataError: Some have no labels.
+        """
+        labels = np.concatenate([self.known_labels(), other.known_labels()])
+        return Examples(self.texts + other.texts, labels)
 
     def known_labels(self) -> NDArray[np.int64]:
         """Returns the labels.
@@ -255,12 +274,10 @@ def hold_out(examples: Examples, fraction: float, *, seed: int) -> tuple[Example
     Raises:
         DataError: There are too few different texts to split.
     """
-    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for row, text in enumerate(examples.texts):
-        groups[_normalized(text)].append(row)
+    groups = _same_texts(examples)
     generator = np.random.default_rng(seed)
     held: set[int] = set()
-    for candidates in _strata(examples.known_labels(), list(groups.values()), fraction):
+    for candidates in _strata(examples.known_labels(), groups, fraction):
         target = max(1, round(fraction * sum(map(len, candidates))))
         taken = 0
         for position in generator.permutation(len(candidates))[: len(candidates) - 1]:
@@ -276,6 +293,33 @@ def hold_out(examples: Examples, fraction: float, *, seed: int) -> tuple[Example
         )
     kept = [row for row in range(len(examples)) if row not in held]
     return examples.take(kept), examples.take(sorted(held))
+
+
+def split_folds(examples: Examples, count: int, *, seed: int) -> list[list[int]]:
+    """Returns the rows of each of ``count`` parts: stratified, seeded, duplicates kept together.
+
+    Every row is in one part. The parts of a label are as equal in size as its duplicates allow.
+
+    Raises:
+        DataError: There are fewer different texts than parts.
+    """
+    groups = _same_texts(examples)
+    if len(groups) < count:
+        raise DataError(
+            f"Too few different texts for {count} parts: expected as many, found {len(groups)}.",
+            hint="Take a smaller --folds, or more texts.",
+        )
+    generator = np.random.default_rng(seed)
+    parts: list[list[int]] = [[] for _ in range(count)]
+    for candidates in _strata(examples.known_labels(), groups, 1 / count):
+        taken = [0] * count
+        for position in generator.permutation(len(candidates)):
+            rows = candidates[position]
+            # The part with the fewest of this label, then with the fewest of all.
+            smallest = min(range(count), key=lambda part: (taken[part], len(parts[part])))
+            parts[smallest] += rows
+            taken[smallest] += len(rows)
+    return [sorted(part) for part in parts]
 
 
 def count_shared(left: Examples, right: Examples) -> int:
@@ -433,6 +477,14 @@ def _label(value: object, index: Mapping[str, int], names: Sequence[str], where:
             f"{where}: unknown label {value!r}: expected one of {shown}{indices}.",
             hint="labels.json beside the data, a JSON list, names the labels.",
         ) from None
+
+
+def _same_texts(examples: Examples) -> list[list[int]]:
+    """Rows of each text, whatever its case and spaces, in the order of their first."""
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for row, text in enumerate(examples.texts):
+        groups[_normalized(text)].append(row)
+    return list(groups.values())
 
 
 def _strata(

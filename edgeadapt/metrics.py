@@ -1,7 +1,8 @@
 """The one judge of logits, whoever produced them: torch or an engine, fp32 or int8."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ __all__ = [
     "Score",
     "agreement",
     "bootstrap_interval",
+    "calibration_error",
     "confidence",
     "decide",
     "drift",
@@ -26,6 +28,7 @@ __all__ = [
     "mean_loss",
     "probabilities",
     "score",
+    "wilson_interval",
 ]
 
 Logits = NDArray[np.float32]
@@ -96,10 +99,27 @@ class Score:
     """Per label; 0 where the label was never predicted."""
     recall: tuple[float, ...]
     """Per label; 0 where the label never occurs."""
+    calibration_error: float
+    """Expected calibration error, 0 to 1: see ``calibration_error``."""
+    confusion: tuple[tuple[int, ...], ...] | None
+    """Texts per known label (rows) and given label (columns); ``None`` for multi-label."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Takes back what ``to_dict`` gave, also after a way through JSON."""
+        confusion = values["confusion"]
+        return cls(
+            **{
+                **values,
+                "precision": tuple(values["precision"]),
+                "recall": tuple(values["recall"]),
+                "confusion": None if confusion is None else tuple(map(tuple, confusion)),
+            }
+        )
 
 
 def score(logits: Logits, labels: Labels, *, task: Task) -> Score:
@@ -127,7 +147,35 @@ def score(logits: Logits, labels: Labels, *, task: Task) -> Score:
         macro_f1=float(f1.mean()) if seen.any() else 0.0,
         precision=tuple(map(float, precision)),
         recall=tuple(map(float, recall)),
+        calibration_error=calibration_error(logits, labels, task=task),
+        confusion=None if task is Task.MULTI_LABEL else _confusion(given, known),
     )
+
+
+def calibration_error(logits: Logits, labels: Labels, *, task: Task, bins: int = 15) -> float:
+    """Returns how far confidence is from the share of right decisions, 0 to 1.
+
+    The expected calibration error over bins of equal width, each weighted by its decisions.
+    Multi-label, the yes or no to each label is a decision.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks (arXiv 1706.04599).
+    """
+    likely = probabilities(logits, task)
+    given, known = decide(logits, task), label_sets(labels, logits.shape[1])
+    if task is Task.MULTI_LABEL:
+        sure, right = np.maximum(likely, 1 - likely).ravel(), (given == known).ravel()
+    else:
+        sure, right = confidence(logits, task), _right(given, known)
+    sure = np.nan_to_num(sure)  # logits that are not numbers are no confidence at all
+    # A bin holds its upper edge, as in the paper.
+    places = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1).astype(int)
+    gaps = np.bincount(places, weights=right - sure, minlength=bins)
+    return float(np.abs(gaps).sum() / len(sure))
+
+
+def _confusion(given: Decisions, known: Decisions) -> tuple[tuple[int, ...], ...]:
+    counts = known.T.astype(np.int64) @ given.astype(np.int64)
+    return tuple(tuple(map(int, row)) for row in counts)
 
 
 def agreement(left: Logits, right: Logits, *, task: Task) -> float:
@@ -152,6 +200,22 @@ def bootstrap_interval(
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def wilson_interval(share: float, count: int, *, z: float = 1.959964) -> tuple[float, float]:
+    """Returns the score interval of a share that was found among ``count`` independent texts.
+
+    Args:
+        share: 0 to 1.
+        count: At least 1.
+        z: Quantile of the normal distribution; the default's level is 95 %.
+
+    Source: Wilson 1927, Journal of the American Statistical Association 22 (158).
+    """
+    weight = z * z / count
+    middle = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * (share * (1 - share) / count + weight / (4 * count)) ** 0.5
+    return middle - half, middle + half
 
 
 @dataclass(frozen=True)

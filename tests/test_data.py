@@ -29,6 +29,7 @@ from edgeadapt.data import (
     parse_jsonl,
     read_labels,
     read_rows,
+    split_folds,
     text_columns,
     to_examples,
     write_csv,
@@ -614,6 +615,60 @@ def test_too_few_different_texts_are_refused(pool: Examples) -> None:
 def test_examples_without_labels_cannot_be_held_out() -> None:
     with pytest.raises(DataError, match="no labels"):
         hold_out(Examples(("a", "b")), 0.5, seed=0)
+
+
+# Cross-validation
+
+PARTS = st.integers(2, 5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(pool=REPEATED, count=PARTS, seed=st.integers(0, 99))
+def test_every_row_is_in_one_part_and_the_same_texts_in_the_same(
+    pool: Examples, count: int, seed: int
+) -> None:
+    assume(len({key(text) for text in pool.texts}) >= count)
+
+    parts = split_folds(pool, count, seed=seed)
+
+    assert sorted(row for part in parts for row in part) == list(range(len(pool)))
+    where = defaultdict(set)
+    for number, part in enumerate(parts):
+        for row in part:
+            where[key(pool.texts[row])].add(number)
+    assert all(len(numbers) == 1 for numbers in where.values())
+
+
+@settings(max_examples=50, deadline=None)
+@given(pool=DIFFERENT, count=PARTS, seed=st.integers(0, 99))
+def test_the_parts_of_each_frequent_label_differ_by_one_at_most(
+    pool: Examples, count: int, seed: int
+) -> None:
+    assume(len(pool) >= count)
+    labels = pool.known_labels()
+
+    parts = split_folds(pool, count, seed=seed)
+
+    assert all(parts)
+    for label, total in Counter(labels.tolist()).items():
+        if total >= count:
+            sizes = [int((labels[part] == label).sum()) for part in parts]
+            assert max(sizes) - min(sizes) <= 1
+
+
+def test_parts_are_drawn_anew_by_another_seed() -> None:
+    pool = examples(*((f"text {n}", n % 2) for n in range(40)))
+
+    first, again, other = (split_folds(pool, 4, seed=seed) for seed in (7, 7, 8))
+
+    assert first == again != other
+
+
+def test_more_parts_than_texts_are_refused() -> None:
+    with pytest.raises(DataError, match="for 3 parts: expected as many, found 2") as caught:
+        split_folds(examples(("a", 0), ("A ", 0), ("b", 1)), 3, seed=0)
+
+    assert "--folds" in caught.value.hint
 
 
 # Shared texts and fingerprints

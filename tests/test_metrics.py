@@ -10,7 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    recall_score,
+)
 from torch.nn import functional as F
 
 from edgeadapt.config import Task
@@ -20,8 +26,10 @@ from edgeadapt.metrics import (
     Labels,
     Logits,
     Parity,
+    Score,
     agreement,
     bootstrap_interval,
+    calibration_error,
     confidence,
     decide,
     drift,
@@ -30,6 +38,7 @@ from edgeadapt.metrics import (
     mean_loss,
     probabilities,
     score,
+    wilson_interval,
 )
 
 SINGLE, MULTI = Task.SINGLE_LABEL, Task.MULTI_LABEL
@@ -105,7 +114,61 @@ def test_a_score_is_plain_values() -> None:
         "macro_f1": 1.0,
         "precision": [1.0, 1.0],
         "recall": [1.0, 1.0],
+        "calibration_error": pytest.approx(1 - math.e / (math.e + 1)),
+        "confusion": [[1, 0], [0, 1]],
     }
+
+
+@settings(max_examples=50, deadline=None)
+@given(scored())
+def test_confusion_and_a_way_through_json_keep_every_figure(case: tuple[Logits, Labels]) -> None:
+    logits, labels = case
+    found = score(logits, labels, task=SINGLE)
+
+    expected = confusion_matrix(labels, logits.argmax(axis=1), labels=range(logits.shape[1]))
+    assert found.confusion == tuple(map(tuple, expected.tolist()))
+    assert Score.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_answers_as_sure_as_they_are_right_are_calibrated() -> None:
+    logits = np.tile(np.log([[3.0, 1.0]]), (4, 1)).astype(np.float32)  # sure to 75 %
+
+    assert calibration_error(logits, np.asarray([0, 0, 1, 0]), task=SINGLE) < 1e-6
+    assert calibration_error(logits, np.asarray([1, 1, 1, 1]), task=SINGLE) == pytest.approx(0.75)
+    assert calibration_error(logits, np.asarray([0, 0, 0, 0]), task=SINGLE) == pytest.approx(0.25)
+
+
+def test_gaps_do_not_cancel_out_between_bins() -> None:
+    logits = np.log([[3.0, 1.0], [9.0, 1.0]]).astype(np.float32)  # sure to 75 % and to 90 %
+
+    found = calibration_error(logits, np.asarray([0, 1]), task=SINGLE)
+
+    assert found == pytest.approx((0.25 + 0.9) / 2)
+
+
+def test_multi_label_every_yes_and_no_is_a_decision() -> None:
+    logits = np.log([[3.0, 1 / 3.0]]).astype(np.float32)  # both sure to 75 %
+
+    assert calibration_error(logits, np.asarray([[1, 1]]), task=MULTI) == pytest.approx(0.25)
+
+
+@settings(max_examples=50, deadline=None)
+@given(scored(), st.sampled_from([SINGLE, MULTI]))
+def test_the_calibration_error_is_a_share(case: tuple[Logits, Labels], task: Task) -> None:
+    logits, labels = case
+    known = labels if task is SINGLE else np.eye(logits.shape[1], dtype=np.int64)[labels]
+
+    assert 0 <= calibration_error(logits, known, task=task) <= 1
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "low", "high"), [(81, 263, 0.2553, 0.3662), (0, 20, 0.0, 0.1611)]
+)
+def test_the_interval_of_a_share_is_wilsons(
+    right: int, count: int, low: float, high: float
+) -> None:
+    # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
+    assert wilson_interval(right / count, count) == pytest.approx((low, high), abs=5e-5)
 
 
 # Probabilities and differences

@@ -69,6 +69,9 @@ class BackboneSpec:
     """Per layer: LayerNorm of the FFN's residual sum; ``None`` where norms come before."""
     head: tuple[str, ...]
     """Modules on top of the encoder that are trained for the task, the pooler included."""
+    attention_end: str | None = None
+    """Per layer: the module that takes what the attention gives and the input of the sublayer, both
+    (batch, seq, hidden), and treats every position alone; ``None`` where there is none."""
     activation_key: str = "hidden_act"
     """Name in config.json of the FFN's activation."""
     intermediate_key: str = "intermediate_size"
@@ -99,6 +102,7 @@ _BERT = BackboneSpec(
     ffn_out="output.dense",
     ffn_norm="output.LayerNorm",
     head=("bert.pooler", "classifier"),
+    attention_end="attention.output",
 )
 
 _ROBERTA = replace(
@@ -131,6 +135,7 @@ _MPNET = replace(
     value=Projection("attention.attn.v"),
     attention_output="attention.attn.o",
     attention_norm="attention.LayerNorm",
+    attention_end=None,
     head=("classifier",),
     position_offset=2,
     token_type_ids=False,

@@ -41,6 +41,8 @@ _RECIPES = Path(__file__).parent / "recipes"
 _NUMBER = rf"\d{{1,{sys.int_info.default_max_str_digits}}}"  # longer ones Python does not convert
 _LAYERS = re.compile(rf"{_NUMBER}(-{_NUMBER})?(,{_NUMBER}(-{_NUMBER})?)*", re.ASCII)
 
+_FOLD = re.compile(r"[1-9]\d{0,3}/[1-9]\d{0,3}", re.ASCII)
+
 
 class AdapterKind(StrEnum):
     """What is trained. Kinds combine with ``+``, as in ``parallel+bitfit``."""
@@ -170,6 +172,15 @@ class DataConfig:
     """Share of train that becomes validation where the data has none (stratified, seeded)."""
     test_fraction: float = 0.1
     """Share of train that becomes test where the data has none (stratified, seeded)."""
+    fold: str | None = None
+    """A part of a cross-validation, such as ``2/5``: test on the second of five parts."""
+
+    @property
+    def fold_of(self) -> tuple[int, int]:
+        """The number of the part, from 1, and how many there are."""
+        assert self.fold is not None
+        number, _, count = self.fold.partition("/")
+        return int(number), int(count)
 
     @property
     def task(self) -> Task:
@@ -272,6 +283,8 @@ class TrainingConfig:
     """Decoupled decay of weight matrices (biases and LayerNorms have none)."""
     warmup: float = 0.1
     """Share of all steps in which the rate rises to its peak."""
+    patience: int | None = None
+    """Stop after so many epochs in a row without a better one; never where none is given."""
     label_smoothing: float = 0.0
     """Probability mass spread over all labels."""
     clip_norm: float = 1.0
@@ -282,6 +295,18 @@ class TrainingConfig:
     """``auto`` is CUDA where there is a GPU."""
     threads: int | None = None
     """CPU threads of torch; all cores where none is given."""
+    backbone_dropout: bool = True
+    """Whether the backbone's own layers drop out while training, beside the adapters."""
+    compile: bool = False
+    """Whether torch.compile makes faster code of the model, which takes a minute or more."""
+    activation_checkpointing: bool = False
+    """Whether layers are run again on the way back, which takes time and saves memory."""
+    tensorboard: str | None = None
+    """Folder for TensorBoard's event files; none are written where none is given."""
+    memory_mb: int = 1024
+    """Most megabytes for the output of layers below all that is trained, which then run once."""
+    checkpoint_steps: int = 200
+    """Steps between two saved states, beside those at the ends of epochs; 0 for these alone."""
 
 
 @dataclass(frozen=True)
@@ -443,6 +468,10 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
             f"{origin}: adapter.layers: expected numbers and ranges such as 6-11 or 0,2-4, "
             f"found {layers!r}."
         )
+    if (fold := recipe.data.fold) is not None and not (
+        _FOLD.fullmatch(fold) and recipe.data.fold_of[0] <= recipe.data.fold_of[1] >= 2
+    ):
+        raise RecipeError(f"{origin}: data.fold: expected a part such as 2/5, found {fold!r}.")
     model, data, adapter, training = recipe.model, recipe.data, recipe.adapter, recipe.training
     rate = training.learning_rate
     rules: list[tuple[str, float | int | None, bool, str]] = [
@@ -475,6 +504,19 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
             training.label_smoothing,
             0 <= training.label_smoothing < 1,
             "from 0 to below 1",
+        ),
+        (
+            "training.patience",
+            training.patience,
+            training.patience is None or training.patience >= 1,
+            "at least 1",
+        ),
+        ("training.memory_mb", training.memory_mb, training.memory_mb >= 0, "at least 0"),
+        (
+            "training.checkpoint_steps",
+            training.checkpoint_steps,
+            training.checkpoint_steps >= 0,
+            "at least 0",
         ),
         ("training.clip_norm", training.clip_norm, training.clip_norm > 0, "above 0"),
         ("training.seed", training.seed, 0 <= training.seed < 2**32, "from 0 to 2^32 - 1"),

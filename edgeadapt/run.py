@@ -7,6 +7,7 @@ NAME/
   validation.csv       the held-out text that export's gates see (up to 2,000 examples)
   predictions.csv      test text, label, prediction, confidence (multi-label: of the least
                        certain label)
+  mistakes.html        the test texts that it is most surely wrong about, to look at
   history.jsonl        a line per logged step and per epoch
   curves.png
 """

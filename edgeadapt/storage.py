@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,8 +28,10 @@ __all__ = [
     "free_name",
     "read_json",
     "read_versioned",
+    "recover",
     "sha256",
     "staged_folder",
+    "write_file",
     "write_json",
     "write_text",
 ]
@@ -129,17 +131,30 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically: the old file or the new one, never a part."""
+    write_file(path, lambda partial: partial.write_bytes(text.encode("utf-8")))
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file atomically, and waits until it is on the disk.
+
+    Args:
+        path: The file. The old one stays until the new one is complete.
+        write: Called with a path beside it, to be written.
+
+    Raises:
+        EdgeAdaptError: The disk is full.
+    """
     with _no_space_named(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
         partial = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            write(partial)
+            _flush_to_disk(partial)
             partial.chmod(0o644)
             partial.replace(path)
+            _flush_to_disk(path.parent)  # the name, too
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -184,6 +199,19 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
             raise
 
 
+def recover(target: Path) -> None:
+    """Puts right what a kill left of ``staged_folder``: nobody may be writing ``target`` now.
+
+    A folder that was moved aside and not yet replaced comes back; half-written ones go.
+    """
+    for aside in target.parent.glob(f".{target.name}.old-*"):
+        if not target.exists() and (aside / target.name).exists():
+            (aside / target.name).replace(target)
+        shutil.rmtree(aside, ignore_errors=True)
+    for partial in target.parent.glob(f".{target.name}.partial-*"):
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def free_name(folder: Path, stem: str, *, suffix: str = "") -> Path:
     """Returns ``folder/stem`` or, if that is taken, ``folder/stem-2``, ``-3`` and so on."""
     candidate, number = folder / f"{stem}{suffix}", 1
@@ -191,6 +219,16 @@ def free_name(folder: Path, stem: str, *, suffix: str = "") -> Path:
         number += 1
         candidate = folder / f"{stem}-{number}{suffix}"
     return candidate
+
+
+def _flush_to_disk(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":
+        return  # Windows has no handles of folders, and flushes only what is open for writing
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _replace_folder(staging: Path, target: Path) -> None:

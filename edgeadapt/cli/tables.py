@@ -1,7 +1,7 @@
 """Tables for people, made from values that the pipeline returns."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Group
@@ -11,11 +11,25 @@ from rich.text import Text
 from edgeadapt.bench.compare import Row
 from edgeadapt.bundle import Manifest
 from edgeadapt.measure.statistics import Latency
+from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline.model_card import merge_note
 from edgeadapt.record import Record
 from edgeadapt.run import RunInfo
 
-__all__ = ["bench_table", "facts_table", "gates_table", "scores_table"]
+if TYPE_CHECKING:
+    from edgeadapt.pipeline.folds import CrossValidation  # which loads torch
+
+__all__ = [
+    "bench_table",
+    "comparison_table",
+    "facts_table",
+    "folds_table",
+    "gates_table",
+    "labels_table",
+    "scores_table",
+]
+
+SHOWN_LABELS = 12
 
 
 def scores_table(info: RunInfo) -> Group:
@@ -37,6 +51,79 @@ def scores_table(info: RunInfo) -> Group:
         f"{info.best_epoch}, {info.seconds:.0f} s, {info.examples_per_second:,.0f} examples/s"
         f"{frozen}",
     )
+
+
+def labels_table(info: RunInfo) -> Group:
+    """How each label fares on test text, the worst first, and what it is mistaken for."""
+    names, test = info.labels, info.test
+    confusion = test["confusion"]
+    rows = [
+        (
+            2 * counts[at] / max(1, sum(counts) + sum(other[at] for other in confusion)),
+            at,
+            counts,
+        )
+        for at, counts in enumerate(confusion)
+    ]
+    table = _table(("label", "texts", "precision", "recall", "F1", "mostly mistaken for"))
+    for f1, at, counts in sorted(rows)[:SHOWN_LABELS]:
+        wrong = [(count, names[to]) for to, count in enumerate(counts) if to != at and count]
+        count, mistaken = max(wrong, default=(0, ""))
+        table.add_row(
+            Text(names[at]),
+            f"{sum(counts):,}",
+            f"{test['precision'][at]:.1%}",
+            f"{test['recall'][at]:.1%}",
+            f"{f1:.1%}",
+            Text(f"{mistaken} ({count})" if mistaken else "–"),
+        )
+    more = len(names) - SHOWN_LABELS
+    left_out = f"; {more} better labels left out" if more > 0 else ""
+    return _captioned(
+        table,
+        f"test text by label, worst first{left_out}. Expected calibration error "
+        f"{test['calibration_error']:.3f}. The mistakes are in mistakes.html.",
+    )
+
+
+def comparison_table(infos: Sequence[RunInfo]) -> Group:
+    """Runs on the same data, side by side."""
+    table = _table(("method", "trained", "validation", "test", "macro-F1", "seconds"))
+    for info in infos:
+        table.add_row(
+            info.recipe["adapter"]["method"],
+            f"{info.trainable_parameters / info.total_parameters:.2%}",
+            f"{info.validation['accuracy']:.2%}",
+            f"{info.test['accuracy']:.2%}",
+            f"{info.test['macro_f1']:.2%}",
+            f"{info.seconds:.0f}",
+        )
+    texts = infos[0].test["texts"]
+    low, high = wilson_interval(infos[0].test["accuracy"], texts)
+    return _captioned(
+        table,
+        f"accuracy on validation and {texts:,} test texts; the first one's test accuracy lies "
+        f"between {low:.1%} and {high:.1%} (95 % interval).",
+    )
+
+
+def folds_table(found: "CrossValidation") -> Group:
+    """The scores of each part of a cross-validation, and their mean."""
+    table = _table(("fold", "texts", "accuracy", "macro-F1"))
+    for number, run in enumerate(found.runs, 1):
+        test = run.info.test
+        table.add_row(
+            str(number),
+            f"{test['texts']:,}",
+            f"{test['accuracy']:.2%}",
+            f"{test['macro_f1']:.2%}",
+        )
+    summary = found.to_dict()
+    means = ", ".join(
+        f"{title} {summary[name]['mean']:.2%} ± {summary[name]['standard_deviation']:.2%}"
+        for name, title in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
+    )
+    return _captioned(table, f"mean ± standard deviation over the folds: {means}")
 
 
 def gates_table(manifest: Manifest) -> Group:

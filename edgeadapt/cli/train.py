@@ -1,6 +1,9 @@
 """``edgeadapt train``."""
 
-from typing import Annotated, Any
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +17,16 @@ from edgeadapt.cli.options import (
     Threads,
 )
 from edgeadapt.config import AdapterKind, Device, ModelConfig, Placement, Recipe, Target
+from edgeadapt.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeadapt.pipeline.folds import CrossValidation
+    from edgeadapt.run import Run
 
 __all__ = ["train"]
 
 _MODEL, _DATA, _ADAPTER, _TRAINING = "Model", "Data", "Adapter", "Training"
+_COMPARISON = "Comparison"
 
 
 def train(
@@ -25,6 +34,14 @@ def train(
         str,
         typer.Option(metavar="NAME|FILE", help="demo, imdb, sst2, a TOML file, or a run.json."),
     ] = "demo",
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with a training that was stopped, as it was begun; takes no other option "
+            "but --json.",
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -112,7 +129,7 @@ def train(
         str | None,
         typer.Option(
             metavar="ID|DIR",
-            help="Backbone: hub id or folder; --adapter's own with it.",
+            help="Backbone: hub id or folder; with --adapter, what that was trained on.",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -183,6 +200,64 @@ def train(
             metavar="X", help="Peak rate; the method's own if left out.", rich_help_panel=_TRAINING
         ),
     ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Stop after N epochs without a better one; never if left out.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    activation_checkpointing: Annotated[
+        bool | None,
+        typer.Option(
+            "--activation-checkpointing",
+            help="Run layers again on the way back: less memory, more time.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile",
+            help="Run the model through torch.compile; pays on a GPU and long training.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write what TensorBoard shows, while training, into a folder of the run's name "
+            "there.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    checkpoint_steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Steps between states saved for --resume, beside those after each epoch.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Also train the head alone and everything, on the same data with the same seed.",
+            rich_help_panel=_COMPARISON,
+        ),
+    ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Cross-validation: train K times, each time tested on another part of train and "
+            "validation.",
+            rich_help_panel=_COMPARISON,
+        ),
+    ] = None,
     weight_decay: Annotated[
         float | None,
         typer.Option(metavar="X", help="Decay of weight matrices.", rich_help_panel=_TRAINING),
@@ -247,6 +322,11 @@ def train(
             "epochs": epochs,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
+            "patience": patience,
+            "tensorboard": tensorboard,
+            "checkpoint_steps": checkpoint_steps,
+            "activation_checkpointing": activation_checkpointing,
+            "compile": compile,
             "weight_decay": weight_decay,
             "label_smoothing": label_smoothing,
             "seed": seed,
@@ -255,54 +335,126 @@ def train(
         },
     }
     tables = _only_given(given)
-    training = {"training": tables.pop("training", {})}
-    asked = Recipe.load(recipe).updated(tables, origin="command line")
+    if resume is not None:
+        _check_alone(
+            tables,
+            recipe=recipe if recipe != "demo" else None,
+            output=output,
+            force=force,
+            baselines=baselines,
+            folds=folds,
+        )
+    if baselines and folds is not None:
+        raise UsageError(
+            "--baselines and --folds: expected one of them, found both.",
+            hint="Cross-validate each method with a command of its own.",
+        )
 
-    from edgeadapt.cli.console import Terminal, print_json, show, stdout
+    from edgeadapt.cli.console import Terminal
     from edgeadapt.cli.imports import train_tier
 
     terminal = Terminal()
+    if resume is not None:
+        with train_tier("edgeadapt train"):
+            from edgeadapt.pipeline.train import resume as go_on
+        run = go_on(places.target(resume, places.runs()), progress=terminal)
+        return _show(run, [], json=json)
+    training = {"training": tables.pop("training", {})}
+    asked = Recipe.load(recipe).updated(tables, origin="command line")
     start = None
     if asked.adapter.start is not None:
         with train_tier("edgeadapt train"):
             from edgeadapt.pipeline.foreign import started
         named = model is not None or asked.model.id != ModelConfig.id
-        asked, start = started(asked, model_named=named)
+        found, start = started(asked, model_named=named)
+        # A rate that the recipe has for another method goes.
+        asked = asked.updated({"adapter": {"method": found.adapter.method}}, origin="--adapter")
+        asked = replace(asked, model=found.model, adapter=found.adapter)
     effective = asked.updated(training, origin="command line").resolved()
-    if not json:
+    if not json and _leads():
         terminal.say(effective.to_toml())
+    target = places.target(output, places.runs()) if output else None
     with train_tier("edgeadapt train"):
+        from edgeadapt.pipeline.baselines import train_baselines
+        from edgeadapt.pipeline.folds import cross_validate
         from edgeadapt.pipeline.train import train as run_training
-
-    run = run_training(
-        effective,
-        start=start,
-        output=places.target(output, places.runs()) if output else None,
-        force=force,
-        progress=terminal,
-    )
-    info = run.info
-    if json:
-        print_json(
-            {
-                "run": str(run.path),
-                "method": info.recipe["adapter"]["method"],
-                "task": info.task,
-                "trainable_parameters": info.trainable_parameters,
-                "total_parameters": info.total_parameters,
-                "best_epoch": info.best_epoch,
-                "validation": dict(info.validation),
-                "test": dict(info.test),
-                "seconds": info.seconds,
-                "examples_per_second": info.examples_per_second,
-            }
+    if folds is not None:
+        validated = cross_validate(
+            effective, folds=folds, output=target, force=force, progress=terminal
         )
-        return
-    from edgeadapt.cli.tables import scores_table
+        return _show_folds(validated, json=json)
+    run = run_training(effective, start=start, output=target, force=force, progress=terminal)
+    others = train_baselines(run, force=force, progress=terminal) if baselines else []
+    return _show(run, others, json=json)
 
-    show(scores_table(info))
-    stdout().print(f"run: {run.path}", highlight=False)
-    terminal.say(f"next: edgeadapt export {run.name} --quantize")
+
+def _check_alone(tables: Mapping[str, Any], **others: object) -> None:
+    """Refuses options beside ``--resume``: training goes on as it was begun."""
+    given = [key for table in tables.values() for key in table]
+    given += [name for name, value in others.items() if value]
+    if given:
+        raise UsageError(
+            "--resume goes on as the training was begun: expected no other option, found "
+            f"{', '.join('--' + key.replace('_', '-') for key in given)}.",
+            hint="Leave them out, or begin a new training without --resume.",
+        )
+
+
+def _show(run: "Run", baselines: Sequence["Run"], *, json: bool) -> None:
+    from edgeadapt.cli.console import Terminal, print_json, show, stdout
+
+    if not _leads():
+        return
+    if json:
+        others = {"baselines": [_values(other) for other in baselines]} if baselines else {}
+        print_json({**_values(run), **others})
+        return
+    from edgeadapt.cli.tables import comparison_table, labels_table, scores_table
+
+    show(scores_table(run.info))
+    if run.info.test["confusion"] is not None:
+        show(labels_table(run.info))
+    if baselines:
+        show(comparison_table([run.info, *(other.info for other in baselines)]))
+    for each in (run, *baselines):
+        stdout().print(f"run: {each.path}", highlight=False)
+    Terminal().say(f"next: edgeadapt export {run.name} --quantize")
+
+
+def _show_folds(found: "CrossValidation", *, json: bool) -> None:
+    from edgeadapt.cli.console import print_json, show, stdout
+
+    if not _leads():
+        return
+    if json:
+        print_json(found.to_dict())
+        return
+    from edgeadapt.cli.tables import folds_table
+
+    show(folds_table(found))
+    for run in found.runs:
+        stdout().print(f"run: {run.path}", highlight=False)
+
+
+def _leads() -> bool:
+    """Whether this process is the one that reports, where ``accelerate launch`` started several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _values(run: "Run") -> dict[str, Any]:
+    info = run.info
+    return {
+        "run": str(run.path),
+        "method": info.recipe["adapter"]["method"],
+        "task": info.task,
+        "trainable_parameters": info.trainable_parameters,
+        "total_parameters": info.total_parameters,
+        "best_epoch": info.best_epoch,
+        "validation": dict(info.validation),
+        "test": dict(info.test),
+        "seconds": info.seconds,
+        "examples_per_second": info.examples_per_second,
+    }
 
 
 def _only_given(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

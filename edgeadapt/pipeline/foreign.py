@@ -1,7 +1,7 @@
 """Adapters from elsewhere: another library's, or another run's, on the backbone at hand."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,7 @@ def started(recipe: Recipe, *, model_named: bool = True) -> tuple[Recipe, Foreig
 
     Args:
         recipe: Names in ``adapter.start`` what to start from.
-        model_named: Whether its backbone counts; else the adapter's own takes its place. A
-            learning rate that was chosen for another method goes.
+        model_named: Whether its backbone counts; else the adapter's own takes its place.
 
     Raises:
         ModelError: The adapter cannot be used on the recipe's backbone.
@@ -101,11 +100,8 @@ def started(recipe: Recipe, *, model_named: bool = True) -> tuple[Recipe, Foreig
     else:
         opened = open_adapter(folder, model, named=model_named)
         adapter, model = opened.adapter, opened.model
-    shape = asdict(adapter.config) | {
-        "start": str(folder.resolve()),
-        "dropout": recipe.adapter.dropout,
-    }
-    return replace(recipe, model=model).updated({"adapter": shape}, origin=start), adapter
+    config = replace(adapter.config, start=str(folder.resolve()), dropout=recipe.adapter.dropout)
+    return replace(recipe, model=model, adapter=config), adapter
 
 
 def adapter_of(run: Run) -> ForeignAdapter:

@@ -31,7 +31,8 @@ from edgeadapt.run import Run, RunInfo
 from edgeadapt.storage import staged_folder
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.datasets import load_dataset
-from edgeadapt.training.loop import EVALUATION_BATCH, seeded
+from edgeadapt.training.loop import seeded
+from edgeadapt.training.objectives import EVALUATION_BATCH
 
 __all__ = ["import_adapter"]
 
@@ -96,7 +97,7 @@ def import_adapter(
         task.advance(note=adapter.config.method)
         write_model(staging, classifier, tokenizer)
         held_out = None if dataset is None else _with_labels(dataset, labels)
-        scores = _scores(staging, classifier, tokenizer.encoder, held_out, data)
+        scores = _scores(staging, classifier, tokenizer.encoder, held_out, data, title=target.name)
         Run.write(staging, _info(recipe, opened, classifier, tokenizer.encoder, held_out, scores))
     return Run.open(target)
 
@@ -177,12 +178,14 @@ def _scores(
     encoder: TextEncoder,
     dataset: Dataset | None,
     data: DataConfig,
+    *,
+    title: str,
 ) -> dict[str, dict[str, Any]]:
     if dataset is None:
         return {"validation": {}, "test": {}}
     held_out = dataset.validation
     logits = torch_logits(classifier.model, encoder, held_out.texts, batch_size=EVALUATION_BATCH)
-    test = write_examples(folder, classifier, encoder, dataset, task=data.task)
+    test = write_examples(folder, classifier, encoder, dataset, task=data.task, title=title)
     return {
         "validation": score(logits, held_out.known_labels(), task=data.task).to_dict(),
         "test": test.to_dict(),

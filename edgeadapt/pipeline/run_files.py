@@ -12,8 +12,9 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import TokenizerFiles
+from edgeadapt.pipeline.mistakes import write_mistakes
 from edgeadapt.text import TextEncoder
-from edgeadapt.training.loop import EVALUATION_BATCH
+from edgeadapt.training.objectives import EVALUATION_BATCH
 
 __all__ = [
     "KEPT_EXAMPLES",
@@ -60,6 +61,7 @@ def write_examples(
     dataset: Dataset,
     *,
     task: Task,
+    title: str,
 ) -> Score:
     """Writes the held-out text with the answers on test text, and returns their score."""
     names = dataset.label_names
@@ -80,6 +82,7 @@ def write_examples(
             "confidence": [f"{value:.6f}" for value in confidence(logits, task)],
         },
     )
+    write_mistakes(folder / "mistakes.html", logits, dataset.test, names, task=task, title=title)
     return score(logits, dataset.test.known_labels(), task=task)
 
 

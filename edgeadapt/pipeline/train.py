@@ -1,37 +1,44 @@
 """``edgeadapt train``: a recipe becomes a run."""
 
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from edgeadapt import __version__
 from edgeadapt.adapters.formats import ForeignAdapter
 from edgeadapt.config import Recipe
-from edgeadapt.data import (
-    Dataset,
-    count_shared,
-    fingerprint,
-)
-from edgeadapt.errors import TrainingError
+from edgeadapt.data import Dataset
+from edgeadapt.errors import IntegrityError, OutputExistsError, TrainingError
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.sources import find_model
-from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.pipeline import places
+from edgeadapt.pipeline.data_report import report_data
 from edgeadapt.pipeline.foreign import check_belongs, started
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run, RunInfo
-from edgeadapt.storage import staged_folder
-from edgeadapt.text import TextEncoder
+from edgeadapt.storage import check_free, recover, staged_folder
+from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.datasets import load_dataset
+from edgeadapt.training.first_position import first_position_only
+from edgeadapt.training.frozen import FrozenLayers
 from edgeadapt.training.history import draw_curves, write_history
 from edgeadapt.training.loop import choose_device, fit, seeded
+from edgeadapt.training.objectives import Classification
+from edgeadapt.training.outcome import Outcome
+from edgeadapt.training.team import Team
+from edgeadapt.training.tensorboard import TensorBoard
 
-__all__ = ["train"]
+__all__ = ["resume", "train"]
+
+CHECKPOINT_FOLDER = "checkpoint"
+"""In the folder of a run, until the run is finished."""
 
 
 def train(
@@ -52,122 +59,239 @@ def train(
         progress: Where to report.
 
     Raises:
-        EdgeAdaptError: One of its kinds, before anything is written under the run's name.
+        EdgeAdaptError: One of its kinds. An existing run is as it was. Of a training that had
+            begun there is a checkpoint in the folder, which ``resume`` goes on from.
+        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; likewise.
     """
     if start is None:
         recipe, start = started(recipe)
-    recipe = recipe.resolved()
-    device = choose_device(recipe.training.device)
-    dataset = load_dataset(recipe.data, seed=recipe.training.seed)
-    source = find_model(recipe.model)
-    recipe = replace(
-        recipe, model=pinned_model(recipe.model, source), data=pinned_data(recipe.data)
-    )
-    task, pairs = recipe.data.task, recipe.data.pairs
-    tokenizer = load_tokenizer(source, max_length=recipe.model.max_length, pairs=pairs)
-    data_report = _report_data(dataset, tokenizer.encoder, progress)
-    target = output or places.new_name(places.runs(), _stem(recipe))
-    with (
-        staged_folder(target, force=force) as folder,
-        seeded(recipe.training.seed, threads=recipe.training.threads),
-    ):
+    team = Team.launched()
+    target = team.agreed(output or places.new_name(places.runs(), _stem(recipe)))
+    checkpoints = Checkpoints(target / CHECKPOINT_FOLDER, every=recipe.training.checkpoint_steps)
+    if team.leads and not force and checkpoints.exist():
+        raise OutputExistsError(
+            f"{target} holds a training that was not finished.",
+            hint=f"Go on with: edgeadapt train --resume {target}  or begin anew with --force.",
+        )
+    if team.leads:
+        check_free(target, force=force)
+        checkpoints.forget()
+    return _finish(_Work.prepare(recipe.resolved(), team, progress), checkpoints, start, target)
+
+
+def resume(target: Path, *, progress: Progress = SILENT) -> Run:
+    """Goes on with a training that was stopped.
+
+    The weights are bit for bit those of a training that was never stopped, on the same machine
+    with as many threads.
+
+    Args:
+        target: The folder that the run is to have.
+        progress: Where to report.
+
+    Raises:
+        LayoutError: There is no unfinished training, or it is damaged.
+        IntegrityError: The data or the backbone is another one now.
+        EdgeAdaptError: Whatever ``train`` raises.
+    """
+    team = Team.launched()
+    if team.leads:
+        recover(target)
+    folder = target / CHECKPOINT_FOLDER
+    about = Checkpoints(folder, every=0).about()
+    recipe = Recipe.from_dict(about["recipe"], origin=str(folder))
+    checkpoints = Checkpoints(folder, every=recipe.training.checkpoint_steps)
+    start = None if checkpoints.exist() else started(recipe)[1]
+    work = _Work.prepare(recipe, team, progress)
+    for name, found in work.identity().items():
+        if about[name] != found:
+            raise IntegrityError(
+                f"{target} was begun with another {name}: expected sha256 {about[name]}, found "
+                f"{found}.",
+                hint="Bring it back as it was, or begin anew with --force.",
+            )
+    return _finish(work, checkpoints, start, target)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """All that training needs, found and read."""
+
+    recipe: Recipe
+    device: torch.device
+    dataset: Dataset
+    source: ModelSource
+    tokenizer: TokenizerFiles
+    data_report: dict[str, Any]
+    team: Team
+    progress: Progress
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, team: Team, progress: Progress) -> Self:
+        progress = progress if team.leads else SILENT
+        device = choose_device(recipe.training.device, team)
+        dataset = load_dataset(recipe.data, seed=recipe.training.seed)
+        source = find_model(recipe.model)
+        recipe = replace(
+            recipe, model=pinned_model(recipe.model, source), data=pinned_data(recipe.data)
+        )
+        tokenizer = load_tokenizer(
+            source, max_length=recipe.model.max_length, pairs=recipe.data.pairs
+        )
+        report = report_data(dataset, tokenizer.encoder, progress)
+        return cls(recipe, device, dataset, source, tokenizer, report, team, progress)
+
+    def identity(self) -> dict[str, str]:
+        """What has to be the same when training goes on."""
+        return {
+            "data": self.data_report["fingerprint"],
+            "backbone": self.source.config_sha256(),
+            "tokenizer": self.tokenizer.encoder.sha256(),
+        }
+
+    def build(self, start: ForeignAdapter | None) -> AdaptedClassifier:
+        """Puts adapters and head on the backbone, with the weights that training starts from."""
+        recipe, labels = self.recipe, self.dataset.label_names
         classifier = AdaptedClassifier.build(
-            source, dataset.label_names, recipe.adapter, depth=recipe.model.layers, task=task
+            self.source, labels, recipe.adapter, depth=recipe.model.layers, task=recipe.data.task
         )
         if start is not None:
             check_belongs(
                 start,
                 classifier,
-                source,
-                tokenizer.encoder,
+                self.source,
+                self.tokenizer.encoder,
                 head=None,
                 where=str(recipe.adapter.start),
             )
-            start.for_labels(dataset.label_names).copy_to(
+            start.for_labels(labels).copy_to(
                 classifier.adapter_parameters(), classifier.encoder.head
             )
+        return classifier
+
+
+def _finish(
+    work: _Work,
+    checkpoints: Checkpoints,
+    start: ForeignAdapter | None,
+    target: Path,
+) -> Run:
+    """Trains from the latest checkpoint or from the start, and writes the run."""
+    training = work.recipe.training
+    about = {"recipe": work.recipe.to_dict(), **work.identity()}
+    with ExitStack() as stack:
+        if work.team.leads:
+            stack.enter_context(checkpoints.kept(about))
+            folder = stack.enter_context(staged_folder(target, force=True))
+        stack.enter_context(seeded(training.seed, threads=training.threads))
+        classifier = work.build(start)
         trainable, total = classifier.count_parameters()
-        progress.say(
+        work.progress.say(
             f"Training {trainable:,} of {total:,} parameters ({trainable / total:.2%}) "
-            f"on {device}, {len(dataset.train):,} examples."
+            f"on {work.device}, {len(work.dataset.train):,} examples."
         )
         before = classifier.frozen_sha256()
-        outcome = fit(
-            classifier,
-            tokenizer.encoder,
-            train=dataset.train,
-            validation=dataset.validation,
-            task=task,
-            config=recipe.training,
-            device=device,
-            progress=progress,
-        )
+        outcome = _fit(work, classifier, checkpoints, target)
         after = classifier.frozen_sha256()
         if after != before:
             raise TrainingError(
                 f"Frozen weights changed during training: sha256 {before} before, {after} after.",
                 hint="This is a bug in edgeadapt or torch. Please report it.",
             )
-        assert outcome.best is not None
-        assert outcome.best_score is not None
-        write_model(folder, classifier, tokenizer)
-        test = write_examples(folder, classifier, tokenizer.encoder, dataset, task=task)
-        write_history(folder / "history.jsonl", outcome.steps, outcome.epochs)
-        draw_curves(
-            folder / "curves.png",
-            outcome.steps,
-            outcome.epochs,
-            best=outcome.best,
-            title=target.name,
-        )
-        info = RunInfo(
-            recipe=recipe.to_dict(),
-            labels=dataset.label_names,
-            pad_id=tokenizer.encoder.pad_id,
-            backbone=source.describe(),
-            frozen_sha256={"before": before, "after": after},
-            trainable_parameters=trainable,
-            total_parameters=total,
-            data=data_report,
-            validation=outcome.best_score.to_dict(),
-            test=test.to_dict(),
-            best_epoch=outcome.best.epoch,
-            seconds=outcome.seconds,
-            examples_per_second=outcome.examples_per_second,
-            machine={
-                **describe_machine(),
-                "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-                "threads": torch.get_num_threads(),
-            },
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            edgeadapt=__version__,
-            task=task,
-            pairs=pairs,
-        )
-        Run.write(folder, info)
+        if work.team.leads:
+            _write(folder, work, classifier, outcome, title=target.name)
+    work.team.agreed("written")
     return Run.open(target)
 
 
-def _report_data(dataset: Dataset, encoder: TextEncoder, progress: Progress) -> dict[str, Any]:
-    splits = {
-        "train": dataset.train,
-        "validation": dataset.validation,
-        "test": dataset.test,
-    }
-    cut = {name: encoder.count_truncated(split.texts) for name, split in splits.items()}
-    shared = {name: count_shared(dataset.train, splits[name]) for name in ("validation", "test")}
-    if sum(cut.values()):
-        counts = ", ".join(f"{n:,} of {len(splits[name]):,} {name}" for name, n in cut.items())
-        progress.say(f"Longer than {encoder.max_length} tokens and cut: {counts} texts.")
-    for name, number in shared.items():
-        if number:
-            progress.warn(f"{number} of {len(splits[name]):,} {name} texts also occur in train.")
-    return {
-        "fingerprint": fingerprint(dataset),
-        "examples": {name: len(split) for name, split in splits.items()},
-        "truncated": cut,
-        "shared_with_train": shared,
-    }
+def _fit(
+    work: _Work,
+    classifier: AdaptedClassifier,
+    checkpoints: Checkpoints,
+    target: Path,
+) -> Outcome:
+    training = work.recipe.training
+    objective = Classification(
+        classifier.model,
+        work.tokenizer.encoder,
+        train=work.dataset.train,
+        validation=work.dataset.validation,
+        task=work.recipe.data.task,
+        smoothing=training.label_smoothing,
+        frozen=FrozenLayers.below(classifier.encoder, classifier.trained()),
+        memory=training.memory_mb * 1_000_000,
+        backbone_dropout=training.backbone_dropout,
+        team=work.team,
+        compiled=training.compile,
+    )
+    if training.activation_checkpointing:
+        classifier.model.gradient_checkpointing_enable({"use_reentrant": False})
+    try:
+        with _board(work, target.name) as board, first_position_only(classifier.encoder):
+            return fit(
+                objective,
+                classifier.trained(),
+                config=training,
+                device=work.device,
+                checkpoints=checkpoints,
+                team=work.team,
+                board=board,
+                progress=work.progress,
+            )
+    except (KeyboardInterrupt, SystemExit):
+        if checkpoints.exist():
+            work.progress.warn(f"Interrupted. Go on with: edgeadapt train --resume {target}")
+        raise
+
+
+def _board(work: _Work, name: str) -> AbstractContextManager[TensorBoard | None]:
+    folder = work.recipe.training.tensorboard
+    if folder is None or not work.team.leads:
+        return nullcontext()
+    return TensorBoard(Path(folder).expanduser() / name)
+
+
+def _write(
+    folder: Path, work: _Work, classifier: AdaptedClassifier, outcome: Outcome, *, title: str
+) -> None:
+    assert outcome.best is not None
+    assert outcome.best_score is not None
+    encoder, task = work.tokenizer.encoder, work.recipe.data.task
+    write_model(folder, classifier, work.tokenizer)
+    test = write_examples(folder, classifier, encoder, work.dataset, task=task, title=title)
+    write_history(folder / "history.jsonl", outcome.steps, outcome.epochs)
+    draw_curves(
+        folder / "curves.png", outcome.steps, outcome.epochs, best=outcome.best, title=title
+    )
+    trainable, total = classifier.count_parameters()
+    frozen = classifier.frozen_sha256()
+    on_gpu = work.device.type == "cuda"
+    info = RunInfo(
+        recipe=work.recipe.to_dict(),
+        labels=work.dataset.label_names,
+        pad_id=encoder.pad_id,
+        backbone=work.source.describe(),
+        frozen_sha256={"before": frozen, "after": frozen},
+        trainable_parameters=trainable,
+        total_parameters=total,
+        data=work.data_report,
+        validation=outcome.best_score.to_dict(),
+        test=test.to_dict(),
+        best_epoch=outcome.best.epoch,
+        seconds=outcome.seconds,
+        examples_per_second=outcome.examples_per_second,
+        machine={
+            **describe_machine(),
+            "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+            "threads": torch.get_num_threads(),
+            "processes": work.team.size,
+        },
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        edgeadapt=__version__,
+        task=task,
+        pairs=work.recipe.data.pairs,
+    )
+    Run.write(folder, info)
 
 
 def _stem(recipe: Recipe) -> str:

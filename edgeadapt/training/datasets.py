@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.resources import as_file, files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edgeadapt.data import (
     infer_labels,
     read_labels,
     read_rows,
+    split_folds,
     to_examples,
 )
 from edgeadapt.errors import DataError
@@ -39,7 +41,8 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
     """Returns train, validation and test examples.
 
     Splits that the data does not have are held out of train: stratified, seeded, duplicates kept
-    together.
+    together. For a fold of a cross-validation, train and validation are one pool; a part of it is
+    tested on, another held out of the rest, and the data's own test examples are left alone.
 
     Raises:
         DataError: The data cannot be read, or not trained on.
@@ -85,6 +88,15 @@ def _complete(
     splits: dict[str, Examples], names: tuple[str, ...], config: DataConfig, seed: int
 ) -> Dataset:
     train = splits["train"]
+    if config.fold is not None:
+        pool = train.with_more(splits["validation"]) if "validation" in splits else train
+        number, count = config.fold_of
+        parts = split_folds(pool, count, seed=seed)
+        test = pool.take(parts.pop(number - 1))
+        kept, validation = hold_out(
+            pool.take(sorted(chain(*parts))), config.validation_fraction, seed=seed
+        )
+        return Dataset(kept, validation, test, names)
     if "test" not in splits:
         train, splits["test"] = hold_out(train, config.test_fraction, seed=seed)
     if "validation" not in splits:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from edgeadapt.training.loop import EpochReport, StepReport
+from edgeadapt.training.outcome import EpochReport, StepReport
 
 __all__ = ["draw_curves", "write_history"]
 

@@ -1,79 +1,34 @@
 """The training loop: the same for every kind of adapter and for full fine-tuning."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from edgeadapt.config import Device, Task, TrainingConfig
-from edgeadapt.data import Examples
+from edgeadapt.config import Device, TrainingConfig
 from edgeadapt.errors import TrainingError, UsageError
-from edgeadapt.metrics import Score, mean_loss, score
-from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.inference import to_inputs, torch_logits
 from edgeadapt.progress import SILENT, Bar, Progress
-from edgeadapt.text import TextEncoder
 from edgeadapt.training.batches import bucketed
+from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
+from edgeadapt.training.interruption import Stop, stop_requests
+from edgeadapt.training.memory import out_of_memory
+from edgeadapt.training.objectives import Objective
 from edgeadapt.training.optimizer import Optimizer
+from edgeadapt.training.outcome import EpochReport, Outcome, StepReport
+from edgeadapt.training.team import ALONE, Team
+from edgeadapt.training.tensorboard import TensorBoard
 
-__all__ = ["EpochReport", "Outcome", "StepReport", "choose_device", "fit", "seeded"]
+__all__ = ["choose_device", "fit", "seeded"]
 
-EVALUATION_BATCH = 32
 _LOG_EVERY = 10
 
 
-@dataclass(frozen=True)
-class StepReport:
-    """One logged optimizer step."""
-
-    step: int
-    """Counted from 1 over all epochs."""
-    loss: float
-    """Mean training loss since the last logged step."""
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """The state after an epoch."""
-
-    epoch: int
-    """Counted from 1."""
-    step: int
-    """Optimizer steps so far."""
-    train_loss: float
-    validation_loss: float
-    accuracy: float
-    """On validation text, 0 to 1."""
-    macro_f1: float
-    """On validation text, 0 to 1."""
-    seconds: float
-    """Training time of the epoch, validation not counted."""
-
-
-@dataclass
-class Outcome:
-    """What training led to; the classifier holds the best epoch's weights."""
-
-    steps: list[StepReport] = field(default_factory=list)
-    epochs: list[EpochReport] = field(default_factory=list)
-    best: EpochReport | None = None
-    best_score: Score | None = None
-    """The best epoch's, on validation text."""
-    seconds: float = 0.0
-    """Wall time, validation included."""
-    examples_per_second: float = 0.0
-    """Training examples per second of training time."""
-
-
-def choose_device(wanted: Device) -> torch.device:
-    """Returns the device to train on.
+def choose_device(wanted: Device, team: Team = ALONE) -> torch.device:
+    """Returns the device to train on; each process of a machine has a GPU of its own.
 
     Raises:
         UsageError: CUDA is asked for and there is none.
@@ -84,7 +39,7 @@ def choose_device(wanted: Device) -> torch.device:
         )
     if wanted is Device.CPU or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda")
+    return torch.device("cuda", team.local_rank) if team.size > 1 else torch.device("cuda")
 
 
 @contextmanager
@@ -102,156 +57,228 @@ def seeded(seed: int, *, threads: int | None = None) -> Iterator[None]:
 
 
 def fit(
-    classifier: AdaptedClassifier,
-    encoder: TextEncoder,
+    objective: Objective,
+    trained: Mapping[str, nn.Parameter],
     *,
-    train: Examples,
-    validation: Examples,
-    task: Task,
     config: TrainingConfig,
     device: torch.device,
+    checkpoints: Checkpoints | None = None,
+    team: Team = ALONE,
+    board: TensorBoard | None = None,
     progress: Progress = SILENT,
 ) -> Outcome:
-    """Trains adapters and head in place and leaves the best epoch's weights in them.
+    """Trains some parameters of a model in place and leaves the best epoch's weights in them.
 
     The best epoch has the highest validation accuracy; among equals, the lowest loss.
 
     Args:
-        classifier: Moved to ``device``.
-        encoder: Turns texts into tokens.
-        train: Labelled examples.
-        validation: Labelled examples that choose the epoch.
-        task: How many labels a text has; it decides the loss.
+        objective: What is learned. Its model is moved to ``device``.
+        trained: The parameters, under their names.
         config: The optimization; its learning rate is set.
-        device: Where to train. On CUDA in bfloat16 autocast.
+        device: Where to train.
+        checkpoints: Where the state is kept while training, and goes on from where there is one;
+            the weights are then bit for bit those of a training that was never stopped.
+        team: The processes that train together; the leading one keeps the state.
+        board: Is told of steps and epochs as they happen.
         progress: Where to report.
 
     Raises:
-        TrainingError: The loss is no longer finite.
+        TrainingError: The loss is no longer finite, or GPU memory ran out.
+        UsageError: The state is of another number of processes.
+        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; the state has been saved.
     """
-    started = perf_counter()
-    classifier.model.to(device)
-    loop = _Loop(classifier, encoder, train, task, config, device)
-    outcome = Outcome()
-    best_weights: dict[str, torch.Tensor] = {}
-    with progress.task("train", loop.total_steps) as bar:
-        for epoch in range(1, config.epochs + 1):
-            train_loss, seconds = loop.run_epoch(epoch, outcome, bar)
-            loss, scored = _validate(classifier, encoder, validation, task)
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"The validation loss is {loss} after epoch {epoch}: expected a finite number.",
-                    hint="Try a smaller --learning-rate.",
-                )
-            report = EpochReport(
-                epoch=epoch,
-                step=loop.step,
-                train_loss=train_loss,
-                validation_loss=loss,
-                accuracy=scored.accuracy,
-                macro_f1=scored.macro_f1,
-                seconds=seconds,
-            )
-            outcome.epochs.append(report)
-            bar.advance(0, note=f"epoch {epoch}: validation accuracy {scored.accuracy:.1%}")
-            if outcome.best is None or _rank(report) > _rank(outcome.best):
-                outcome.best, outcome.best_score = report, scored
-                best_weights = {n: p.detach().clone() for n, p in classifier.trained().items()}
-    with torch.no_grad():
-        for name, parameter in classifier.trained().items():
-            parameter.copy_(best_weights[name])
-    outcome.seconds = perf_counter() - started
-    training_seconds = sum(report.seconds for report in outcome.epochs)
-    outcome.examples_per_second = config.epochs * len(train) / training_seconds
-    return outcome
+    objective.model.to(device)
+    loop = _Loop(objective, trained, config, device, checkpoints, team, board)
+    with progress.task("train", loop.total_steps) as bar, stop_requests() as stop:
+        loop.restore()
+        bar.advance(loop.optimizer.steps)
+        while loop.outcome.goes_on(config):
+            loop.run_epoch(bar, stop)
+    loop.take_best()
+    return loop.outcome
 
 
 class _Loop:
-    """The state that epochs share."""
+    """What steps and epochs share, and the state that a checkpoint holds."""
 
     def __init__(
         self,
-        classifier: AdaptedClassifier,
-        encoder: TextEncoder,
-        train: Examples,
-        task: Task,
+        objective: Objective,
+        trained: Mapping[str, nn.Parameter],
         config: TrainingConfig,
         device: torch.device,
+        checkpoints: Checkpoints | None,
+        team: Team,
+        board: TensorBoard | None,
     ) -> None:
-        self.model, self.encoder, self.task, self.config, self.device = (
-            classifier.model,
-            encoder,
-            task,
-            config,
-            device,
+        self.objective, self.trained = objective, trained
+        self.config, self.device = config, device
+        self.checkpoints, self.team, self.board = checkpoints, team, board
+        self.lengths = objective.lengths
+        self.total_steps = config.epochs * math.ceil(len(self.lengths) / config.batch_size)
+        self.optimizer = Optimizer.make(self.trained, config, total_steps=self.total_steps)
+        self.outcome = Outcome()
+        self.best_weights: dict[str, Tensor] = {}
+        self.losses: list[float] = []
+        """Of the batches of the epoch under way."""
+        self.sizes: list[int] = []
+        """How many examples each of them held."""
+
+    def run_epoch(self, bar: Bar, stop: Stop) -> None:
+        """Trains on what is left of the epoch, and validates."""
+        epoch = len(self.outcome.epochs) + 1
+        self.objective.begin_training()
+        batches = bucketed(
+            self.lengths, self.config.batch_size, np.random.default_rng([self.config.seed, epoch])
         )
-        self.tokens = encoder.encode(train.texts)
-        self.lengths = [len(tokens) for tokens in self.tokens]
-        self.labels = torch.from_numpy(train.known_labels())
-        self.generator = np.random.default_rng(config.seed)
-        self.total_steps = config.epochs * math.ceil(len(train) / config.batch_size)
-        self.optimizer = Optimizer.make(classifier.trained(), config, total_steps=self.total_steps)
-        self.step = 0
+        for rows in batches[len(self.losses) :]:
+            started, rate = perf_counter(), self.optimizer.rate
+            self._train_step(rows)
+            self.outcome.count(len(rows), seconds=perf_counter() - started)
+            if self.optimizer.steps % _LOG_EVERY == 0 or len(self.losses) == len(batches):
+                self._log(rate)
+            mean = np.average(self.losses, weights=self.sizes)
+            speed = self.outcome.examples_per_second
+            bar.advance(note=f"epoch {epoch}  loss {mean:.3f}  {speed:,.0f} examples/s")
+            self._check_point(stop)
+        self._validate(epoch, bar)
+        self.losses, self.sizes = [], []
+        self._check_point(stop, due=True)
 
-    def run_epoch(self, epoch: int, outcome: Outcome, bar: Bar) -> tuple[float, float]:
-        """Trains on every example once; returns the mean loss and the seconds it took."""
-        self.model.train()
-        started = perf_counter()
-        total, seen = 0.0, 0
-        unlogged: list[float] = []
-        batches = self._batches(self.generator)
-        for number, rows in enumerate(batches, 1):
-            rate = self.optimizer.rate
-            loss = self._train_step(rows)
-            self.step += 1
-            total += loss * len(rows)
-            unlogged.append(loss)
-            seen += len(rows)
-            speed = seen / (perf_counter() - started)
-            bar.advance(note=f"epoch {epoch}  loss {total / seen:.3f}  {speed:,.0f} examples/s")
-            if self.step % _LOG_EVERY == 0 or number == len(batches):
-                mean = sum(unlogged) / len(unlogged)
-                outcome.steps.append(StepReport(self.step, mean, rate))
-                unlogged.clear()
-        return total / len(self.tokens), perf_counter() - started
-
-    def _batches(self, generator: np.random.Generator) -> list[np.ndarray]:
-        return bucketed(self.lengths, self.config.batch_size, generator)
-
-    def _train_step(self, rows: np.ndarray) -> float:
-        inputs = to_inputs(self.encoder.pad([self.tokens[row] for row in rows]), self.model)
-        labels = self.labels[rows].to(self.device)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.model(**inputs).logits
-        loss = _loss(logits.float(), labels, self.task, smoothing=self.config.label_smoothing)
-        value = float(loss.detach())
+    def _train_step(self, rows: np.ndarray) -> None:
+        try:
+            loss = self.objective.loss(rows)
+            loss.backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            raise out_of_memory(
+                self.objective,
+                len(rows),
+                step=self.optimizer.steps + 1,
+                forget=self.optimizer.forget,
+            ) from None
+        value = self.team.mean(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
-                f"The loss is {value} at step {self.step + 1} (learning rate "
-                f"{self.optimizer.rate:.2g}): expected a finite number.",
+                f"The loss is {value} at step {self.optimizer.steps + 1} (learning rate "
+                f"{self.optimizer.rate:.2g}, training examples {_few(rows)}): expected a finite "
+                "number.",
                 hint="Try a smaller --learning-rate.",
             )
-        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return value
+        self.losses.append(value)
+        self.sizes.append(len(rows))
+
+    def _log(self, rate: float) -> None:
+        """Reports the mean loss of the batches since the last report."""
+        steps, reported = self.optimizer.steps, self.outcome.steps
+        since = steps - (reported[-1].step if reported else 0)
+        reported.append(StepReport(steps, sum(self.losses[-since:]) / since, rate))
+        if self.board is not None:
+            self.board.step(reported[-1])
+
+    def _validate(self, epoch: int, bar: Bar) -> None:
+        started = perf_counter()
+        found = self.objective.judge()
+        if not math.isfinite(found.loss):
+            raise TrainingError(
+                f"The validation loss is {found.loss} after epoch {epoch}: expected a finite "
+                "number.",
+                hint="Try a smaller --learning-rate.",
+            )
+        report = EpochReport(
+            epoch=epoch,
+            step=self.optimizer.steps,
+            train_loss=float(np.average(self.losses, weights=self.sizes)),
+            validation_loss=found.loss,
+            accuracy=found.accuracy,
+            macro_f1=found.score.macro_f1 if found.score else None,
+            seconds=self.outcome.training_seconds - sum(e.seconds for e in self.outcome.epochs),
+        )
+        self.outcome.seconds += perf_counter() - started
+        if self.outcome.add(report, found.score):
+            self.best_weights = {n: p.detach().clone() for n, p in self.trained.items()}
+        if self.board is not None:
+            self.board.epoch(report)
+        bar.advance(0, note=f"epoch {epoch}: validation accuracy {report.accuracy:.1%}")
+
+    def take_best(self) -> None:
+        """Puts the best epoch's weights into the classifier."""
+        _copy(self.best_weights, self.trained)
+
+    def _check_point(self, stop: Stop, *, due: bool = False) -> None:
+        """Saves the state where it is time to, and stops where that is asked for."""
+        stop.number = self.team.largest(stop.number or 0) or None
+        if self.checkpoints is not None:
+            every = self.checkpoints.every
+            due = due or (every > 0 and self.optimizer.steps % every == 0)
+            if due or stop.number is not None:
+                random = self.team.gathered([self._random_state()])
+                if self.team.leads:
+                    self.checkpoints.save(self.optimizer.steps, self._state(random))
+        if stop.number is not None:
+            raise stop.ends()
+
+    def _random_state(self) -> dict[str, Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    def _state(self, random: Sequence[Mapping[str, Tensor]]) -> Checkpoint:
+        groups: dict[str, Mapping[str, Tensor]] = {
+            "trained": self.trained,
+            "best": self.best_weights,
+            "adamw": self.optimizer.tensors(),
+            "random": {
+                f"{at}/{name}": t for at, each in enumerate(random) for name, t in each.items()
+            },
+        }
+        tensors = {
+            f"{group}/{name}": tensor.detach().cpu()
+            for group, named in groups.items()
+            for name, tensor in named.items()
+        }
+        values = {
+            "processes": self.team.size,
+            "steps": self.optimizer.steps,
+            "losses": self.losses,
+            "sizes": self.sizes,
+            "outcome": self.outcome.to_dict(),
+        }
+        return Checkpoint(tensors, values)
+
+    def restore(self) -> None:
+        """Goes on from the latest checkpoint, where there is one."""
+        found = self.checkpoints.load() if self.checkpoints else None
+        if found is None:
+            return
+        if found.values["processes"] != self.team.size:
+            raise UsageError(
+                f"The training was begun with {found.values['processes']} processes: found "
+                f"{self.team.size}.",
+                hint="Go on with as many, by accelerate launch --num_processes.",
+            )
+        groups: dict[str, dict[str, Tensor]] = {"best": {}}
+        for key, tensor in found.tensors.items():
+            group, _, name = key.partition("/")
+            groups.setdefault(group, {})[name] = tensor
+        _copy(groups["trained"], self.trained)
+        self.best_weights = {n: t.to(self.device) for n, t in groups["best"].items()}
+        self.optimizer.load(groups["adamw"], steps=found.values["steps"])
+        torch.set_rng_state(groups["random"][f"{self.team.rank}/cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(groups["random"][f"{self.team.rank}/cuda"], self.device)
+        self.losses, self.sizes = found.values["losses"], found.values["sizes"]
+        self.outcome = Outcome.from_dict(found.values["outcome"])
 
 
-def _loss(logits: Tensor, labels: Tensor, task: Task, *, smoothing: float) -> Tensor:
-    """Cross-entropy, multi-label the binary one of every label."""
-    if task is Task.MULTI_LABEL:
-        targets = labels * (1 - smoothing) + smoothing / 2
-        return F.binary_cross_entropy_with_logits(logits, targets)
-    return F.cross_entropy(logits, labels, label_smoothing=smoothing)
+@torch.no_grad()
+def _copy(tensors: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
+    for name, parameter in parameters.items():
+        parameter.copy_(tensors[name])
 
 
-def _validate(
-    classifier: AdaptedClassifier, encoder: TextEncoder, examples: Examples, task: Task
-) -> tuple[float, Score]:
-    """Returns mean cross-entropy and scores."""
-    logits = torch_logits(classifier.model, encoder, examples.texts, batch_size=EVALUATION_BATCH)
-    labels = examples.known_labels()
-    return mean_loss(logits, labels, task=task), score(logits, labels, task=task)
-
-
-def _rank(report: EpochReport) -> tuple[float, float]:
-    return report.accuracy, -report.validation_loss
+def _few(rows: np.ndarray) -> str:
+    """Rows of the training data, counted from 1."""
+    shown = ", ".join(str(row + 1) for row in sorted(rows)[:5])
+    return shown + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")

@@ -40,7 +40,9 @@ def printed_recipe(shown: str) -> Recipe:
     """The recipe that ``train`` printed before it said anything else."""
     lines = shown.splitlines()
     start = lines.index("[model]")
-    end = next(number for number, line in enumerate(lines) if line.startswith("Training "))
+    end = next(
+        number for number, line in enumerate(lines) if line.startswith(("Training ", "warning"))
+    )
     return Recipe.from_dict(tomllib.loads("\n".join(lines[start:end])), origin="printed")
 
 
@@ -203,6 +205,19 @@ def test_the_option_adapter_starts_from_a_run_and_takes_over_its_shape(
     for name, tensor in weights[0].items():
         # Steps of 1e-12 vanish; without the weights of the run, up-projections would be zero.
         torch.testing.assert_close(weights[1][name], tensor, rtol=0, atol=1e-6)
+
+
+def test_a_rate_that_a_recipe_has_for_another_method_is_not_the_adapters(
+    cli: Cli, tiny_arguments: Arguments, tiny_run: Run, folder: Path
+) -> None:
+    shutil.copytree(tiny_run.path, folder / "artifacts/runs/first")
+    for method, rate in (("parallel", 0.5), ("lora", TunedRates().rates[AdapterKind.PARALLEL])):
+        recipe = folder / "own.toml"
+        recipe.write_text(f'[adapter]\nmethod = "{method}"\n[training]\nlearning_rate = 0.5\n')
+        asked = ("train", *tiny_arguments, "--recipe", recipe, "--adapter", "first", "--json")
+
+        assert rate_of(cli(*asked, "--epochs", "1")) == rate
+        assert rate_of(cli(*asked, "--epochs", "1", "--learning-rate", "0.25")) == 0.25
 
 
 def test_without_a_model_the_adapters_own_is_taken_and_it_is_read_once(
@@ -471,27 +486,78 @@ def test_a_full_disk_leaves_no_run(tiny_arguments: Arguments, tmp_path: Path, li
     Outcome(done.returncode, done.stdout, done.stderr).fails_with(
         "No space left", "artifacts/runs", hint="another folder"
     )
-    assert written(tmp_path) == []
+    inside = [path for path in written(tmp_path) if path.count("/") > 2]
+    assert all("/checkpoint" in path for path in inside), inside
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_leaves_nothing(
+def test_an_interrupted_training_is_saved_and_goes_on(
     tiny_arguments: Arguments, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    asked = ("train", *tiny_arguments, "--epochs", "100000")
+    run = tmp_path / "artifacts/runs/mine"
+    asked = ("train", *tiny_arguments, "--epochs", "300", "--output", "mine")
     with open_edgeadapt(*asked, cwd=tmp_path) as process:
         wait_for_line(process, "train ")
-        unfinished = list((tmp_path / "artifacts/runs").iterdir())
         process.send_signal(number)
         out, err = process.communicate(timeout=120)
 
-    assert len(unfinished) == 1
-    assert unfinished[0].name.startswith(".")
     assert process.returncode == code
     assert out == ""
     assert "Traceback" not in err
-    assert written(tmp_path) == []
+    assert f"edgeadapt train --resume {Path('artifacts/runs/mine')}" in err
+    assert [path.name for path in run.parent.iterdir()] == ["mine"]
+    assert [path.name for path in run.iterdir()] == ["checkpoint"]
+    done = run_edgeadapt("train", "--resume", "mine", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"] == "artifacts/runs/mine"
+    assert Run.open(run).info.recipe["training"]["epochs"] == 300
+
+
+def test_nothing_but_a_name_goes_with_resume(
+    cli: Cli, tiny_arguments: Arguments, folder: Path
+) -> None:
+    cli("train", "--resume", "mine", "--epochs", "3", "--force").fails_with(
+        "--epochs, --force", hint="Leave them out"
+    )
+    cli("train", "--resume", "mine").fails_with("mine", "nothing to go on with")
+
+
+def test_baselines_are_shown_beside_the_run(
+    cli: Cli, tiny_arguments: Arguments, folder: Path
+) -> None:
+    asked = ("train", *tiny_arguments, "--epochs", "1", "--output", "mine", "--baselines")
+
+    shown = cli(*asked)
+    answer = cli(*asked, "--force", "--json").json
+
+    assert shown.code == 0, shown.err
+    for method in ("parallel", "head", "full"):
+        assert [method] in [line.split()[:1] for line in shown.out.splitlines()]
+    assert [row["method"] for row in answer["baselines"]] == ["head", "full"]
+    assert written(folder)
+
+
+def test_folds_are_shown_with_their_mean(cli: Cli, tiny_arguments: Arguments, folder: Path) -> None:
+    asked = ("train", *tiny_arguments, "--epochs", "1", "--output", "mine", "--folds", "2")
+
+    shown = cli(*asked)
+    answer = cli(*asked, "--force", "--json").json
+
+    assert shown.code == 0, shown.err
+    assert f"accuracy {answer['accuracy']['mean']:.2%} ±" in " ".join(shown.out.split())
+    assert answer["runs"] == ["artifacts/runs/mine-fold-1", "artifacts/runs/mine-fold-2"]
+    cli(*asked, "--baselines").fails_with("--baselines and --folds")
+
+
+def test_labels_are_shown_with_what_they_are_mistaken_for(
+    cli: Cli, tiny_arguments: Arguments, folder: Path
+) -> None:
+    done = cli("train", *tiny_arguments, "--epochs", "1", "--output", "mine")
+
+    assert "mostly mistaken for" in " ".join(done.out.split())
+    assert "calibration error" in " ".join(done.out.split())
+    assert (folder / "artifacts/runs/mine/mistakes.html").is_file()
 
 
 def wait_for_line(process: subprocess.Popen[str], beginning: str) -> None:

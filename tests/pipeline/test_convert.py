@@ -135,6 +135,9 @@ def test_labels_tokenizer_and_backbone_travel_with_it(
     assert json.loads((tmp_path / "adapter" / "edgeadapt.json").read_text()) == {
         "format_version": 1,
         "labels": list(run.info.labels),
+        "task": "single-label",
+        "pairs": False,
+        "backbone_layers": None,
         "tokenizer_sha256": text_encoder(run).sha256(),
         "backbone_sha256": run.info.frozen_sha256["after"],
         "backbone_config_sha256": run.info.backbone["config_sha256"],

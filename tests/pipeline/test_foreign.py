@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +37,8 @@ from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 from edgeadapt.storage import write_json
 from edgeadapt.training.datasets import load_dataset
-from edgeadapt.training.loop import Outcome
+from edgeadapt.training.objectives import Objective
+from edgeadapt.training.outcome import Outcome
 from tests.conftest import TINY_CONFIGS, review, write_dataset
 from tests.lively import lively_checkpoint
 from tests.pipeline.exporting import PLAIN, content, nothing_is_at, read_csv
@@ -419,10 +419,10 @@ class TestStartingFrom:
         real = training.fit
 
         def watched(
-            classifier: training.AdaptedClassifier, *args: object, **more: object
+            objective: Objective, trained: Mapping[str, torch.nn.Parameter], **more: object
         ) -> Outcome:
-            seen.append({n: p.detach().clone() for n, p in classifier.trained().items()})
-            return real(classifier, *args, **more)
+            seen.append({n: p.detach().clone() for n, p in trained.items()})
+            return real(objective, trained, **more)
 
         monkeypatch.setattr(training, "fit", watched)
         return seen
@@ -530,19 +530,6 @@ class TestStartingFrom:
         recipe, _ = started(asked, model_named=False)
 
         assert (recipe.model.id, recipe.model.max_length) == (run.info.backbone["id"], 16)
-
-    def test_a_learning_rate_goes_with_the_method_that_it_was_for(self, run: Run) -> None:
-        model = {"id": run.info.backbone["id"]}
-        asked = Recipe.from_dict(
-            {"model": model, "training": {"learning_rate": 1.0}}, origin="test"
-        )
-        for method, rate in (("parallel", 1.0), ("lora", None)):
-            adapter = {"start": str(run.path), "method": method}
-            other = replace(asked, adapter=replace(asked.adapter, **adapter))
-
-            recipe, _ = started(other)
-
-            assert recipe.training.learning_rate == rate
 
     def test_the_start_in_a_recipe_does_not_depend_on_the_working_folder(
         self, run: Run, adapter: Path, monkeypatch: pytest.MonkeyPatch

@@ -172,7 +172,7 @@ def test_the_allowed_drop_is_the_users(
 ) -> None:
     monkeypatch.setattr(pipeline, "quantize", multiply_logits(-1))
     drop = 2 * accurate_run.info.validation["accuracy"] - 1
-    below, above = (replace(WITH_INT8, max_drop=drop + step) for step in (-1e-3, 1e-3))
+    below, above = (replace(WITH_INT8, max_drop=min(1.0, drop + step)) for step in (-1e-3, 1e-3))
 
     with pytest.raises(GateError, match=r"at most .* are allowed"):
         export(accurate_run, options=below, output=tmp_path / "x")

@@ -1,7 +1,7 @@
 """``edgeadapt import`` of what the real libraries wrote, exported and measured like our own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,8 @@ from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.classifier import load
-from edgeadapt.training.loop import Outcome
+from edgeadapt.training.objectives import Objective
+from edgeadapt.training.outcome import Outcome
 from tests.conftest import TINY_CONFIGS, review, write_dataset
 from tests.lively import lively_checkpoint
 from tests.pipeline.exporting import WITHOUT_LIMIT, nothing_is_at, read_csv
@@ -376,9 +377,11 @@ def test_training_starts_from_the_librarys_tensors_with_a_new_head(
     seen: list[dict[str, torch.Tensor]] = []
     real = training.fit
 
-    def watched(classifier: training.AdaptedClassifier, *args: object, **more: object) -> Outcome:
-        seen.append({n: p.detach().clone() for n, p in classifier.trained().items()})
-        return real(classifier, *args, **more)
+    def watched(
+        objective: Objective, trained: Mapping[str, torch.nn.Parameter], **more: object
+    ) -> Outcome:
+        seen.append({n: p.detach().clone() for n, p in trained.items()})
+        return real(objective, trained, **more)
 
     monkeypatch.setattr(training, "fit", watched)
     recipe = Recipe.from_dict(

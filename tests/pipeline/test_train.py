@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ from edgeadapt.pipeline import run_files
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
-from edgeadapt.training.loop import Outcome
+from edgeadapt.training.objectives import Objective
+from edgeadapt.training.outcome import Outcome
 from tests.lively import lively_recipe, lively_run
 
 FILES = {
@@ -34,10 +35,12 @@ FILES = {
     "tokenizer_config.json",
     "validation.csv",
     "predictions.csv",
+    "mistakes.html",
     "history.jsonl",
     "curves.png",
 }
 Fit = Callable[..., Outcome]
+Trained = Mapping[str, torch.nn.Parameter]
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +234,11 @@ def test_the_data_is_described(run: Run) -> None:
 
     assert data["examples"] == {"train": 64, "validation": 24, "test": 24}
     assert data["truncated"] == {"train": 0, "validation": 0, "test": 0}
-    assert data["shared_with_train"] == {"validation": 0, "test": 0}
+    assert data["shared"] == {
+        "validation in train": 0,
+        "test in train": 0,
+        "test in validation": 0,
+    }
     assert len(data["fingerprint"]) == 64
 
 
@@ -315,28 +322,34 @@ def test_training_leaves_the_checkpoint_as_it_was(tmp_path: Path) -> None:
     assert folder_state(tmp_path / "checkpoint") == before
 
 
-def after_fit(change: Callable[[AdaptedClassifier], None]) -> Fit:
-    """Training that changes the classifier once more at its end."""
+def after_fit(change: Callable[[Objective, Trained], None]) -> Fit:
+    """Training that changes the model once more at its end."""
     real = pipeline.fit
 
-    def fit(classifier: AdaptedClassifier, *arguments: object, **options: object) -> Outcome:
-        outcome = real(classifier, *arguments, **options)  # type: ignore[arg-type]
+    def fit(objective: Objective, trained: Trained, **options: object) -> Outcome:
+        outcome = real(objective, trained, **options)  # type: ignore[arg-type]
         with torch.no_grad():
-            change(classifier)
+            change(objective, trained)
         return outcome
 
     return fit
 
 
-def nudge_frozen(classifier: AdaptedClassifier) -> None:
-    classifier.encoder.pretrained["bert.encoder.layer.1.attention.self.query.weight"][0, 0] += 1e-6
+def nudge_frozen(objective: Objective, trained: Trained) -> None:
+    objective.model.get_parameter("bert.encoder.layer.1.attention.self.query.weight")[0, 0] += 1e-6
 
 
-def nudge_trained(classifier: AdaptedClassifier) -> None:
-    classifier.adapter_parameters()["parallel.layers.0.ffn.up.bias"][0] += 1e-3
+def nudge_trained(objective: Objective, trained: Trained) -> None:
+    trained["parallel.layers.0.ffn.up.bias"][0] += 1e-3
 
 
-def test_a_frozen_weight_that_changes_is_an_error_and_leaves_nothing(
+def assert_only_a_checkpoint(runs: Path) -> None:
+    """Asserts that there is nothing but what training can go on from."""
+    assert [path.name for path in runs.iterdir()] == ["run"]
+    assert [path.name for path in (runs / "run").iterdir()] == ["checkpoint"]
+
+
+def test_a_frozen_weight_that_changes_is_an_error_and_leaves_no_run(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
     monkeypatch.setattr(pipeline, "fit", after_fit(nudge_frozen))
@@ -344,7 +357,7 @@ def test_a_frozen_weight_that_changes_is_an_error_and_leaves_nothing(
     with pytest.raises(TrainingError, match=r"Frozen weights changed.*before, .* after") as caught:
         train(recipe, output=tmp_path / "runs" / "run")
     assert run.info.frozen_sha256["before"] in caught.value.message
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert_only_a_checkpoint(tmp_path / "runs")
 
 
 def test_a_trained_weight_may_change(
@@ -356,23 +369,23 @@ def test_a_trained_weight_may_change(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupted_training_leaves_nothing(
+def test_an_interrupted_training_leaves_a_checkpoint(
     recipe: Recipe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     error: type[BaseException],
 ) -> None:
-    def stop(_classifier: AdaptedClassifier) -> None:
+    def stop(objective: Objective, trained: Trained) -> None:
         raise error("stopped")
 
     monkeypatch.setattr(pipeline, "fit", after_fit(stop))
 
     with pytest.raises(error):
         train(recipe, output=tmp_path / "runs" / "run")
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert_only_a_checkpoint(tmp_path / "runs")
 
 
-def test_a_failure_while_files_are_written_leaves_nothing(
+def test_a_failure_while_files_are_written_leaves_a_checkpoint(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_arguments: object, **_options: object) -> None:
@@ -382,7 +395,7 @@ def test_a_failure_while_files_are_written_leaves_nothing(
 
     with pytest.raises(EdgeAdaptError, match=f"No space left while writing to {tmp_path}"):
         train(recipe, output=tmp_path / "runs" / "run")
-    assert list((tmp_path / "runs").iterdir()) == []
+    assert_only_a_checkpoint(tmp_path / "runs")
 
 
 def test_an_existing_run_is_not_replaced_and_nothing_is_trained(

@@ -8,7 +8,7 @@ import matplotlib
 import pytest
 
 from edgeadapt.training.history import draw_curves, write_history
-from edgeadapt.training.loop import EpochReport, StepReport
+from edgeadapt.training.outcome import EpochReport, StepReport
 
 
 def epoch(number: int, *, accuracy: float = 0.75) -> EpochReport:

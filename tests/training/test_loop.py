@@ -17,8 +17,11 @@ from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.text import TextEncoder
-from edgeadapt.training.loop import Outcome, choose_device, fit, seeded
+from edgeadapt.training.loop import choose_device, fit, seeded
+from edgeadapt.training.objectives import Classification
 from edgeadapt.training.optimizer import rate_at
+from edgeadapt.training.outcome import Outcome
+from edgeadapt.training.tensorboard import TensorBoard
 from tests.conftest import BAD, GOOD
 
 LABELS = ("negative", "positive")
@@ -57,19 +60,26 @@ def train(
     validation: Examples = VALIDATION,
     task: Task = Task.SINGLE_LABEL,
     progress: Progress = SILENT,
+    board: TensorBoard | None = None,
     **values: float,
 ) -> Outcome:
     defaults = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-2}
     config = TrainingConfig(**{**defaults, **values})  # type: ignore[arg-type]
     with seeded(config.seed):
-        return fit(
-            classifier,
+        objective = Classification(
+            classifier.model,
             encoder,
             train=train,
             validation=validation,
             task=task,
+            smoothing=config.label_smoothing,
+        )
+        return fit(
+            objective,
+            classifier.trained(),
             config=config,
             device=CPU,
+            board=board,
             progress=progress,
         )
 
@@ -337,6 +347,44 @@ def test_a_loss_that_is_lost_in_the_last_step_is_an_error(
 ) -> None:
     with pytest.raises(TrainingError, match="finite"):
         train(build(source), encoder, epochs=1, batch_size=64, learning_rate=1e30)
+
+
+def test_training_stops_after_epochs_without_a_better_one(
+    source: ModelSource, encoder: TextEncoder
+) -> None:
+    wrong = inverted(VALIDATION)
+
+    outcome = train(
+        build(source), encoder, validation=wrong, epochs=12, learning_rate=0.03, patience=2
+    )
+
+    assert outcome.best is not None
+    assert len(outcome.epochs) == outcome.best.epoch + 2 < 12
+
+
+def test_a_loss_that_is_not_finite_is_told_with_its_texts(
+    source: ModelSource, encoder: TextEncoder
+) -> None:
+    classifier = build(source)
+    classifier.trained()["classifier.bias"].data.fill_(torch.nan)
+
+    with pytest.raises(TrainingError, match=r"training examples \d+, \d+, .* and 11 more"):
+        train(classifier, encoder)
+
+
+def test_activation_checkpointing_changes_nothing_but_memory(
+    source: ModelSource, encoder: TextEncoder
+) -> None:
+    trained = []
+    for spared in (False, True):
+        classifier = build(source, "parallel+bitfit")
+        if spared:
+            classifier.model.gradient_checkpointing_enable({"use_reentrant": False})
+        train(classifier, encoder)
+        trained.append(weights(classifier))
+
+    for name, tensor in trained[0].items():
+        torch.testing.assert_close(trained[1][name], tensor, rtol=0, atol=1e-6)
 
 
 def test_cuda_without_a_gpu_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,84 @@
+"""The page of a run's most confident mistakes: what to look at by eye."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from edgeadapt.config import Task
+from edgeadapt.data import Examples, join_labels
+from edgeadapt.metrics import Logits, confidence, decide, label_sets
+from edgeadapt.text import parts_of
+
+__all__ = ["write_mistakes"]
+
+MOST = 100
+"""Mistakes shown."""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}: mistakes</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.45 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem; }}
+table {{ border-collapse: collapse; width: 100%; }}
+th, td {{ text-align: left; vertical-align: top; padding: .4rem .6rem; }}
+tr {{ border-bottom: 1px solid #8884; }}
+td.number, th.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
+td.text {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
+.scroll {{ overflow-x: auto; }}
+</style>
+<h1>{title}: the most confident mistakes</h1>
+<p>{summary}</p>
+<div class="scroll"><table>
+<tr><th class="number">sure</th><th>label</th><th>given</th><th>text</th></tr>
+{rows}
+</table></div>
+</html>
+"""
+_ROW = (
+    '<tr><td class="number">{sure:.1%}</td><td>{label}</td><td>{given}</td>'
+    '<td class="text">{text}</td></tr>'
+)
+
+
+def write_mistakes(
+    path: Path,
+    logits: Logits,
+    examples: Examples,
+    names: Sequence[str],
+    *,
+    task: Task,
+    title: str,
+) -> None:
+    """Writes one page of HTML with the texts that a classifier is most surely wrong about.
+
+    Args:
+        path: The file.
+        logits: Shape ``(texts, labels)``.
+        examples: As many, labelled.
+        names: Of the labels.
+        task: How many labels a text has.
+        title: What the classifier is called.
+    """
+    given, known = decide(logits, task), label_sets(examples.known_labels(), logits.shape[1])
+    sure = confidence(logits, task)
+    wrong = np.flatnonzero((given != known).any(axis=1))
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST]
+    labels, answers = join_labels(known, names), join_labels(given, names)
+    rows = [
+        _ROW.format(
+            sure=sure[row],
+            label=escape(labels[row]) or "none",
+            given=escape(answers[row]) or "none",
+            text="<hr>".join(map(escape, parts_of(examples.texts[row]))),
+        )
+        for row in worst
+    ]
+    shown = f"the {len(worst)} surest" if len(worst) < len(wrong) else "all of them"
+    summary = f"{len(wrong):,} of {len(examples):,} test texts are wrong; here are {shown}."
+    page = _PAGE.format(title=escape(title), summary=summary, rows="\n".join(rows))
+    path.write_text(page, encoding="utf-8")

@@ -1,0 +1,132 @@
+"""Where training is, on disk, so that it goes on bit for bit after a kill at any moment."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from edgeadapt.errors import IntegrityError, LayoutError, MissingError
+from edgeadapt.storage import check_sha256, read_versioned, sha256, write_file, write_json
+
+__all__ = ["Checkpoint", "Checkpoints"]
+
+FORMAT_VERSION = 1
+_ABOUT, _LATEST, _STEPS = "about.json", "latest.json", "step-*.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One state of training."""
+
+    tensors: Mapping[str, Tensor]
+    """Weights, moments and random states, on the CPU."""
+    values: Mapping[str, Any]
+    """The rest: plain values that JSON can hold."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """A folder that holds the latest state, and what is being trained.
+
+        about.json                 what is trained: whoever goes on has to train the same
+        step-00000200.safetensors  tensors, and the plain values in its metadata
+        latest.json                names that file and its hash
+
+    ``latest.json`` is written last, so that it always names a whole file: the one before, until
+    the next is on the disk.
+    """
+
+    folder: Path
+    every: int
+    """Steps between two of them; at an epoch's end and an interruption there is one anyhow, and
+    no other where this is 0."""
+
+    @contextmanager
+    def kept(self, about: Mapping[str, Any]) -> Iterator[None]:
+        """Makes the folder for the block; it stays after a failure where a state was saved.
+
+        A folder that cannot be written to is noticed here, before the first step.
+
+        Args:
+            about: What is trained, in plain values.
+
+        Raises:
+            EdgeAdaptError: The disk is full.
+        """
+        new = not self.folder.parent.exists()
+        write_json(self.folder / _ABOUT, {"format_version": FORMAT_VERSION, **about})
+        try:
+            yield
+        except BaseException:
+            if not self.exist():
+                shutil.rmtree(self.folder.parent if new else self.folder)
+            raise
+
+    def exist(self) -> bool:
+        """Returns whether a state has been saved."""
+        return (self.folder / _LATEST).is_file()
+
+    def forget(self) -> None:
+        """Removes every state."""
+        (self.folder / _LATEST).unlink(missing_ok=True)
+        for file in self.folder.glob(_STEPS):
+            file.unlink()
+
+    def about(self) -> dict[str, Any]:
+        """Returns what is trained.
+
+        Raises:
+            MissingError: There is nothing to go on with.
+            LayoutError: It is damaged, or newer than this edgeadapt.
+        """
+        if not (self.folder / _ABOUT).is_file():
+            raise MissingError(
+                f"{self.folder.parent} holds no unfinished training: nothing to go on with.",
+                hint="Name the folder of a training that was stopped, or train without --resume.",
+            )
+        return read_versioned(self.folder / _ABOUT, supported=FORMAT_VERSION)
+
+    def save(self, step: int, checkpoint: Checkpoint) -> None:
+        """Writes a state, then removes the one before.
+
+        Raises:
+            EdgeAdaptError: The disk is full. The state before is still there.
+        """
+        name = f"step-{step:08d}.safetensors"
+        tensors = {key: tensor.contiguous() for key, tensor in checkpoint.tensors.items()}
+        metadata = {"values": json.dumps(dict(checkpoint.values))}
+        write_file(self.folder / name, lambda path: save_file(tensors, path, metadata=metadata))
+        latest = {"file": name, "sha256": sha256(self.folder / name)}
+        write_json(self.folder / _LATEST, {"format_version": FORMAT_VERSION, **latest})
+        for file in self.folder.glob(_STEPS):
+            if file.name != name:
+                file.unlink()
+
+    def load(self) -> Checkpoint | None:
+        """Reads the latest state; ``None`` where none has been saved yet.
+
+        Raises:
+            LayoutError: It is damaged, or newer than this edgeadapt.
+        """
+        if not self.exist():
+            return None
+        marker = self.folder / _LATEST
+        try:
+            latest = read_versioned(marker, supported=FORMAT_VERSION)
+            path = self.folder / Path(latest["file"]).name
+            check_sha256(path, latest["sha256"])
+            with safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                values = json.loads(file.metadata()["values"])
+        except (KeyError, TypeError) as error:
+            raise LayoutError(f"{marker} is not a checkpoint's: {error}.") from None
+        except SafetensorError as error:
+            raise IntegrityError(f"{path} cannot be read: {error}.") from None
+        return Checkpoint(tensors, values)

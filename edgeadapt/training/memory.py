@@ -1,0 +1,41 @@
+"""When memory runs out: how much would have fitted."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from edgeadapt.errors import TrainingError
+from edgeadapt.training.objectives import Objective
+
+__all__ = ["out_of_memory"]
+
+
+def out_of_memory(
+    objective: Objective, batch_size: int, *, step: int, forget: Callable[[], None]
+) -> TrainingError:
+    """Tries smaller and smaller batches of the longest texts, and returns the error that tells.
+
+    Args:
+        objective: The loss of a batch needed more memory than there is.
+        batch_size: Texts in that batch.
+        step: Its number, from 1.
+        forget: Clears gradients.
+    """
+    lengths: Sequence[int] = objective.lengths
+    longest = np.argsort(lengths)[::-1]
+    size = batch_size
+    while size := size // 2:
+        forget()
+        torch.cuda.empty_cache()
+        try:
+            objective.loss(longest[:size]).backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            continue
+        break
+    smaller = f"--batch-size {size}, " if size else ""
+    return TrainingError(
+        f"Memory ran out at step {step}, with {batch_size} texts: {size} of the longest, of up to "
+        f"{lengths[longest[0]]} tokens, fit.",
+        hint=f"Try {smaller}a smaller --max-length or --activation-checkpointing.",
+    )

@@ -1,0 +1,162 @@
+"""What is learned: the loss of a batch, and how well the model does on held-out text."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from edgeadapt.config import Task
+from edgeadapt.data import Examples
+from edgeadapt.metrics import Logits, Score, mean_loss, score
+from edgeadapt.models.inference import to_inputs, torch_logits
+from edgeadapt.text import Text, TextEncoder
+from edgeadapt.training.frozen import FrozenLayers, Remembered
+from edgeadapt.training.team import ALONE, Team
+
+__all__ = ["EVALUATION_BATCH", "Classification", "Judgement", "Objective"]
+
+EVALUATION_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How well a model does on held-out text."""
+
+    loss: float
+    """Mean over the examples."""
+    accuracy: float
+    """Share of right answers, 0 to 1."""
+    score: Score | None = None
+    """Of a classifier."""
+
+
+class Objective(Protocol):
+    """What a training loop needs to know of the task."""
+
+    @property
+    def model(self) -> nn.Module:
+        """All that the loss is computed with."""
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Tokens of each training example."""
+
+    def begin_training(self) -> None:
+        """Puts the model into training mode."""
+
+    def loss(self, rows: np.ndarray) -> Tensor:
+        """Returns the mean loss of some training examples, a scalar with gradients.
+
+        Of this process's share of them, weighted so that the mean over all processes is theirs.
+        """
+
+    def judge(self) -> Judgement:
+        """Returns how well the model does on held-out text, without changing it."""
+
+
+class Classification:
+    """Cross-entropy against labels; multi-label, the binary one of every label.
+
+    Args:
+        model: Returns logits of shape ``(batch, labels)``.
+        encoder: Turns texts into tokens.
+        train: Labelled examples.
+        validation: Labelled examples that judge.
+        task: How many labels a text has.
+        smoothing: Probability mass spread over all labels while training.
+        frozen: The model's first layers that are not trained, if any.
+        memory: Bytes that their output for the training texts may take, so that they run once.
+        backbone_dropout: Whether the layers above them drop out, beside the adapters in them.
+        team: The processes that train together.
+        compiled: Whether to run the model through torch.compile while training.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        encoder: TextEncoder,
+        *,
+        train: Examples,
+        validation: Examples,
+        task: Task,
+        smoothing: float = 0.0,
+        frozen: FrozenLayers | None = None,
+        memory: int = 0,
+        backbone_dropout: bool = True,
+        team: Team = ALONE,
+        compiled: bool = False,
+    ) -> None:
+        self.model: PreTrainedModel = model
+        self.encoder, self.task, self.smoothing = encoder, task, smoothing
+        self.validation = validation
+        self.tokens = encoder.encode(train.texts)
+        self.labels = torch.from_numpy(train.known_labels())
+        self.frozen, self.memory, self.backbone_dropout = frozen, memory, backbone_dropout
+        self.remembered: Remembered | None = None
+        self.team, self.compiled = team, compiled
+        self.forward: Callable[..., Any] | None = None
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Tokens of each training example."""
+        return [len(tokens) for tokens in self.tokens]
+
+    def begin_training(self) -> None:
+        """Puts the model into training mode, and runs what has to run only once."""
+        if self.forward is None:
+            self.forward = self.team.wrap(self.model, self.model.device)
+            if self.compiled:
+                self.forward = torch.compile(self.forward, dynamic=True)
+        if self.frozen is None:
+            self.model.train()
+            return
+        needed = self.frozen.bytes_for(self.tokens)
+        if self.frozen.count and self.remembered is None and needed <= self.memory:
+            self.remembered = self.frozen.remember(self.encoder, self.tokens)
+        self.frozen.begin_training(dropout=self.backbone_dropout)
+
+    def loss(self, rows: np.ndarray) -> Tensor:
+        """Returns the weighted loss of this process's share of some training examples."""
+        assert self.forward is not None, "training has begun"
+        weight = self.team.weight(rows)
+        rows = self.team.share(rows) if weight else rows[:1]  # everyone takes part in every step
+        inputs = to_inputs(self.encoder.pad([self.tokens[row] for row in rows]), self.model)
+        device = self.model.device
+        labels = self.labels[rows].to(device)
+        replayed = self.remembered.replayed(rows.tolist()) if self.remembered else nullcontext()
+        autocast = torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda")
+        with replayed, autocast:
+            logits = self.forward(**inputs).logits
+        return weight * self._cross_entropy(logits.float(), labels)
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.task is Task.MULTI_LABEL:
+            targets = labels * (1 - self.smoothing) + self.smoothing / 2
+            return F.binary_cross_entropy_with_logits(logits, targets)
+        return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+
+    def judge(self) -> Judgement:
+        """Returns loss and scores on validation text."""
+        logits = self._logits(self.validation.texts)
+        labels = self.validation.known_labels()
+        found = score(logits, labels, task=self.task)
+        return Judgement(mean_loss(logits, labels, task=self.task), found.accuracy, found)
+
+    def _logits(self, texts: Sequence[Text]) -> Logits:
+        """Returns logits of all texts, of which each process computes its share."""
+        mine = self.team.share(texts)
+        logits = np.empty((len(texts), self.model.config.num_labels), dtype=np.float32)
+        found = (
+            torch_logits(self.model, self.encoder, mine, batch_size=EVALUATION_BATCH)
+            if mine
+            else logits[:0]
+        )
+        for rank, part in enumerate(self.team.gathered([found])):
+            Team(rank, self.team.size).share(logits)[:] = part
+        return logits

@@ -1,0 +1,103 @@
+"""What training led to, step by step and epoch by epoch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from edgeadapt.config import TrainingConfig
+from edgeadapt.metrics import Score
+
+__all__ = ["EpochReport", "Outcome", "StepReport"]
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One logged optimizer step."""
+
+    step: int
+    """Counted from 1 over all epochs."""
+    loss: float
+    """Mean training loss since the last logged step."""
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """The state after an epoch."""
+
+    epoch: int
+    """Counted from 1."""
+    step: int
+    """Optimizer steps so far."""
+    train_loss: float
+    validation_loss: float
+    accuracy: float
+    """On validation text, 0 to 1."""
+    macro_f1: float | None
+    """On validation text, 0 to 1; ``None`` where nothing is classified."""
+    seconds: float
+    """Training time of the epoch, validation not counted."""
+
+    def rank(self) -> tuple[float, float]:
+        """Returns what makes one epoch better than another: accuracy, then a lower loss."""
+        return self.accuracy, -self.validation_loss
+
+
+@dataclass
+class Outcome:
+    """What training led to; the model holds the best epoch's weights."""
+
+    steps: list[StepReport] = field(default_factory=list)
+    epochs: list[EpochReport] = field(default_factory=list)
+    best: EpochReport | None = None
+    best_score: Score | None = None
+    """The best epoch's, on validation text; ``None`` where nothing is classified."""
+    seconds: float = 0.0
+    """Wall time, validation included."""
+    training_seconds: float = 0.0
+    """Wall time of the steps alone."""
+    examples: int = 0
+    """Trained on, over all epochs."""
+
+    @property
+    def examples_per_second(self) -> float:
+        """Training examples per second of training time."""
+        return self.examples / self.training_seconds
+
+    def count(self, examples: int, *, seconds: float) -> None:
+        """Adds a step of so many examples."""
+        self.examples += examples
+        self.seconds += seconds
+        self.training_seconds += seconds
+
+    def add(self, report: EpochReport, scored: Score | None) -> bool:
+        """Adds an epoch, and returns whether it is the best so far."""
+        self.epochs.append(report)
+        if self.best is not None and report.rank() <= self.best.rank():
+            return False
+        self.best, self.best_score = report, scored
+        return True
+
+    def goes_on(self, config: TrainingConfig) -> bool:
+        """Returns whether another epoch follows: there is one, and hope in it."""
+        done = len(self.epochs)
+        waited = done - self.best.epoch if self.best else 0
+        return done < config.epochs and (config.patience is None or waited < config.patience)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Takes back what ``to_dict`` gave, also after a way through JSON."""
+        best, scored = values["best"], values["best_score"]
+        return cls(
+            **{
+                **values,
+                "steps": [StepReport(**report) for report in values["steps"]],
+                "epochs": [EpochReport(**report) for report in values["epochs"]],
+                "best": None if best is None else EpochReport(**best),
+                "best_score": None if scored is None else Score.from_dict(scored),
+            }
+        )

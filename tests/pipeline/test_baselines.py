@@ -1,0 +1,32 @@
+"""Baselines: the same data, backbone and seed, trained otherwise."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from edgeadapt.config import AdapterKind, Recipe, TunedRates
+from edgeadapt.pipeline.baselines import train_baselines
+from edgeadapt.pipeline.train import train
+
+
+def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed(
+    tiny_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    run = train(
+        tiny_recipe(epochs=1, seed=5, learning_rate=0.5, label_smoothing=0.1),
+        output=tmp_path / "mine",
+    )
+
+    head, full = train_baselines(run)
+
+    assert (head.path.name, full.path.name) == ("mine-head", "mine-full")
+    for baseline, kind in ((head, AdapterKind.HEAD), (full, AdapterKind.FULL)):
+        info = baseline.info
+        assert info.recipe["adapter"]["method"] == kind
+        assert info.recipe["training"] == {
+            **run.info.recipe["training"], "learning_rate": TunedRates().rates[kind],
+        }  # fmt: skip
+        assert info.recipe["data"] == run.info.recipe["data"]
+        assert info.data["fingerprint"] == run.info.data["fingerprint"]
+        assert info.backbone == run.info.backbone
+    assert full.info.trainable_parameters == full.info.total_parameters
+    assert head.info.trainable_parameters < run.info.trainable_parameters

@@ -1,0 +1,110 @@
+"""What is said of a data set before training, and what run.json says of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeadapt.data import Dataset, Examples
+from edgeadapt.metrics import wilson_interval
+from edgeadapt.pipeline.data_report import FEW_PER_LABEL, FEW_TEXTS, report_data
+from edgeadapt.text import TextEncoder
+from tests.conftest import make_tokenizer
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warned: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def warn(self, message: str) -> None:
+        self.warned.append(message)
+
+    @contextmanager
+    def task(self, title: str, total: int) -> Iterator[Any]:
+        yield self
+
+
+@pytest.fixture
+def encoder() -> TextEncoder:
+    return TextEncoder(make_tokenizer(), max_length=8, pad_id=0)
+
+
+def examples(begin: str, count: int, *, rare: int | None = None) -> Examples:
+    labels = np.arange(count) % 2 if rare is None else np.arange(count) < rare
+    return Examples(tuple(f"{begin} {number}" for number in range(count)), labels.astype(np.int64))
+
+
+def dataset(*, train: Examples, validation: int = FEW_TEXTS, test: int = FEW_TEXTS) -> Dataset:
+    held_out = examples("warm", validation), examples("cold", test)
+    return Dataset(train, *held_out, ("no", "yes"))
+
+
+def test_of_enough_different_texts_nothing_is_said(encoder: TextEncoder) -> None:
+    listener = Listener()
+
+    found = report_data(dataset(train=examples("good", 40)), encoder, listener)
+
+    assert listener.said == listener.warned == []
+    assert found["examples"] == {"train": 40, "validation": FEW_TEXTS, "test": FEW_TEXTS}
+    assert found["truncated"] == {"train": 0, "validation": 0, "test": 0}
+    assert set(found["shared"].values()) == {0}
+
+
+def test_few_held_out_texts_are_warned_of_with_the_interval_they_allow(
+    encoder: TextEncoder,
+) -> None:
+    listener = Listener()
+
+    report_data(dataset(train=examples("good", 40), test=FEW_TEXTS - 1), encoder, listener)
+
+    (warning,) = listener.warned
+    low, high = wilson_interval(0.9, FEW_TEXTS - 1)
+    assert warning.startswith(f"{FEW_TEXTS - 1} test texts")
+    assert f"between {low:.0%} and {high:.0%}" in warning
+    assert "--folds" in warning
+
+
+def test_labels_with_few_training_texts_are_named(encoder: TextEncoder) -> None:
+    for rare, warned in ((FEW_PER_LABEL, 0), (FEW_PER_LABEL - 1, 1)):
+        listener = Listener()
+
+        report_data(dataset(train=examples("good", 40, rare=rare)), encoder, listener)
+
+        assert len(listener.warned) == warned
+    assert "yes (7)" in listener.warned[0]
+
+
+def test_texts_that_two_splits_share_are_warned_of(encoder: TextEncoder) -> None:
+    listener = Listener()
+    train = examples("good", 40)
+    leaky = Dataset(
+        train,
+        examples("warm", FEW_TEXTS),
+        Examples((*train.texts[:3], "WARM 0 ", *(f"cold {n}" for n in range(FEW_TEXTS))),
+                 np.zeros(FEW_TEXTS + 4, dtype=np.int64)),
+        ("no", "yes"),
+    )  # fmt: skip
+
+    found = report_data(leaky, encoder, listener)
+
+    assert found["shared"] == {
+        "validation in train": 0, "test in train": 3, "test in validation": 1,
+    }  # fmt: skip
+    assert [warning.split(" ")[0] for warning in listener.warned] == ["3", "1"]
+    assert "also occur in validation" in listener.warned[1]
+
+
+def test_texts_that_are_cut_are_counted(encoder: TextEncoder) -> None:
+    listener = Listener()
+    long = Examples(("good " * 30, "bad", "bad", "good"), np.asarray([1, 0, 0, 1]))
+
+    found = report_data(dataset(train=long), encoder, listener)
+
+    assert found["truncated"]["train"] == 1
+    assert "Longer than 8 tokens and cut: 1 of 4 train" in listener.said[0]

@@ -42,7 +42,8 @@ test-transformers5:
 	$(PYTHON) scripts/install.py $(VENV)-transformers5 train test
 	$(VENV)-transformers5/bin/python -m pytest -m "not gpu and not data and not slow" \
 	-k "not optimum" --ignore tests/adapters/formats tests/adapters tests/models/test_merge.py tests/models/test_classifier.py \
-	tests/models/test_tokenizer.py tests/export \
+	tests/models/test_tokenizer.py tests/export tests/training tests/pipeline/test_resume.py \
+	tests/pipeline/test_pretrain.py \
 	tests/pipeline/test_export.py::test_a_bundle_answers_as_the_run_did_on_its_test_text $(ARGS)
 
 lint:

@@ -21,6 +21,7 @@ from edgeadapt.cli.importing import import_
 from edgeadapt.cli.inspect import inspect
 from edgeadapt.cli.merge import merge
 from edgeadapt.cli.predict import predict
+from edgeadapt.cli.pretrain import pretrain
 from edgeadapt.cli.train import train
 from edgeadapt.errors import EdgeAdaptError
 
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, export, bench, predict, inspect, merge, import_, convert):
+for command in (train, export, bench, predict, inspect, merge, import_, convert, pretrain):
     app.command(command.__name__.rstrip("_"))(command)
 
 

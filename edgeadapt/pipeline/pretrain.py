@@ -1,0 +1,278 @@
+"""``edgeadapt pretrain``: an encoder reads the user's own text before it learns the task."""
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+
+from edgeadapt import __version__
+from edgeadapt.config import Recipe
+from edgeadapt.data import read_rows, to_examples
+from edgeadapt.errors import DataError, ExportError, GateError, ModelError
+from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
+from edgeadapt.models.merge import merge
+from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.pipeline import places
+from edgeadapt.pipeline.run_files import pinned_model
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.storage import check_free, staged_folder, write_json
+from edgeadapt.text import Text, TextEncoder
+from edgeadapt.training.loop import choose_device, fit, seeded
+from edgeadapt.training.masked_language import MaskedLanguage, WordPieces
+from edgeadapt.training.outcome import Outcome
+
+__all__ = ["Pretrained", "pretrain", "read_texts"]
+
+HELD_OUT, MOST_HELD_OUT = 0.05, 1_000
+"""Share of the texts that judge, and the largest number."""
+_LIMIT = 1e-5
+"""Largest difference of hidden states between the trained encoder and the one that is saved."""
+_TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*",
+                    "merges.txt", "*.model")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """An encoder that has read the text, on disk."""
+
+    path: Path
+    """A stock checkpoint, for ``edgeadapt train --model``."""
+    texts: int
+    """Read, those that judge not counted."""
+    trainable_parameters: int
+    total_parameters: int
+    before: float
+    """Perplexity of the masked tokens of held-out text, with the backbone as it was and a
+    language head that was trained, or drawn, elsewhere."""
+    after: float
+    """The same of what is saved."""
+    accuracy: float
+    """Share of the masked tokens that are guessed right, 0 to 1."""
+    seconds: float
+
+
+def read_texts(path: Path, *, column: str) -> tuple[str, ...]:
+    """Reads texts without labels: a line each, or a column of a CSV or JSONL file.
+
+    Raises:
+        DataError: The file cannot be read, or holds fewer than two texts.
+    """
+    if path.suffix in (".csv", ".jsonl"):
+        rows = read_rows(path)
+        examples = to_examples(
+            rows, text_column=column, label_column=None, label_names=(), where=str(path)
+        )
+        texts = tuple(str(text) for text in examples.texts)
+    else:
+        try:
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist.") from None
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}: expected UTF-8, found a byte that is not valid at {error.start}."
+            ) from None
+        texts = tuple(line.strip() for line in lines if line.strip())
+    if len(set(texts)) < 2:
+        raise DataError(
+            f"{path}: expected at least two different texts, found {len(set(texts))}.",
+            hint="A text a line, or a CSV or JSONL file with a column of texts (--text-column).",
+        )
+    return texts
+
+
+def pretrain(
+    texts: Sequence[str],
+    recipe: Recipe,
+    *,
+    output: Path | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Pretrained:
+    """Trains an encoder to guess masked tokens of a text, and saves it as a stock checkpoint.
+
+    Adapters are folded into it, so that it is a backbone like any other: freeze it and train the
+    task's own adapters on top.
+
+    Source: Gururangan et al. 2020, Don't Stop Pretraining (arXiv 2004.10964).
+
+    Args:
+        texts: At least two different ones.
+        recipe: Model, adapter and optimization; its data is not looked at.
+        output: Folder of the checkpoint; a free name under ``artifacts/checkpoints`` where none
+            is given.
+        force: Replace an existing folder.
+        progress: Where to report.
+
+    Raises:
+        ModelError: The backbone has no language head in transformers.
+        ExportError: The adapters do not fold into a stock model.
+        EdgeAdaptError: Whatever training raises.
+    """
+    target = output or places.new_name(places.checkpoints(), "pretrained")
+    check_free(target, force=force)
+    recipe = recipe.resolved()
+    source = find_model(recipe.model)
+    recipe = replace(recipe, model=pinned_model(recipe.model, source))
+    encoder = load_tokenizer(source, max_length=recipe.model.max_length).encoder
+    train, held_out = _split(texts, seed=recipe.training.seed)
+    with (
+        staged_folder(target, force=force) as folder,
+        seeded(recipe.training.seed, threads=recipe.training.threads),
+    ):
+        classifier = AdaptedClassifier.build(
+            source, ("0", "1"), recipe.adapter, depth=recipe.model.layers
+        )
+        objective = MaskedLanguage(
+            classifier.model,
+            _language_model(source),
+            encoder,
+            words=_word_pieces(source),
+            train=train,
+            validation=held_out,
+        )
+        language = objective.head()
+        for parameter in language.values():
+            parameter.requires_grad_(True)
+        trained = classifier.adapter_parameters()
+        count, total = sum(p.numel() for p in trained.values()), classifier.count_parameters()[1]
+        progress.say(f"Training {count:,} of {total:,} parameters on {len(train):,} texts.")
+        before = objective.judge().loss
+        outcome = fit(
+            objective,
+            {**trained, **language},
+            config=recipe.training,
+            device=choose_device(recipe.training.device),
+            progress=progress,
+        )
+        _save(folder, classifier, source, encoder, held_out)
+        result = _result(target, outcome, before=before, counts=(len(train), count, total))
+        _describe(folder, recipe, texts, result, source)
+    return result
+
+
+def _split(texts: Sequence[str], *, seed: int) -> tuple[list[str], list[str]]:
+    """Holds some of the different texts out; a text that occurs twice is on one side."""
+    different = list(dict.fromkeys(texts))
+    count = max(1, min(MOST_HELD_OUT, round(HELD_OUT * len(different))))
+    order = np.random.default_rng(seed).permutation(len(different))
+    held_out = {different[at] for at in order[:count]}
+    return [text for text in texts if text not in held_out], sorted(held_out)
+
+
+def _language_model(source: ModelSource) -> PreTrainedModel:
+    """Loads the checkpoint with its language head, which is drawn at random where it has none."""
+    try:
+        with quiet_transformers():
+            return AutoModelForMaskedLM.from_pretrained(source.folder, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{source.folder} cannot be loaded with a language head: {error}"
+        ) from None
+
+
+def _word_pieces(source: ModelSource) -> WordPieces:
+    with quiet_transformers():
+        tokenizer = AutoTokenizer.from_pretrained(source.folder)
+    if tokenizer.mask_token_id is None:
+        raise ModelError(
+            f"{source.folder}: the tokenizer has no mask token: pretraining needs one.",
+            hint="Pretrain a backbone that was trained on masked text, such as BERT.",
+        )
+    return WordPieces(
+        size=len(tokenizer), mask=tokenizer.mask_token_id, special=tokenizer.all_special_ids
+    )
+
+
+def _save(
+    folder: Path,
+    classifier: AdaptedClassifier,
+    source: ModelSource,
+    encoder: TextEncoder,
+    texts: Sequence[Text],
+) -> None:
+    """Writes the encoder with its adapters folded in, and proves that it is still the same."""
+    classifier.model.cpu().eval()
+    batch = encoder.batch(list(texts)[:64])
+    expected = _hidden(classifier.model.base_model, batch.input_ids, batch.attention_mask)
+    merged = merge(classifier)
+    if not merged.is_stock:
+        raise ExportError(
+            "These adapters do not fold into a backbone: "
+            f"{merged.leftover.bottlenecks} bottlenecks stay beside its layers.",
+            hint="Pretrain with --method parallel, lora, bitfit or full, or several of them.",
+        )
+    merged.model.base_model.save_pretrained(folder)
+    loaded = type(merged.model.base_model).from_pretrained(folder).eval()
+    difference = float(
+        (_hidden(loaded, batch.input_ids, batch.attention_mask) - expected).abs().max()
+    )
+    if not difference <= _LIMIT * max(1.0, float(expected.abs().max())):
+        raise GateError(
+            f"The saved encoder differs from the trained one by {difference:.1e}: expected at most "
+            f"{_LIMIT:.0e}.",
+            hint="This is a bug in edgeadapt. Please report it.",
+        )
+    for pattern in _TOKENIZER_FILES:
+        for file in source.folder.glob(pattern):
+            shutil.copy(file, folder)
+
+
+@torch.inference_mode()
+def _hidden(model: torch.nn.Module, ids: np.ndarray, mask: np.ndarray) -> torch.Tensor:
+    """Returns the hidden states of the tokens, shape ``(tokens, width)``."""
+    attention = torch.from_numpy(mask)
+    states = model(input_ids=torch.from_numpy(ids), attention_mask=attention)[0]
+    return torch.as_tensor(states[attention.bool()])
+
+
+def _result(
+    target: Path, outcome: Outcome, *, before: float, counts: tuple[int, int, int]
+) -> Pretrained:
+    assert outcome.best is not None
+    texts, trainable, total = counts
+    return Pretrained(
+        path=target,
+        texts=texts,
+        trainable_parameters=trainable,
+        total_parameters=total,
+        before=math.exp(before),
+        after=math.exp(outcome.best.validation_loss),
+        accuracy=outcome.best.accuracy,
+        seconds=outcome.seconds,
+    )
+
+
+def _describe(
+    folder: Path, recipe: Recipe, texts: Sequence[str], result: Pretrained, source: ModelSource
+) -> None:
+    figures: dict[str, Any] = {
+        "texts": result.texts,
+        "perplexity_before": result.before,
+        "perplexity_after": result.after,
+        "accuracy": result.accuracy,
+        "seconds": result.seconds,
+    }
+    tables = recipe.to_dict()
+    write_json(
+        folder / "pretraining.json",
+        {
+            "format_version": 1,
+            "backbone": source.describe(),
+            "recipe": {name: tables[name] for name in ("model", "adapter", "training")},
+            "texts_sha256": hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest(),
+            **figures,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "edgeadapt": __version__,
+        },
+    )

@@ -1,0 +1,98 @@
+"""Pretraining on the user's text: a stock backbone comes out, and the task can be trained on it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from transformers import AutoModel
+
+from edgeadapt.backbones import backbone_spec
+from edgeadapt.config import Recipe
+from edgeadapt.errors import DataError, ExportError, OutputExistsError
+from edgeadapt.pipeline.pretrain import pretrain, read_texts
+from edgeadapt.pipeline.train import train
+from tests.conftest import make_checkpoint, review
+from tests.pipeline.exporting import nothing_is_at
+
+TEXTS = [review(number)[0] for number in range(120)]
+TYPES = ("bert", "roberta", "electra", "distilbert", "mpnet", "albert", "deberta-v2", "modernbert")
+
+
+def recipe_for(checkpoint: Path, **adapter: object) -> Recipe:
+    return Recipe().updated(
+        {
+            "model": {"id": str(checkpoint), "max_length": 32},
+            "adapter": {"dimension": 4, **adapter},
+            "training": {
+                "epochs": 3, "batch_size": 16, "learning_rate": 1e-2, "device": "cpu", "threads": 1,
+            },
+        },
+        origin="test",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["parallel", "full", "lora+bitfit"])
+def test_held_out_text_is_guessed_better_and_the_task_can_be_trained_on_it(
+    checkpoint: Path, tiny_recipe: Callable[..., Recipe], tmp_path: Path, method: str
+) -> None:
+    found = pretrain(TEXTS, recipe_for(checkpoint, method=method), output=tmp_path / "read")
+
+    assert found.after < found.before
+    assert found.texts == len(TEXTS) - round(0.05 * len(set(TEXTS)))
+    told = json.loads((found.path / "pretraining.json").read_text())
+    assert told["perplexity_after"] == found.after
+    assert told["recipe"]["adapter"]["method"] == method
+    recipe = tiny_recipe(epochs=1).updated({"model": {"id": str(found.path)}}, origin="test")
+    assert train(recipe, output=tmp_path / "run").info.backbone["id"] == str(found.path)
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_every_backbone_can_read_and_plain_transformers_loads_it_whole(
+    tmp_path: Path, model_type: str
+) -> None:
+    checkpoint = make_checkpoint(tmp_path / "checkpoint", model_type)
+
+    found = pretrain(TEXTS, recipe_for(checkpoint), output=tmp_path / "read")
+
+    _, report = AutoModel.from_pretrained(found.path, output_loading_info=True)
+    assert not report["unexpected_keys"]
+    # A pooler that the classifier of this type does not have is drawn anew, as it always is.
+    assert all(key.startswith("pooler.") for key in report["missing_keys"])
+    assert not report["missing_keys"] or not backbone_spec(model_type).head[0].endswith("pooler")
+
+
+def test_adapters_that_do_not_fold_are_refused_and_nothing_is_left(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match="do not fold into a backbone") as caught:
+        pretrain(TEXTS, recipe_for(checkpoint, method="houlsby"), output=tmp_path / "x" / "read")
+
+    assert "parallel" in caught.value.hint
+    assert nothing_is_at(tmp_path / "x")
+
+
+def test_an_existing_folder_is_refused_before_any_work(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "read").mkdir()
+
+    with pytest.raises(OutputExistsError):
+        pretrain(TEXTS, recipe_for(checkpoint), output=tmp_path / "read")
+
+
+def test_texts_are_lines_or_a_column(tmp_path: Path) -> None:
+    lines = tmp_path / "texts.txt"
+    lines.write_bytes("\ufeffone\r\n\n  two words \nthrée\u2028still three\n".encode())
+    table = tmp_path / "texts.csv"
+    table.write_text('body\none\n"two\nlines"\n')
+
+    assert read_texts(lines, column="text") == ("one", "two words", "thrée\u2028still three")
+    assert read_texts(table, column="body") == ("one", "two\nlines")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"same\nsame\n", b"caf\xe9\nother\n"])
+def test_texts_that_cannot_be_used_are_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"texts\.txt: expected"):
+        read_texts(path, column="text")

@@ -1,0 +1,117 @@
+"""Adapters against full fine-tuning on five data sets; and what was tried to get there.
+
+    python benchmarks/accuracy.py                             # the table: RECIPES, three seeds
+    python benchmarks/accuracy.py trec:adapter:0 sst2:full:1  # some of it; the others' rows stay
+    python benchmarks/accuracy.py --search trec:lr=1e-3,epochs=8:0   # a trial, on validation text
+
+A trial is a recipe changed by ``KEY=VALUE``; it goes into ``results/ablation.json`` with both
+scores, and is chosen by its validation score alone. Two jobs run side by side, one thread each.
+"""
+
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from common import RESULTS, data_folder, load, save
+
+DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "adapter": {},
+    "full": {"adapter": {"method": "full"}},
+    "head": {"adapter": {"method": "head"}},
+}
+SEEDS = (0, 1, 2)
+JOBS = 2
+SHORT = {
+    "method": ("adapter", str),
+    "dim": ("adapter", "dimension", int),
+    "scale": ("adapter", "scaling", float),
+    "drop": ("adapter", "dropout", float),
+    "rank": ("adapter", "rank", int),
+    "targets": ("adapter", "targets", str),
+    "lr": ("training", "learning_rate", float),
+    "epochs": ("training", "epochs", int),
+    "batch": ("training", "batch_size", int),
+    "smooth": ("training", "label_smoothing", float),
+    "decay": ("training", "weight_decay", float),
+    "warmup": ("training", "warmup", float),
+    "bdrop": ("training", "backbone_dropout", lambda value: value == "on"),
+}
+
+
+def main() -> None:
+    asked = sys.argv[1:]
+    name = "ablation" if asked[:1] == ["--search"] else "accuracy"
+    jobs = [job.split(":") for job in asked if not job.startswith("--")] or [
+        [dataset, recipe, str(seed)]
+        for dataset in DATASETS
+        for recipe in ("adapter", "full")
+        for seed in SEEDS
+        if dataset != "imdb" or seed == 0
+    ]
+    with ProcessPoolExecutor(
+        JOBS, mp_context=get_context("spawn"), max_tasks_per_child=1
+    ) as processes:
+        running = [processes.submit(measure, *job) for job in jobs]
+        for done in as_completed(running):
+            row = done.result()
+            print(row, flush=True)
+            add(name, row)
+
+
+def add(name: str, row: dict[str, Any]) -> None:
+    """Puts a row into the results; one of the same job is replaced."""
+    keys = ("dataset", "recipe", "seed")
+    rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
+    rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
+    save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})
+
+
+def changes(recipe: str) -> dict[str, dict[str, Any]]:
+    """Returns the tables of a named recipe, or of one written as ``KEY=VALUE,…``."""
+    if recipe in RECIPES:
+        return RECIPES[recipe]
+    tables: dict[str, dict[str, Any]] = {}
+    for pair in recipe.split(","):
+        key, _, value = pair.partition("=")
+        table, *field, kind = SHORT[key]
+        tables.setdefault(str(table), {})[str(field[0]) if field else key] = kind(value)
+    return tables
+
+
+def measure(dataset: str, recipe: str, seed: str) -> dict[str, Any]:
+    """Trains once, and returns the scores on validation and test text."""
+    from edgeadapt.config import Recipe
+    from edgeadapt.pipeline.train import train
+
+    tables = changes(recipe)
+    training = {"seed": int(seed), "threads": 1, **tables.get("training", {})}
+    asked = Recipe().updated(
+        {**tables, "data": {"dataset": str(data_folder(dataset))}, "training": training},
+        origin="benchmark",
+    )
+    with TemporaryDirectory() as folder:
+        info = train(asked, output=Path(folder) / "run").info
+    return {
+        "dataset": dataset,
+        "recipe": recipe,
+        "seed": int(seed),
+        "settings": {name: info.recipe[name] for name in ("adapter", "training")},
+        "trainable_parameters": info.trainable_parameters,
+        "total_parameters": info.total_parameters,
+        "best_epoch": info.best_epoch,
+        "validation_accuracy": info.validation["accuracy"],
+        "validation_macro_f1": info.validation["macro_f1"],
+        "test_accuracy": info.test["accuracy"],
+        "test_macro_f1": info.test["macro_f1"],
+        "test_calibration_error": info.test["calibration_error"],
+        "seconds": info.seconds,
+        "examples_per_second": info.examples_per_second,
+    }
+
+
+if __name__ == "__main__":
+    main()

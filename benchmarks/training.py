@@ -1,0 +1,279 @@
+"""Training speed and peak memory against the loops that people use today.
+
+    python benchmarks/training.py        # on an idle machine; needs the extra [interop]
+
+Every contender trains on the same texts with the same backbone, in a fresh process, several times
+in turn. Its speed is that of the steps after a warm-up; its memory is the process's peak.
+
+The seed's loop (the notebook that edgeadapt grew out of) pads every text to 128 tokens, takes
+batches of 16, runs the frozen encoder for all its hidden states and puts the adapters on them: it
+trains nothing inside the encoder.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from common import data_folder, save
+
+ROUNDS = 5
+THREADS = 2
+BATCH = 32
+WARMUP_STEPS = 5
+TEXTS = {"sst2": 1_920, "imdb": 480}
+"""Trained on once; a multiple of the batch."""
+MAX_LENGTH = 128
+REDUCTION = 6
+"""384 / 64."""
+
+
+def main() -> None:
+    rows: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for number in range(ROUNDS):
+        for dataset in TEXTS:
+            for contender in CONTENDERS:
+                command = [sys.executable, __file__, contender, dataset]
+                done = subprocess.run(command, check=True, capture_output=True, text=True)
+                found = json.loads(done.stdout.splitlines()[-1])
+                rows.setdefault((contender, dataset), []).append(found)
+                print(number, contender, dataset, found, flush=True)
+    save(
+        "training",
+        {
+            "threads": THREADS,
+            "texts": TEXTS,
+            "rows": [
+                {
+                    "contender": contender,
+                    "dataset": dataset,
+                    "examples_per_second": median(one["examples_per_second"] for one in each),
+                    "peak_mb": median(one["peak_mb"] for one in each),
+                    "rounds": each,
+                }
+                for (contender, dataset), each in rows.items()
+            ],
+        },
+    )
+
+
+def measure(contender: str, dataset: str) -> dict[str, float]:
+    import torch
+
+    from edgeadapt.measure.memory import peak_bytes
+
+    torch.manual_seed(0)
+    torch.set_num_threads(THREADS)
+    clock = Clock()
+    CONTENDERS[contender](clock, *texts_of(dataset))
+    return {
+        "examples_per_second": clock.examples_per_second(),
+        "peak_mb": peak_bytes() / 1e6,
+    }
+
+
+class Clock:
+    """Notes when each step ended, and how many texts it had."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[float, int]] = []
+
+    def tick(self, texts: int) -> None:
+        self.steps.append((time.perf_counter(), texts))
+
+    def examples_per_second(self) -> float:
+        """Texts after the warm-up over the time that they took."""
+        (start, _), *later = self.steps[WARMUP_STEPS - 1 :]
+        return sum(texts for _, texts in later) / (later[-1][0] - start)
+
+
+def texts_of(dataset: str) -> tuple[list[str], list[int]]:
+    """Returns texts and labels in an order of their own, the same for everyone."""
+    import numpy as np
+
+    from edgeadapt.config import DataConfig
+    from edgeadapt.training.datasets import load_dataset
+
+    train = load_dataset(DataConfig(dataset=str(data_folder(dataset))), seed=0).train
+    picked = train.take(np.random.default_rng(0).permutation(len(train))[: TEXTS[dataset]])
+    return [str(text) for text in picked.texts], picked.known_labels().tolist()
+
+
+def ours(method: str) -> Callable[..., None]:
+    def run(clock: Clock, texts: list[str], labels: list[int]) -> None:
+        import numpy as np
+        import torch
+
+        from edgeadapt.config import AdapterConfig, ModelConfig, Task, TrainingConfig
+        from edgeadapt.data import Examples
+        from edgeadapt.models.classifier import AdaptedClassifier
+        from edgeadapt.models.sources import find_model
+        from edgeadapt.models.tokenizer import load_tokenizer
+        from edgeadapt.training.first_position import first_position_only
+        from edgeadapt.training.frozen import FrozenLayers
+        from edgeadapt.training.loop import fit
+        from edgeadapt.training.objectives import Classification
+
+        class Timed(Classification):
+            def loss(self, rows: np.ndarray) -> torch.Tensor:
+                clock.tick(len(rows))  # the end of the step before
+                return super().loss(rows)
+
+        source = find_model(ModelConfig())
+        classifier = AdaptedClassifier.build(source, ("0", "1"), AdapterConfig(method=method))
+        objective = Timed(
+            classifier.model,
+            load_tokenizer(source, max_length=MAX_LENGTH).encoder,
+            train=Examples(tuple(texts), np.asarray(labels)),
+            validation=Examples(tuple(texts[:1]), np.asarray(labels[:1])),
+            task=Task.SINGLE_LABEL,
+            frozen=FrozenLayers.below(classifier.encoder, classifier.trained()),
+            memory=10**9,
+            backbone_dropout=TrainingConfig.backbone_dropout or method == "full",
+        )
+        config = TrainingConfig(epochs=1, batch_size=BATCH, learning_rate=1e-4)
+        with first_position_only(classifier.encoder):
+            fit(objective, classifier.trained(), config=config, device=torch.device("cpu"))
+
+    return run
+
+
+def seed(clock: Clock, texts: list[str], labels: list[int]) -> None:
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+    from transformers import AutoModel
+
+    class Adapter(nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.down, self.up = nn.Linear(width, 64), nn.Linear(64, width)
+
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return self.up(torch.relu(self.down(hidden))) + hidden
+
+    folder, tokenizer = backbone()
+    encoder = AutoModel.from_pretrained(folder)
+    encoder.requires_grad_(False)
+    width = encoder.config.hidden_size
+    adapters = nn.ModuleList(Adapter(width) for _ in range(encoder.config.num_hidden_layers))
+    head = nn.Linear(width, 2)
+    tokens = tokenizer(
+        texts, truncation=True, padding="max_length", max_length=MAX_LENGTH, return_tensors="pt"
+    )
+    data = TensorDataset(tokens["input_ids"], tokens["attention_mask"], torch.tensor(labels))
+    optimizer = torch.optim.AdamW([*adapters.parameters(), *head.parameters()], lr=1e-4)
+    for ids, attention, known in DataLoader(data, batch_size=16, shuffle=True):
+        states = encoder(ids, attention_mask=attention, output_hidden_states=True).hidden_states
+        adapted = [adapter(state) for adapter, state in zip(adapters, states[1:], strict=True)]
+        loss = nn.functional.cross_entropy(head(adapted[-1][:, 0]), known)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        clock.tick(len(known))
+
+
+def with_trainer(
+    make: Callable[[Any], tuple[Any, type[Any]]],
+) -> Callable[[Clock, list[str], list[int]], None]:
+    """Returns a contender that trains with Hugging Face's ``Trainer`` or one made from it."""
+
+    def run(clock: Clock, texts: list[str], labels: list[int]) -> None:
+        from tempfile import TemporaryDirectory
+
+        from datasets import Dataset
+        from transformers import (
+            DataCollatorWithPadding,
+            TrainerCallback,
+            TrainingArguments,
+        )
+
+        class Ticks(TrainerCallback):  # type: ignore[misc]
+            def on_step_end(self, *arguments: Any, **options: Any) -> None:
+                clock.tick(BATCH)
+
+        folder, tokenizer = backbone()
+        tokenizer.backend_tokenizer.no_padding()
+        data = Dataset.from_dict({"text": texts, "label": labels}).map(
+            lambda rows: tokenizer(rows["text"], truncation=True, max_length=MAX_LENGTH),
+            batched=True,
+            remove_columns="text",
+        )
+        model, kind = make(folder)
+        with TemporaryDirectory() as output:
+            trainer = kind(
+                model=model,
+                args=TrainingArguments(
+                    output_dir=output,
+                    per_device_train_batch_size=BATCH,
+                    num_train_epochs=1,
+                    learning_rate=1e-4,
+                    save_strategy="no",
+                    report_to=[],
+                    use_cpu=True,
+                    disable_tqdm=True,
+                ),
+                train_dataset=data,
+                data_collator=DataCollatorWithPadding(tokenizer),
+                callbacks=[Ticks()],
+            )
+            trainer.train()
+
+    return run
+
+
+def adapterhub(folder: str) -> tuple[Any, type[Any]]:
+    from adapters import AdapterTrainer, AutoAdapterModel, ParBnConfig
+
+    model = AutoAdapterModel.from_pretrained(folder)
+    model.add_adapter("task", config=ParBnConfig(reduction_factor=REDUCTION))
+    model.add_classification_head("task", num_labels=2)
+    model.train_adapter("task")
+    return model, AdapterTrainer
+
+
+def peft(folder: str) -> tuple[Any, type[Any]]:
+    from peft import LoraConfig, get_peft_model
+    from transformers import Trainer
+
+    model, _ = full(folder)
+    config = LoraConfig(task_type="SEQ_CLS", r=8, target_modules=["query", "value"])
+    return get_peft_model(model, config), Trainer
+
+
+def full(folder: str) -> tuple[Any, type[Any]]:
+    from transformers import AutoModelForSequenceClassification, Trainer
+
+    return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2), Trainer
+
+
+def backbone() -> tuple[str, Any]:
+    """Returns the folder of the embedded encoder, and its tokenizer."""
+    from transformers import AutoTokenizer
+
+    from edgeadapt.config import ModelConfig
+    from edgeadapt.models.sources import find_model
+
+    folder = str(find_model(ModelConfig()).folder)
+    return folder, AutoTokenizer.from_pretrained(folder)
+
+
+CONTENDERS: dict[str, Callable[[Clock, list[str], list[int]], None]] = {
+    "edgeadapt parallel": ours("parallel"),
+    "edgeadapt lora": ours("lora"),
+    "edgeadapt full": ours("full"),
+    "the seed's loop": seed,
+    "AdapterHub AdapterTrainer": with_trainer(adapterhub),
+    "PEFT LoRA + Trainer": with_trainer(peft),
+    "full fine-tuning + Trainer": with_trainer(full),
+}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        print(json.dumps(measure(*sys.argv[1:])))
+    else:
+        main()

@@ -277,6 +277,9 @@ class TrainingConfig:
     """Passes over the training examples."""
     batch_size: int = 32
     """Examples per optimizer step."""
+    micro_batch_tokens: int | None = None
+    """Most tokens, padding counted, that go through the model at once; a batch with more goes in
+    parts, with the same gradients. The device's own where none is given."""
     learning_rate: float | None = None
     """Peak rate of AdamW; the kind's tuned rate where none is given."""
     weight_decay: float = 0.01
@@ -509,6 +512,12 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
             "training.patience",
             training.patience,
             training.patience is None or training.patience >= 1,
+            "at least 1",
+        ),
+        (
+            "training.micro_batch_tokens",
+            training.micro_batch_tokens,
+            training.micro_batch_tokens is None or training.micro_batch_tokens >= 1,
             "at least 1",
         ),
         ("training.memory_mb", training.memory_mb, training.memory_mb >= 0, "at least 0"),

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgeadapt.training.batches import bucketed
+from edgeadapt.training.batches import bucketed, in_parts
 
 LENGTHS = st.lists(st.integers(1, 128), max_size=300)
 BATCH_SIZE = st.integers(1, 40)
@@ -102,3 +102,21 @@ def test_batches_do_not_run_from_short_to_long() -> None:
 
 def test_no_rows_make_no_batches() -> None:
     assert batches_of([], 4) == []
+
+
+@given(
+    lengths=st.lists(st.integers(1, 128), min_size=1, max_size=60),
+    tokens=st.integers(1, 600),
+    data=st.data(),
+)
+@settings(max_examples=50, deadline=None)
+def test_parts_hold_every_row_once_and_no_more_tokens_than_allowed(
+    lengths: list[int], tokens: int, data: st.DataObject
+) -> None:
+    rows = np.asarray(data.draw(st.permutations(range(len(lengths)))))
+
+    parts = in_parts(rows, lengths, tokens)
+
+    assert sorted(np.concatenate(parts)) == sorted(rows)
+    for part in parts:
+        assert len(part) == 1 or len(part) * max(lengths[row] for row in part) <= tokens

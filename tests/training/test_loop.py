@@ -372,6 +372,19 @@ def test_a_loss_that_is_not_finite_is_told_with_its_texts(
         train(classifier, encoder)
 
 
+def test_a_batch_in_parts_gives_the_same_weights(source: ModelSource, encoder: TextEncoder) -> None:
+    trained = []
+    for tokens in (10_000, 20):
+        classifier = build(source)
+        outcome = train(classifier, encoder, micro_batch_tokens=tokens)
+        trained.append((weights(classifier), [report.train_loss for report in outcome.epochs]))
+
+    (whole, losses), (parts, found) = trained
+    assert found == pytest.approx(losses, abs=1e-6)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, rtol=0, atol=1e-5)
+
+
 def test_activation_checkpointing_changes_nothing_but_memory(
     source: ModelSource, encoder: TextEncoder
 ) -> None:

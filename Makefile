@@ -1,7 +1,7 @@
 # make demo    install, train, export, quantize and benchmark on the embedded model and reviews
 # make test    install what the tests need and run them
 # make lint    format, lint, types, layers
-# make bench   reproduce the tables of the README (three to four hours on 2 cores; needs SST-2, see README)
+# make bench   reproduce the tables of the README (about four hours on 2 cores; needs SST-2 and IMDb, see README)
 #
 # PYTHON=python3.12     another interpreter
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -54,13 +54,14 @@ lint:
 	$(BIN)/lint-imports --no-cache
 
 bench:
-	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test
+	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test interop
 	$(BIN)/python benchmarks/reviews.py
 	$(BIN)/python benchmarks/sst2.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/kinds.py
 	$(BIN)/python benchmarks/backbones.py
 	$(BIN)/python benchmarks/footprint.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/tables.py
 
 clean:

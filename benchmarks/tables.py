@@ -279,6 +279,30 @@ def slowdown(found: dict[str, Any], method: str, variant: str, tokens: str) -> f
     return fastest[0] / fastest[1]
 
 
+def training() -> str:
+    """How fast each loop trains, and how much memory it takes."""
+    found = load("training")
+    rows = {(row["contender"], row["dataset"]): row for row in found["rows"]}
+    contenders = list(dict.fromkeys(contender for contender, _ in rows))
+    lines = []
+    for contender in contenders:
+        cells = []
+        for dataset in found["texts"]:
+            row = rows[contender, dataset]
+            cells += [f"{row['examples_per_second']:.0f}", f"{row['peak_mb']:,.0f}"]
+        lines.append((contender, *cells))
+    headers = [
+        "",
+        *(f"{name} {what}" for name in found["texts"] for what in ("texts/s", "peak MB")),
+    ]
+    rounds = len(found["rows"][0]["rounds"])
+    return (
+        f"{table(headers, lines)}\n\n"
+        f"{found['machine']['cpu']}, {found['threads']} threads; median of {rounds} rounds of "
+        "fresh processes, interleaved."
+    )
+
+
 def backbones() -> str:
     """What folds into which architecture."""
     found = load("backbones")
@@ -318,6 +342,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "latency": latency,
     "kinds": kinds,
     "backbones": backbones,
+    "training": training,
 }
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "Format",
     "ModelConfig",
     "Placement",
+    "Precision",
     "Recipe",
     "Scheme",
     "Target",
@@ -92,6 +93,15 @@ class Device(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+class Precision(StrEnum):
+    """In what numbers the model computes while training; weights and their updates are float32."""
+
+    AUTO = "auto"
+    """bfloat16 on a GPU, float32 on a CPU."""
+    FP32 = "fp32"
+    BF16 = "bf16"
 
 
 class Task(StrEnum):
@@ -296,6 +306,8 @@ class TrainingConfig:
     """Seeds initialization, shuffling and dropout."""
     device: Device = Device.AUTO
     """``auto`` is CUDA where there is a GPU."""
+    precision: Precision = Precision.AUTO
+    """``bf16`` pays on GPUs, and on CPUs with matrix units for it (AMX)."""
     threads: int | None = None
     """CPU threads of torch; all cores where none is given."""
     backbone_dropout: bool = True

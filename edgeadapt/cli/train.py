@@ -16,7 +16,7 @@ from edgeadapt.cli.options import (
     TextPairColumn,
     Threads,
 )
-from edgeadapt.config import AdapterKind, Device, ModelConfig, Placement, Recipe, Target
+from edgeadapt.config import AdapterKind, Device, ModelConfig, Placement, Precision, Recipe, Target
 from edgeadapt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -280,6 +280,13 @@ def train(
         Device | None,
         typer.Option(help="Where to train; auto if left out.", rich_help_panel=_TRAINING),
     ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="Numbers to compute in: auto is bf16 on a GPU, fp32 on a CPU.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     threads: Threads = None,
     output: Output = None,
     force: Force = False,
@@ -331,6 +338,7 @@ def train(
             "label_smoothing": label_smoothing,
             "seed": seed,
             "device": device,
+            "precision": precision,
             "threads": threads,
         },
     }

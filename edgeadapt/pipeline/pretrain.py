@@ -29,6 +29,7 @@ from edgeadapt.storage import check_free, staged_folder, write_json
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.loop import choose_device, fit, seeded
 from edgeadapt.training.masked_language import MaskedLanguage, WordPieces
+from edgeadapt.training.objectives import Compute
 from edgeadapt.training.outcome import Outcome
 
 __all__ = ["Pretrained", "pretrain", "read_texts"]
@@ -140,6 +141,7 @@ def pretrain(
             words=_word_pieces(source),
             train=train,
             validation=held_out,
+            compute=Compute(recipe.training.precision),
         )
         language = objective.head()
         for parameter in language.values():

@@ -30,7 +30,7 @@ from edgeadapt.training.first_position import first_position_only
 from edgeadapt.training.frozen import FrozenLayers
 from edgeadapt.training.history import draw_curves, write_history
 from edgeadapt.training.loop import choose_device, fit, seeded
-from edgeadapt.training.objectives import Classification
+from edgeadapt.training.objectives import Classification, Compute
 from edgeadapt.training.outcome import Outcome
 from edgeadapt.training.team import Team
 from edgeadapt.training.tensorboard import TensorBoard
@@ -222,7 +222,7 @@ def _fit(
         memory=training.memory_mb * 1_000_000,
         backbone_dropout=training.backbone_dropout,
         team=work.team,
-        compiled=training.compile,
+        compute=Compute(training.precision, training.compile),
     )
     if training.activation_checkpointing:
         classifier.model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from edgeadapt.models.inference import to_inputs
 from edgeadapt.text import Text, TextEncoder, TokenBatch
-from edgeadapt.training.objectives import EVALUATION_BATCH, Judgement
+from edgeadapt.training.objectives import EVALUATION_BATCH, Compute, Judgement
 
 __all__ = ["MaskedLanguage", "WordPieces"]
 
@@ -67,6 +67,7 @@ class MaskedLanguage:
         words: The vocabulary.
         train: Texts.
         validation: Texts that judge, always masked alike.
+        compute: How to run the models.
     """
 
     def __init__(
@@ -78,8 +79,9 @@ class MaskedLanguage:
         words: WordPieces,
         train: Sequence[Text],
         validation: Sequence[Text],
+        compute: Compute = Compute.USUAL,
     ) -> None:
-        self.encoder, self.words = encoder, words
+        self.encoder, self.words, self.compute = encoder, words, compute
         self.encoder_model, self.language_model = encoder_model, language_model
         self.tokens, self.validation = encoder.encode(train), validation
         output = language_model.get_output_embeddings()
@@ -127,7 +129,7 @@ class MaskedLanguage:
         inputs = to_inputs(batch, self.encoder_model)
         device = self.encoder_model.device
         inputs["input_ids"] = masked.to(device)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        with self.compute.autocast(device):
             hidden = self.encoder_model.base_model(**inputs)[0]
             self.states.hidden = hidden[chosen.to(device)].unsqueeze(0)
             logits = self.language_model(input_ids=masked[:1].to(device)).logits.squeeze(0)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from edgeadapt.config import Task
+from edgeadapt.config import Precision, Task
 from edgeadapt.data import Examples
 from edgeadapt.metrics import Logits, Score, mean_loss, score
 from edgeadapt.models.inference import to_inputs, torch_logits
@@ -19,9 +19,29 @@ from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.frozen import FrozenLayers, Remembered
 from edgeadapt.training.team import ALONE, Team
 
-__all__ = ["EVALUATION_BATCH", "Classification", "Judgement", "Objective"]
+__all__ = ["EVALUATION_BATCH", "Classification", "Compute", "Judgement", "Objective"]
 
 EVALUATION_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Compute:
+    """How a model is run while it is trained."""
+
+    precision: Precision = Precision.AUTO
+    compiled: bool = False
+    """Whether through torch.compile."""
+
+    USUAL: ClassVar["Compute"]
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Returns the block in which a model computes its loss."""
+        on_gpu = device.type == "cuda"
+        wanted = {Precision.AUTO: on_gpu, Precision.BF16: True, Precision.FP32: False}
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted[self.precision])
+
+
+Compute.USUAL = Compute()
 
 
 @dataclass(frozen=True)
@@ -74,7 +94,7 @@ class Classification:
         memory: Bytes that their output for the training texts may take, so that they run once.
         backbone_dropout: Whether the layers above them drop out, beside the adapters in them.
         team: The processes that train together.
-        compiled: Whether to run the model through torch.compile while training.
+        compute: How to run the model while training.
     """
 
     def __init__(
@@ -90,7 +110,7 @@ class Classification:
         memory: int = 0,
         backbone_dropout: bool = True,
         team: Team = ALONE,
-        compiled: bool = False,
+        compute: Compute = Compute.USUAL,
     ) -> None:
         self.model: PreTrainedModel = model
         self.encoder, self.task, self.smoothing = encoder, task, smoothing
@@ -99,7 +119,7 @@ class Classification:
         self.labels = torch.from_numpy(train.known_labels())
         self.frozen, self.memory, self.backbone_dropout = frozen, memory, backbone_dropout
         self.remembered: Remembered | None = None
-        self.team, self.compiled = team, compiled
+        self.team, self.compute = team, compute
         self.forward: Callable[..., Any] | None = None
 
     @property
@@ -111,7 +131,7 @@ class Classification:
         """Puts the model into training mode, and runs what has to run only once."""
         if self.forward is None:
             self.forward = self.team.wrap(self.model, self.model.device)
-            if self.compiled:
+            if self.compute.compiled:
                 self.forward = torch.compile(self.forward, dynamic=True)
         if self.frozen is None:
             self.model.train()
@@ -130,8 +150,7 @@ class Classification:
         device = self.model.device
         labels = self.labels[rows].to(device)
         replayed = self.remembered.replayed(rows.tolist()) if self.remembered else nullcontext()
-        autocast = torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda")
-        with replayed, autocast:
+        with replayed, self.compute.autocast(device):
             logits = self.forward(**inputs).logits
         return weight * self._cross_entropy(logits.float(), labels)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgeadapt.config import AdapterConfig, AdapterKind, Device, Task, TrainingConfig
+from edgeadapt.config import AdapterConfig, AdapterKind, Device, Precision, Task, TrainingConfig
 from edgeadapt.data import Examples
 from edgeadapt.errors import TrainingError, UsageError
 from edgeadapt.metrics import probabilities, score
@@ -18,7 +18,7 @@ from edgeadapt.models.sources import ModelSource
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import choose_device, fit, seeded
-from edgeadapt.training.objectives import Classification
+from edgeadapt.training.objectives import Classification, Compute
 from edgeadapt.training.optimizer import rate_at
 from edgeadapt.training.outcome import Outcome
 from edgeadapt.training.tensorboard import TensorBoard
@@ -383,6 +383,55 @@ def test_a_batch_in_parts_gives_the_same_weights(source: ModelSource, encoder: T
     assert found == pytest.approx(losses, abs=1e-6)
     for name, tensor in whole.items():
         torch.testing.assert_close(parts[name], tensor, rtol=0, atol=1e-5)
+
+
+def test_in_bfloat16_it_is_learned_too_and_weights_stay_float32(
+    source: ModelSource, encoder: TextEncoder
+) -> None:
+    classifier = build(source, "full")
+    objective = Classification(
+        classifier.model,
+        encoder,
+        train=TRAIN,
+        validation=VALIDATION,
+        task=Task.SINGLE_LABEL,
+        compute=Compute(Precision.BF16),
+    )
+    config = TrainingConfig(epochs=3, batch_size=16, learning_rate=1e-2)
+
+    with seeded(0):
+        outcome = fit(objective, classifier.trained(), config=config, device=CPU)
+
+    assert outcome.best is not None
+    assert outcome.best.accuracy > 0.9
+    assert {p.dtype for p in classifier.trained().values()} == {torch.float32}
+    exact = build(source, "full")
+    train(exact, encoder)
+    assert not torch.equal(
+        weights(exact)["classifier.weight"], weights(classifier)["classifier.weight"]
+    )
+
+
+@pytest.mark.slow
+def test_compiled_it_gives_the_same_weights(source: ModelSource, encoder: TextEncoder) -> None:
+    trained = []
+    for compiled in (False, True):
+        classifier = build(source)
+        objective = Classification(
+            classifier.model,
+            encoder,
+            train=TRAIN,
+            validation=VALIDATION,
+            task=Task.SINGLE_LABEL,
+            compute=Compute(compiled=compiled),
+        )
+        config = TrainingConfig(epochs=1, batch_size=16, learning_rate=1e-2)
+        with seeded(0):
+            fit(objective, classifier.trained(), config=config, device=CPU)
+        trained.append(weights(classifier))
+
+    for name, tensor in trained[0].items():
+        torch.testing.assert_close(trained[1][name], tensor, rtol=0, atol=1e-5)
 
 
 def test_activation_checkpointing_changes_nothing_but_memory(

@@ -17,7 +17,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 from edgeadapt import __version__
 from edgeadapt.config import Recipe
 from edgeadapt.data import read_rows, to_examples
-from edgeadapt.errors import DataError, ExportError, GateError, ModelError
+from edgeadapt.errors import DataError, ExportError, GateError, ModelError, UsageError
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import ModelSource, find_model
@@ -31,6 +31,7 @@ from edgeadapt.training.loop import choose_device, fit, seeded
 from edgeadapt.training.masked_language import MaskedLanguage, WordPieces
 from edgeadapt.training.objectives import Compute
 from edgeadapt.training.outcome import Outcome
+from edgeadapt.training.team import Team
 
 __all__ = ["Pretrained", "pretrain", "read_texts"]
 
@@ -118,8 +119,14 @@ def pretrain(
     Raises:
         ModelError: The backbone has no language head in transformers.
         ExportError: The adapters do not fold into a stock model.
+        UsageError: Several processes were started.
         EdgeAdaptError: Whatever training raises.
     """
+    if Team.launched().size > 1:
+        raise UsageError(
+            "edgeadapt pretrain runs in one process: expected to be started alone.",
+            hint="Leave accelerate launch or torchrun out.",
+        )
     target = output or places.new_name(places.checkpoints(), "pretrained")
     check_free(target, force=force)
     recipe = recipe.resolved()

@@ -125,14 +125,14 @@ class Remembered:
         """
         hidden = nn.utils.rnn.pad_sequence([self.states[row] for row in rows], batch_first=True)
         # Made in inference mode, which autograd does not take.
-        stand_in = _Given(hidden.clone(), self.form)
+        hidden = hidden.clone()
         encoder = self.layers.encoder
         place = encoder.model.get_submodule(encoder.spec.layers)
         numbers = [str(number) for number in range(self.layers.count)]
         real = {number: place.get_submodule(number) for number in numbers}
         try:
-            for number in numbers:
-                setattr(place, number, stand_in)
+            for number, module in real.items():
+                setattr(place, number, _Given(hidden, self.form, module))
             yield
         finally:
             for number, module in real.items():
@@ -152,11 +152,21 @@ def _stopping() -> Iterator[None]:
 
 
 class _Given(nn.Module):
-    """A layer that gives what it was given, in the form that the real one does."""
+    """A layer that gives what it was given, in the form that the real one does.
 
-    def __init__(self, hidden: Tensor, form: tuple[bool, ...] | None) -> None:
+    Whatever else an encoder asks a layer for, such as its kind of attention, the real one answers.
+    """
+
+    def __init__(self, hidden: Tensor, form: tuple[bool, ...] | None, real: nn.Module) -> None:
         super().__init__()
         self.hidden, self.form = hidden, form
+        self.real = [real]  # in a list, so that it is no submodule
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.__dict__["real"][0], name)
 
     def forward(self, *arguments: Any, **options: Any) -> Any:
         if self.form is None:

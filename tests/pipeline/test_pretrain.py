@@ -9,9 +9,10 @@ from transformers import AutoModel
 
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.config import Recipe
-from edgeadapt.errors import DataError, ExportError, OutputExistsError
+from edgeadapt.errors import DataError, ExportError, OutputExistsError, UsageError
 from edgeadapt.pipeline.pretrain import pretrain, read_texts
 from edgeadapt.pipeline.train import train
+from edgeadapt.training.team import Team
 from tests.conftest import make_checkpoint, review
 from tests.pipeline.exporting import nothing_is_at
 
@@ -77,6 +78,17 @@ def test_an_existing_folder_is_refused_before_any_work(checkpoint: Path, tmp_pat
 
     with pytest.raises(OutputExistsError):
         pretrain(TEXTS, recipe_for(checkpoint), output=tmp_path / "read")
+
+
+def test_several_processes_are_refused(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Team, "launched", lambda: Team(rank=1, size=2))
+
+    with pytest.raises(UsageError, match="one process"):
+        pretrain(TEXTS, recipe_for(checkpoint), output=tmp_path / "read")
+
+    assert not (tmp_path / "read").exists()
 
 
 def test_texts_are_lines_or_a_column(tmp_path: Path) -> None:

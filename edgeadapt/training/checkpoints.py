@@ -13,7 +13,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from edgeadapt.errors import IntegrityError, LayoutError, MissingError
-from edgeadapt.storage import check_sha256, read_versioned, sha256, write_file, write_json
+from edgeadapt.storage import (
+    check_sha256,
+    free_name,
+    read_versioned,
+    sha256,
+    write_file,
+    write_json,
+)
 
 __all__ = ["Checkpoint", "Checkpoints"]
 
@@ -99,7 +106,8 @@ class Checkpoints:
         Raises:
             EdgeAdaptError: The disk is full. The state before is still there.
         """
-        name = f"step-{step:08d}.safetensors"
+        # Never the file that latest.json names: an epoch may end where a state was just saved.
+        name = free_name(self.folder, f"step-{step:08d}", suffix=".safetensors").name
         tensors = {key: tensor.contiguous() for key, tensor in checkpoint.tensors.items()}
         metadata = {"values": json.dumps(dict(checkpoint.values))}
         write_file(self.folder / name, lambda path: save_file(tensors, path, metadata=metadata))

@@ -49,6 +49,29 @@ def test_one_state_is_kept(checkpoints: Checkpoints) -> None:
     ]
 
 
+def test_a_second_state_of_the_same_step_spares_the_first_until_it_is_complete(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints.save(1, state(1))
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(1, state(2))
+
+    found = checkpoints.load()
+    assert found is not None
+    assert found.values["steps"] == 1
+    checkpoints.save(1, state(3))
+    again = checkpoints.load()
+    assert again is not None
+    assert again.values["steps"] == 3
+    assert len(list(checkpoints.folder.glob("step-*"))) == 1
+
+
 def test_what_is_trained_is_known_from_the_beginning(checkpoints: Checkpoints) -> None:
     with checkpoints.kept({"recipe": {"a": 1}}):
         assert checkpoints.about() == {"recipe": {"a": 1}}

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common import RESULTS, data_folder, load, save
+from common import add_row, data_folder
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
@@ -59,15 +59,7 @@ def main() -> None:
         for done in as_completed(running):
             row = done.result()
             print(row, flush=True)
-            add(name, row)
-
-
-def add(name: str, row: dict[str, Any]) -> None:
-    """Puts a row into the results; one of the same job is replaced."""
-    keys = ("dataset", "recipe", "seed")
-    rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
-    rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
-    save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})
+            add_row(name, row, keys=("dataset", "recipe", "seed"))
 
 
 def changes(recipe: str) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ def save(name: str, values: dict[str, Any]) -> None:
 def load(name: str) -> dict[str, Any]:
     """Reads ``results/NAME.json``."""
     return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
+
+
+def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
+    """Puts a row into ``results/NAME.json``; one with the same values of ``keys`` is replaced."""
+    rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
+    rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
+    save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})
 
 
 def data_folder(name: str) -> Path:

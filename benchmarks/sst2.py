@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from common import RESULTS, WORK, data_folder, load, save
+from common import WORK, add_row, data_folder
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Recipe, Task
@@ -46,12 +46,7 @@ JOBS = (
 def main() -> None:
     for job in sys.argv[1:] or JOBS:
         method, seed = job.split(":")
-        row = measure(method, int(seed))
-        others = load("sst2")["rows"] if (RESULTS / "sst2.json").is_file() else []
-        others = [
-            other for other in others if (other["method"], other["seed"]) != (method, row["seed"])
-        ]
-        save("sst2", {"rows": sorted([*others, row], key=lambda r: (r["method"], r["seed"]))})
+        add_row("sst2", measure(method, int(seed)), keys=("method", "seed"))
 
 
 def measure(method: str, seed: int) -> dict[str, Any]:

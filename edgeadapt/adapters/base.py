@@ -63,6 +63,11 @@ class Encoder:
             head=head,
         )
 
+    @property
+    def repeats_layers(self) -> bool:
+        """Whether the model runs some layer more than once, as it does where they share weights."""
+        return len(self.layers()) != int(getattr(self.model.config, self.spec.depth_key))
+
     def layers(self, chosen: str | None = None) -> list[Layer]:
         """Returns transformer layers, first to last.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, Output, TextColumn, Threads
+from edgeadapt.cli.options import Force, Json, Output, TextColumn, Threads, only_given
 from edgeadapt.config import Device, Recipe
 
 __all__ = ["pretrain"]
@@ -70,11 +70,7 @@ def pretrain(
             "threads": threads,
         },
     }
-    given = {
-        name: {key: value for key, value in table.items() if value is not None}
-        for name, table in tables.items()
-    }
-    recipe = Recipe().updated(given, origin="command line")
+    recipe = Recipe().updated(only_given(tables), origin="command line")
 
     from edgeadapt.cli.console import Terminal, print_json, stdout
     from edgeadapt.cli.imports import train_tier

@@ -15,6 +15,7 @@ from edgeadapt.cli.options import (
     TextColumn,
     TextPairColumn,
     Threads,
+    only_given,
 )
 from edgeadapt.config import AdapterKind, Device, ModelConfig, Placement, Precision, Recipe, Target
 from edgeadapt.errors import UsageError
@@ -342,7 +343,7 @@ def train(
             "threads": threads,
         },
     }
-    tables = _only_given(given)
+    tables = only_given(given)
     if resume is not None:
         _check_alone(
             tables,
@@ -463,11 +464,3 @@ def _values(run: "Run") -> dict[str, Any]:
         "seconds": info.seconds,
         "examples_per_second": info.examples_per_second,
     }
-
-
-def _only_given(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    given: dict[str, dict[str, Any]] = {
-        name: {key: value for key, value in table.items() if value is not None}
-        for name, table in tables.items()
-    }
-    return {name: table for name, table in given.items() if table}

@@ -1,27 +1,23 @@
 """``edgeadapt train --baselines``: the same data and seed with head-only and full fine-tuning."""
 
 from dataclasses import replace
-from pathlib import Path
 
-from edgeadapt.config import AdapterConfig, AdapterKind, Recipe
+from edgeadapt.config import AdapterConfig, AdapterKind
+from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.train import train
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run
 
-__all__ = ["BASELINES", "baseline_target", "train_baselines"]
+__all__ = ["BASELINES", "train_baselines"]
 
 BASELINES = (AdapterKind.HEAD, AdapterKind.FULL)
-
-
-def baseline_target(run: Path, kind: AdapterKind) -> Path:
-    """Returns the folder of a run's baseline: beside it, under its name and the kind's."""
-    return run.with_name(f"{run.name}-{kind}")
 
 
 def train_baselines(run: Run, *, force: bool = False, progress: Progress = SILENT) -> list[Run]:
     """Trains what a run is to be compared with: on its data and backbone, with its seed.
 
-    Each at the learning rate that was tuned for it, all else as in the run.
+    Each at the learning rate that was tuned for it, all else as in the run, and beside it, under
+    its name and the kind's.
 
     Args:
         run: A finished one.
@@ -31,7 +27,7 @@ def train_baselines(run: Run, *, force: bool = False, progress: Progress = SILEN
     Raises:
         EdgeAdaptError: Whatever ``train`` raises.
     """
-    recipe = Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
+    recipe = recipe_of(run)
     runs = []
     for kind in BASELINES:
         other = replace(
@@ -40,6 +36,6 @@ def train_baselines(run: Run, *, force: bool = False, progress: Progress = SILEN
             training=replace(recipe.training, learning_rate=None),
         )
         progress.say(f"Baseline: {kind}")
-        target = baseline_target(run.path, kind)
+        target = run.path.with_name(f"{run.path.name}-{kind}")
         runs.append(train(other, output=target, force=force, progress=progress))
     return runs

@@ -8,7 +8,7 @@ from typing import Any
 from edgeadapt.config import Recipe
 from edgeadapt.errors import UsageError
 from edgeadapt.pipeline import places
-from edgeadapt.pipeline.train import train
+from edgeadapt.pipeline.train import run_stem, train
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run
 
@@ -67,8 +67,7 @@ def cross_validate(
     """
     if folds < 2:
         raise UsageError(f"--folds: expected at least 2, found {folds}.")
-    stem = Path(recipe.data.dataset).stem or "run"
-    base = output or places.new_name(places.runs(), f"{stem}-{recipe.adapter.method}")
+    base = output or places.new_name(places.runs(), run_stem(recipe))
     runs = []
     for number in range(1, folds + 1):
         progress.say(f"Fold {number} of {folds}")

@@ -1,5 +1,6 @@
 """``edgeadapt train``: a recipe becomes a run."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ from edgeadapt.training.outcome import Outcome
 from edgeadapt.training.team import Team
 from edgeadapt.training.tensorboard import TensorBoard
 
-__all__ = ["resume", "train"]
+__all__ = ["resume", "run_stem", "train"]
 
 CHECKPOINT_FOLDER = "checkpoint"
 """In the folder of a run, until the run is finished."""
@@ -66,7 +67,7 @@ def train(
     if start is None:
         recipe, start = started(recipe)
     team = Team.launched()
-    target = team.agreed(output or places.new_name(places.runs(), _stem(recipe)))
+    target = team.agreed(output or places.new_name(places.runs(), run_stem(recipe)))
     checkpoints = Checkpoints(target / CHECKPOINT_FOLDER, every=recipe.training.checkpoint_steps)
     if team.leads and not force and checkpoints.exist():
         raise OutputExistsError(
@@ -199,7 +200,8 @@ def _finish(
                 hint="This is a bug in edgeadapt or torch. Please report it.",
             )
         if work.team.leads:
-            _write(folder, work, classifier, outcome, title=target.name)
+            frozen = {"before": before, "after": after}
+            _write(folder, work, classifier, outcome, frozen=frozen, title=target.name)
     work.team.agreed("written")
     return Run.open(target)
 
@@ -252,7 +254,13 @@ def _board(work: _Work, name: str) -> AbstractContextManager[TensorBoard | None]
 
 
 def _write(
-    folder: Path, work: _Work, classifier: AdaptedClassifier, outcome: Outcome, *, title: str
+    folder: Path,
+    work: _Work,
+    classifier: AdaptedClassifier,
+    outcome: Outcome,
+    *,
+    frozen: Mapping[str, str],
+    title: str,
 ) -> None:
     assert outcome.best is not None
     assert outcome.best_score is not None
@@ -264,14 +272,13 @@ def _write(
         folder / "curves.png", outcome.steps, outcome.epochs, best=outcome.best, title=title
     )
     trainable, total = classifier.count_parameters()
-    frozen = classifier.frozen_sha256()
     on_gpu = work.device.type == "cuda"
     info = RunInfo(
         recipe=work.recipe.to_dict(),
         labels=work.dataset.label_names,
         pad_id=encoder.pad_id,
         backbone=work.source.describe(),
-        frozen_sha256={"before": frozen, "after": frozen},
+        frozen_sha256=frozen,
         trainable_parameters=trainable,
         total_parameters=total,
         data=work.data_report,
@@ -294,6 +301,7 @@ def _write(
     Run.write(folder, info)
 
 
-def _stem(recipe: Recipe) -> str:
+def run_stem(recipe: Recipe) -> str:
+    """Returns what a run is called, before its time, where the user gives no name."""
     data = Path(recipe.data.dataset).stem or "run"
     return f"{data}-{recipe.adapter.method}"

@@ -24,13 +24,12 @@ def first_position_only(encoder: Encoder) -> Iterator[None]:
         encoder: With its adapters attached. One that reads the input of the attention needs every
             position of it; then nothing changes.
     """
-    end, layers = encoder.spec.attention_end, encoder.layers()
-    repeated = len(layers) != getattr(encoder.model.config, encoder.spec.depth_key)
-    if end is None or repeated:
+    end = encoder.spec.attention_end
+    if end is None or encoder.repeats_layers:
         yield
         return
-    module = layers[-1].module.get_submodule(end)
-    attention = layers[-1].module.get_submodule(end.partition(".")[0])
+    last = encoder.layers()[-1].module
+    module, attention = last.get_submodule(end), last.get_submodule(end.partition(".")[0])
     if any(isinstance(part, Tap) for part in attention.modules()):
         yield
         return

@@ -39,9 +39,9 @@ class FrozenLayers:
             trained: Every parameter that is trained.
         """
         ids = {id(parameter) for parameter in trained.values()}
+        if encoder.repeats_layers:
+            return cls(encoder, 0)
         layers = [layer.module for layer in encoder.layers()]
-        if len(layers) != getattr(encoder.model.config, encoder.spec.depth_key):
-            return cls(encoder, 0)  # layers that run more than once
         inside = {id(p) for layer in layers for p in layer.parameters()}
         head = {id(p) for p in encoder.head.values()}
         if ids - inside - head:  # embeddings, or what stands beside the layers

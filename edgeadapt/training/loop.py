@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from time import perf_counter
 
 import numpy as np
@@ -100,6 +102,29 @@ def fit(
     return loop.outcome
 
 
+@dataclass
+class _Epoch:
+    """What the epoch under way has come to."""
+
+    batches: int = 0
+    examples: int = 0
+    loss: float = 0.0
+    """Summed over the examples."""
+    unlogged: list[float] = field(default_factory=list)
+    """Losses of the batches since the last report."""
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / self.examples
+
+    def count(self, loss: float, examples: int) -> None:
+        """Adds a batch and its mean loss."""
+        self.batches += 1
+        self.examples += examples
+        self.loss += loss * examples
+        self.unlogged.append(loss)
+
+
 class _Loop:
     """What steps and epochs share, and the state that a checkpoint holds."""
 
@@ -122,10 +147,7 @@ class _Loop:
         self.optimizer = Optimizer.make(self.trained, config, total_steps=self.total_steps)
         self.outcome = Outcome()
         self.best_weights: dict[str, Tensor] = {}
-        self.losses: list[float] = []
-        """Of the batches of the epoch under way."""
-        self.sizes: list[int] = []
-        """How many examples each of them held."""
+        self.under_way = _Epoch()
 
     def run_epoch(self, bar: Bar, stop: Stop) -> None:
         """Trains on what is left of the epoch, and validates."""
@@ -134,18 +156,18 @@ class _Loop:
         batches = bucketed(
             self.lengths, self.config.batch_size, np.random.default_rng([self.config.seed, epoch])
         )
-        for rows in batches[len(self.losses) :]:
+        for rows in batches[self.under_way.batches :]:
             started, rate = perf_counter(), self.optimizer.rate
             self._train_step(rows)
             self.outcome.count(len(rows), seconds=perf_counter() - started)
-            if self.optimizer.steps % _LOG_EVERY == 0 or len(self.losses) == len(batches):
+            if self.optimizer.steps % _LOG_EVERY == 0 or self.under_way.batches == len(batches):
                 self._log(rate)
-            mean = np.average(self.losses, weights=self.sizes)
+            mean = self.under_way.mean_loss
             speed = self.outcome.examples_per_second
             bar.advance(note=f"epoch {epoch}  loss {mean:.3f}  {speed:,.0f} examples/s")
             self._check_point(stop)
         self._validate(epoch, bar)
-        self.losses, self.sizes = [], []
+        self.under_way = _Epoch()
         self._check_point(stop, due=True)
 
     def _train_step(self, rows: np.ndarray) -> None:
@@ -170,16 +192,15 @@ class _Loop:
                 hint="Try a smaller --learning-rate.",
             )
         self.optimizer.step()
-        self.losses.append(value)
-        self.sizes.append(len(rows))
+        self.under_way.count(value, len(rows))
 
     def _log(self, rate: float) -> None:
         """Reports the mean loss of the batches since the last report."""
-        steps, reported = self.optimizer.steps, self.outcome.steps
-        since = steps - (reported[-1].step if reported else 0)
-        reported.append(StepReport(steps, sum(self.losses[-since:]) / since, rate))
+        report = StepReport(self.optimizer.steps, fmean(self.under_way.unlogged), rate)
+        self.under_way.unlogged.clear()
+        self.outcome.steps.append(report)
         if self.board is not None:
-            self.board.step(reported[-1])
+            self.board.step(report)
 
     def _validate(self, epoch: int, bar: Bar) -> None:
         started = perf_counter()
@@ -193,7 +214,7 @@ class _Loop:
         report = EpochReport(
             epoch=epoch,
             step=self.optimizer.steps,
-            train_loss=float(np.average(self.losses, weights=self.sizes)),
+            train_loss=self.under_way.mean_loss,
             validation_loss=found.loss,
             accuracy=found.accuracy,
             macro_f1=found.score.macro_f1 if found.score else None,
@@ -246,8 +267,7 @@ class _Loop:
         values = {
             "processes": self.team.size,
             "steps": self.optimizer.steps,
-            "losses": self.losses,
-            "sizes": self.sizes,
+            "under_way": asdict(self.under_way),
             "outcome": self.outcome.to_dict(),
         }
         return Checkpoint(tensors, values)
@@ -273,7 +293,7 @@ class _Loop:
         torch.set_rng_state(groups["random"][f"{self.team.rank}/cpu"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(groups["random"][f"{self.team.rank}/cuda"], self.device)
-        self.losses, self.sizes = found.values["losses"], found.values["sizes"]
+        self.under_way = _Epoch(**found.values["under_way"])
         self.outcome = Outcome.from_dict(found.values["outcome"])
 
 

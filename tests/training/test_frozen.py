@@ -31,7 +31,7 @@ def below(classifier: AdaptedClassifier) -> FrozenLayers:
 
 
 def objective_of(
-    classifier: AdaptedClassifier, encoder: TextEncoder, memory: int
+    classifier: AdaptedClassifier, encoder: TextEncoder, memory: int, *, dropout: bool = True
 ) -> Classification:
     return Classification(
         classifier.model,
@@ -41,6 +41,7 @@ def objective_of(
         task=Task.SINGLE_LABEL,
         frozen=below(classifier),
         memory=memory,
+        backbone_dropout=dropout,
     )
 
 
@@ -136,15 +137,7 @@ def test_only_adapters_and_head_drop_out_where_the_backbone_is_not_to(
 ) -> None:
     folder = lively_checkpoint(tmp_path_factory.mktemp("still") / "checkpoint")
     classifier = build(find_model(ModelConfig(id=str(folder))), "parallel")
-    objective = Classification(
-        classifier.model,
-        encoder,
-        train=TRAIN,
-        validation=VALIDATION,
-        task=Task.SINGLE_LABEL,
-        frozen=below(classifier),
-        backbone_dropout=False,
-    )
+    objective = objective_of(classifier, encoder, 0, dropout=False)
 
     objective.begin_training()
 

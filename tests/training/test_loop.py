@@ -61,6 +61,7 @@ def train(
     task: Task = Task.SINGLE_LABEL,
     progress: Progress = SILENT,
     board: TensorBoard | None = None,
+    compute: Compute = Compute.USUAL,
     **values: float,
 ) -> Outcome:
     defaults = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-2}
@@ -73,6 +74,7 @@ def train(
             validation=validation,
             task=task,
             smoothing=config.label_smoothing,
+            compute=compute,
         )
         return fit(
             objective,
@@ -389,18 +391,8 @@ def test_in_bfloat16_it_is_learned_too_and_weights_stay_float32(
     source: ModelSource, encoder: TextEncoder
 ) -> None:
     classifier = build(source, "full")
-    objective = Classification(
-        classifier.model,
-        encoder,
-        train=TRAIN,
-        validation=VALIDATION,
-        task=Task.SINGLE_LABEL,
-        compute=Compute(Precision.BF16),
-    )
-    config = TrainingConfig(epochs=3, batch_size=16, learning_rate=1e-2)
 
-    with seeded(0):
-        outcome = fit(objective, classifier.trained(), config=config, device=CPU)
+    outcome = train(classifier, encoder, compute=Compute(Precision.BF16))
 
     assert outcome.best is not None
     assert outcome.best.accuracy > 0.9
@@ -417,17 +409,7 @@ def test_compiled_it_gives_the_same_weights(source: ModelSource, encoder: TextEn
     trained = []
     for compiled in (False, True):
         classifier = build(source)
-        objective = Classification(
-            classifier.model,
-            encoder,
-            train=TRAIN,
-            validation=VALIDATION,
-            task=Task.SINGLE_LABEL,
-            compute=Compute(compiled=compiled),
-        )
-        config = TrainingConfig(epochs=1, batch_size=16, learning_rate=1e-2)
-        with seeded(0):
-            fit(objective, classifier.trained(), config=config, device=CPU)
+        train(classifier, encoder, epochs=1, compute=Compute(compiled=compiled))
         trained.append(weights(classifier))
 
     for name, tensor in trained[0].items():

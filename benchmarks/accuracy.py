@@ -38,6 +38,8 @@ SHORT = {
     "smooth": ("training", "label_smoothing", float),
     "decay": ("training", "weight_decay", float),
     "warmup": ("training", "warmup", float),
+    "precision": ("training", "precision", str),
+    **{name: ("variant", name, str) for name in ("rdrop", "teacher", "pooler", "layerwise")},
     "bdrop": ("training", "backbone_dropout", lambda value: value == "on"),
 }
 
@@ -76,16 +78,19 @@ def changes(recipe: str) -> dict[str, dict[str, Any]]:
 
 def measure(dataset: str, recipe: str, seed: str) -> dict[str, Any]:
     """Trains once, and returns the scores on validation and test text."""
+    from variants import varied
+
     from edgeadapt.config import Recipe
     from edgeadapt.pipeline.train import train
 
     tables = changes(recipe)
+    variants = tables.pop("variant", {})
     training = {"seed": int(seed), "threads": 1, **tables.get("training", {})}
     asked = Recipe().updated(
         {**tables, "data": {"dataset": str(data_folder(dataset))}, "training": training},
         origin="benchmark",
     )
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, varied(variants, asked):
         info = train(asked, output=Path(folder) / "run").info
     return {
         "dataset": dataset,

@@ -99,7 +99,7 @@ class Precision(StrEnum):
     """In what numbers the model computes while training; weights and their updates are float32."""
 
     AUTO = "auto"
-    """bfloat16 on a GPU, float32 on a CPU."""
+    """bfloat16 on a GPU or a CPU that is made for it, float32 on others."""
     FP32 = "fp32"
     BF16 = "bf16"
 
@@ -307,7 +307,8 @@ class TrainingConfig:
     device: Device = Device.AUTO
     """``auto`` is CUDA where there is a GPU."""
     precision: Precision = Precision.AUTO
-    """``bf16`` pays on GPUs, and on CPUs with matrix units for it (AMX)."""
+    """``auto`` is bf16 on GPUs and on x86 CPUs with instructions for it (Zen 4, Sapphire Rapids and
+    later)."""
     threads: int | None = None
     """CPU threads of torch; all cores where none is given."""
     backbone_dropout: bool = True

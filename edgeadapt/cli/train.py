@@ -284,7 +284,7 @@ def train(
     precision: Annotated[
         Precision | None,
         typer.Option(
-            help="Numbers to compute in: auto is bf16 on a GPU, fp32 on a CPU.",
+            help="Numbers to compute in: auto is bf16 where the device is made for it, else fp32.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,

@@ -6,11 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_machine", "usable_cores", "versions"]
+__all__ = ["cpu_flags", "describe_machine", "usable_cores", "versions"]
 
 _SPEED_FLAGS = (
-    "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp",
-    "i8mm", "sve",
+    "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
+    "asimd", "asimddp", "i8mm", "sve",
 )  # fmt: skip
 _LIBRARIES = ("onnxruntime", "numpy", "tokenizers", "onnx", "torch", "transformers", "optimum-onnx")
 
@@ -18,8 +18,7 @@ _LIBRARIES = ("onnxruntime", "numpy", "tokenizers", "onnx", "torch", "transforme
 def describe_machine() -> dict[str, Any]:
     """Returns CPU, memory, system and library versions; ``None`` where one cannot be read."""
     cpu = _cpu_fields()
-    listed = cpu.get("flags", cpu.get("Features"))
-    flags = None if listed is None else set(listed.split())
+    flags = cpu_flags()
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),
@@ -32,6 +31,13 @@ def describe_machine() -> dict[str, Any]:
         "load_average": _load_average(),
         "versions": versions(),
     }
+
+
+def cpu_flags() -> frozenset[str] | None:
+    """Returns what the CPU can do, in Linux's words; ``None`` where that cannot be read."""
+    cpu = _cpu_fields()
+    listed = cpu.get("flags", cpu.get("Features"))
+    return None if listed is None else frozenset(listed.split())
 
 
 def usable_cores() -> int:

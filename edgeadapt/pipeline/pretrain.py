@@ -133,6 +133,7 @@ def pretrain(
     source = find_model(recipe.model)
     recipe = replace(recipe, model=pinned_model(recipe.model, source))
     encoder = load_tokenizer(source, max_length=recipe.model.max_length).encoder
+    device = choose_device(recipe.training.device)
     train, held_out = _split(texts, seed=recipe.training.seed)
     with (
         staged_folder(target, force=force) as folder,
@@ -148,7 +149,7 @@ def pretrain(
             words=_word_pieces(source),
             train=train,
             validation=held_out,
-            compute=Compute(recipe.training.precision),
+            compute=Compute.on(device, recipe.training),
         )
         language = objective.head()
         for parameter in language.values():
@@ -161,7 +162,7 @@ def pretrain(
             objective,
             {**trained, **language},
             config=recipe.training,
-            device=choose_device(recipe.training.device),
+            device=device,
             progress=progress,
         )
         _save(folder, classifier, source, encoder, held_out)

@@ -120,6 +120,7 @@ class _Work:
 
     recipe: Recipe
     device: torch.device
+    compute: Compute
     dataset: Dataset
     source: ModelSource
     tokenizer: TokenizerFiles
@@ -140,7 +141,8 @@ class _Work:
             source, max_length=recipe.model.max_length, pairs=recipe.data.pairs
         )
         report = report_data(dataset, tokenizer.encoder, progress)
-        return cls(recipe, device, dataset, source, tokenizer, report, team, progress)
+        compute = Compute.on(device, recipe.training)
+        return cls(recipe, device, compute, dataset, source, tokenizer, report, team, progress)
 
     def identity(self) -> dict[str, str]:
         """What has to be the same when training goes on."""
@@ -189,7 +191,7 @@ def _finish(
         trainable, total = classifier.count_parameters()
         work.progress.say(
             f"Training {trainable:,} of {total:,} parameters ({trainable / total:.2%}) "
-            f"on {work.device}, {len(work.dataset.train):,} examples."
+            f"on {work.device} in {work.compute.precision}, {len(work.dataset.train):,} examples."
         )
         before = classifier.frozen_sha256()
         outcome = _fit(work, classifier, checkpoints, target)
@@ -224,7 +226,7 @@ def _fit(
         memory=training.memory_mb * 1_000_000,
         backbone_dropout=training.backbone_dropout,
         team=work.team,
-        compute=Compute(training.precision, training.compile),
+        compute=work.compute,
     )
     if training.activation_checkpointing:
         classifier.model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -290,6 +292,7 @@ def _write(
         machine={
             **describe_machine(),
             "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+            "precision": work.compute.precision,
             "threads": torch.get_num_threads(),
             "processes": work.team.size,
         },

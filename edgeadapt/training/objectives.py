@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from edgeadapt.config import Precision, Task
+from edgeadapt.config import Precision, Task, TrainingConfig
 from edgeadapt.data import Examples
+from edgeadapt.measure.machine import cpu_flags
 from edgeadapt.metrics import Logits, Score, mean_loss, score
 from edgeadapt.models.inference import to_inputs, torch_logits
 from edgeadapt.text import Text, TextEncoder
@@ -22,23 +23,34 @@ from edgeadapt.training.team import ALONE, Team
 __all__ = ["EVALUATION_BATCH", "Classification", "Compute", "Judgement", "Objective"]
 
 EVALUATION_BATCH = 32
+_FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
+"""CPUs with one of these multiply bfloat16 at twice float32's rate or more; others emulate it."""
 
 
 @dataclass(frozen=True)
 class Compute:
     """How a model is run while it is trained."""
 
-    precision: Precision = Precision.AUTO
+    precision: Precision = Precision.FP32
+    """Not ``auto``."""
     compiled: bool = False
     """Whether through torch.compile."""
 
     USUAL: ClassVar["Compute"]
 
+    @classmethod
+    def on(cls, device: torch.device, config: TrainingConfig) -> Self:
+        """Returns what is asked for, or what suits the device."""
+        precision = config.precision
+        if precision is Precision.AUTO:
+            fast = device.type == "cuda" or _FAST_BFLOAT16 & (cpu_flags() or frozenset())
+            precision = Precision.BF16 if fast else Precision.FP32
+        return cls(precision, config.compile)
+
     def autocast(self, device: torch.device) -> torch.autocast:
         """Returns the block in which a model computes its loss."""
-        on_gpu = device.type == "cuda"
-        wanted = {Precision.AUTO: on_gpu, Precision.BF16: True, Precision.FP32: False}
-        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted[self.precision])
+        wanted = self.precision is Precision.BF16
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
 
 
 Compute.USUAL = Compute()

@@ -17,6 +17,7 @@ from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.text import TextEncoder
+from edgeadapt.training import objectives
 from edgeadapt.training.loop import choose_device, fit, seeded
 from edgeadapt.training.objectives import Classification, Compute
 from edgeadapt.training.optimizer import rate_at
@@ -402,6 +403,27 @@ def test_in_bfloat16_it_is_learned_too_and_weights_stay_float32(
     assert not torch.equal(
         weights(exact)["classifier.weight"], weights(classifier)["classifier.weight"]
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "flags", "chosen"),
+    [
+        ("cuda", {"avx2"}, Precision.BF16),
+        ("cpu", {"avx512f", "avx512_bf16"}, Precision.BF16),
+        ("cpu", {"amx_bf16"}, Precision.BF16),
+        ("cpu", {"avx512f"}, Precision.FP32),
+        ("cpu", None, Precision.FP32),
+    ],
+)
+def test_bfloat16_is_chosen_where_the_device_is_made_for_it(
+    device: str, flags: set[str] | None, chosen: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objectives, "cpu_flags", lambda: flags)
+
+    assert Compute.on(torch.device(device), TrainingConfig()).precision is chosen
+    for asked in (Precision.FP32, Precision.BF16):
+        found = Compute.on(torch.device(device), TrainingConfig(precision=asked, compile=True))
+        assert found == Compute(asked, compiled=True)
 
 
 @pytest.mark.slow

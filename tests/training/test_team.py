@@ -58,7 +58,10 @@ def test_two_processes_over_gloo_give_the_weights_of_one(
             "data": {"dataset": str(dataset_folder)},
             "adapter": {"method": method, "dimension": 4},
             # Batches of odd size, the last of one text: shares differ, and one is empty.
-            "training": {"epochs": 2, "batch_size": 9, "device": "cpu", "threads": 1},
+            "training": {
+                **{"epochs": 2, "batch_size": 9, "device": "cpu", "threads": 1},
+                "precision": "fp32",
+            },
         },
         origin="test",
     )

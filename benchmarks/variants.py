@@ -1,0 +1,193 @@
+"""What ``accuracy.py --search`` can try that edgeadapt does not offer, because it did not pay.
+
+Each variant changes one part of a training for as long as its block runs.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgeadapt.config import Recipe
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.inference import torch_logits
+from edgeadapt.pipeline.restore import restore
+from edgeadapt.pipeline.train import train
+from edgeadapt.training.objectives import EVALUATION_BATCH, Classification
+from edgeadapt.training.optimizer import Optimizer
+
+__all__ = ["VARIANTS", "varied"]
+
+
+@contextmanager
+def varied(variants: Mapping[str, str], recipe: Recipe) -> Iterator[None]:
+    """Applies the variants, as name -> value, for the block that trains ``recipe``."""
+    with ExitStack() as stack:
+        for name, value in variants.items():
+            stack.enter_context(VARIANTS[name](value, recipe))
+        yield
+
+
+def _rdrop(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
+    """Agreement of two passes with their own dropout, weighted by ``value``.
+
+    Source: Liang et al. 2021, R-Drop (arXiv 2106.14448), equations 2 to 4.
+    """
+
+    class RDrop(Classification):
+        def loss(self, rows: Any) -> Tensor:
+            return super().loss(np.concatenate([rows, rows]))
+
+        def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+            one, other = (F.log_softmax(half, -1) for half in logits.chunk(2))
+            apart = sum(
+                F.kl_div(a, b, reduction="batchmean", log_target=True) / 2
+                for a, b in ((one, other), (other, one))
+            )
+            # The paper sums the cross-entropies of both passes; here they are averaged.
+            return super()._cross_entropy(logits, labels) + float(value) / 2 * apart
+
+    return patch("edgeadapt.pipeline.train.Classification", RDrop)
+
+
+@contextmanager
+def _distilled(value: str, recipe: Recipe) -> Iterator[None]:
+    """Half of the loss is the distance to a full fine-tune of the same data and seed.
+
+    Its learning rate and epochs come as ``value``, such as ``1e-4x8``.
+    Source: Hinton et al. 2015, Distilling the Knowledge in a Neural Network (arXiv 1503.02531).
+    """
+    temperature = 2.0
+    rate, _, epochs = value.partition("x")
+    teacher = recipe.updated({"adapter": {"method": "full"}}, origin="teacher")
+    teacher = teacher.updated(
+        {"training": {"learning_rate": float(rate), "epochs": int(epochs)}}, origin="teacher"
+    )
+
+    class Distilled(Classification):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            with TemporaryDirectory() as folder, patch(original, Classification):
+                run = train(teacher, output=Path(folder) / "run")
+                model = restore(run).model
+                texts = options["train"].texts
+                found = torch_logits(model, self.encoder, texts, batch_size=EVALUATION_BATCH)
+            self.taught = torch.from_numpy(found)
+
+        def loss(self, rows: Any) -> Tensor:
+            self.now = self.taught[rows]
+            return super().loss(rows)
+
+        def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+            apart = F.kl_div(
+                F.log_softmax(logits / temperature, -1),
+                F.log_softmax(self.now / temperature, -1),
+                reduction="batchmean",
+                log_target=True,
+            )
+            return (super()._cross_entropy(logits, labels) + temperature**2 * apart) / 2
+
+    original = "edgeadapt.pipeline.train.Classification"
+    with patch(original, Distilled):
+        yield
+
+
+@contextmanager
+def _pooler(value: str, recipe: Recipe) -> Iterator[None]:
+    """BERT's pooler ``new`` (drawn at random), ``frozen``, or none: the ``mean`` of all tokens."""
+    build = AdaptedClassifier.build.__func__  # type: ignore[attr-defined]
+    trained = AdaptedClassifier.trained
+
+    def changed(cls: type[AdaptedClassifier], *args: Any, **options: Any) -> AdaptedClassifier:
+        made: AdaptedClassifier = build(cls, *args, **options)
+        bert = made.model.base_model
+        if value == "new":
+            nn.init.normal_(bert.pooler.dense.weight, std=made.model.config.initializer_range)
+            nn.init.zeros_(bert.pooler.dense.bias)
+        if value == "frozen":
+            bert.pooler.requires_grad_(False)
+        if value == "mean":
+            bert.pooler = _Mean(bert)
+        return made
+
+    def without_pooler(self: AdaptedClassifier) -> dict[str, nn.Parameter]:
+        return {n: p for n, p in trained(self).items() if "pooler" not in n}
+
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(AdaptedClassifier, "build", classmethod(changed)))
+        if value != "new":
+            stack.enter_context(patch.object(AdaptedClassifier, "trained", without_pooler))
+        if value == "mean":
+            stack.enter_context(patch("edgeadapt.pipeline.train.first_position_only", nullcontext))
+        yield
+
+
+class _Mean(nn.Module):
+    def __init__(self, bert: nn.Module) -> None:
+        super().__init__()
+        self.mask: Tensor | None = None
+        bert.register_forward_pre_hook(self._see, with_kwargs=True)
+
+    def _see(self, module: nn.Module, args: Any, named: dict[str, Any]) -> None:
+        self.mask = named["attention_mask"]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        assert self.mask is not None
+        mask = self.mask[..., None].to(hidden.dtype)
+        return (hidden * mask).sum(1) / mask.sum(1)
+
+
+def _layer_decay(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
+    """Each layer learns at ``value`` times the rate of the one above it.
+
+    Source: Sun et al. 2019, How to Fine-Tune BERT for Text Classification (arXiv 1905.05583), 5.3.
+    """
+
+    @dataclass
+    class LayerWise(Optimizer):
+        def __post_init__(self) -> None:
+            depths = {name: _depth(name) for name in self.trained}
+            top = 1 + max(depth for depth in depths.values() if depth is not None)
+            names = {id(p): name for name, p in self.trained.items()}
+            groups = []
+            for group in self.adamw.param_groups:
+                for parameter in group["params"]:
+                    depth = depths[names[id(parameter)]]
+                    factor = float(value) ** (top - (top if depth is None else depth))
+                    groups.append({**group, "params": [parameter], "factor": factor})
+            self.adamw = torch.optim.AdamW(groups, fused=True)
+
+        def step(self) -> None:
+            for group in self.adamw.param_groups:
+                group["lr"] = self.rate * group["factor"]
+            nn.utils.clip_grad_norm_(list(self.trained.values()), self.clip_norm)
+            self.adamw.step()
+            self.steps += 1
+            self.forget()
+
+    return patch("edgeadapt.training.loop.Optimizer", LayerWise)
+
+
+def _depth(name: str) -> int | None:
+    """How many layers are below a parameter: none for the embeddings; nothing for the head."""
+    if "embeddings" in name:
+        return 0
+    found = re.search(r"\blayers?\.(\d+)\.", name)
+    return int(found[1]) + 1 if found else None
+
+
+VARIANTS: dict[str, Callable[[str, Recipe], AbstractContextManager[Any]]] = {
+    "rdrop": _rdrop,
+    "teacher": _distilled,
+    "pooler": _pooler,
+    "layerwise": _layer_decay,
+}

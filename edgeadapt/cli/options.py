@@ -1,19 +1,43 @@
 """Options that several commands share, so that they read the same everywhere."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from edgeadapt.config import Device, Precision
+from edgeadapt.errors import UsageError
+
 __all__ = [
+    "ADAPTER",
+    "DATA",
+    "MODEL",
+    "TRAINING",
+    "BackboneLayers",
+    "BatchSize",
+    "CheckpointSteps",
+    "ChosenDevice",
+    "ChosenPrecision",
+    "Dimension",
+    "Epochs",
     "Force",
     "Json",
     "LabelColumn",
+    "LearningRate",
+    "MaxLength",
     "Output",
+    "Resume",
+    "Revision",
+    "Seed",
     "TextColumn",
     "TextPairColumn",
     "Threads",
+    "check_alone",
     "only_given",
 ]
+
+MODEL, DATA, ADAPTER, TRAINING = "Model", "Data", "Adapter", "Training"
+"""Headings of the help."""
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
@@ -38,6 +62,74 @@ LabelColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the label; label if left out.")
 ]
 
+Revision = Annotated[
+    str | None,
+    typer.Option(metavar="REV", help="Commit, tag or branch of the model.", rich_help_panel=MODEL),
+]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Longest input in tokens; the rest is cut.", rich_help_panel=MODEL
+    ),
+]
+BackboneLayers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Keep only the backbone's first N layers; all if left out.",
+        rich_help_panel=MODEL,
+    ),
+]
+Dimension = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Bottleneck width in neurons.", rich_help_panel=ADAPTER),
+]
+Epochs = Annotated[
+    int | None, typer.Option(metavar="N", help="Passes over the data.", rich_help_panel=TRAINING)
+]
+BatchSize = Annotated[
+    int | None, typer.Option(metavar="N", help="Examples per step.", rich_help_panel=TRAINING)
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X", help="Peak rate; the method's own if left out.", rich_help_panel=TRAINING
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Seeds initialization, shuffling and splits.", rich_help_panel=TRAINING
+    ),
+]
+ChosenDevice = Annotated[
+    Device | None,
+    typer.Option(help="Where to train; auto if left out.", rich_help_panel=TRAINING),
+]
+ChosenPrecision = Annotated[
+    Precision | None,
+    typer.Option(
+        help="Numbers to compute in: auto is bf16 where the device is made for it, else fp32.",
+        rich_help_panel=TRAINING,
+    ),
+]
+CheckpointSteps = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Steps between states saved for --resume, beside those after each epoch.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH",
+        help="Go on with a training that was stopped, as it was begun; takes no other option "
+        "but --json.",
+    ),
+]
+
 
 def only_given(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Returns a recipe's tables without the options that were left out."""
@@ -46,3 +138,23 @@ def only_given(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for name, table in tables.items()
     }
     return {name: table for name, table in given.items() if table}
+
+
+def check_alone(tables: Mapping[str, Mapping[str, Any]], **others: object) -> None:
+    """Refuses options beside ``--resume``: training goes on as it was begun.
+
+    Args:
+        tables: A recipe's tables of the options that were given.
+        others: Name of each other option -> its value, false where it was not given.
+
+    Raises:
+        UsageError: There are some.
+    """
+    given = [key for table in tables.values() for key in table]
+    given += [name for name, value in others.items() if value]
+    if given:
+        raise UsageError(
+            "--resume goes on as the training was begun: expected no other option, found "
+            f"{', '.join('--' + key.replace('_', '-') for key in given)}.",
+            hint="Leave them out, or begin a new training without --resume.",
+        )

@@ -5,8 +5,31 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, Output, TextColumn, Threads, only_given
-from edgeadapt.config import Device, Recipe
+from edgeadapt.cli.options import (
+    ADAPTER,
+    MODEL,
+    BackboneLayers,
+    BatchSize,
+    CheckpointSteps,
+    ChosenDevice,
+    ChosenPrecision,
+    Dimension,
+    Epochs,
+    Force,
+    Json,
+    LearningRate,
+    MaxLength,
+    Output,
+    Resume,
+    Revision,
+    Seed,
+    TextColumn,
+    Threads,
+    check_alone,
+    only_given,
+)
+from edgeadapt.config import Recipe
+from edgeadapt.errors import UsageError
 
 __all__ = ["pretrain"]
 
@@ -15,40 +38,36 @@ _FOLDING = "parallel, lora, bitfit, full …"
 
 def pretrain(
     text: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE", help="Texts without labels: a line each, or a CSV or JSONL file."
         ),
-    ],
+    ] = None,
+    resume: Resume = None,
     text_column: TextColumn = None,
     model: Annotated[
-        str | None, typer.Option(metavar="ID|DIR", help="Backbone: hub id or folder.")
+        str | None,
+        typer.Option(metavar="ID|DIR", help="Backbone: hub id or folder.", rich_help_panel=MODEL),
     ] = None,
-    revision: Annotated[
-        str | None, typer.Option(metavar="REV", help="Commit, tag or branch of the model.")
-    ] = None,
-    max_length: Annotated[
-        int | None, typer.Option(metavar="N", help="Longest input in tokens; the rest is cut.")
-    ] = None,
+    revision: Revision = None,
+    max_length: MaxLength = None,
+    backbone_layers: BackboneLayers = None,
     method: Annotated[
         str | None,
         typer.Option(
             metavar="KIND[+KIND]",
             help=f"What is trained, of what folds: {_FOLDING}; parallel if left out.",
+            rich_help_panel=ADAPTER,
         ),
     ] = None,
-    dimension: Annotated[
-        int | None, typer.Option(metavar="N", help="Bottleneck width in neurons.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the texts.")] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Texts per step.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(metavar="X", help="Peak rate; the method's own if left out.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Seeds initialization, shuffling and masks.")
-    ] = None,
-    device: Annotated[Device | None, typer.Option(help="Where to train; auto if left out.")] = None,
+    dimension: Dimension = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = None,
+    device: ChosenDevice = None,
+    precision: ChosenPrecision = None,
+    checkpoint_steps: CheckpointSteps = None,
     threads: Threads = None,
     output: Output = None,
     force: Force = False,
@@ -59,7 +78,12 @@ def pretrain(
     It is trained to guess masked words. Then: edgeadapt train --model artifacts/checkpoints/NAME
     """
     tables: dict[str, dict[str, Any]] = {
-        "model": {"id": model, "revision": revision, "max_length": max_length},
+        "model": {
+            "id": model,
+            "revision": revision,
+            "max_length": max_length,
+            "layers": backbone_layers,
+        },
         "adapter": {"method": method, "dimension": dimension},
         "training": {
             "epochs": epochs,
@@ -67,27 +91,41 @@ def pretrain(
             "learning_rate": learning_rate,
             "seed": seed,
             "device": device,
+            "precision": precision,
+            "checkpoint_steps": checkpoint_steps,
             "threads": threads,
         },
     }
-    recipe = Recipe().updated(only_given(tables), origin="command line")
+    given = only_given(tables)
+    if resume is not None:
+        check_alone(given, text=text, text_column=text_column, output=output, force=force)
+    elif text is None:
+        raise UsageError(
+            "Expected --text FILE, found none.",
+            hint="A text a line, or a CSV or JSONL file; --resume NAME goes on without it.",
+        )
+    recipe = Recipe().updated(given, origin="command line")
 
     from edgeadapt.cli.console import Terminal, print_json, stdout
     from edgeadapt.cli.imports import train_tier
     from edgeadapt.pipeline import places
 
     with train_tier("edgeadapt pretrain"):
+        from edgeadapt.pipeline.pretrain import TextFile, resume_pretraining
         from edgeadapt.pipeline.pretrain import pretrain as run_pretraining
-        from edgeadapt.pipeline.pretrain import read_texts
 
     terminal = Terminal()
-    found = run_pretraining(
-        read_texts(text, column=text_column or "text"),
-        recipe,
-        output=places.target(output, places.checkpoints()) if output else None,
-        force=force,
-        progress=terminal,
-    )
+    if text is None:
+        assert resume is not None
+        found = resume_pretraining(places.target(resume, places.checkpoints()), progress=terminal)
+    else:
+        found = run_pretraining(
+            TextFile(text, text_column or "text"),
+            recipe,
+            output=places.target(output, places.checkpoints()) if output else None,
+            force=force,
+            progress=terminal,
+        )
     if json:
         print_json(
             {

@@ -1,23 +1,40 @@
 """``edgeadapt train``."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgeadapt.cli.options import (
+    ADAPTER,
+    DATA,
+    MODEL,
+    TRAINING,
+    BackboneLayers,
+    BatchSize,
+    CheckpointSteps,
+    ChosenDevice,
+    ChosenPrecision,
+    Dimension,
+    Epochs,
     Force,
     Json,
     LabelColumn,
+    LearningRate,
+    MaxLength,
     Output,
+    Resume,
+    Revision,
+    Seed,
     TextColumn,
     TextPairColumn,
     Threads,
+    check_alone,
     only_given,
 )
-from edgeadapt.config import AdapterKind, Device, ModelConfig, Placement, Precision, Recipe, Target
+from edgeadapt.config import AdapterKind, ModelConfig, Placement, Recipe, Target
 from edgeadapt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_MODEL, _DATA, _ADAPTER, _TRAINING = "Model", "Data", "Adapter", "Training"
 _COMPARISON = "Comparison"
 
 
@@ -35,20 +51,13 @@ def train(
         str,
         typer.Option(metavar="NAME|FILE", help="demo, imdb, sst2, a TOML file, or a run.json."),
     ] = "demo",
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN",
-            help="Go on with a training that was stopped, as it was begun; takes no other option "
-            "but --json.",
-        ),
-    ] = None,
+    resume: Resume = None,
     method: Annotated[
         str | None,
         typer.Option(
             metavar="KIND[+KIND]",
             help=f"What is trained: {', '.join(AdapterKind)}.",
-            rich_help_panel=_ADAPTER,
+            rich_help_panel=ADAPTER,
         ),
     ] = None,
     adapter: Annotated[
@@ -56,19 +65,16 @@ def train(
         typer.Option(
             metavar="RUN|DIR",
             help="Start from this run's adapter, or AdapterHub's or PEFT's; its shape counts.",
-            rich_help_panel=_ADAPTER,
+            rich_help_panel=ADAPTER,
         ),
     ] = None,
-    dimension: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Bottleneck width in neurons.", rich_help_panel=_ADAPTER),
-    ] = None,
+    dimension: Dimension = None,
     reduction_factor: Annotated[
         float | None,
         typer.Option(
             metavar="X",
             help="Hidden size over bottleneck width, in place of --dimension.",
-            rich_help_panel=_ADAPTER,
+            rich_help_panel=ADAPTER,
         ),
     ] = None,
     placement: Annotated[
@@ -77,7 +83,7 @@ def train(
             metavar="NAME",
             help=f"Sublayers with bottlenecks: {', '.join(Placement)}; the method's own if left "
             "out.",
-            rich_help_panel=_ADAPTER,
+            rich_help_panel=ADAPTER,
         ),
     ] = None,
     adapter_layers: Annotated[
@@ -85,7 +91,7 @@ def train(
         typer.Option(
             metavar="LIST",
             help="Layers with adapters, from 0, such as 6-11 or 0,2-4; all if left out.",
-            rich_help_panel=_ADAPTER,
+            rich_help_panel=ADAPTER,
         ),
     ] = None,
     activation: Annotated[
@@ -93,13 +99,13 @@ def train(
         typer.Option(
             metavar="NAME",
             help="Bottleneck non-linearity; the backbone's own if left out.",
-            rich_help_panel=_ADAPTER,
+            rich_help_panel=ADAPTER,
         ),
     ] = None,
     scaling: Annotated[
         float | None,
         typer.Option(
-            metavar="X", help="Factor on a bottleneck's or LoRA's output.", rich_help_panel=_ADAPTER
+            metavar="X", help="Factor on a bottleneck's or LoRA's output.", rich_help_panel=ADAPTER
         ),
     ] = None,
     learn_scaling: Annotated[
@@ -107,72 +113,53 @@ def train(
         typer.Option(
             "--learn-scaling",
             help="Train each bottleneck's factor.",
-            rich_help_panel=_ADAPTER,
+            rich_help_panel=ADAPTER,
         ),
     ] = None,
     rank: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Rank of LoRA's products.", rich_help_panel=_ADAPTER),
+        typer.Option(metavar="N", help="Rank of LoRA's products.", rich_help_panel=ADAPTER),
     ] = None,
     targets: Annotated[
         str | None,
         typer.Option(
             metavar="NAME[+NAME]",
             help=f"What LoRA is put on: {', '.join(Target)}.",
-            rich_help_panel=_ADAPTER,
+            rich_help_panel=ADAPTER,
         ),
     ] = None,
     dropout: Annotated[
         float | None,
-        typer.Option(metavar="P", help="Dropout inside the adapter.", rich_help_panel=_ADAPTER),
+        typer.Option(metavar="P", help="Dropout inside the adapter.", rich_help_panel=ADAPTER),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="ID|DIR",
             help="Backbone: hub id or folder; with --adapter, what that was trained on.",
-            rich_help_panel=_MODEL,
+            rich_help_panel=MODEL,
         ),
     ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REV", help="Commit, tag or branch of the model.", rich_help_panel=_MODEL
-        ),
-    ] = None,
-    max_length: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Longest input in tokens; the rest is cut.", rich_help_panel=_MODEL
-        ),
-    ] = None,
-    backbone_layers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Keep only the backbone's first N layers; all if left out.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
+    revision: Revision = None,
+    max_length: MaxLength = None,
+    backbone_layers: BackboneLayers = None,
     dataset: Annotated[
         str | None,
         typer.Option(
             metavar="ID|DIR|FILE",
             help="Hub id, CSV / JSONL / parquet file, or a folder with train, validation and "
             "test files.",
-            rich_help_panel=_DATA,
+            rich_help_panel=DATA,
         ),
     ] = None,
     dataset_name: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="Configuration of a hub data set.", rich_help_panel=_DATA
-        ),
+        typer.Option(metavar="NAME", help="Configuration of a hub data set.", rich_help_panel=DATA),
     ] = None,
     dataset_revision: Annotated[
         str | None,
         typer.Option(
-            metavar="REV", help="Commit, tag or branch of the data.", rich_help_panel=_DATA
+            metavar="REV", help="Commit, tag or branch of the data.", rich_help_panel=DATA
         ),
     ] = None,
     text_column: TextColumn = None,
@@ -184,29 +171,18 @@ def train(
             "--multi-label",
             help="A text has any number of labels: a list, or in CSV names joined by |, such as "
             "rain|wind; an empty field is no label.",
-            rich_help_panel=_DATA,
+            rich_help_panel=DATA,
         ),
     ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Passes over the data.", rich_help_panel=_TRAINING),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Examples per step.", rich_help_panel=_TRAINING),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", help="Peak rate; the method's own if left out.", rich_help_panel=_TRAINING
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
     patience: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             help="Stop after N epochs without a better one; never if left out.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     activation_checkpointing: Annotated[
@@ -214,7 +190,7 @@ def train(
         typer.Option(
             "--activation-checkpointing",
             help="Run layers again on the way back: less memory, more time.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     compile: Annotated[
@@ -222,7 +198,7 @@ def train(
         typer.Option(
             "--compile",
             help="Run the model through torch.compile; pays on a GPU and long training.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     tensorboard: Annotated[
@@ -231,17 +207,10 @@ def train(
             metavar="DIR",
             help="Write what TensorBoard shows, while training, into a folder of the run's name "
             "there.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
-    checkpoint_steps: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Steps between states saved for --resume, beside those after each epoch.",
-            rich_help_panel=_TRAINING,
-        ),
-    ] = None,
+    checkpoint_steps: CheckpointSteps = None,
     baselines: Annotated[
         bool,
         typer.Option(
@@ -261,33 +230,17 @@ def train(
     ] = None,
     weight_decay: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Decay of weight matrices.", rich_help_panel=_TRAINING),
+        typer.Option(metavar="X", help="Decay of weight matrices.", rich_help_panel=TRAINING),
     ] = None,
     label_smoothing: Annotated[
         float | None,
         typer.Option(
-            metavar="X", help="Probability spread over all labels.", rich_help_panel=_TRAINING
+            metavar="X", help="Probability spread over all labels.", rich_help_panel=TRAINING
         ),
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Seeds initialization, shuffling and splits.",
-            rich_help_panel=_TRAINING,
-        ),
-    ] = None,
-    device: Annotated[
-        Device | None,
-        typer.Option(help="Where to train; auto if left out.", rich_help_panel=_TRAINING),
-    ] = None,
-    precision: Annotated[
-        Precision | None,
-        typer.Option(
-            help="Numbers to compute in: auto is bf16 where the device is made for it, else fp32.",
-            rich_help_panel=_TRAINING,
-        ),
-    ] = None,
+    seed: Seed = None,
+    device: ChosenDevice = None,
+    precision: ChosenPrecision = None,
     threads: Threads = None,
     output: Output = None,
     force: Force = False,
@@ -345,7 +298,7 @@ def train(
     }
     tables = only_given(given)
     if resume is not None:
-        _check_alone(
+        check_alone(
             tables,
             recipe=recipe if recipe != "demo" else None,
             output=output,
@@ -395,18 +348,6 @@ def train(
     run = run_training(effective, start=start, output=target, force=force, progress=terminal)
     others = train_baselines(run, force=force, progress=terminal) if baselines else []
     return _show(run, others, json=json)
-
-
-def _check_alone(tables: Mapping[str, Any], **others: object) -> None:
-    """Refuses options beside ``--resume``: training goes on as it was begun."""
-    given = [key for table in tables.values() for key in table]
-    given += [name for name, value in others.items() if value]
-    if given:
-        raise UsageError(
-            "--resume goes on as the training was begun: expected no other option, found "
-            f"{', '.join('--' + key.replace('_', '-') for key in given)}.",
-            hint="Leave them out, or begin a new training without --resume.",
-        )
 
 
 def _show(run: "Run", baselines: Sequence["Run"], *, json: bool) -> None:

@@ -5,10 +5,11 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,16 +25,20 @@ from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.run_files import pinned_model
+from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.storage import check_free, staged_folder, write_json
+from edgeadapt.storage import recover, staged_folder, write_json
 from edgeadapt.text import Text, TextEncoder
+from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.loop import choose_device, fit, seeded
 from edgeadapt.training.masked_language import MaskedLanguage, WordPieces
 from edgeadapt.training.objectives import Compute
 from edgeadapt.training.outcome import Outcome
 from edgeadapt.training.team import Team
 
-__all__ = ["Pretrained", "pretrain", "read_texts"]
+__all__ = ["Pretrained", "TextFile", "pretrain", "resume_pretraining"]
+
+_COMMAND = "edgeadapt pretrain"
 
 HELD_OUT, MOST_HELD_OUT = 0.05, 1_000
 """Share of the texts that judge, and the largest number."""
@@ -63,38 +68,52 @@ class Pretrained:
     seconds: float
 
 
-def read_texts(path: Path, *, column: str) -> tuple[str, ...]:
-    """Reads texts without labels: a line each, or a column of a CSV or JSONL file.
+@dataclass(frozen=True)
+class TextFile:
+    """Texts without labels: a line each, or a column of a CSV or JSONL file."""
 
-    Raises:
-        DataError: The file cannot be read, or holds fewer than two texts.
-    """
-    if path.suffix in (".csv", ".jsonl"):
-        rows = read_rows(path)
+    path: Path
+    column: str = "text"
+
+    def read(self) -> tuple[str, ...]:
+        """Returns the texts.
+
+        Raises:
+            DataError: The file cannot be read, or holds fewer than two different texts.
+        """
+        texts = self._rows() if self.path.suffix in (".csv", ".jsonl") else self._lines()
+        if len(set(texts)) < 2:
+            raise DataError(
+                f"{self.path}: expected at least two different texts, found {len(set(texts))}.",
+                hint="A text a line, or a CSV or JSONL file with a column of texts "
+                "(--text-column).",
+            )
+        return texts
+
+    def _rows(self) -> tuple[str, ...]:
         examples = to_examples(
-            rows, text_column=column, label_column=None, label_names=(), where=str(path)
+            read_rows(self.path),
+            text_column=self.column,
+            label_column=None,
+            label_names=(),
+            where=str(self.path),
         )
-        texts = tuple(str(text) for text in examples.texts)
-    else:
+        return tuple(str(text) for text in examples.texts)
+
+    def _lines(self) -> tuple[str, ...]:
         try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
+            lines = self.path.read_text(encoding="utf-8-sig").split("\n")
         except FileNotFoundError:
-            raise DataError(f"{path} does not exist.") from None
+            raise DataError(f"{self.path} does not exist.") from None
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{path}: expected UTF-8, found a byte that is not valid at {error.start}."
+                f"{self.path}: expected UTF-8, found a byte that is not valid at {error.start}."
             ) from None
-        texts = tuple(line.strip() for line in lines if line.strip())
-    if len(set(texts)) < 2:
-        raise DataError(
-            f"{path}: expected at least two different texts, found {len(set(texts))}.",
-            hint="A text a line, or a CSV or JSONL file with a column of texts (--text-column).",
-        )
-    return texts
+        return tuple(line.strip() for line in lines if line.strip())
 
 
 def pretrain(
-    texts: Sequence[str],
+    text: TextFile,
     recipe: Recipe,
     *,
     output: Path | None = None,
@@ -109,7 +128,7 @@ def pretrain(
     Source: Gururangan et al. 2020, Don't Stop Pretraining (arXiv 2004.10964).
 
     Args:
-        texts: At least two different ones.
+        text: What is read.
         recipe: Model, adapter and optimization; its data is not looked at.
         output: Folder of the checkpoint; a free name under ``artifacts/checkpoints`` where none
             is given.
@@ -120,23 +139,88 @@ def pretrain(
         ModelError: The backbone has no language head in transformers.
         ExportError: The adapters do not fold into a stock model.
         UsageError: Several processes were started.
-        EdgeAdaptError: Whatever training raises.
+        EdgeAdaptError: Whatever training raises. Of a training that had begun there is a
+            checkpoint in the folder, which ``resume_pretraining`` goes on from.
+        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; likewise.
     """
+    _check_alone()
+    target = output or places.new_name(places.checkpoints(), "pretrained")
+    state = state_of(target, recipe)
+    claim(target, state, force=force, command=_COMMAND)
+    return _finish(_Work.prepare(text, recipe.resolved(), progress), state, target)
+
+
+def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrained:
+    """Goes on with a pretraining that was stopped; its outcome is what it would have been.
+
+    Args:
+        target: The folder that the checkpoint is to have.
+        progress: Where to report.
+
+    Raises:
+        LayoutError: There is no unfinished training, or it is damaged.
+        IntegrityError: The text or the backbone is another one now.
+        EdgeAdaptError: Whatever ``pretrain`` raises.
+    """
+    _check_alone()
+    recover(target)
+    recipe, about = stopped(target, command=_COMMAND)
+    work = _Work.prepare(TextFile(Path(about["text"]), about["column"]), recipe, progress)
+    check_same(target, about, work.identity())
+    return _finish(work, state_of(target, recipe), target)
+
+
+def _check_alone() -> None:
     if Team.launched().size > 1:
         raise UsageError(
             "edgeadapt pretrain runs in one process: expected to be started alone.",
             hint="Leave accelerate launch or torchrun out.",
         )
-    target = output or places.new_name(places.checkpoints(), "pretrained")
-    check_free(target, force=force)
-    recipe = recipe.resolved()
-    source = find_model(recipe.model)
-    recipe = replace(recipe, model=pinned_model(recipe.model, source))
-    encoder = load_tokenizer(source, max_length=recipe.model.max_length).encoder
+
+
+@dataclass(frozen=True)
+class _Work:
+    """All that pretraining needs, found and read."""
+
+    recipe: Recipe
+    text: TextFile
+    texts: Sequence[str]
+    source: ModelSource
+    encoder: TextEncoder
+    progress: Progress
+
+    @classmethod
+    def prepare(cls, text: TextFile, recipe: Recipe, progress: Progress) -> Self:
+        text = replace(text, path=text.path.expanduser().resolve())
+        texts, source = text.read(), find_model(recipe.model)
+        recipe = replace(recipe, model=pinned_model(recipe.model, source))
+        encoder = load_tokenizer(source, max_length=recipe.model.max_length).encoder
+        return cls(recipe, text, texts, source, encoder, progress)
+
+    def identity(self) -> dict[str, str]:
+        """What has to be the same when training goes on."""
+        return {
+            "texts": hashlib.sha256(json.dumps(list(self.texts)).encode()).hexdigest(),
+            "backbone": self.source.config_sha256(),
+            "tokenizer": self.encoder.sha256(),
+        }
+
+
+def _finish(work: _Work, state: Checkpoints, target: Path) -> Pretrained:
+    """Trains from the latest checkpoint or from the start, and writes the encoder."""
+    recipe, source, progress = work.recipe, work.source, work.progress
     device = choose_device(recipe.training.device)
-    train, held_out = _split(texts, seed=recipe.training.seed)
+    train, held_out = _split(work.texts, seed=recipe.training.seed)
+    about = {
+        "command": _COMMAND,
+        "recipe": recipe.to_dict(),
+        "text": str(work.text.path),
+        "column": work.text.column,
+        **work.identity(),
+    }
     with (
-        staged_folder(target, force=force) as folder,
+        state.kept(about),
+        staged_folder(target, force=True) as folder,
         seeded(recipe.training.seed, threads=recipe.training.threads),
     ):
         classifier = AdaptedClassifier.build(
@@ -145,7 +229,7 @@ def pretrain(
         objective = MaskedLanguage(
             classifier.model,
             _language_model(source),
-            encoder,
+            work.encoder,
             words=_word_pieces(source),
             train=train,
             validation=held_out,
@@ -156,18 +240,21 @@ def pretrain(
             parameter.requires_grad_(True)
         trained = classifier.adapter_parameters()
         count, total = sum(p.numel() for p in trained.values()), classifier.count_parameters()[1]
+        _foldable(deepcopy(classifier))  # before hours of training, not after
         progress.say(f"Training {count:,} of {total:,} parameters on {len(train):,} texts.")
         before = objective.judge().loss
-        outcome = fit(
-            objective,
-            {**trained, **language},
-            config=recipe.training,
-            device=device,
-            progress=progress,
-        )
-        _save(folder, classifier, source, encoder, held_out)
+        with explained(target, state, command=_COMMAND, progress=progress):
+            outcome = fit(
+                objective,
+                {**trained, **language},
+                config=recipe.training,
+                device=device,
+                checkpoints=state,
+                progress=progress,
+            )
+        _save(folder, classifier, source, work.encoder, held_out)
         result = _result(target, outcome, before=before, counts=(len(train), count, total))
-        _describe(folder, recipe, texts, result, source)
+        _describe(folder, work, result)
     return result
 
 
@@ -215,15 +302,9 @@ def _save(
     classifier.model.cpu().eval()
     batch = encoder.batch(list(texts)[:64])
     expected = _hidden(classifier.model.base_model, batch.input_ids, batch.attention_mask)
-    merged = merge(classifier)
-    if not merged.is_stock:
-        raise ExportError(
-            "These adapters do not fold into a backbone: "
-            f"{merged.leftover.bottlenecks} bottlenecks stay beside its layers.",
-            hint="Pretrain with --method parallel, lora, bitfit or full, or several of them.",
-        )
-    merged.model.base_model.save_pretrained(folder)
-    loaded = type(merged.model.base_model).from_pretrained(folder).eval()
+    base = _foldable(classifier).base_model
+    base.save_pretrained(folder)
+    loaded = type(base).from_pretrained(folder).eval()
     difference = float(
         (_hidden(loaded, batch.input_ids, batch.attention_mask) - expected).abs().max()
     )
@@ -236,6 +317,18 @@ def _save(
     for pattern in _TOKENIZER_FILES:
         for file in source.folder.glob(pattern):
             shutil.copy(file, folder)
+
+
+def _foldable(classifier: AdaptedClassifier) -> PreTrainedModel:
+    """Returns the model with its adapters folded in. The classifier is used up."""
+    merged = merge(classifier)
+    if not merged.is_stock:
+        raise ExportError(
+            "These adapters do not fold into a backbone: "
+            f"{merged.leftover.bottlenecks} bottlenecks stay beside its layers.",
+            hint="Pretrain with --method parallel, lora, bitfit or full, or several of them.",
+        )
+    return merged.model
 
 
 @torch.inference_mode()
@@ -263,9 +356,7 @@ def _result(
     )
 
 
-def _describe(
-    folder: Path, recipe: Recipe, texts: Sequence[str], result: Pretrained, source: ModelSource
-) -> None:
+def _describe(folder: Path, work: _Work, result: Pretrained) -> None:
     figures: dict[str, Any] = {
         "texts": result.texts,
         "perplexity_before": result.before,
@@ -273,14 +364,14 @@ def _describe(
         "accuracy": result.accuracy,
         "seconds": result.seconds,
     }
-    tables = recipe.to_dict()
+    tables = work.recipe.to_dict()
     write_json(
         folder / "pretraining.json",
         {
             "format_version": 1,
-            "backbone": source.describe(),
+            "backbone": work.source.describe(),
             "recipe": {name: tables[name] for name in ("model", "adapter", "training")},
-            "texts_sha256": hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest(),
+            "texts_sha256": work.identity()["texts"],
             **figures,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "edgeadapt": __version__,

@@ -13,7 +13,7 @@ from edgeadapt import __version__
 from edgeadapt.adapters.formats import ForeignAdapter
 from edgeadapt.config import Recipe
 from edgeadapt.data import Dataset
-from edgeadapt.errors import IntegrityError, OutputExistsError, TrainingError
+from edgeadapt.errors import TrainingError
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
@@ -22,9 +22,10 @@ from edgeadapt.pipeline import places
 from edgeadapt.pipeline.data_report import report_data
 from edgeadapt.pipeline.foreign import check_belongs, started
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
+from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run, RunInfo
-from edgeadapt.storage import check_free, recover, staged_folder
+from edgeadapt.storage import recover, staged_folder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.first_position import first_position_only
@@ -38,8 +39,7 @@ from edgeadapt.training.tensorboard import TensorBoard
 
 __all__ = ["resume", "run_stem", "train"]
 
-CHECKPOINT_FOLDER = "checkpoint"
-"""In the folder of a run, until the run is finished."""
+_COMMAND = "edgeadapt train"
 
 
 def train(
@@ -68,16 +68,10 @@ def train(
         recipe, start = started(recipe)
     team = Team.launched()
     target = team.agreed(output or places.new_name(places.runs(), run_stem(recipe)))
-    checkpoints = Checkpoints(target / CHECKPOINT_FOLDER, every=recipe.training.checkpoint_steps)
-    if team.leads and not force and checkpoints.exist():
-        raise OutputExistsError(
-            f"{target} holds a training that was not finished.",
-            hint=f"Go on with: edgeadapt train --resume {target}  or begin anew with --force.",
-        )
+    state = state_of(target, recipe)
     if team.leads:
-        check_free(target, force=force)
-        checkpoints.forget()
-    return _finish(_Work.prepare(recipe.resolved(), team, progress), checkpoints, start, target)
+        claim(target, state, force=force, command=_COMMAND)
+    return _finish(_Work.prepare(recipe.resolved(), team, progress), state, start, target)
 
 
 def resume(target: Path, *, progress: Progress = SILENT) -> Run:
@@ -98,20 +92,12 @@ def resume(target: Path, *, progress: Progress = SILENT) -> Run:
     team = Team.launched()
     if team.leads:
         recover(target)
-    folder = target / CHECKPOINT_FOLDER
-    about = Checkpoints(folder, every=0).about()
-    recipe = Recipe.from_dict(about["recipe"], origin=str(folder))
-    checkpoints = Checkpoints(folder, every=recipe.training.checkpoint_steps)
-    start = None if checkpoints.exist() else started(recipe)[1]
+    recipe, about = stopped(target, command=_COMMAND)
+    state = state_of(target, recipe)
+    start = None if state.exist() else started(recipe)[1]
     work = _Work.prepare(recipe, team, progress)
-    for name, found in work.identity().items():
-        if about[name] != found:
-            raise IntegrityError(
-                f"{target} was begun with another {name}: expected sha256 {about[name]}, found "
-                f"{found}.",
-                hint="Bring it back as it was, or begin anew with --force.",
-            )
-    return _finish(work, checkpoints, start, target)
+    check_same(target, about, work.identity())
+    return _finish(work, state, start, target)
 
 
 @dataclass(frozen=True)
@@ -175,16 +161,16 @@ class _Work:
 
 def _finish(
     work: _Work,
-    checkpoints: Checkpoints,
+    state: Checkpoints,
     start: ForeignAdapter | None,
     target: Path,
 ) -> Run:
     """Trains from the latest checkpoint or from the start, and writes the run."""
     training = work.recipe.training
-    about = {"recipe": work.recipe.to_dict(), **work.identity()}
+    about = {"command": _COMMAND, "recipe": work.recipe.to_dict(), **work.identity()}
     with ExitStack() as stack:
         if work.team.leads:
-            stack.enter_context(checkpoints.kept(about))
+            stack.enter_context(state.kept(about))
             folder = stack.enter_context(staged_folder(target, force=True))
         stack.enter_context(seeded(training.seed, threads=training.threads))
         classifier = work.build(start)
@@ -194,7 +180,7 @@ def _finish(
             f"on {work.device} in {work.compute.precision}, {len(work.dataset.train):,} examples."
         )
         before = classifier.frozen_sha256()
-        outcome = _fit(work, classifier, checkpoints, target)
+        outcome = _fit(work, classifier, state, target)
         after = classifier.frozen_sha256()
         if after != before:
             raise TrainingError(
@@ -211,7 +197,7 @@ def _finish(
 def _fit(
     work: _Work,
     classifier: AdaptedClassifier,
-    checkpoints: Checkpoints,
+    state: Checkpoints,
     target: Path,
 ) -> Outcome:
     training = work.recipe.training
@@ -230,22 +216,21 @@ def _fit(
     )
     if training.activation_checkpointing:
         classifier.model.gradient_checkpointing_enable({"use_reentrant": False})
-    try:
-        with _board(work, target.name) as board, first_position_only(classifier.encoder):
-            return fit(
-                objective,
-                classifier.trained(),
-                config=training,
-                device=work.device,
-                checkpoints=checkpoints,
-                team=work.team,
-                board=board,
-                progress=work.progress,
-            )
-    except (KeyboardInterrupt, SystemExit):
-        if checkpoints.exist():
-            work.progress.warn(f"Interrupted. Go on with: edgeadapt train --resume {target}")
-        raise
+    with (
+        explained(target, state, command=_COMMAND, progress=work.progress),
+        _board(work, target.name) as board,
+        first_position_only(classifier.encoder),
+    ):
+        return fit(
+            objective,
+            classifier.trained(),
+            config=training,
+            device=work.device,
+            checkpoints=state,
+            team=work.team,
+            board=board,
+            progress=work.progress,
+        )
 
 
 def _board(work: _Work, name: str) -> AbstractContextManager[TensorBoard | None]:

@@ -54,4 +54,18 @@ def test_text_that_is_not_there_is_named(cli: Cli, checkpoint: Path, folder: Pat
 
 
 def test_without_text_it_is_wrong_usage(cli: Cli, folder: Path) -> None:
-    assert cli("pretrain").code == 2
+    done = cli("pretrain")
+
+    assert done.code == 1
+    assert "Expected --text FILE" in done.err
+
+
+def test_going_on_takes_no_other_option_and_needs_something_to_go_on_with(
+    cli: Cli, folder: Path
+) -> None:
+    done = cli("pretrain", "--resume", "read", "--epochs", "2", "--text", "own.txt")
+    assert done.code == 1
+    assert "expected no other option, found --epochs, --text" in done.err
+
+    cli("pretrain", "--resume", "read").fails_with("no unfinished training")
+    assert written(folder) == []

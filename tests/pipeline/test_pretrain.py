@@ -3,21 +3,38 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from transformers import AutoModel
 
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.config import Recipe
-from edgeadapt.errors import DataError, ExportError, OutputExistsError, UsageError
-from edgeadapt.pipeline.pretrain import pretrain, read_texts
-from edgeadapt.pipeline.train import train
+from edgeadapt.errors import (
+    DataError,
+    ExportError,
+    IntegrityError,
+    MissingError,
+    OutputExistsError,
+    UsageError,
+)
+from edgeadapt.pipeline.pretrain import TextFile, pretrain, resume_pretraining
+from edgeadapt.pipeline.train import resume, train
+from edgeadapt.training import checkpoints, loop
 from edgeadapt.training.team import Team
 from tests.conftest import make_checkpoint, review
 from tests.pipeline.exporting import nothing_is_at
 
 TEXTS = [review(number)[0] for number in range(120)]
 TYPES = ("bert", "roberta", "electra", "distilbert", "mpnet", "albert", "deberta-v2", "modernbert")
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> TextFile:
+    file = TextFile(tmp_path / "texts.txt")
+    file.path.write_text("\n".join(TEXTS))
+    return file
 
 
 def recipe_for(checkpoint: Path, **adapter: object) -> Recipe:
@@ -35,9 +52,13 @@ def recipe_for(checkpoint: Path, **adapter: object) -> Recipe:
 
 @pytest.mark.parametrize("method", ["parallel", "full", "lora+bitfit"])
 def test_held_out_text_is_guessed_better_and_the_task_can_be_trained_on_it(
-    checkpoint: Path, tiny_recipe: Callable[..., Recipe], tmp_path: Path, method: str
+    texts: TextFile,
+    checkpoint: Path,
+    tiny_recipe: Callable[..., Recipe],
+    tmp_path: Path,
+    method: str,
 ) -> None:
-    found = pretrain(TEXTS, recipe_for(checkpoint, method=method), output=tmp_path / "read")
+    found = pretrain(texts, recipe_for(checkpoint, method=method), output=tmp_path / "read")
 
     assert found.after < found.before
     assert found.texts == len(TEXTS) - round(0.05 * len(set(TEXTS)))
@@ -50,11 +71,11 @@ def test_held_out_text_is_guessed_better_and_the_task_can_be_trained_on_it(
 
 @pytest.mark.parametrize("model_type", TYPES)
 def test_every_backbone_can_read_and_plain_transformers_loads_it_whole(
-    tmp_path: Path, model_type: str
+    texts: TextFile, tmp_path: Path, model_type: str
 ) -> None:
     checkpoint = make_checkpoint(tmp_path / "checkpoint", model_type)
 
-    found = pretrain(TEXTS, recipe_for(checkpoint), output=tmp_path / "read")
+    found = pretrain(texts, recipe_for(checkpoint), output=tmp_path / "read")
 
     _, report = AutoModel.from_pretrained(found.path, output_loading_info=True)
     assert not report["unexpected_keys"]
@@ -64,29 +85,31 @@ def test_every_backbone_can_read_and_plain_transformers_loads_it_whole(
 
 
 def test_adapters_that_do_not_fold_are_refused_and_nothing_is_left(
-    checkpoint: Path, tmp_path: Path
+    texts: TextFile, checkpoint: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ExportError, match="do not fold into a backbone") as caught:
-        pretrain(TEXTS, recipe_for(checkpoint, method="houlsby"), output=tmp_path / "x" / "read")
+        pretrain(texts, recipe_for(checkpoint, method="houlsby"), output=tmp_path / "x" / "read")
 
     assert "parallel" in caught.value.hint
     assert nothing_is_at(tmp_path / "x")
 
 
-def test_an_existing_folder_is_refused_before_any_work(checkpoint: Path, tmp_path: Path) -> None:
+def test_an_existing_folder_is_refused_before_any_work(
+    texts: TextFile, checkpoint: Path, tmp_path: Path
+) -> None:
     (tmp_path / "read").mkdir()
 
     with pytest.raises(OutputExistsError):
-        pretrain(TEXTS, recipe_for(checkpoint), output=tmp_path / "read")
+        pretrain(texts, recipe_for(checkpoint), output=tmp_path / "read")
 
 
 def test_several_processes_are_refused(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    texts: TextFile, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Team, "launched", lambda: Team(rank=1, size=2))
 
     with pytest.raises(UsageError, match="one process"):
-        pretrain(TEXTS, recipe_for(checkpoint), output=tmp_path / "read")
+        pretrain(texts, recipe_for(checkpoint), output=tmp_path / "read")
 
     assert not (tmp_path / "read").exists()
 
@@ -97,8 +120,8 @@ def test_texts_are_lines_or_a_column(tmp_path: Path) -> None:
     table = tmp_path / "texts.csv"
     table.write_text('body\none\n"two\nlines"\n')
 
-    assert read_texts(lines, column="text") == ("one", "two words", "thrée\u2028still three")
-    assert read_texts(table, column="body") == ("one", "two\nlines")
+    assert TextFile(lines).read() == ("one", "two words", "thrée\u2028still three")
+    assert TextFile(table, "body").read() == ("one", "two\nlines")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"same\nsame\n", b"caf\xe9\nother\n"])
@@ -107,4 +130,64 @@ def test_texts_that_cannot_be_used_are_named(tmp_path: Path, content: bytes) -> 
     path.write_bytes(content)
 
     with pytest.raises(DataError, match=r"texts\.txt: expected"):
-        read_texts(path, column="text")
+        TextFile(path).read()
+
+
+@pytest.mark.parametrize("step", [1, 4, 9])
+def test_stopped_it_goes_on_and_gives_the_same_encoder_bit_for_bit(
+    texts: TextFile,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+) -> None:
+    recipe = recipe_for(checkpoint).updated({"training": {"checkpoint_steps": 3}}, origin="test")
+    whole = pretrain(texts, recipe, output=tmp_path / "whole")
+    real = loop._Loop._train_step
+
+    def counted(self: Any, rows: Any) -> None:
+        if self.optimizer.steps == step:
+            raise SystemExit(143)
+        real(self, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Loop, "_train_step", counted)
+        # As after a kill: what a failure before the first state would remove stays.
+        patch.setattr(checkpoints.shutil, "rmtree", _nothing)
+        with pytest.raises(SystemExit):
+            pretrain(texts, recipe, output=tmp_path / "read")
+    torch.rand(3)  # another random state than the one it was stopped in
+
+    found = resume_pretraining(tmp_path / "read")
+
+    assert (found.before, found.after, found.accuracy) == (
+        whole.before,
+        whole.after,
+        whole.accuracy,
+    )
+    names = {file.name for file in found.path.iterdir()}
+    assert names == {file.name for file in whole.path.iterdir()}
+    weights = "model.safetensors"
+    assert (found.path / weights).read_bytes() == (whole.path / weights).read_bytes()
+
+
+def test_going_on_needs_the_same_text_and_the_command_that_began(
+    texts: TextFile, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Any, rows: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Loop, "_train_step", interrupted)
+        patch.setattr(checkpoints.shutil, "rmtree", _nothing)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(texts, recipe_for(checkpoint), output=tmp_path / "read")
+    texts.path.write_text("other\ntext\n")
+
+    with pytest.raises(IntegrityError, match="begun with another texts"):
+        resume_pretraining(tmp_path / "read")
+    with pytest.raises(MissingError, match="expected edgeadapt train, found edgeadapt pretrain"):
+        resume(tmp_path / "read")
+
+
+def _nothing(*args: object, **more: object) -> None: ...

@@ -1,0 +1,88 @@
+"""Trainings that are not finished: where their state is, and what it takes to go on."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgeadapt.config import Recipe
+from edgeadapt.errors import IntegrityError, MissingError, OutputExistsError
+from edgeadapt.progress import Progress
+from edgeadapt.storage import check_free
+from edgeadapt.training.checkpoints import Checkpoints
+
+__all__ = ["check_same", "claim", "explained", "state_of", "stopped"]
+
+_FOLDER = "checkpoint"
+"""In the folder that training writes, until it is finished."""
+
+
+def state_of(target: Path, recipe: Recipe) -> Checkpoints:
+    """Returns where a training keeps its state while it writes to ``target``."""
+    return Checkpoints(target / _FOLDER, every=recipe.training.checkpoint_steps)
+
+
+def stopped(target: Path, *, command: str) -> tuple[Recipe, Mapping[str, Any]]:
+    """Returns the recipe of a training that was stopped, and what else it was begun with.
+
+    Raises:
+        MissingError: There is none, or another command's.
+        LayoutError: It is damaged, or newer than this edgeadapt.
+    """
+    folder = target / _FOLDER
+    about = Checkpoints(folder, every=0).about()
+    begun = about["command"]
+    if begun != command:
+        raise MissingError(
+            f"{target} was begun by another command: expected {command}, found {begun}.",
+            hint=f"Go on with: {begun} --resume {target}",
+        )
+    return Recipe.from_dict(about["recipe"], origin=str(folder)), about
+
+
+def claim(target: Path, state: Checkpoints, *, force: bool, command: str) -> None:
+    """Makes sure that a new training overwrites nothing; with ``force`` an old one is forgotten.
+
+    Raises:
+        OutputExistsError: There is a training that was not finished, or anything else.
+    """
+    if not force and state.exist():
+        raise OutputExistsError(
+            f"{target} holds a training that was not finished.",
+            hint=f"Go on with: {command} --resume {target}  or begin anew with --force.",
+        )
+    check_free(target, force=force)
+    state.forget()
+
+
+def check_same(target: Path, about: Mapping[str, Any], found: Mapping[str, str]) -> None:
+    """Checks that a training goes on with what it was begun with.
+
+    Args:
+        target: What it writes.
+        about: What ``stopped`` returned.
+        found: Name of each thing that has to be the same -> its SHA-256 now.
+
+    Raises:
+        IntegrityError: Something is another one now.
+    """
+    for name, sha256 in found.items():
+        if about[name] != sha256:
+            raise IntegrityError(
+                f"{target} was begun with another {name}: expected sha256 {about[name]}, found "
+                f"{sha256}.",
+                hint="Bring it back as it was, or begin anew with --force.",
+            )
+
+
+@contextmanager
+def explained(
+    target: Path, state: Checkpoints, *, command: str, progress: Progress
+) -> Iterator[None]:
+    """Says how to go on, where the block is interrupted and a state was saved."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if state.exist():
+            progress.warn(f"Interrupted. Go on with: {command} --resume {target}")
+        raise

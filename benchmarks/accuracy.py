@@ -40,7 +40,7 @@ SHORT = {
     "warmup": ("training", "warmup", float),
     "precision": ("training", "precision", str),
     **{name: ("variant", name, str) for name in ("rdrop", "teacher", "pooler", "layerwise")},
-    "bdrop": ("training", "backbone_dropout", lambda value: value == "on"),
+    "bdrop": ("training", "backbone_dropout", str),
 }
 
 

@@ -80,13 +80,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.steps: list[tuple[float, int]] = []
+        self.warmup = WARMUP_STEPS
 
     def tick(self, texts: int) -> None:
         self.steps.append((time.perf_counter(), texts))
 
     def examples_per_second(self) -> float:
         """Texts after the warm-up over the time that they took."""
-        (start, _), *later = self.steps[WARMUP_STEPS - 1 :]
+        (start, _), *later = self.steps[self.warmup - 1 :]
         return sum(texts for _, texts in later) / (later[-1][0] - start)
 
 
@@ -102,12 +103,29 @@ def texts_of(dataset: str) -> tuple[list[str], list[int]]:
     return [str(text) for text in picked.texts], picked.known_labels().tolist()
 
 
-def ours(method: str, *, backbone_dropout: bool = True) -> Callable[..., None]:
+def ours(
+    method: str,
+    *,
+    precision: str = "auto",
+    dropout: str = "all",
+    layers: str | None = None,
+    epochs: int = 1,
+    memory: int = 10**9,
+) -> Callable[..., None]:
+    """Returns edgeadapt's own training; of several epochs all counts, from before the first."""
+
     def run(clock: Clock, texts: list[str], labels: list[int]) -> None:
         import numpy as np
         import torch
 
-        from edgeadapt.config import AdapterConfig, ModelConfig, Task, TrainingConfig
+        from edgeadapt.config import (
+            AdapterConfig,
+            Dropout,
+            ModelConfig,
+            Precision,
+            Task,
+            TrainingConfig,
+        )
         from edgeadapt.data import Examples
         from edgeadapt.models.classifier import AdaptedClassifier
         from edgeadapt.models.sources import find_model
@@ -115,15 +133,21 @@ def ours(method: str, *, backbone_dropout: bool = True) -> Callable[..., None]:
         from edgeadapt.training.first_position import first_position_only
         from edgeadapt.training.frozen import FrozenLayers
         from edgeadapt.training.loop import fit
-        from edgeadapt.training.objectives import Classification
+        from edgeadapt.training.objectives import Classification, Compute
 
         class Timed(Classification):
             def loss(self, rows: np.ndarray) -> torch.Tensor:
                 clock.tick(len(rows))  # the end of the step before
                 return super().loss(rows)
 
+        device = torch.device("cpu")
+        config = TrainingConfig(
+            epochs=epochs, batch_size=BATCH, learning_rate=1e-4, precision=Precision(precision)
+        )
         source = find_model(ModelConfig())
-        classifier = AdaptedClassifier.build(source, ("0", "1"), AdapterConfig(method=method))
+        classifier = AdaptedClassifier.build(
+            source, ("0", "1"), AdapterConfig(method=method, layers=layers)
+        )
         objective = Timed(
             classifier.model,
             load_tokenizer(source, max_length=MAX_LENGTH).encoder,
@@ -131,12 +155,15 @@ def ours(method: str, *, backbone_dropout: bool = True) -> Callable[..., None]:
             validation=Examples(tuple(texts[:1]), np.asarray(labels[:1])),
             task=Task.SINGLE_LABEL,
             frozen=FrozenLayers.below(classifier.encoder, classifier.trained()),
-            memory=10**9,
-            backbone_dropout=backbone_dropout,
+            memory=memory,
+            dropout=Dropout(dropout),
+            compute=Compute.on(device, config),
         )
-        config = TrainingConfig(epochs=1, batch_size=BATCH, learning_rate=1e-4)
+        if epochs > 1:
+            clock.warmup = 1
+            clock.tick(0)
         with first_position_only(classifier.encoder):
-            fit(objective, classifier.trained(), config=config, device=torch.device("cpu"))
+            fit(objective, classifier.trained(), config=config, device=device)
 
     return run
 
@@ -177,7 +204,7 @@ def seed(clock: Clock, texts: list[str], labels: list[int]) -> None:
 
 
 def with_trainer(
-    make: Callable[[Any], tuple[Any, type[Any]]],
+    make: Callable[[Any], tuple[Any, type[Any]]], **arguments: Any
 ) -> Callable[[Clock, list[str], list[int]], None]:
     """Returns a contender that trains with Hugging Face's ``Trainer`` or one made from it."""
 
@@ -215,6 +242,7 @@ def with_trainer(
                     report_to=[],
                     use_cpu=True,
                     disable_tqdm=True,
+                    **arguments,
                 ),
                 train_dataset=data,
                 data_collator=DataCollatorWithPadding(tokenizer),
@@ -262,14 +290,20 @@ def backbone() -> tuple[str, Any]:
 
 
 CONTENDERS: dict[str, Callable[[Clock, list[str], list[int]], None]] = {
-    "edgeadapt parallel": ours("parallel"),
-    "edgeadapt parallel, no dropout in the backbone": ours("parallel", backbone_dropout=False),
-    "edgeadapt lora": ours("lora"),
+    "edgeadapt parallel+bitfit": ours("parallel+bitfit"),
+    "edgeadapt parallel+bitfit, fp32": ours("parallel+bitfit", precision="fp32"),
+    "edgeadapt parallel, layers 4-5, 4 epochs": ours("parallel", layers="4-5", epochs=4),
+    "edgeadapt parallel, layers 4-5, 4 epochs, nothing remembered": ours(
+        "parallel", layers="4-5", epochs=4, memory=0
+    ),
     "edgeadapt full": ours("full"),
     "the seed's loop": seed,
     "AdapterHub AdapterTrainer": with_trainer(adapterhub),
     "PEFT LoRA + Trainer": with_trainer(peft),
     "full fine-tuning + Trainer": with_trainer(full),
+    "AdapterHub AdapterTrainer, bf16": with_trainer(adapterhub, bf16=True),
+    "PEFT LoRA + Trainer, bf16": with_trainer(peft, bf16=True),
+    "full fine-tuning + Trainer, bf16": with_trainer(full, bf16=True),
 }
 
 

@@ -210,7 +210,7 @@ def _fit(
         smoothing=training.label_smoothing,
         frozen=FrozenLayers.below(classifier.encoder, classifier.trained()),
         memory=training.memory_mb * 1_000_000,
-        backbone_dropout=training.backbone_dropout,
+        dropout=training.backbone_dropout,
         team=work.team,
         compute=work.compute,
     )

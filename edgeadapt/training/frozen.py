@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgeadapt.adapters import Encoder
 from edgeadapt.adapters.parts import Part
+from edgeadapt.config import Dropout
 from edgeadapt.models.inference import to_inputs
 from edgeadapt.text import TextEncoder, Tokens
 
@@ -49,19 +50,24 @@ class FrozenLayers:
         frozen = [not ids & {id(p) for p in layer.parameters()} for layer in layers]
         return cls(encoder, frozen.index(False) if False in frozen else len(layers))
 
-    def begin_training(self, *, dropout: bool) -> None:
+    def begin_training(self, dropout: Dropout) -> None:
         """Puts the model into training mode, without dropout in these layers and the embeddings.
 
         Args:
-            dropout: Whether the layers above drop out, beside the adapters in them.
+            dropout: What drops out in the layers above, beside the adapters in them.
         """
+        spec = self.encoder.spec
         model = self.encoder.model.train()
-        if self.count or not dropout:
-            model.get_submodule(self.encoder.spec.encoder).eval()
+        if self.count or dropout is Dropout.NONE:
+            model.get_submodule(spec.encoder).eval()
         for layer in self.encoder.layers()[self.count :]:
             for module in layer.module.modules():
-                if dropout or isinstance(module, Part):
+                if dropout is not Dropout.NONE or isinstance(module, Part):
                     module.train()
+            if dropout is Dropout.HIDDEN:
+                # Its own mode only, which fused attention goes by; its parts keep theirs.
+                attention = spec.query.dense.rpartition(".")[0]
+                layer.module.get_submodule(attention).training = False
 
     def bytes_for(self, tokens: Sequence[Tokens]) -> int:
         """Returns how much it takes to remember their output for some texts, in float32."""

@@ -129,7 +129,7 @@ class MaskedLanguage:
         inputs = to_inputs(batch, self.encoder_model)
         device = self.encoder_model.device
         inputs["input_ids"] = masked.to(device)
-        with self.compute.autocast(device):
+        with self.compute.running(device):
             hidden = self.encoder_model.base_model(**inputs)[0]
             self.states.hidden = hidden[chosen.to(device)].unsqueeze(0)
             logits = self.language_model(input_ids=masked[:1].to(device)).logits.squeeze(0)

@@ -1,7 +1,8 @@
 """What is learned: the loss of a batch, and how well the model does on held-out text."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
@@ -9,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
-from edgeadapt.config import Precision, Task, TrainingConfig
+from edgeadapt.config import Dropout, Precision, Task, TrainingConfig
 from edgeadapt.data import Examples
 from edgeadapt.measure.machine import cpu_flags
 from edgeadapt.metrics import Logits, Score, mean_loss, score
@@ -25,6 +27,9 @@ __all__ = ["EVALUATION_BATCH", "Classification", "Compute", "Judgement", "Object
 EVALUATION_BATCH = 32
 _FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 """CPUs with one of these multiply bfloat16 at twice float32's rate or more; others emulate it."""
+_FEW_SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "16"}
+"""oneDNN, which multiplies bfloat16 on CPUs, keeps code for each shape that it met: 1,024 of them
+take 700 MB after some epochs, and are no faster. It looks at these when it is first used."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,23 @@ class Compute:
         if precision is Precision.AUTO:
             fast = device.type == "cuda" or _FAST_BFLOAT16 & (cpu_flags() or frozenset())
             precision = Precision.BF16 if fast else Precision.FP32
+        if precision is Precision.BF16 and device.type == "cpu":
+            for name, value in _FEW_SHAPES.items():
+                os.environ.setdefault(name, value)
         return cls(precision, config.compile)
 
-    def autocast(self, device: torch.device) -> torch.autocast:
-        """Returns the block in which a model computes its loss."""
-        wanted = self.precision is Precision.BF16
-        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
+    @contextmanager
+    def running(self, device: torch.device) -> Iterator[None]:
+        """The block in which a model computes its loss."""
+        if self.precision is Precision.FP32:
+            yield
+            return
+        with ExitStack() as stack:
+            if device.type == "cpu":
+                # Fused attention for bfloat16 takes a CPU three times as long as two products.
+                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
+            yield
 
 
 Compute.USUAL = Compute()
@@ -104,7 +120,7 @@ class Classification:
         smoothing: Probability mass spread over all labels while training.
         frozen: The model's first layers that are not trained, if any.
         memory: Bytes that their output for the training texts may take, so that they run once.
-        backbone_dropout: Whether the layers above them drop out, beside the adapters in them.
+        dropout: What drops out in the layers above them, beside the adapters in them.
         team: The processes that train together.
         compute: How to run the model while training.
     """
@@ -120,7 +136,7 @@ class Classification:
         smoothing: float = 0.0,
         frozen: FrozenLayers | None = None,
         memory: int = 0,
-        backbone_dropout: bool = True,
+        dropout: Dropout = Dropout.ALL,
         team: Team = ALONE,
         compute: Compute = Compute.USUAL,
     ) -> None:
@@ -129,7 +145,7 @@ class Classification:
         self.validation = validation
         self.tokens = encoder.encode(train.texts)
         self.labels = torch.from_numpy(train.known_labels())
-        self.frozen, self.memory, self.backbone_dropout = frozen, memory, backbone_dropout
+        self.frozen, self.memory, self.dropout = frozen, memory, dropout
         self.remembered: Remembered | None = None
         self.team, self.compute = team, compute
         self.forward: Callable[..., Any] | None = None
@@ -151,7 +167,7 @@ class Classification:
         needed = self.frozen.bytes_for(self.tokens)
         if self.frozen.count and self.remembered is None and needed <= self.memory:
             self.remembered = self.frozen.remember(self.encoder, self.tokens)
-        self.frozen.begin_training(dropout=self.backbone_dropout)
+        self.frozen.begin_training(self.dropout)
 
     def loss(self, rows: np.ndarray) -> Tensor:
         """Returns the weighted loss of this process's share of some training examples."""
@@ -162,7 +178,7 @@ class Classification:
         device = self.model.device
         labels = self.labels[rows].to(device)
         replayed = self.remembered.replayed(rows.tolist()) if self.remembered else nullcontext()
-        with replayed, self.compute.autocast(device):
+        with replayed, self.compute.running(device):
             logits = self.forward(**inputs).logits
         return weight * self._cross_entropy(logits.float(), labels)
 

@@ -1,10 +1,14 @@
 """Layers below all that is trained run once, and nothing is different for it."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
 from edgeadapt.adapters.parts import Part
-from edgeadapt.config import AdapterConfig, ModelConfig, Task, TrainingConfig
+from edgeadapt.config import AdapterConfig, Dropout, ModelConfig, Task, TrainingConfig
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
@@ -31,7 +35,11 @@ def below(classifier: AdaptedClassifier) -> FrozenLayers:
 
 
 def objective_of(
-    classifier: AdaptedClassifier, encoder: TextEncoder, memory: int, *, dropout: bool = True
+    classifier: AdaptedClassifier,
+    encoder: TextEncoder,
+    memory: int,
+    *,
+    dropout: Dropout = Dropout.ALL,
 ) -> Classification:
     return Classification(
         classifier.model,
@@ -41,7 +49,7 @@ def objective_of(
         task=Task.SINGLE_LABEL,
         frozen=below(classifier),
         memory=memory,
-        backbone_dropout=dropout,
+        dropout=dropout,
     )
 
 
@@ -137,7 +145,7 @@ def test_only_adapters_and_head_drop_out_where_the_backbone_is_not_to(
 ) -> None:
     folder = lively_checkpoint(tmp_path_factory.mktemp("still") / "checkpoint")
     classifier = build(find_model(ModelConfig(id=str(folder))), "parallel")
-    objective = objective_of(classifier, encoder, 0, dropout=False)
+    objective = objective_of(classifier, encoder, 0, dropout=Dropout.NONE)
 
     objective.begin_training()
 
@@ -147,3 +155,24 @@ def test_only_adapters_and_head_drop_out_where_the_backbone_is_not_to(
     parts = {name for name, m in classifier.model.named_modules() if isinstance(m, Part)}
     assert parts
     assert parts <= training
+
+
+@pytest.mark.parametrize(
+    ("dropout", "alike"), [(Dropout.HIDDEN, True), (Dropout.ALL, False), (Dropout.NONE, True)]
+)
+def test_fused_attention_drops_nothing_where_hidden_states_alone_are_to(
+    tmp_path: Path, encoder: TextEncoder, dropout: Dropout, alike: bool
+) -> None:
+    folder = lively_checkpoint(tmp_path / "checkpoint")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.5}
+    (folder / "config.json").write_text(json.dumps(config | {"classifier_dropout": 0.0}))
+    classifier = build(find_model(ModelConfig(id=str(folder))), "full")
+    objective = objective_of(classifier, encoder, 0, dropout=dropout)
+    objective.begin_training()
+    rows = np.arange(4)
+
+    trained = objective.loss(rows)
+    classifier.model.eval()
+
+    assert torch.equal(trained, objective.loss(rows)) == alike

@@ -1,14 +1,14 @@
-"""Writes the README's tables from the recorded results, so that no figure there is typed by hand.
+"""Writes the documents' tables from the recorded results, so that no figure there is typed by hand.
 
-python benchmarks/tables.py            # rewrite the README
-python benchmarks/tables.py --check    # exit 1 when it differs from the results
+python benchmarks/tables.py            # rewrite the README and the notes
+python benchmarks/tables.py --check    # exit 1 when one differs from the results
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
 from common import RESULTS, load
@@ -16,28 +16,30 @@ from common import RESULTS, load
 from edgeadapt.bench.compare import rows
 from edgeadapt.record import Record
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    before = README.read_text(encoding="utf-8")
-    after = render(before)
-    if "--check" not in sys.argv:
-        README.write_text(after, encoding="utf-8")
-    elif after != before:
-        sys.exit("README.md does not show the recorded results: run python benchmarks/tables.py")
+    for name, tables in TABLES.items():
+        document = ROOT / name
+        before = document.read_text(encoding="utf-8")
+        after = render(before, tables, where=name)
+        if "--check" not in sys.argv:
+            document.write_text(after, encoding="utf-8")
+        elif after != before:
+            sys.exit(f"{name} does not show the recorded results: run python benchmarks/tables.py")
 
 
-def render(readme: str) -> str:
-    """Returns the README with every table between its markers made anew."""
-    for name, make in TABLES.items():
+def render(text: str, tables: Mapping[str, Callable[[], str]], *, where: str) -> str:
+    """Returns a document with every table between its markers made anew."""
+    for name, make in tables.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        head, found, rest = readme.partition(begin)
+        head, found, rest = text.partition(begin)
         _, closed, tail = rest.partition(end)
         if not (found and closed):
-            sys.exit(f"README.md lacks the markers of the table {name!r}.")
-        readme = f"{head}{begin}\n{recorded(make)}\n{end}{tail}"
-    return readme
+            sys.exit(f"{where} lacks the markers of the table {name!r}.")
+        text = f"{head}{begin}\n{recorded(make)}\n{end}{tail}"
+    return text
 
 
 def summary() -> str:
@@ -303,6 +305,59 @@ def training() -> str:
     )
 
 
+def accuracy() -> str:
+    """Adapters against full fine-tuning on every data set."""
+    found = load("accuracy")
+    lines, means = [], []
+    for dataset in DATASETS:
+        sides = [
+            [r for r in found["rows"] if (r["dataset"], r["recipe"]) == (dataset, recipe)]
+            for recipe in ("adapter", "full")
+        ]
+        if not all(sides):
+            continue
+        adapter, full = ([100 * row["test_accuracy"] for row in side] for side in sides)
+        apart = fmean(adapter) - fmean(full)
+        means.append((fmean(adapter), fmean(full), apart))
+        share = sides[0][0]["trainable_parameters"] / sides[0][0]["total_parameters"]
+        lines.append(
+            (dataset, spread(adapter), spread(full), f"{apart:+.2f}", len(adapter), f"{share:.1%}")
+        )
+    mean = [fmean(column) for column in zip(*means, strict=True)]
+    lines.append(("**mean**", f"**{mean[0]:.2f}**", f"**{mean[1]:.2f}**", f"**{mean[2]:+.2f}**"))
+    headers = ("test accuracy, %", "adapters", "full fine-tuning", "difference", "seeds", "trained")
+    return table(headers, [(*line, *[""] * (len(headers) - len(line))) for line in lines])
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation over the seeds."""
+    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+
+def ablation() -> str:
+    """Every trial on validation text, the best first."""
+    trials: dict[tuple[str, int], dict[str, tuple[float, float]]] = {}
+    for row in load("ablation")["rows"]:
+        scores = 100 * row["validation_accuracy"], 100 * row["test_accuracy"]
+        trials.setdefault((row["recipe"], row["seed"]), {})[row["dataset"]] = scores
+    searched = [name for name in DATASETS if any(name in found for found in trials.values())]
+
+    def mean(found: Mapping[str, tuple[float, float]], which: int) -> float:
+        whole = len(found) == len(searched)
+        return fmean(scores[which] for scores in found.values()) if whole else 0.0
+
+    lines = [
+        (
+            f"`{recipe}`",
+            *(f"{found[name][0]:.1f}" if name in found else "" for name in searched),
+            f"{mean(found, 0):.2f}" if mean(found, 0) else "",
+            f"{mean(found, 1):.2f}" if mean(found, 1) else "",
+        )
+        for (recipe, _), found in sorted(trials.items(), key=lambda t: -mean(t[1], 0))
+    ]
+    return table(("recipe", *searched, "mean", "mean on test"), lines)
+
+
 def backbones() -> str:
     """What folds into which architecture."""
     found = load("backbones")
@@ -336,14 +391,20 @@ def table(headers: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
     return "\n".join([head, *(f"| {' | '.join(map(str, line))} |" for line in lines)])
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "summary": summary,
-    "reviews": reviews,
-    "latency": latency,
-    "kinds": kinds,
-    "backbones": backbones,
-    "training": training,
+DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
+TABLES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {
+        "summary": summary,
+        "reviews": reviews,
+        "latency": latency,
+        "kinds": kinds,
+        "backbones": backbones,
+        "training": training,
+        "accuracy": accuracy,
+    },
+    "benchmarks/notes/training.md": {"ablation": ablation},
 }
+"""Document -> name of a table in it -> what makes it."""
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from edgeadapt.cli.options import (
 )
 from edgeadapt.config import AdapterKind, ModelConfig, Placement, Recipe, Target
 from edgeadapt.errors import UsageError
+from edgeadapt.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeadapt.pipeline.folds import CrossValidation
@@ -315,11 +316,11 @@ def train(
     from edgeadapt.cli.console import Terminal
     from edgeadapt.cli.imports import train_tier
 
-    terminal = Terminal()
+    progress: Progress = Terminal() if _leads() else SILENT
     if resume is not None:
         with train_tier("edgeadapt train"):
             from edgeadapt.pipeline.train import resume as go_on
-        run = go_on(places.target(resume, places.runs()), progress=terminal)
+        run = go_on(places.target(resume, places.runs()), progress=progress)
         return _show(run, [], json=json)
     training = {"training": tables.pop("training", {})}
     asked = Recipe.load(recipe).updated(tables, origin="command line")
@@ -333,8 +334,8 @@ def train(
         asked = asked.updated({"adapter": {"method": found.adapter.method}}, origin="--adapter")
         asked = replace(asked, model=found.model, adapter=found.adapter)
     effective = asked.updated(training, origin="command line").resolved()
-    if not json and _leads():
-        terminal.say(effective.to_toml())
+    if not json:
+        progress.say(effective.to_toml())
     target = places.target(output, places.runs()) if output else None
     with train_tier("edgeadapt train"):
         from edgeadapt.pipeline.baselines import train_baselines
@@ -342,11 +343,11 @@ def train(
         from edgeadapt.pipeline.train import train as run_training
     if folds is not None:
         validated = cross_validate(
-            effective, folds=folds, output=target, force=force, progress=terminal
+            effective, folds=folds, output=target, force=force, progress=progress
         )
         return _show_folds(validated, json=json)
-    run = run_training(effective, start=start, output=target, force=force, progress=terminal)
-    others = train_baselines(run, force=force, progress=terminal) if baselines else []
+    run = run_training(effective, start=start, output=target, force=force, progress=progress)
+    others = train_baselines(run, force=force, progress=progress) if baselines else []
     return _show(run, others, json=json)
 
 

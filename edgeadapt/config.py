@@ -221,8 +221,9 @@ class AdapterConfig:
     start: str | None = None
     """A run, or the folder of an AdapterHub or PEFT adapter, whose weights training starts from;
     what is trained and its shape are then that adapter's."""
-    method: str = "parallel"
-    """One kind of ``AdapterKind`` or several joined by ``+``."""
+    method: str = "parallel+bitfit"
+    """One kind of ``AdapterKind`` or several joined by ``+``. These two fold wholly into the
+    backbone, so that they cost nothing there."""
     dimension: int = 64
     """Width of a bottleneck, in neurons."""
     reduction_factor: float | None = None
@@ -281,7 +282,7 @@ class TunedRates:
             AdapterKind.BITFIT: 5e-3,
             AdapterKind.LAYERNORM: 5e-3,
             AdapterKind.HEAD: 3e-3,
-            AdapterKind.FULL: 5e-5,
+            AdapterKind.FULL: 1e-4,
         }
     )
 
@@ -309,7 +310,7 @@ class TrainingConfig:
     """Share of all steps in which the rate rises to its peak."""
     patience: int | None = None
     """Stop after so many epochs in a row without a better one; never where none is given."""
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.1
     """Probability mass spread over all labels."""
     clip_norm: float = 1.0
     """Gradients are scaled down to at most this norm."""

@@ -563,7 +563,7 @@ def test_a_new_method_drops_the_rate_tuned_for_the_old_one() -> None:
     updated = base.updated({"adapter": {"method": "full"}}, origin="command line")
 
     assert updated.training.learning_rate is None
-    assert updated.resolved().training.learning_rate == 5e-5
+    assert updated.resolved().training.learning_rate == TunedRates().rates[AdapterKind.FULL]
     assert updated.adapter.dimension == 8
 
 

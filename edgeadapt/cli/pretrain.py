@@ -56,7 +56,7 @@ def pretrain(
         str | None,
         typer.Option(
             metavar="KIND[+KIND]",
-            help=f"What is trained, of what folds: {_FOLDING}; parallel if left out.",
+            help=f"What is trained, of what folds: {_FOLDING}; parallel+bitfit if left out.",
             rich_help_panel=ADAPTER,
         ),
     ] = None,

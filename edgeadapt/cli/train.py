@@ -49,9 +49,12 @@ _COMPARISON = "Comparison"
 
 def train(
     recipe: Annotated[
-        str,
-        typer.Option(metavar="NAME|FILE", help="demo, imdb, sst2, a TOML file, or a run.json."),
-    ] = "demo",
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="demo, imdb, sst2, a TOML file, or a run.json; demo if there is no --dataset.",
+        ),
+    ] = None,
     resume: Resume = None,
     method: Annotated[
         str | None,
@@ -301,7 +304,7 @@ def train(
     if resume is not None:
         check_alone(
             tables,
-            recipe=recipe if recipe != "demo" else None,
+            recipe=recipe,
             output=output,
             force=force,
             baselines=baselines,
@@ -323,7 +326,8 @@ def train(
         run = go_on(places.target(resume, places.runs()), progress=progress)
         return _show(run, [], json=json)
     training = {"training": tables.pop("training", {})}
-    asked = Recipe.load(recipe).updated(tables, origin="command line")
+    usual = Recipe.load("demo") if dataset is None else Recipe()
+    asked = (Recipe.load(recipe) if recipe else usual).updated(tables, origin="command line")
     start = None
     if asked.adapter.start is not None:
         with train_tier("edgeadapt train"):

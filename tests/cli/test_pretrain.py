@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeadapt.config import AdapterConfig
 from tests.cli.conftest import Cli, written
 from tests.conftest import review
 
@@ -33,7 +34,7 @@ def test_json_is_one_object_and_the_checkpoint_is_a_backbone(
         *("train", "--model", answer["checkpoint"], "--dataset", dataset_folder, *QUICK),
         *("--threads", "1", "--json"),
     ).json
-    assert trained["method"] == "parallel"
+    assert trained["method"] == AdapterConfig().method
 
 
 def test_it_says_what_was_learned_and_what_comes_next(

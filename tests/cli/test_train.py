@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.config import AdapterKind, Placement, Recipe, TunedRates
+from edgeadapt.config import AdapterConfig, AdapterKind, Placement, Recipe, TunedRates
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.pipeline import foreign
 from edgeadapt.run import Run
@@ -52,7 +52,7 @@ def test_json_is_one_object_with_run_parameters_and_scores(trained: tuple[Outcom
 
     info = Run.open(folder / answer["run"]).info
     assert answer["run"] == "artifacts/runs/mine"
-    assert answer["method"] == "parallel"
+    assert answer["method"] == AdapterConfig().method
     assert answer["trainable_parameters"] == info.trainable_parameters
     assert answer["total_parameters"] == info.total_parameters
     for split, scores in (("validation", info.validation), ("test", info.test)):
@@ -95,7 +95,9 @@ def test_two_runs_without_a_name_get_different_readable_ones(
     names = [Path(cli("train", *tiny_arguments, "--json").json["run"]).name for _ in range(2)]
 
     assert len(set(names)) == 2
-    assert all(name.startswith(f"{dataset_folder.name}-parallel-") for name in names)
+    assert all(
+        name.startswith(f"{dataset_folder.name}-{AdapterConfig().method}-") for name in names
+    )
 
 
 def test_the_recipe_is_printed_as_it_takes_effect(
@@ -535,7 +537,7 @@ def test_baselines_are_shown_beside_the_run(
     answer = cli(*asked, "--force", "--json").json
 
     assert shown.code == 0, shown.err
-    for method in ("parallel", "head", "full"):
+    for method in (AdapterConfig().method, "head", "full"):
         assert [method] in [line.split()[:1] for line in shown.out.splitlines()]
     assert [row["method"] for row in answer["baselines"]] == ["head", "full"]
     assert written(folder)

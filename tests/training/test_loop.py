@@ -242,7 +242,14 @@ def test_the_epochs_loss_counts_every_example_once(
     expected, _ = cross_entropy(classifier, encoder, TRAIN.first(37))
 
     # Too small a rate to change anything within the epoch.
-    outcome = train(classifier, encoder, train=TRAIN.first(37), epochs=1, learning_rate=1e-12)
+    outcome = train(
+        classifier,
+        encoder,
+        train=TRAIN.first(37),
+        epochs=1,
+        learning_rate=1e-12,
+        label_smoothing=0.0,
+    )
 
     assert outcome.epochs[0].train_loss == pytest.approx(expected, abs=1e-5)
 

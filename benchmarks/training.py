@@ -291,6 +291,9 @@ def backbone() -> tuple[str, Any]:
 
 CONTENDERS: dict[str, Callable[[Clock, list[str], list[int]], None]] = {
     "edgeadapt parallel+bitfit": ours("parallel+bitfit"),
+    "edgeadapt parallel+bitfit, attention without dropout": ours(
+        "parallel+bitfit", dropout="hidden"
+    ),
     "edgeadapt parallel+bitfit, fp32": ours("parallel+bitfit", precision="fp32"),
     "edgeadapt parallel, layers 4-5, 4 epochs": ours("parallel", layers="4-5", epochs=4),
     "edgeadapt parallel, layers 4-5, 4 epochs, nothing remembered": ours(

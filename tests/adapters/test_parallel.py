@@ -45,7 +45,7 @@ def parts(model: nn.Module) -> list[nn.Module]:
 def test_parameters_are_both_projections_of_every_layer(
     model_type: str, placement: Placement
 ) -> None:
-    config = AdapterConfig(dimension=5, placement=placement)
+    config = AdapterConfig(method="parallel", dimension=5, placement=placement)
     shapes = {
         name: tuple(parameter.shape)
         for name, parameter in adapt(make_model(model_type), config).adapter_parameters().items()
@@ -65,7 +65,7 @@ def test_parameters_are_both_projections_of_every_layer(
 @pytest.mark.parametrize("learned", [True, False])
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_the_output_is_the_ffns_plus_the_scaled_bottleneck(model_type: str, learned: bool) -> None:
-    config = AdapterConfig(dimension=5, scaling=2.5, learn_scaling=learned)
+    config = AdapterConfig(method="parallel", dimension=5, scaling=2.5, learn_scaling=learned)
     classifier = randomized(model_type, config)
     spec = classifier.encoder.spec
     values = values_of(classifier.adapter_parameters(), "parallel.layers.1.ffn")
@@ -100,7 +100,7 @@ def test_the_output_is_the_ffns_plus_the_scaled_bottleneck(model_type: str, lear
 def test_one_that_cannot_be_neurons_of_the_ffn_stays_beside_its_sublayer(
     model_type: str, values: dict[str, object], sublayer: str
 ) -> None:
-    config = AdapterConfig(dimension=5, scaling=2.5, **values)  # type: ignore[arg-type]
+    config = AdapterConfig(method="parallel", dimension=5, scaling=2.5, **values)  # type: ignore[arg-type]
     classifier = randomized(model_type, config)
     spec = classifier.encoder.spec
     first, last = (
@@ -134,7 +134,7 @@ def test_one_that_cannot_be_neurons_of_the_ffn_stays_beside_its_sublayer(
 def test_only_what_cannot_be_neurons_of_the_ffn_is_kept(
     model_type: str, values: dict[str, object], sublayers: list[str]
 ) -> None:
-    config = AdapterConfig(dimension=5, **values)  # type: ignore[arg-type]
+    config = AdapterConfig(method="parallel", dimension=5, **values)  # type: ignore[arg-type]
     classifier = randomized(model_type, config)
 
     kept = classifier.adapters["parallel"].fold()
@@ -145,7 +145,9 @@ def test_only_what_cannot_be_neurons_of_the_ffn_is_kept(
 
 
 def test_the_up_bias_and_scaling_of_one_that_stays_are_folded() -> None:
-    classifier = randomized("bert", AdapterConfig(dimension=5, activation="relu", scaling=2.5))
+    classifier = randomized(
+        "bert", AdapterConfig(method="parallel", dimension=5, activation="relu", scaling=2.5)
+    )
     own = values_of(classifier.adapter_parameters(), "parallel.layers.0.ffn")
 
     kept = classifier.adapters["parallel"].fold()[0]
@@ -157,7 +159,9 @@ def test_the_up_bias_and_scaling_of_one_that_stays_are_folded() -> None:
 
 
 def test_dropout_acts_on_the_adapters_output_alone_and_only_in_training() -> None:
-    classifier = adapt(make_model("bert"), AdapterConfig(dimension=4, dropout=0.75))
+    classifier = adapt(
+        make_model("bert"), AdapterConfig(method="parallel", dimension=4, dropout=0.75)
+    )
     randomize(classifier)
     untouched = ffn(adapt(make_model("bert"), AdapterConfig(method="head")))
     hidden = torch.randn(8, HIDDEN)
@@ -176,7 +180,7 @@ def test_dropout_acts_on_the_adapters_output_alone_and_only_in_training() -> Non
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_the_backbones_own_activation_may_be_named(model_type: str) -> None:
     key = backbone_spec(model_type).activation_key
-    config = AdapterConfig(dimension=5, activation="silu")
+    config = AdapterConfig(method="parallel", dimension=5, activation="silu")
 
     classifier = adapt(make_model(model_type, **{key: "silu"}), config)
 
@@ -191,7 +195,9 @@ def test_folding_writes_the_bottleneck_below_the_ffns_own_neurons(
 ) -> None:
     """``W1' = [W1; D]``, ``b1' = [b1; d]``, ``W2' = [W2, s U]``, ``b2' = b2 + s u``."""
     classifier = randomized(
-        "bert", AdapterConfig(dimension=width, scaling=-1.5, layers=layers), seed=width
+        "bert",
+        AdapterConfig(method="parallel", dimension=width, scaling=-1.5, layers=layers),
+        seed=width,
     )
     parameters = {name: p.clone() for name, p in classifier.adapter_parameters().items()}
     zero = {
@@ -237,7 +243,7 @@ def test_in_a_gated_ffn_the_neurons_get_a_gate_of_weight_0_and_bias_1() -> None:
 def test_folding_leaves_plain_wider_dense_layers_in_every_layer(
     model_type: str, layers: str | None
 ) -> None:
-    config = AdapterConfig(dimension=5, layers=layers)
+    config = AdapterConfig(method="parallel", dimension=5, layers=layers)
     classifier = adapt(make_model(model_type), config)
     gates = 2 if model_type == "modernbert" else 1
 
@@ -272,7 +278,9 @@ def test_folding_is_exact_for_any_activation_of_the_ffn(model_type: str, activat
 def test_folding_twice_changes_no_logit_and_no_width(
     placement: Placement, layers: str | None
 ) -> None:
-    config = AdapterConfig(dimension=5, scaling=2.5, placement=placement, layers=layers)
+    config = AdapterConfig(
+        method="parallel", dimension=5, scaling=2.5, placement=placement, layers=layers
+    )
     classifier = randomized("bert", config)
     expected = logits(classifier.model)
 

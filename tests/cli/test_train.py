@@ -65,10 +65,15 @@ def test_json_is_one_object_with_run_parameters_and_scores(trained: tuple[Outcom
 def test_progress_goes_to_stderr(trained: tuple[Outcome, Path]) -> None:
     shown = trained[0].err
 
-    precision = Run.open(trained[1] / "artifacts/runs/mine").info.machine["precision"]
+    info = Run.open(trained[1] / "artifacts/runs/mine").info
+    count, total = info.trainable_parameters, info.total_parameters
+    precision = info.machine["precision"]
+    assert 0 < count < total
     assert precision in ("fp32", "bf16")
-    told = f"Training 602 of 6,746 parameters (8.92%) on cpu in {precision}, 64 examples."
-    assert told in shown
+    told = (
+        f"Training {count:,} of {total:,} parameters ({count / total:.2%}) on cpu in {precision}, "
+    )
+    assert f"{told}64 examples." in shown
     assert "train 8/8" in shown
     assert "epoch 2: validation accuracy" in shown
 

@@ -1,4 +1,4 @@
-"""What ``accuracy.py --search`` can try that edgeadapt does not offer, because it did not pay.
+"""What ``accuracy.py --search`` can try that edgeadapt does not offer.
 
 Each variant changes one part of a training for as long as its block runs.
 """
@@ -113,8 +113,6 @@ def _pooler(value: str, recipe: Recipe) -> Iterator[None]:
         if value == "new":
             nn.init.normal_(bert.pooler.dense.weight, std=made.model.config.initializer_range)
             nn.init.zeros_(bert.pooler.dense.bias)
-        if value == "frozen":
-            bert.pooler.requires_grad_(False)
         if value == "mean":
             bert.pooler = _Mean(bert)
         return made

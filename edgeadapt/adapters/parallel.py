@@ -195,8 +195,11 @@ class _WidenedOut(Part):
         self.bottleneck = bottleneck
 
     def forward(self, hidden: Tensor) -> Tensor:
-        plain: Tensor = self.base(hidden[..., : self._width])
-        return plain + self.bottleneck.expand(hidden[..., self._width :])
+        # One split: its gradient is one cat, where two slices have two sums with zeros.
+        inner, more = torch.split(hidden, [self._width, hidden.shape[-1] - self._width], dim=-1)
+        plain: Tensor = self.base(inner)
+        # A copy of r columns, kept for U's gradient: a view would keep all of them in memory.
+        return plain + self.bottleneck.expand(more.contiguous())
 
     def fold(self, linear: nn.Linear) -> nn.Module:
         weight, bias = _values(self.bottleneck.up)

@@ -27,7 +27,7 @@ from edgeadapt.training.tensorboard import TensorBoard
 __all__ = ["choose_device", "fit", "seeded"]
 
 _LOG_EVERY = 10
-_MOST_TOKENS = {"cpu": 512, "cuda": 65_536}
+_MOST_TOKENS = {"cpu": 768, "cuda": 65_536}
 """At once. A CPU is no faster with more, and its caches hold no more."""
 
 

@@ -19,6 +19,7 @@ from edgeadapt.measure.machine import cpu_flags
 from edgeadapt.metrics import Logits, Score, mean_loss, score
 from edgeadapt.models.inference import to_inputs, torch_logits
 from edgeadapt.text import Text, TextEncoder
+from edgeadapt.training.cpu_kernels import CpuKernels
 from edgeadapt.training.frozen import FrozenLayers, Remembered
 from edgeadapt.training.team import ALONE, Team
 
@@ -40,6 +41,8 @@ class Compute:
     """Not ``auto``."""
     compiled: bool = False
     """Whether through torch.compile."""
+    kernels: CpuKernels | None = None
+    """What replaces torch's own, on a CPU."""
 
     USUAL: ClassVar["Compute"]
 
@@ -53,19 +56,22 @@ class Compute:
         if precision is Precision.BF16 and device.type == "cpu":
             for name, value in _FEW_SHAPES.items():
                 os.environ.setdefault(name, value)
-        return cls(precision, config.compile)
+        kernels = None
+        if device.type == "cpu" and not (config.compile or config.activation_checkpointing):
+            kernels = CpuKernels(torch.bfloat16 if precision is Precision.BF16 else None)
+        return cls(precision, config.compile, kernels)
 
     @contextmanager
     def running(self, device: torch.device) -> Iterator[None]:
         """The block in which a model computes its loss."""
-        if self.precision is Precision.FP32:
-            yield
-            return
         with ExitStack() as stack:
-            if device.type == "cpu":
-                # Fused attention for bfloat16 takes a CPU three times as long as two products.
-                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
+            if self.precision is Precision.BF16:
+                if device.type == "cpu":
+                    # Fused attention for bfloat16 takes a CPU three times as long as two products.
+                    stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+                stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
+            if self.kernels is not None:
+                stack.enter_context(self.kernels)
             yield
 
 

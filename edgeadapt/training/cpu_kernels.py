@@ -60,11 +60,14 @@ class CpuKernels(TorchFunctionMode):
 
     def _cast(self, tensor: Tensor) -> Tensor:
         """Returns a frozen tensor's copy, made once unless the tensor is written to."""
-        if tensor.requires_grad:
+        if tensor.requires_grad or tensor.is_inference():
             return tensor
         version, cast = self._casts.get(tensor, (-1, tensor))
         if version != tensor._version:
-            cast = tensor.to(self._dtype)
+            # Made while a model is judged it would be of no use to training, which keeps it for
+            # gradients.
+            with torch.inference_mode(False):
+                cast = tensor.to(self._dtype)
             self._casts[tensor] = tensor._version, cast
         return cast
 

@@ -195,6 +195,17 @@ def test_a_frozen_weight_is_cast_once_until_it_is_written_to(casts: list[Tensor]
     torch.testing.assert_close(found.float(), dense(values), atol=0.03, rtol=0.03)
 
 
+def test_a_cast_that_was_made_while_judging_serves_training() -> None:
+    frozen, trained = nn.Linear(4, 4).requires_grad_(False), nn.Linear(4, 4)
+    kernels = CpuKernels(BF16)
+    values = torch.randn(2, 4)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=BF16), kernels:
+        frozen(trained(values))
+    with torch.autocast("cpu", dtype=BF16), kernels:
+        frozen(trained(values)).float().sum().backward()
+    assert trained.weight.grad is not None
+
+
 def test_a_trained_weight_learns_in_its_own_precision() -> None:
     dense = nn.Linear(4, 3)
     with torch.autocast("cpu", dtype=BF16), CpuKernels(BF16):

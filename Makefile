@@ -62,6 +62,7 @@ bench:
 	$(BIN)/python benchmarks/backbones.py
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/tables.py
 
 clean:

@@ -8,13 +8,16 @@ A trial is a recipe changed by ``KEY=VALUE``; it goes into ``results/ablation.js
 scores, and is chosen by its validation score alone. Two jobs run side by side, one thread each.
 """
 
+import shutil
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from common import add_row, data_folder
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
@@ -24,6 +27,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "head": {"adapter": {"method": "head"}},
 }
 SEEDS = (0, 1, 2)
+DRAWN = {"imdb": {"train.csv": 5_000, "validation.csv": 1_000}}
+"""Texts that are drawn from files which would take all day; of tests every text counts."""
 JOBS = 2
 SHORT = {
     "method": ("adapter", str),
@@ -86,17 +91,19 @@ def measure(dataset: str, recipe: str, seed: str) -> dict[str, Any]:
     tables = changes(recipe)
     variants = tables.pop("variant", {})
     training = {"seed": int(seed), "threads": 1, **tables.get("training", {})}
-    asked = Recipe().updated(
-        {**tables, "data": {"dataset": str(data_folder(dataset))}, "training": training},
-        origin="benchmark",
-    )
-    with TemporaryDirectory() as folder, varied(variants, asked):
-        info = train(asked, output=Path(folder) / "run").info
+    with TemporaryDirectory() as folder:
+        data = str(drawn(data_folder(dataset), DRAWN.get(dataset, {}), Path(folder) / "data"))
+        asked = Recipe().updated(
+            {**tables, "data": {"dataset": data}, "training": training}, origin="benchmark"
+        )
+        with varied(variants, asked):
+            info = train(asked, output=Path(folder) / "run").info
     return {
         "dataset": dataset,
         "recipe": recipe,
         "seed": int(seed),
         "settings": {name: info.recipe[name] for name in ("adapter", "training")},
+        "examples": dict(info.data["examples"]),
         "trainable_parameters": info.trainable_parameters,
         "total_parameters": info.total_parameters,
         "best_epoch": info.best_epoch,
@@ -108,6 +115,21 @@ def measure(dataset: str, recipe: str, seed: str) -> dict[str, Any]:
         "seconds": info.seconds,
         "examples_per_second": info.examples_per_second,
     }
+
+
+def drawn(source: Path, counts: Mapping[str, int], target: Path) -> Path:
+    """Returns a folder with so many texts of some files, drawn at random, and all other files."""
+    if not counts:
+        return source
+    from edgeadapt.data import read_rows, write_csv
+
+    shutil.copytree(source, target)
+    for name, count in counts.items():
+        rows = read_rows(source / name)
+        picked = np.random.default_rng(0).permutation(len(rows))[:count]
+        columns = {column: [rows[row][column] for row in picked] for column in rows[0]}
+        write_csv(target / name, columns)
+    return target
 
 
 if __name__ == "__main__":

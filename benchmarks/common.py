@@ -16,13 +16,13 @@ WORK = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts"))
 
 
 def save(name: str, values: dict[str, Any]) -> None:
-    """Writes ``results/NAME.json`` with the machine it was measured on."""
+    """Writes ``results/NAME.json``, or ``results/NAME-KIND.json``, with the machine it is from."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     found = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "edgeadapt": __version__,
-        "command": f"python benchmarks/{name}.py",
+        "command": f"python benchmarks/{name.partition('-')[0]}.py",
         "machine": describe_machine(),
         **values,
     }

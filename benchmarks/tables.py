@@ -282,8 +282,13 @@ def slowdown(found: dict[str, Any], method: str, variant: str, tokens: str) -> f
 
 
 def training() -> str:
-    """How fast each loop trains, and how much memory it takes."""
-    found = load("training")
+    """How fast each loop trains, and how much memory it takes, on each kind of machine."""
+    names = [f"training-{precision}" for precision in ("bf16", "fp32")]
+    found = [load(name) for name in names if (RESULTS / f"{name}.json").is_file()]
+    return "\n\n".join(map(_training_on, found)) or "no record yet"
+
+
+def _training_on(found: Mapping[str, Any]) -> str:
     rows = {(row["contender"], row["dataset"]): row for row in found["rows"]}
     contenders = list(dict.fromkeys(contender for contender, _ in rows))
     lines = []
@@ -298,11 +303,33 @@ def training() -> str:
         *(f"{name} {what}" for name in found["texts"] for what in ("texts/s", "peak MB")),
     ]
     rounds = len(found["rows"][0]["rounds"])
+    flags = ", ".join(found["machine"]["flags"] or ())
     return (
         f"{table(headers, lines)}\n\n"
-        f"{found['machine']['cpu']}, {found['threads']} threads; median of {rounds} rounds of "
-        "fresh processes, interleaved."
+        f"{found['machine']['cpu']} ({flags}), {found['threads']} threads; median of {rounds} "
+        f"rounds of fresh processes, interleaved. {_against_others(rows)}"
     )
+
+
+def _against_others(rows: Mapping[tuple[str, str], Any]) -> str:
+    """How many times faster than each kind of loop the default trains, on each data set."""
+    told = []
+    for title, beginnings in OTHER_LOOPS.items():
+        ratios = []
+        for dataset in dict.fromkeys(dataset for _, dataset in rows):
+            speeds = {c: row["examples_per_second"] for (c, d), row in rows.items() if d == dataset}
+            fastest = max(speed for c, speed in speeds.items() if c.startswith(beginnings))
+            ratios.append(f"{speeds['edgeadapt parallel+bitfit'] / fastest:.2f} × ({dataset})")
+        told.append(f"{title} {', '.join(ratios)}")
+    return f"The default against {'; '.join(told)}."
+
+
+OTHER_LOOPS = {
+    "the seed's loop": ("the seed's loop",),
+    "the faster of AdapterHub and PEFT": ("AdapterHub", "PEFT"),
+    "full fine-tuning with `Trainer`": ("full fine-tuning",),
+}
+"""What the default is compared with -> how the contenders' names begin."""
 
 
 def accuracy() -> str:

@@ -5,6 +5,9 @@
 Every contender trains on the same texts with the same backbone, in a fresh process, several times
 in turn. Its speed is that of the steps after a warm-up; its memory is the process's peak.
 
+What a machine multiplies fastest decides what there is to compare, so that the record is called
+after it: ``results/training-fp32.json``, ``results/training-bf16.json``.
+
 The seed's loop (the notebook that edgeadapt grew out of) pads every text to 128 tokens, takes
 batches of 16, runs the frozen encoder for all its hidden states and puts the adapters on them: it
 trains nothing inside the encoder.
@@ -32,17 +35,21 @@ REDUCTION = 6
 
 
 def main() -> None:
+    precision = chosen_precision()
+    contenders = [
+        name for name in CONTENDERS if precision == "bf16" or not name.endswith(("fp32", "bf16"))
+    ]
     rows: dict[tuple[str, str], list[dict[str, float]]] = {}
     for number in range(ROUNDS):
         for dataset in TEXTS:
-            for contender in CONTENDERS:
+            for contender in contenders:
                 command = [sys.executable, __file__, contender, dataset]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 found = json.loads(done.stdout.splitlines()[-1])
                 rows.setdefault((contender, dataset), []).append(found)
                 print(number, contender, dataset, found, flush=True)
     save(
-        "training",
+        f"training-{precision}",
         {
             "threads": THREADS,
             "texts": TEXTS,
@@ -58,6 +65,16 @@ def main() -> None:
             ],
         },
     )
+
+
+def chosen_precision() -> str:
+    """Returns what edgeadapt trains in on this machine, where nothing else is asked for."""
+    import torch
+
+    from edgeadapt.config import TrainingConfig
+    from edgeadapt.training.objectives import Compute
+
+    return Compute.on(torch.device("cpu"), TrainingConfig()).precision.value
 
 
 def measure(contender: str, dataset: str) -> dict[str, float]:
@@ -133,10 +150,10 @@ def ours(
         from edgeadapt.training.first_position import first_position_only
         from edgeadapt.training.frozen import FrozenLayers
         from edgeadapt.training.loop import fit
-        from edgeadapt.training.objectives import Classification, Compute
+        from edgeadapt.training.objectives import Classification, Compute, Loss
 
         class Timed(Classification):
-            def loss(self, rows: np.ndarray) -> torch.Tensor:
+            def loss(self, rows: np.ndarray) -> Loss:
                 clock.tick(len(rows))  # the end of the step before
                 return super().loss(rows)
 

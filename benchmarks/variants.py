@@ -22,7 +22,7 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.restore import restore
 from edgeadapt.pipeline.train import train
-from edgeadapt.training.objectives import EVALUATION_BATCH, Classification
+from edgeadapt.training.objectives import EVALUATION_BATCH, Classification, Loss
 from edgeadapt.training.optimizer import Optimizer
 
 __all__ = ["VARIANTS", "varied"]
@@ -44,17 +44,18 @@ def _rdrop(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
     """
 
     class RDrop(Classification):
-        def loss(self, rows: Any) -> Tensor:
+        def loss(self, rows: Any) -> Loss:
             return super().loss(np.concatenate([rows, rows]))
 
-        def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        def _cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
             one, other = (F.log_softmax(half, -1) for half in logits.chunk(2))
             apart = sum(
                 F.kl_div(a, b, reduction="batchmean", log_target=True) / 2
                 for a, b in ((one, other), (other, one))
             )
             # The paper sums the cross-entropies of both passes; here they are averaged.
-            return super()._cross_entropy(logits, labels) + float(value) / 2 * apart
+            plain = super()._cross_entropy(logits, labels, smoothing)
+            return plain + float(value) / 2 * apart
 
     return patch("edgeadapt.pipeline.train.Classification", RDrop)
 
@@ -83,18 +84,19 @@ def _distilled(value: str, recipe: Recipe) -> Iterator[None]:
                 found = torch_logits(model, self.encoder, texts, batch_size=EVALUATION_BATCH)
             self.taught = torch.from_numpy(found)
 
-        def loss(self, rows: Any) -> Tensor:
+        def loss(self, rows: Any) -> Loss:
             self.now = self.taught[rows]
             return super().loss(rows)
 
-        def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        def _cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
             apart = F.kl_div(
                 F.log_softmax(logits / temperature, -1),
                 F.log_softmax(self.now / temperature, -1),
                 reduction="batchmean",
                 log_target=True,
             )
-            return (super()._cross_entropy(logits, labels) + temperature**2 * apart) / 2
+            plain = super()._cross_entropy(logits, labels, smoothing)
+            return (plain + temperature**2 * apart) / 2
 
     original = "edgeadapt.pipeline.train.Classification"
     with patch(original, Distilled):

@@ -35,7 +35,7 @@ __all__ = [
     "Target",
     "Task",
     "TrainingConfig",
-    "TunedRates",
+    "Tuned",
     "builtin_recipes",
 ]
 
@@ -264,11 +264,11 @@ class AdapterConfig:
 
 
 @dataclass(frozen=True)
-class TunedRates:
-    """Peak learning rate per kind, tuned on validation text (``benchmarks/results/``).
+class Tuned:
+    """What each kind trains best with, found on validation text (``benchmarks/results/``).
 
-    Adapters want 20 to 100 times the rate of full fine-tuning. Where kinds combine, the
-    smallest rate counts.
+    Adapters want 20 to 100 times the rate of full fine-tuning, and half its epochs. Where kinds
+    combine, the smallest rate and the most epochs count.
     """
 
     rates: Mapping[AdapterKind, float] = field(
@@ -286,17 +286,25 @@ class TunedRates:
         }
     )
 
-    def of(self, kinds: tuple[AdapterKind, ...]) -> float:
-        """Returns the rate for the combined kinds."""
+    epochs: Mapping[AdapterKind, int] = field(
+        default_factory=lambda: {kind: 8 if kind is AdapterKind.FULL else 4 for kind in AdapterKind}
+    )
+
+    def rate_of(self, kinds: tuple[AdapterKind, ...]) -> float:
+        """Returns the peak learning rate for the combined kinds."""
         return min(self.rates[kind] for kind in kinds)
+
+    def epochs_of(self, kinds: tuple[AdapterKind, ...]) -> int:
+        """Returns the passes over the training examples for the combined kinds."""
+        return max(self.epochs[kind] for kind in kinds)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """The optimization."""
 
-    epochs: int = 4
-    """Passes over the training examples."""
+    epochs: int | None = None
+    """Passes over the training examples; the kind's tuned number where none is given."""
     batch_size: int = 32
     """Examples per optimizer step."""
     micro_batch_tokens: int | None = None
@@ -410,10 +418,16 @@ class Recipe:
 
     def resolved(self) -> Self:
         """Returns a copy in which every value that depends on another is filled in."""
-        if self.training.learning_rate is not None:
-            return self
-        rate = TunedRates().of(self.adapter.kinds)
-        return replace(self, training=replace(self.training, learning_rate=rate))
+        tuned, given = Tuned(), self.training
+        kinds = self.adapter.kinds
+        training = replace(
+            given,
+            learning_rate=tuned.rate_of(kinds)
+            if given.learning_rate is None
+            else given.learning_rate,
+            epochs=tuned.epochs_of(kinds) if given.epochs is None else given.epochs,
+        )
+        return replace(self, training=training)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns nested tables; ``from_dict`` takes them back."""
@@ -522,7 +536,12 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
         ("adapter.rank", adapter.rank, adapter.rank >= 1, "at least 1"),
         ("adapter.scaling", adapter.scaling, True, "a number"),
         ("adapter.dropout", adapter.dropout, 0 <= adapter.dropout < 1, "from 0 to below 1"),
-        ("training.epochs", training.epochs, training.epochs >= 1, "at least 1"),
+        (
+            "training.epochs",
+            training.epochs,
+            training.epochs is None or training.epochs >= 1,
+            "at least 1",
+        ),
         ("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1"),
         ("training.learning_rate", rate, rate is None or rate > 0, "above 0"),
         ("training.weight_decay", training.weight_decay, training.weight_decay >= 0, "at least 0"),

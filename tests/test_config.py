@@ -21,7 +21,7 @@ from edgeadapt.config import (
     Recipe,
     Target,
     Task,
-    TunedRates,
+    Tuned,
     builtin_recipes,
 )
 from edgeadapt.errors import RecipeError
@@ -251,7 +251,7 @@ def test_an_unknown_key_is_named_with_the_known_ones() -> None:
         ("training", "epochs", "4", "int"),
         ("training", "epochs", 4.0, "int"),
         ("training", "epochs", True, "int"),
-        ("training", "epochs", None, "int"),
+        ("training", "batch_size", None, "int"),
         ("training", "epochs", [4], "int"),
         ("training", "learning_rate", "1e-3", "float"),
         ("training", "learning_rate", False, "float"),
@@ -563,7 +563,7 @@ def test_a_new_method_drops_the_rate_tuned_for_the_old_one() -> None:
     updated = base.updated({"adapter": {"method": "full"}}, origin="command line")
 
     assert updated.training.learning_rate is None
-    assert updated.resolved().training.learning_rate == TunedRates().rates[AdapterKind.FULL]
+    assert updated.resolved().training.learning_rate == Tuned().rates[AdapterKind.FULL]
     assert updated.adapter.dimension == 8
 
 
@@ -661,28 +661,32 @@ def test_the_same_model_keeps_its_revision() -> None:
 # Rates
 
 
-def test_every_kind_has_a_tuned_rate() -> None:
-    assert set(TunedRates().rates) == set(AdapterKind)
+def test_every_kind_has_a_tuned_rate_and_tuned_epochs() -> None:
+    assert set(Tuned().rates) == set(Tuned().epochs) == set(AdapterKind)
 
 
-def test_combined_kinds_take_the_smallest_rate() -> None:
-    rates = TunedRates({AdapterKind.PARALLEL: 2e-3, AdapterKind.BITFIT: 5e-4})
+def test_combined_kinds_take_the_smallest_rate_and_the_most_epochs() -> None:
+    kinds = (AdapterKind.PARALLEL, AdapterKind.BITFIT)
+    tuned = Tuned(
+        dict(zip(kinds, (2e-3, 5e-4), strict=True)), dict(zip(kinds, (4, 6), strict=True))
+    )
 
-    assert rates.of((AdapterKind.PARALLEL, AdapterKind.BITFIT)) == 5e-4
+    assert tuned.rate_of(kinds) == 5e-4
+    assert tuned.epochs_of(kinds) == 6
 
 
 @pytest.mark.parametrize("kind", AdapterKind)
-def test_resolving_fills_in_the_tuned_rate_and_nothing_else(kind: AdapterKind) -> None:
+def test_resolving_fills_in_what_is_tuned_and_nothing_else(kind: AdapterKind) -> None:
     base = recipe(adapter={"method": kind.value})
 
     resolved = base.resolved()
 
-    rate = TunedRates().rates[kind]
-    assert resolved == base.updated({"training": {"learning_rate": rate}}, origin="test")
+    tuned = {"learning_rate": Tuned().rates[kind], "epochs": Tuned().epochs[kind]}
+    assert resolved == base.updated({"training": tuned}, origin="test")
 
 
-def test_resolving_keeps_a_rate_that_is_given() -> None:
-    base = recipe(training={"learning_rate": 0.123})
+def test_resolving_keeps_what_is_given() -> None:
+    base = recipe(training={"learning_rate": 0.123, "epochs": 5})
 
     assert base.resolved() == base
 

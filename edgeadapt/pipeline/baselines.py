@@ -13,7 +13,9 @@ __all__ = ["BASELINES", "train_baselines"]
 BASELINES = (AdapterKind.HEAD, AdapterKind.FULL)
 
 
-def train_baselines(run: Run, *, force: bool = False, progress: Progress = SILENT) -> list[Run]:
+def train_baselines(
+    run: Run, *, epochs: int | None = None, force: bool = False, progress: Progress = SILENT
+) -> list[Run]:
     """Trains what a run is to be compared with: on its data and backbone, with its seed.
 
     Each at the learning rate that was tuned for it, all else as in the run, and beside it, under
@@ -21,6 +23,7 @@ def train_baselines(run: Run, *, force: bool = False, progress: Progress = SILEN
 
     Args:
         run: A finished one.
+        epochs: Passes over the data; as many as each was tuned for where none are given.
         force: Replace existing baselines.
         progress: Where to report.
 
@@ -33,7 +36,7 @@ def train_baselines(run: Run, *, force: bool = False, progress: Progress = SILEN
         other = replace(
             recipe,
             adapter=AdapterConfig(method=kind),
-            training=replace(recipe.training, learning_rate=None),
+            training=replace(recipe.training, learning_rate=None, epochs=epochs),
         )
         progress.say(f"Baseline: {kind}")
         target = run.path.with_name(f"{run.path.name}-{kind}")

@@ -24,7 +24,7 @@ from edgeadapt.data import (
 from edgeadapt.errors import DataError
 from edgeadapt.models import hub
 
-__all__ = ["load_dataset"]
+__all__ = ["check_there", "load_dataset"]
 
 _EMBEDDED = "demo"
 _SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -84,6 +84,22 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
     return _complete(splits, names, config, seed)
 
 
+def check_there(config: DataConfig) -> None:
+    """Checks that there is data where the recipe names a file or folder, not a hub id.
+
+    Raises:
+        DataError: There is none.
+    """
+    path = Path(config.dataset).expanduser()
+    is_path = path.suffix in _SUFFIXES or config.dataset.startswith((".", "/", "~"))
+    if is_path and not path.exists():
+        raise DataError(
+            f"{path} does not exist.",
+            hint="--dataset takes a CSV, JSONL or parquet file, a folder with train, validation "
+            "and test files, or a hub id.",
+        )
+
+
 def _complete(
     splits: dict[str, Examples], names: tuple[str, ...], config: DataConfig, seed: int
 ) -> Dataset:
@@ -114,12 +130,7 @@ def _find(config: DataConfig) -> tuple[dict[str, Rows], tuple[str, ...] | None, 
         return *_read_folder(path), str(path)
     if path.is_file():
         return {"train": _read(path)}, _names_beside(path.parent), str(path)
-    if path.suffix in _SUFFIXES or config.dataset.startswith((".", "/", "~")):
-        raise DataError(
-            f"{path} does not exist.",
-            hint="--dataset takes a CSV, JSONL or parquet file, a folder with train, validation "
-            "and test files, or a hub id.",
-        )
+    check_there(config)
     snapshot = hub.fetch(
         config.dataset, kind="dataset", revision=config.revision, patterns=_HUB_FILES
     )

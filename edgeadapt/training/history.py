@@ -34,6 +34,7 @@ def draw_curves(
     # The object interface needs no display and leaves pyplot's global state alone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -63,17 +64,28 @@ def draw_curves(
     )
     losses.set(title="Cross-entropy", xlabel="optimizer step", ylim=(0, None))
     losses.legend(frameon=False, fontsize="small")
-    accuracy.plot(ends, [100 * report.accuracy for report in epochs], color=_SERIES[1], marker="s")
-    accuracy.annotate(
-        f"best: epoch {best.epoch}, {best.accuracy:.1%}",
-        (best.step, 100 * best.accuracy),
-        xytext=(0, -18),
-        textcoords="offset points",
-        ha="center",
+    shares = [100 * report.accuracy for report in epochs]
+    accuracy.plot(ends, shares, color=_SERIES[1], marker="s", clip_on=False)
+    accuracy.plot(
+        best.step,
+        100 * best.accuracy,
+        color=_SERIES[0],
+        marker="o",
+        markersize=13,
+        fillstyle="none",
+        linestyle="none",
+        clip_on=False,
+        label=f"best: epoch {best.epoch}, {best.accuracy:.1%}",
     )
-    accuracy.set(title="Validation accuracy, %", xlabel="optimizer step")
-    accuracy.margins(x=0.15, y=0.4)
+    room = max(5.0, max(shares) - min(shares)) / 2
+    accuracy.set(
+        title="Validation accuracy, %",
+        xlabel="optimizer step",
+        ylim=(max(0.0, min(shares) - room), min(100.0, max(shares) + room)),
+    )
+    accuracy.legend(frameon=False, fontsize="small", loc="lower right")
     for axes in (losses, accuracy):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     figure.suptitle(title, fontsize="medium", parse_math=False)

@@ -27,8 +27,6 @@ from edgeadapt.training.tensorboard import TensorBoard
 __all__ = ["choose_device", "fit", "seeded"]
 
 _LOG_EVERY = 10
-_MOST_TOKENS = {"cpu": 768, "cuda": 65_536}
-"""At once. A CPU is no faster with more, and its caches hold no more."""
 
 
 def choose_device(wanted: Device, team: Team = ALONE) -> torch.device:
@@ -96,8 +94,13 @@ def fit(
     with progress.task("train", loop.total_steps) as bar, stop_requests() as stop:
         loop.restore()
         bar.advance(loop.optimizer.steps)
-        while loop.outcome.goes_on(config):
+        while loop.outcome.goes_on(epochs=loop.epochs, patience=config.patience):
             loop.run_epoch(bar, stop)
+    if len(loop.outcome.epochs) < loop.epochs:
+        progress.say(
+            f"Stopped after epoch {len(loop.outcome.epochs)} of {loop.epochs}: no better one in "
+            f"{config.patience}."
+        )
     loop.take_best()
     return loop.outcome
 
@@ -142,8 +145,9 @@ class _Loop:
         self.config, self.device = config, device
         self.checkpoints, self.team, self.board = checkpoints, team, board
         self.lengths = objective.lengths
-        self.most_tokens = config.micro_batch_tokens or _MOST_TOKENS[device.type]
-        self.total_steps = config.epochs * math.ceil(len(self.lengths) / config.batch_size)
+        assert config.epochs is not None, "the recipe is resolved before training"
+        self.epochs = config.epochs
+        self.total_steps = self.epochs * math.ceil(len(self.lengths) / config.batch_size)
         self.optimizer = Optimizer.make(self.trained, config, total_steps=self.total_steps)
         self.outcome = Outcome()
         self.best_weights: dict[str, Tensor] = {}
@@ -173,10 +177,10 @@ class _Loop:
     def _train_step(self, rows: np.ndarray) -> None:
         value = 0.0
         try:
-            for part in in_parts(rows, self.lengths, self.most_tokens):
-                loss = self.objective.loss(part) * (len(part) / len(rows))
-                loss.backward()  # type: ignore[no-untyped-call]
-                value += self.team.mean(loss.detach())
+            for part in in_parts(rows, self.lengths, self.objective.most_tokens):
+                loss, share = self.objective.loss(part), len(part) / len(rows)
+                (loss.minimized * share).backward()  # type: ignore[no-untyped-call]
+                value += self.team.mean(loss.shown * share)
         except torch.OutOfMemoryError:
             raise out_of_memory(
                 self.objective,

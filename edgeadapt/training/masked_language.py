@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from edgeadapt.models.inference import to_inputs
 from edgeadapt.text import Text, TextEncoder, TokenBatch
-from edgeadapt.training.objectives import EVALUATION_BATCH, Compute, Judgement
+from edgeadapt.training.objectives import EVALUATION_BATCH, Compute, Judgement, Loss
 
 __all__ = ["MaskedLanguage", "WordPieces"]
 
@@ -101,14 +101,20 @@ class MaskedLanguage:
         """Tokens of each training text."""
         return [len(tokens) for tokens in self.tokens]
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens whose loss is computed at once."""
+        return self.compute.most_tokens
+
     def begin_training(self) -> None:
         """Puts both models into training mode."""
         self.model.train()
 
-    def loss(self, rows: np.ndarray) -> Tensor:
+    def loss(self, rows: np.ndarray) -> Loss:
         """Returns the mean loss of the tokens chosen in some training texts."""
         logits, labels = self._guess(self.encoder.pad([self.tokens[row] for row in rows]), None)
-        return F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, labels)
+        return Loss(loss, loss.detach())
 
     @torch.inference_mode()
     def judge(self) -> Judgement:

@@ -29,7 +29,7 @@ def out_of_memory(
         forget()
         torch.cuda.empty_cache()
         try:
-            objective.loss(longest[:size]).backward()  # type: ignore[no-untyped-call]
+            objective.loss(longest[:size]).minimized.backward()  # type: ignore[no-untyped-call]
         except torch.OutOfMemoryError:
             continue
         break

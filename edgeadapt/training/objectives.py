@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -28,9 +28,12 @@ __all__ = ["EVALUATION_BATCH", "Classification", "Compute", "Judgement", "Object
 EVALUATION_BATCH = 32
 _FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 """CPUs with one of these multiply bfloat16 at twice float32's rate or more; others emulate it."""
-_FEW_SHAPES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "16"}
-"""oneDNN, which multiplies bfloat16 on CPUs, keeps code for each shape that it met: 1,024 of them
-take 700 MB after some epochs, and are no faster. It looks at these when it is first used."""
+_KEPT_SHAPES = {Precision.FP32: 4, Precision.BF16: 32}
+"""oneDNN keeps code for each shape that it met on a CPU: the 1,024 of its default take 700 MB after
+some epochs of bfloat16 products, and are no faster."""
+_MOST_TOKENS = {Precision.FP32: 512, Precision.BF16: 768}
+"""At once, on a CPU: with more of them it is no faster, and needs more memory."""
+_MOST_TOKENS_ON_GPU = 65_536
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Compute:
     """Whether through torch.compile."""
     kernels: CpuKernels | None = None
     """What replaces torch's own, on a CPU."""
+    most_tokens: int = _MOST_TOKENS[Precision.FP32]
+    """Tokens that go through the model at once, padding counted."""
 
     USUAL: ClassVar["Compute"]
 
@@ -53,13 +58,16 @@ class Compute:
         if precision is Precision.AUTO:
             fast = device.type == "cuda" or _FAST_BFLOAT16 & (cpu_flags() or frozenset())
             precision = Precision.BF16 if fast else Precision.FP32
-        if precision is Precision.BF16 and device.type == "cpu":
-            for name, value in _FEW_SHAPES.items():
-                os.environ.setdefault(name, value)
-        kernels = None
-        if device.type == "cpu" and not (config.compile or config.activation_checkpointing):
-            kernels = CpuKernels(torch.bfloat16 if precision is Precision.BF16 else None)
-        return cls(precision, config.compile, kernels)
+        kernels, most_tokens = None, _MOST_TOKENS_ON_GPU
+        if device.type == "cpu":
+            most_tokens = _MOST_TOKENS[precision]
+            # oneDNN reads them when it is first used.
+            os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KEPT_SHAPES[precision]))
+            os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
+            if not (config.compile or config.activation_checkpointing):
+                kernels = CpuKernels(torch.bfloat16 if precision is Precision.BF16 else None)
+        most_tokens = config.micro_batch_tokens or most_tokens
+        return cls(precision, config.compile, kernels, most_tokens)
 
     @contextmanager
     def running(self, device: torch.device) -> Iterator[None]:
@@ -90,6 +98,15 @@ class Judgement:
     """Of a classifier."""
 
 
+class Loss(NamedTuple):
+    """How far a model is from some training examples; both are means, and scalars."""
+
+    minimized: Tensor
+    """With gradients."""
+    shown: Tensor
+    """Without label smoothing, which held-out text has none of either; without gradients."""
+
+
 class Objective(Protocol):
     """What a training loop needs to know of the task."""
 
@@ -101,11 +118,15 @@ class Objective(Protocol):
     def lengths(self) -> Sequence[int]:
         """Tokens of each training example."""
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens whose loss is computed at once, padding counted; but of at least one example."""
+
     def begin_training(self) -> None:
         """Puts the model into training mode."""
 
-    def loss(self, rows: np.ndarray) -> Tensor:
-        """Returns the mean loss of some training examples, a scalar with gradients.
+    def loss(self, rows: np.ndarray) -> Loss:
+        """Returns the mean loss of some training examples.
 
         Of this process's share of them, weighted so that the mean over all processes is theirs.
         """
@@ -161,6 +182,11 @@ class Classification:
         """Tokens of each training example."""
         return [len(tokens) for tokens in self.tokens]
 
+    @property
+    def most_tokens(self) -> int:
+        """Tokens whose loss is computed at once."""
+        return self.compute.most_tokens
+
     def begin_training(self) -> None:
         """Puts the model into training mode, and runs what has to run only once."""
         if self.forward is None:
@@ -175,7 +201,7 @@ class Classification:
             self.remembered = self.frozen.remember(self.encoder, self.tokens)
         self.frozen.begin_training(self.dropout)
 
-    def loss(self, rows: np.ndarray) -> Tensor:
+    def loss(self, rows: np.ndarray) -> Loss:
         """Returns the weighted loss of this process's share of some training examples."""
         assert self.forward is not None, "training has begun"
         weight = self.team.weight(rows)
@@ -185,14 +211,17 @@ class Classification:
         labels = self.labels[rows].to(device)
         replayed = self.remembered.replayed(rows.tolist()) if self.remembered else nullcontext()
         with replayed, self.compute.running(device):
-            logits = self.forward(**inputs).logits
-        return weight * self._cross_entropy(logits.float(), labels)
+            logits = self.forward(**inputs).logits.float()
+        minimized = self._cross_entropy(logits, labels, self.smoothing)
+        with torch.no_grad():
+            shown = self._cross_entropy(logits, labels, 0.0)
+        return Loss(weight * minimized, weight * shown)
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         if self.task is Task.MULTI_LABEL:
-            targets = labels * (1 - self.smoothing) + self.smoothing / 2
+            targets = labels * (1 - smoothing) + smoothing / 2
             return F.binary_cross_entropy_with_logits(logits, targets)
-        return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
     def judge(self) -> Judgement:
         """Returns loss and scores on validation text."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from edgeadapt.config import TrainingConfig
 from edgeadapt.metrics import Score
 
 __all__ = ["EpochReport", "Outcome", "StepReport"]
@@ -17,7 +16,7 @@ class StepReport:
     step: int
     """Counted from 1 over all epochs."""
     loss: float
-    """Mean training loss since the last logged step."""
+    """Mean training loss since the last logged step, without label smoothing."""
     learning_rate: float
 
 
@@ -78,11 +77,11 @@ class Outcome:
         self.best, self.best_score = report, scored
         return True
 
-    def goes_on(self, config: TrainingConfig) -> bool:
+    def goes_on(self, *, epochs: int, patience: int | None) -> bool:
         """Returns whether another epoch follows: there is one, and hope in it."""
         done = len(self.epochs)
         waited = done - self.best.epoch if self.best else 0
-        return done < config.epochs and (config.patience is None or waited < config.patience)
+        return done < epochs and (patience is None or waited < patience)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""

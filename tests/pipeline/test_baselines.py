@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from edgeadapt.config import AdapterKind, Recipe, TunedRates
+from edgeadapt.config import AdapterKind, Recipe, Tuned
 from edgeadapt.pipeline.baselines import train_baselines
 from edgeadapt.pipeline.train import train
 
@@ -23,10 +23,14 @@ def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed
         info = baseline.info
         assert info.recipe["adapter"]["method"] == kind
         assert info.recipe["training"] == {
-            **run.info.recipe["training"], "learning_rate": TunedRates().rates[kind],
-        }  # fmt: skip
+            **run.info.recipe["training"],
+            "learning_rate": Tuned().rates[kind],
+            "epochs": Tuned().epochs[kind],
+        }
         assert info.recipe["data"] == run.info.recipe["data"]
         assert info.data["fingerprint"] == run.info.data["fingerprint"]
         assert info.backbone == run.info.backbone
+    given = train_baselines(run, epochs=2, force=True)
+    assert {baseline.info.recipe["training"]["epochs"] for baseline in given} == {2}
     assert full.info.trainable_parameters == full.info.total_parameters
     assert head.info.trainable_parameters < run.info.trainable_parameters

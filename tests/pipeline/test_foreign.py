@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from edgeadapt.config import DataConfig, Exporter, Format, ModelConfig, Recipe, Task, TunedRates
+from edgeadapt.config import DataConfig, Exporter, Format, ModelConfig, Recipe, Task, Tuned
 from edgeadapt.data import write_csv
 from edgeadapt.errors import (
     DataError,
@@ -515,7 +515,7 @@ class TestStartingFrom:
         assert (recipe.adapter.method, recipe.adapter.dropout) == ("parallel", 0.3)
         assert recipe.adapter.start == str(start.resolve())
         assert {tuple(t.shape) for n, t in found.tensors.items() if "down.weight" in n} == {(4, 16)}
-        assert recipe.resolved().training.learning_rate == TunedRates().of(recipe.adapter.kinds)
+        assert recipe.resolved().training.learning_rate == Tuned().rate_of(recipe.adapter.kinds)
         assert started(recipe)[0] == recipe
 
     @pytest.mark.parametrize("kind", ["run", "folder"])

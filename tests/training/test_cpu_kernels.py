@@ -273,7 +273,7 @@ def test_every_backbone_learns_the_same_with_them(tmp_path: Path, model_type: st
         objective.begin_training()
         torch.manual_seed(0)
         classifier.model.zero_grad()
-        objective.loss(np.arange(16)).backward()  # type: ignore[no-untyped-call]
+        objective.loss(np.arange(16)).minimized.backward()  # type: ignore[no-untyped-call]
         return torch.cat([p.grad.flatten() for p in trained.values() if p.grad is not None])
 
     dropouts = [each for each in classifier.model.modules() if isinstance(each, nn.Dropout)]

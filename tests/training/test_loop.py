@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from edgeadapt.metrics import probabilities, score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
-from edgeadapt.progress import SILENT, Progress
+from edgeadapt.progress import SILENT, Bar, Progress
 from edgeadapt.text import TextEncoder
 from edgeadapt.training import objectives
 from edgeadapt.training.loop import choose_device, fit, seeded
@@ -235,8 +235,9 @@ def test_logged_losses_are_means_since_the_last_logged_step(
     assert (losses[10] + losses[12]) / 2 == pytest.approx(epochs[2])
 
 
-def test_the_epochs_loss_counts_every_example_once(
-    source: ModelSource, encoder: TextEncoder
+@pytest.mark.parametrize("smoothing", [0.0, 0.5])
+def test_the_epochs_loss_counts_every_example_once_and_has_no_smoothing(
+    source: ModelSource, encoder: TextEncoder, smoothing: float
 ) -> None:
     classifier = build(source)
     expected, _ = cross_entropy(classifier, encoder, TRAIN.first(37))
@@ -248,7 +249,7 @@ def test_the_epochs_loss_counts_every_example_once(
         train=TRAIN.first(37),
         epochs=1,
         learning_rate=1e-12,
-        label_smoothing=0.0,
+        label_smoothing=smoothing,
     )
 
     assert outcome.epochs[0].train_loss == pytest.approx(expected, abs=1e-5)
@@ -289,14 +290,16 @@ def test_the_time_and_the_speed_fit_together(source: ModelSource, encoder: TextE
     assert outcome.examples_per_second == pytest.approx(2 * len(TRAIN) / seconds)
 
 
-def test_label_smoothing_raises_the_lowest_loss(source: ModelSource, encoder: TextEncoder) -> None:
+def test_label_smoothing_keeps_the_model_from_being_sure(
+    source: ModelSource, encoder: TextEncoder
+) -> None:
     losses = [
         train(build(source, "full"), encoder, epochs=6, label_smoothing=value).epochs[-1].train_loss
         for value in (0.0, 0.6)
     ]
 
     # With a share of 0.6 spread over two labels the best answer is (0.7, 0.3).
-    assert losses[0] < -(0.7 * math.log(0.7) + 0.3 * math.log(0.3)) <= losses[1]
+    assert losses[0] < 0.8 * -math.log(0.7) < -math.log(0.7) == pytest.approx(losses[1], rel=0.1)
 
 
 @pytest.mark.parametrize("size", [1, 13, 64, 1000])
@@ -359,17 +362,39 @@ def test_a_loss_that_is_lost_in_the_last_step_is_an_error(
         train(build(source), encoder, epochs=1, batch_size=64, learning_rate=1e30)
 
 
+class Said:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+    def warn(self, message: str) -> None: ...
+
+    def task(self, title: str, total: int) -> AbstractContextManager[Bar]:
+        return SILENT.task(title, total)
+
+
 def test_training_stops_after_epochs_without_a_better_one(
     source: ModelSource, encoder: TextEncoder
 ) -> None:
-    wrong = inverted(VALIDATION)
+    wrong, said = inverted(VALIDATION), Said()
 
     outcome = train(
-        build(source), encoder, validation=wrong, epochs=12, learning_rate=0.03, patience=2
+        build(source),
+        encoder,
+        validation=wrong,
+        epochs=12,
+        learning_rate=0.03,
+        patience=2,
+        progress=said,
     )
 
     assert outcome.best is not None
     assert len(outcome.epochs) == outcome.best.epoch + 2 < 12
+    assert said.lines == [f"Stopped after epoch {len(outcome.epochs)} of 12: no better one in 2."]
 
 
 def test_a_loss_that_is_not_finite_is_told_with_its_texts(
@@ -386,7 +411,7 @@ def test_a_batch_in_parts_gives_the_same_weights(source: ModelSource, encoder: T
     trained = []
     for tokens in (10_000, 20):
         classifier = build(source)
-        outcome = train(classifier, encoder, micro_batch_tokens=tokens)
+        outcome = train(classifier, encoder, compute=Compute(most_tokens=tokens))
         trained.append((weights(classifier), [report.train_loss for report in outcome.epochs]))
 
     (whole, losses), (parts, found) = trained
@@ -430,7 +455,17 @@ def test_bfloat16_is_chosen_where_the_device_is_made_for_it(
     assert Compute.on(torch.device(device), TrainingConfig()).precision is chosen
     for asked in (Precision.FP32, Precision.BF16):
         found = Compute.on(torch.device(device), TrainingConfig(precision=asked, compile=True))
-        assert found == Compute(asked, compiled=True)
+        assert (found.precision, found.compiled) == (asked, True)
+
+
+def test_as_many_tokens_at_once_as_asked_for_or_as_suit_the_device() -> None:
+    gpu = torch.device("cuda")
+    assert (
+        Compute.on(CPU, TrainingConfig()).most_tokens
+        < Compute.on(gpu, TrainingConfig()).most_tokens
+    )
+    for device in (CPU, gpu):
+        assert Compute.on(device, TrainingConfig(micro_batch_tokens=77)).most_tokens == 77
 
 
 @pytest.mark.slow
@@ -548,26 +583,31 @@ def words(start: int, stop: int) -> Examples:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_the_first_loss_is_the_binary_cross_entropy_with_smoothed_targets(
+def test_minimized_is_the_binary_cross_entropy_with_smoothed_targets(
     source: ModelSource, encoder: TextEncoder, smoothing: float
 ) -> None:
     classifier, given = build(source), words(0, 16)
     logits = torch_logits(classifier.model, encoder, given.texts, batch_size=16)
     likely = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    targets = given.known_labels() * (1 - smoothing) + smoothing / 2
-    expected = -(targets * np.log(likely) + (1 - targets) * np.log(1 - likely)).mean()
 
-    outcome = train(
-        classifier,
+    def expected(targets: np.ndarray) -> float:
+        return float(-(targets * np.log(likely) + (1 - targets) * np.log(1 - likely)).mean())
+
+    objective = Classification(
+        classifier.model,
         encoder,
         train=given,
         validation=given,
         task=Task.MULTI_LABEL,
-        epochs=1,
-        label_smoothing=smoothing,
+        smoothing=smoothing,
     )
+    objective.begin_training()
+    loss = objective.loss(np.arange(len(given)))
 
-    assert outcome.steps[0].loss == pytest.approx(expected, abs=1e-5)
+    labels = given.known_labels()
+    smoothed = labels * (1 - smoothing) + smoothing / 2
+    assert loss.minimized.item() == pytest.approx(expected(smoothed), abs=1e-5)
+    assert loss.shown.item() == pytest.approx(expected(labels), abs=1e-5)
 
 
 def test_label_sets_are_learned(source: ModelSource, encoder: TextEncoder) -> None:

@@ -7,7 +7,7 @@ import torch
 from edgeadapt.config import TrainingConfig
 from edgeadapt.errors import TrainingError
 from edgeadapt.training.loop import fit
-from edgeadapt.training.objectives import Judgement
+from edgeadapt.training.objectives import Judgement, Loss
 
 CPU = torch.device("cpu")
 
@@ -18,13 +18,15 @@ class Fits:
     def __init__(self, texts: int) -> None:
         self.texts, self.model = texts, torch.nn.Linear(1, 1)
         self.lengths = [1 + number for number in range(32)]
+        self.most_tokens = sum(self.lengths)
 
     def begin_training(self) -> None: ...
 
-    def loss(self, rows: np.ndarray) -> torch.Tensor:
+    def loss(self, rows: np.ndarray) -> Loss:
         if len(rows) > self.texts:
             raise torch.OutOfMemoryError
-        return self.model(torch.ones(1, 1)).sum()
+        loss = self.model(torch.ones(1, 1)).sum()
+        return Loss(loss, loss.detach())
 
     def judge(self) -> Judgement:
         return Judgement(1.0, 0.5)
@@ -33,7 +35,7 @@ class Fits:
 @pytest.mark.parametrize(("fitting", "found"), [(8, 8), (7, 4), (1, 1), (0, 0)])
 def test_where_memory_runs_out_the_error_says_how_many_texts_fit(fitting: int, found: int) -> None:
     objective = Fits(fitting)
-    config = TrainingConfig(batch_size=16, learning_rate=0.1)
+    config = TrainingConfig(epochs=1, batch_size=16, learning_rate=0.1)
 
     with pytest.raises(TrainingError) as caught:
         fit(objective, dict(objective.model.named_parameters()), config=config, device=CPU)

@@ -25,6 +25,7 @@ __all__ = [
     "Examples",
     "Rows",
     "check_label_names",
+    "count_contradictory",
     "count_shared",
     "fingerprint",
     "hold_out",
@@ -328,6 +329,14 @@ def count_shared(left: Examples, right: Examples) -> int:
     return sum(_normalized(text) in known for text in right.texts)
 
 
+def count_contradictory(examples: Examples) -> int:
+    """Returns how many texts occur with different labels (case and spaces aside)."""
+    labels: dict[Any, set[bytes]] = defaultdict(set)
+    for text, label in zip(examples.texts, examples.known_labels(), strict=True):
+        labels[_normalized(text)].add(label.tobytes())
+    return sum(len(found) > 1 for found in labels.values())
+
+
 def fingerprint(dataset: Dataset) -> str:
     """Returns a SHA-256 over all texts, labels and label names."""
     digest = hashlib.sha256(json.dumps(dataset.label_names).encode())
@@ -415,8 +424,16 @@ def _check_column(rows: Rows, column: str, where: str, *, option: str) -> None:
             place = f"{where}, row {number}" if number > 1 else where
             raise DataError(
                 f"{place}: no column {column!r}: found {', '.join(map(str, row)) or 'none'}.",
-                hint=f"Name the column with {option}.",
+                hint=_column_hint(list(map(str, row)), option),
             )
+
+
+def _column_hint(found: Sequence[str], option: str) -> str:
+    if len(found) == 1:
+        for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if separator in found[0]:
+                return f"Its fields seem to stand between {name}: expected commas."
+    return f"Name the column with {option}."
 
 
 def _text(row: Mapping[str, Any], column: str, where: str, number: int) -> str:

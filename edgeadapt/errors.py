@@ -71,7 +71,9 @@ class UsageError(EdgeAdaptError):
 class RecipeError(EdgeAdaptError):
     """A recipe that cannot be read."""
 
-    default_hint = "Every table and key is in what `edgeadapt train` prints; start from that."
+    default_hint = (
+        "`edgeadapt train --help` has the options; the recipe that it prints has their keys."
+    )
 
 
 class DataError(EdgeAdaptError):

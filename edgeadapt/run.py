@@ -27,7 +27,10 @@ from edgeadapt.storage import (
     write_json,
 )
 
-__all__ = ["Run", "RunInfo"]
+__all__ = ["UNFINISHED", "Run", "RunInfo"]
+
+UNFINISHED = "checkpoint"
+"""Folder in which a training keeps its state until the run is finished."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,9 @@ class Run:
                 )
             raise UnfinishedError(
                 f"{path} is not a finished run: it has no run.json.",
-                hint="Train again; a finished run writes run.json last.",
+                hint=f"Go on with: edgeadapt train --resume {path}"
+                if (path / UNFINISHED).is_dir()
+                else "Train again; a finished run writes run.json last.",
             )
         value = read_versioned(path / "run.json", supported=cls.FORMAT_VERSION)
         try:

@@ -324,7 +324,18 @@ def test_a_missing_label_column_is_named_with_the_columns_there_are() -> None:
         infer_labels([row("a", "good")], column="stars", where="reviews.csv")
 
     assert "reviews.csv: no column 'stars': found text, label" in str(caught.value)
-    assert "--label-column" in caught.value.hint
+    assert caught.value.hint == "Name the column with --label-column."
+
+
+@pytest.mark.parametrize(
+    ("header", "named"), [("text;label", "semicolons"), ("text\tlabel", "tabs")]
+)
+def test_another_separator_than_the_comma_is_recognized(header: str, named: str) -> None:
+    with pytest.raises(DataError, match="no column") as caught:
+        infer_labels([{header: "good"}], column="label", where="reviews.csv")
+
+    assert named in caught.value.hint
+    assert "commas" in caught.value.hint
 
 
 def test_labels_json_gives_names_in_their_order(tmp_path: Path) -> None:

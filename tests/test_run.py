@@ -17,7 +17,7 @@ from edgeadapt.errors import (
     MissingError,
     UnfinishedError,
 )
-from edgeadapt.run import Run, RunInfo
+from edgeadapt.run import UNFINISHED, Run, RunInfo
 
 INFO = RunInfo(
     recipe={"model": {"id": "somewhere", "revision": None}},
@@ -103,6 +103,15 @@ def test_a_folder_without_run_json_is_unfinished(tmp_path: Path) -> None:
 
     with pytest.raises(UnfinishedError, match=r"half is not a finished run: it has no run\.json"):
         Run.open(run.path)
+
+
+def test_an_interrupted_training_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "half" / UNFINISHED).mkdir(parents=True)
+
+    with pytest.raises(UnfinishedError) as caught:
+        Run.open(tmp_path / "half")
+
+    assert f"edgeadapt train --resume {tmp_path / 'half'}" in caught.value.hint
 
 
 def test_a_newer_run_is_refused_with_both_versions(tmp_path: Path) -> None:

@@ -11,11 +11,14 @@ __all__ = ["inspect"]
 
 def inspect(
     name: Annotated[
-        str, typer.Argument(metavar="RUN|BUNDLE|RECORD", help="Path, or a name under artifacts/.")
+        str,
+        typer.Argument(
+            metavar="RUN|BUNDLE|RECORD|CHECKPOINT", help="Path, or a name under artifacts/."
+        ),
     ],
     json: Json = False,
 ) -> None:
-    """Say what a run, bundle or record is, after checking every file's hash."""
+    """Say what a run, bundle, record or checkpoint is, after checking every file's hash."""
     from edgeadapt.cli.console import print_json, show
     from edgeadapt.pipeline.inspect import inspect as look
 

@@ -69,7 +69,7 @@ Revision = Annotated[
 MaxLength = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Longest input in tokens; the rest is cut.", rich_help_panel=MODEL
+        metavar="N", help="Longest input in tokens, 128; the rest is cut.", rich_help_panel=MODEL
     ),
 ]
 BackboneLayers = Annotated[
@@ -82,13 +82,18 @@ BackboneLayers = Annotated[
 ]
 Dimension = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Bottleneck width in neurons.", rich_help_panel=ADAPTER),
+    typer.Option(metavar="N", help="Bottleneck width in neurons; 64.", rich_help_panel=ADAPTER),
 ]
 Epochs = Annotated[
-    int | None, typer.Option(metavar="N", help="Passes over the data.", rich_help_panel=TRAINING)
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Passes over the data; 4, or 8 where everything is trained.",
+        rich_help_panel=TRAINING,
+    ),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(metavar="N", help="Examples per step.", rich_help_panel=TRAINING)
+    int | None, typer.Option(metavar="N", help="Examples per step; 32.", rich_help_panel=TRAINING)
 ]
 LearningRate = Annotated[
     float | None,
@@ -99,7 +104,9 @@ LearningRate = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Seeds initialization, shuffling and splits.", rich_help_panel=TRAINING
+        metavar="N",
+        help="Seeds initialization, shuffling and splits; 0.",
+        rich_help_panel=TRAINING,
     ),
 ]
 ChosenDevice = Annotated[
@@ -117,7 +124,7 @@ CheckpointSteps = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Steps between states saved for --resume, beside those after each epoch.",
+        help="Steps between states saved for --resume, 200, beside those after each epoch.",
         rich_help_panel=TRAINING,
     ),
 ]

@@ -77,9 +77,11 @@ def pretrain(
 
     It is trained to guess masked words. Then: edgeadapt train --model artifacts/checkpoints/NAME
     """
+    from edgeadapt.pipeline import places
+
     tables: dict[str, dict[str, Any]] = {
         "model": {
-            "id": model,
+            "id": places.model_id(model) if model else None,
             "revision": revision,
             "max_length": max_length,
             "layers": backbone_layers,
@@ -108,7 +110,6 @@ def pretrain(
 
     from edgeadapt.cli.console import Terminal, print_json, stdout
     from edgeadapt.cli.imports import train_tier
-    from edgeadapt.pipeline import places
 
     with train_tier("edgeadapt pretrain"):
         from edgeadapt.pipeline.pretrain import TextFile, resume_pretraining

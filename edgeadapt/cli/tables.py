@@ -36,12 +36,14 @@ def scores_table(info: RunInfo) -> Group:
     """Accuracy and macro-F1 of a run on both held-out splits."""
     share = info.trainable_parameters / info.total_parameters
     frozen = "" if share == 1 else "; frozen weights unchanged"
-    table = _table(("", "texts", "accuracy", "macro-F1"))
+    table = _table(("", "texts", "accuracy", "95 % interval", "macro-F1"))
     for name, scores in (("validation", info.validation), ("test", info.test)):
+        low, high = wilson_interval(scores["accuracy"], scores["texts"])
         table.add_row(
             name,
             f"{scores['texts']:,}",
             f"{scores['accuracy']:.2%}",
+            f"{100 * low:.1f} to {100 * high:.1f}",
             f"{scores['macro_f1']:.2%}",
         )
     return _captioned(
@@ -55,28 +57,24 @@ def scores_table(info: RunInfo) -> Group:
 
 def labels_table(info: RunInfo) -> Group:
     """How each label fares on test text, the worst first, and what it is mistaken for."""
-    names, test = info.labels, info.test
-    confusion = test["confusion"]
+    names, test, confusion = info.labels, info.test, info.test["confusion"]
     rows = [
-        (
-            2 * counts[at] / max(1, sum(counts) + sum(other[at] for other in confusion)),
-            at,
-            counts,
+        (2 * precision * recall / (precision + recall) if precision + recall else 0.0, at)
+        for at, (precision, recall) in enumerate(
+            zip(test["precision"], test["recall"], strict=True)
         )
-        for at, counts in enumerate(confusion)
     ]
-    table = _table(("label", "texts", "precision", "recall", "F1", "mostly mistaken for"))
-    for f1, at, counts in sorted(rows)[:SHOWN_LABELS]:
-        wrong = [(count, names[to]) for to, count in enumerate(counts) if to != at and count]
-        count, mistaken = max(wrong, default=(0, ""))
-        table.add_row(
-            Text(names[at]),
-            f"{sum(counts):,}",
-            f"{test['precision'][at]:.1%}",
-            f"{test['recall'][at]:.1%}",
-            f"{f1:.1%}",
-            Text(f"{mistaken} ({count})" if mistaken else "–"),
-        )
+    by_text = () if confusion is None else ("texts", "mostly mistaken for")
+    table = _table(("label", "precision", "recall", "F1", *by_text))
+    for f1, at in sorted(rows)[:SHOWN_LABELS]:
+        shares = (test["precision"][at], test["recall"][at], f1)
+        cells: list[str | Text] = [Text(names[at]), *(f"{share:.1%}" for share in shares)]
+        if confusion is not None:
+            counts = confusion[at]
+            wrong = [(count, names[to]) for to, count in enumerate(counts) if to != at and count]
+            count, mistaken = max(wrong, default=(0, ""))
+            cells += [f"{sum(counts):,}", Text(f"{mistaken} ({count})" if mistaken else "–")]
+        table.add_row(*cells)
     more = len(names) - SHOWN_LABELS
     left_out = f"; {more} better labels left out" if more > 0 else ""
     return _captioned(

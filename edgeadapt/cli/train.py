@@ -122,7 +122,7 @@ def train(
     ] = None,
     rank: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Rank of LoRA's products.", rich_help_panel=ADAPTER),
+        typer.Option(metavar="N", help="Rank of LoRA's products; 8.", rich_help_panel=ADAPTER),
     ] = None,
     targets: Annotated[
         str | None,
@@ -134,7 +134,7 @@ def train(
     ] = None,
     dropout: Annotated[
         float | None,
-        typer.Option(metavar="P", help="Dropout inside the adapter.", rich_help_panel=ADAPTER),
+        typer.Option(metavar="P", help="Dropout inside the adapter; 0.", rich_help_panel=ADAPTER),
     ] = None,
     model: Annotated[
         str | None,
@@ -185,7 +185,8 @@ def train(
         int | None,
         typer.Option(
             metavar="N",
-            help="Stop after N epochs without a better one; never if left out.",
+            help="Stop after N epochs without a better validation accuracy, or as good a one with "
+            "a smaller loss; never if left out.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
@@ -234,12 +235,12 @@ def train(
     ] = None,
     weight_decay: Annotated[
         float | None,
-        typer.Option(metavar="X", help="Decay of weight matrices.", rich_help_panel=TRAINING),
+        typer.Option(metavar="X", help="Decay of weight matrices; 0.01.", rich_help_panel=TRAINING),
     ] = None,
     label_smoothing: Annotated[
         float | None,
         typer.Option(
-            metavar="X", help="Probability spread over all labels.", rich_help_panel=TRAINING
+            metavar="X", help="Probability spread over all labels; 0.1.", rich_help_panel=TRAINING
         ),
     ] = None,
     seed: Seed = None,
@@ -255,7 +256,7 @@ def train(
 
     given: dict[str, dict[str, Any]] = {
         "model": {
-            "id": model,
+            "id": places.model_id(model) if model else None,
             "revision": revision,
             "max_length": max_length,
             "layers": backbone_layers,
@@ -318,6 +319,7 @@ def train(
 
     from edgeadapt.cli.console import Terminal
     from edgeadapt.cli.imports import train_tier
+    from edgeadapt.pipeline.early import check_early
 
     progress: Progress = Terminal() if _leads() else SILENT
     if resume is not None:
@@ -337,10 +339,12 @@ def train(
         # A rate that the recipe has for another method goes.
         asked = asked.updated({"adapter": {"method": found.adapter.method}}, origin="--adapter")
         asked = replace(asked, model=found.model, adapter=found.adapter)
-    effective = asked.updated(training, origin="command line").resolved()
+    asked = asked.updated(training, origin="command line")
+    effective = asked.resolved()
+    target = places.target(output, places.runs()) if output else None
+    check_early(effective.data, None if folds else target, force=force)
     if not json:
         progress.say(effective.to_toml())
-    target = places.target(output, places.runs()) if output else None
     with train_tier("edgeadapt train"):
         from edgeadapt.pipeline.baselines import train_baselines
         from edgeadapt.pipeline.folds import cross_validate
@@ -351,7 +355,9 @@ def train(
         )
         return _show_folds(validated, json=json)
     run = run_training(effective, start=start, output=target, force=force, progress=progress)
-    others = train_baselines(run, force=force, progress=progress) if baselines else []
+    others = []
+    if baselines:
+        others = train_baselines(run, epochs=asked.training.epochs, force=force, progress=progress)
     return _show(run, others, json=json)
 
 
@@ -367,8 +373,7 @@ def _show(run: "Run", baselines: Sequence["Run"], *, json: bool) -> None:
     from edgeadapt.cli.tables import comparison_table, labels_table, scores_table
 
     show(scores_table(run.info))
-    if run.info.test["confusion"] is not None:
-        show(labels_table(run.info))
+    show(labels_table(run.info))
     if baselines:
         show(comparison_table([run.info, *(other.info for other in baselines)]))
     for each in (run, *baselines):
@@ -389,6 +394,7 @@ def _show_folds(found: "CrossValidation", *, json: bool) -> None:
     show(folds_table(found))
     for run in found.runs:
         stdout().print(f"run: {run.path}", highlight=False)
+    stdout().print(f"summary: {found.path}", highlight=False)
 
 
 def _leads() -> bool:

@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from edgeadapt.data import Dataset, count_shared, fingerprint
+from edgeadapt.data import (
+    LABEL_SEPARATOR,
+    Dataset,
+    count_contradictory,
+    count_shared,
+    fingerprint,
+)
 from edgeadapt.metrics import wilson_interval
 from edgeadapt.progress import Progress
 from edgeadapt.text import TextEncoder
@@ -15,12 +21,12 @@ FEW_PER_LABEL = 8
 
 
 def report_data(dataset: Dataset, encoder: TextEncoder, progress: Progress) -> dict[str, Any]:
-    """Counts examples, texts that are cut and texts that two splits share; says what is odd.
+    """Counts examples, texts that are cut, shared or contradictory; says what is odd.
 
     Args:
         dataset: The examples.
         encoder: Its tokenizer cuts texts.
-        progress: Where to warn of shared texts and of too few examples.
+        progress: Where to warn of shared texts, doubtful labels and too few examples.
 
     Returns:
         What ``run.json`` says of the data.
@@ -44,23 +50,48 @@ def report_data(dataset: Dataset, encoder: TextEncoder, progress: Progress) -> d
             progress.warn(
                 f"{number} of {len(splits[held_out]):,} {held_out} texts also occur in {other}."
             )
+    contradictory = count_contradictory(dataset.train)
+    if contradictory:
+        progress.warn(f"{contradictory:,} train texts occur with different labels.")
+    _warn_of_labels(dataset, progress)
     _warn_of_few(dataset, progress)
     return {
         "fingerprint": fingerprint(dataset),
         "examples": {name: len(split) for name, split in splits.items()},
         "truncated": cut,
         "shared": shared,
+        "contradictory": contradictory,
     }
 
 
+def _warn_of_labels(dataset: Dataset, progress: Progress) -> None:
+    alike: dict[str, list[str]] = {}
+    for name in dataset.label_names:
+        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            listed = ", ".join(map(repr, names))
+            progress.warn(f"Labels that differ in case or spaces alone: {listed}.")
+    joined = [name for name in dataset.label_names if LABEL_SEPARATOR in name]
+    if joined:
+        progress.warn(
+            f"Labels with {LABEL_SEPARATOR!r} in their names, such as {joined[0]!r}, are each one "
+            "label; --multi-label takes them apart."
+        )
+
+
 def _warn_of_few(dataset: Dataset, progress: Progress) -> None:
-    for name, split in (("validation", dataset.validation), ("test", dataset.test)):
-        if len(split) < FEW_TEXTS:
-            low, high = wilson_interval(0.9, len(split))
-            progress.warn(
-                f"{len(split)} {name} texts: an accuracy of 90 % measured on so few lies between "
-                f"{low:.0%} and {high:.0%} (95 % interval). --folds uses every text."
-            )
+    held_out = {"validation": len(dataset.validation), "test": len(dataset.test)}
+    few = {name: count for name, count in held_out.items() if count < FEW_TEXTS}
+    if few:
+        least = min(few.values())
+        low, high = wilson_interval(0.9, least)
+        listed = " and ".join(f"{count} {name}" for name, count in few.items())
+        progress.warn(
+            f"{listed} texts are few: one of {least} is {100 / least:.1f} points of accuracy, and "
+            f"90 % measured on them may be anything from {low:.0%} to {high:.0%} (95 % interval). "
+            "--folds tests on every text."
+        )
     counts = dataset.train.count_labels(len(dataset.label_names))
     rare = [
         f"{name} ({count})"

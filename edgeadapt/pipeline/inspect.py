@@ -1,4 +1,4 @@
-"""``edgeadapt inspect``: what a run, bundle or record is, with every hash checked."""
+"""``edgeadapt inspect``: what a run, bundle, record or checkpoint is, with every hash checked."""
 
 from pathlib import Path
 from typing import Any
@@ -8,20 +8,21 @@ from edgeadapt.errors import MissingError, UnfinishedError
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.model_card import merge_note
 from edgeadapt.record import Record
-from edgeadapt.run import Run, RunInfo
+from edgeadapt.run import UNFINISHED, Run, RunInfo
+from edgeadapt.storage import read_json, read_versioned
 
 __all__ = ["describe_run", "inspect"]
 
 
 def inspect(name: str) -> dict[str, Any]:
-    """Opens and verifies a run, bundle or record.
+    """Opens and verifies a run, bundle or record; a checkpoint has no hashes.
 
     Args:
         name: A path, or a name under ``artifacts/``.
 
     Returns:
-        ``{"kind": "run" | "bundle" | "record", "path": …}`` and what describes it in a few
-        lines.
+        ``{"kind": "run" | "bundle" | "record" | "checkpoint", "path": …}`` and what describes it
+        in a few lines.
 
     Raises:
         LayoutError: It is none of these, unfinished, newer or damaged.
@@ -37,8 +38,16 @@ def inspect(name: str) -> dict[str, Any]:
         run = Run.open(path)
         run.verify()
         return {"kind": "run", "path": str(path), **describe_run(run)}
+    if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
+        return {"kind": "checkpoint", "path": str(path), **_checkpoint(path)}
+    hint = UnfinishedError.default_hint
+    if (path / UNFINISHED).is_dir():
+        begun = "pretrain" if path.parent == places.checkpoints() else "train"
+        hint = f"It is not finished. Go on with: edgeadapt {begun} --resume {path}"
     raise UnfinishedError(
-        f"{path} is no finished run or bundle: it has neither run.json nor manifest.json."
+        f"{path} is no finished run, bundle or checkpoint: it has neither run.json nor "
+        "manifest.json nor a model's config.json and weights.",
+        hint=hint,
     )
 
 
@@ -47,12 +56,13 @@ def _find(name: str) -> Path:
         Path(name).expanduser(),
         places.runs() / name,
         places.bundles() / name,
+        places.checkpoints() / name,
         places.records() / f"{name.removesuffix('.json')}.json",
     ]
     existing = [path for path in candidates if path.exists()]
     if not existing:
         raise MissingError(
-            f"There is no run, bundle or record {name!r}.",
+            f"There is no run, bundle, record or checkpoint {name!r}.",
             hint=f"Give a path, or a name under {places.runs().parent}.",
         )
     if len(existing) > 1 and existing[0] != candidates[0]:
@@ -116,6 +126,25 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         "created": manifest.created,
         "files_verified": len(manifest.files),
     }
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    config = read_json(path / "config.json")
+    described = {
+        "model_type": config.get("model_type"),
+        "architecture": (config.get("architectures") or [None])[0],
+        "labels": list((config.get("id2label") or {}).values()),
+        "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+    }
+    if (path / "pretraining.json").is_file():
+        found = read_versioned(path / "pretraining.json", supported=1)
+        described |= {
+            "pretrained_from": found["backbone"]["id"],
+            "texts": found["texts"],
+            "perplexity": f"{found['perplexity_before']:.1f} → {found['perplexity_after']:.1f}",
+            "created": found["created"],
+        }
+    return described
 
 
 def _record(record: Record) -> dict[str, Any]:

@@ -33,12 +33,13 @@ td.text {{ white-space: pre-wrap; overflow-wrap: anywhere; }}
 </style>
 <h1>{title}: the most confident mistakes</h1>
 <p>{summary}</p>
-<div class="scroll"><table>
-<tr><th class="number">sure</th><th>label</th><th>given</th><th>text</th></tr>
-{rows}
-</table></div>
+{table}
 </html>
 """
+_TABLE = """<div class="scroll"><table>
+<tr><th class="number">sure</th><th>label</th><th>given</th><th>text</th></tr>
+{rows}
+</table></div>"""
 _ROW = (
     '<tr><td class="number">{sure:.1%}</td><td>{label}</td><td>{given}</td>'
     '<td class="text">{text}</td></tr>'
@@ -78,7 +79,11 @@ def write_mistakes(
         )
         for row in worst
     ]
-    shown = f"the {len(worst)} surest" if len(worst) < len(wrong) else "all of them"
-    summary = f"{len(wrong):,} of {len(examples):,} test texts are wrong; here are {shown}."
-    page = _PAGE.format(title=escape(title), summary=summary, rows="\n".join(rows))
+    if rows:
+        shown = f"the {len(worst)} surest" if len(worst) < len(wrong) else "all of them"
+        summary = f"{len(wrong):,} of {len(examples):,} test texts are wrong; here are {shown}."
+        table = _TABLE.format(rows="\n".join(rows))
+    else:
+        summary, table = f"None: all {len(examples):,} test texts are right.", ""
+    page = _PAGE.format(title=escape(title), summary=summary, table=table)
     path.write_text(page, encoding="utf-8")

@@ -106,7 +106,7 @@ def merge_note(parity: Mapping[str, Any]) -> str:
             "multiply-accumulates per token."
         )
     else:
-        note = "The adapters folded wholly: the graph is that of a stock model."
+        note = "All that was trained folded wholly: the graph is that of a stock model."
     if unshared:
         note += f" Layers that shared weights were told apart: {unshared / 1e6:.1f} MB in fp32."
     return note

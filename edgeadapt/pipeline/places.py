@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgeadapt.storage import free_name
 
-__all__ = ["bundles", "checkpoints", "new_name", "records", "resolve", "runs", "target"]
+__all__ = ["bundles", "checkpoints", "model_id", "new_name", "records", "resolve", "runs", "target"]
 
 
 def _root() -> Path:
@@ -46,6 +46,12 @@ def resolve(name: str, folder: Path, *, suffix: str = "") -> Path:
     """
     path, named = Path(name).expanduser(), target(name, folder, suffix=suffix)
     return named if named.exists() or not path.exists() else path
+
+
+def model_id(name: str) -> str:
+    """Returns the checkpoint that ``name`` means: one of ``artifacts/checkpoints``, else itself."""
+    found = target(name, checkpoints())
+    return str(found) if found.is_dir() and not Path(name).expanduser().exists() else name
 
 
 def target(name: str, folder: Path, *, suffix: str = "") -> Path:

@@ -81,6 +81,11 @@ class TextFile:
         Raises:
             DataError: The file cannot be read, or holds fewer than two different texts.
         """
+        if not self.path.is_file():
+            raise DataError(
+                f"{self.path} does not exist, or is no file.",
+                hint="--text takes a file with a text a line, or a CSV or JSONL file.",
+            )
         texts = self._rows() if self.path.suffix in (".csv", ".jsonl") else self._lines()
         if len(set(texts)) < 2:
             raise DataError(
@@ -103,8 +108,6 @@ class TextFile:
     def _lines(self) -> tuple[str, ...]:
         try:
             lines = self.path.read_text(encoding="utf-8-sig").split("\n")
-        except FileNotFoundError:
-            raise DataError(f"{self.path} does not exist.") from None
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{self.path}: expected UTF-8, found a byte that is not valid at {error.start}."

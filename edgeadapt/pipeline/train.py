@@ -126,7 +126,9 @@ class _Work:
         tokenizer = load_tokenizer(
             source, max_length=recipe.model.max_length, pairs=recipe.data.pairs
         )
-        report = report_data(dataset, tokenizer.encoder, progress)
+        # What is odd about the data is said once, not for every fold of it.
+        again = recipe.data.fold is not None and recipe.data.fold_of[0] > 1
+        report = report_data(dataset, tokenizer.encoder, SILENT if again else progress)
         compute = Compute.on(device, recipe.training)
         return cls(recipe, device, compute, dataset, source, tokenizer, report, team, progress)
 

@@ -7,19 +7,18 @@ from typing import Any
 
 from edgeadapt.config import Recipe
 from edgeadapt.errors import IntegrityError, MissingError, OutputExistsError
+from edgeadapt.pipeline import places
 from edgeadapt.progress import Progress
+from edgeadapt.run import UNFINISHED
 from edgeadapt.storage import check_free
 from edgeadapt.training.checkpoints import Checkpoints
 
 __all__ = ["check_same", "claim", "explained", "state_of", "stopped"]
 
-_FOLDER = "checkpoint"
-"""In the folder that training writes, until it is finished."""
-
 
 def state_of(target: Path, recipe: Recipe) -> Checkpoints:
     """Returns where a training keeps its state while it writes to ``target``."""
-    return Checkpoints(target / _FOLDER, every=recipe.training.checkpoint_steps)
+    return Checkpoints(target / UNFINISHED, every=recipe.training.checkpoint_steps)
 
 
 def stopped(target: Path, *, command: str) -> tuple[Recipe, Mapping[str, Any]]:
@@ -29,7 +28,12 @@ def stopped(target: Path, *, command: str) -> tuple[Recipe, Mapping[str, Any]]:
         MissingError: There is none, or another command's.
         LayoutError: It is damaged, or newer than this edgeadapt.
     """
-    folder = target / _FOLDER
+    folder = target / UNFINISHED
+    if not folder.is_dir():
+        raise MissingError(
+            f"{target} holds no unfinished training: nothing to go on with.",
+            hint=_instead(target, command),
+        )
     about = Checkpoints(folder, every=0).about()
     begun = about["command"]
     if begun != command:
@@ -38,6 +42,17 @@ def stopped(target: Path, *, command: str) -> tuple[Recipe, Mapping[str, Any]]:
             hint=f"Go on with: {begun} --resume {target}",
         )
     return Recipe.from_dict(about["recipe"], origin=str(folder)), about
+
+
+def _instead(target: Path, command: str) -> str:
+    """Says what to do where there is nothing to go on with."""
+    if any((target / name).is_file() for name in ("run.json", "pretraining.json")):
+        return "It is finished. To begin anew, give the command that made it, with --force."
+    homes = (("edgeadapt train", places.runs()), ("edgeadapt pretrain", places.checkpoints()))
+    for begun, folder in homes:
+        if begun != command and (folder / target.name / UNFINISHED).is_dir():
+            return f"Go on with: {begun} --resume {target.name}"
+    return "Name the folder of a training that was stopped, or begin one without --resume."
 
 
 def claim(target: Path, state: Checkpoints, *, force: bool, command: str) -> None:
@@ -66,11 +81,14 @@ def check_same(target: Path, about: Mapping[str, Any], found: Mapping[str, str])
     Raises:
         IntegrityError: Something is another one now.
     """
+    recipe = about["recipe"]
+    sources = {"data": recipe["data"]["dataset"], "texts": about.get("text")}
     for name, sha256 in found.items():
         if about[name] != sha256:
+            source = sources.get(name, recipe["model"]["id"])
             raise IntegrityError(
-                f"{target} was begun with another {name}: expected sha256 {about[name]}, found "
-                f"{sha256}.",
+                f"{target}: the {name} changed since this training was begun: expected sha256 "
+                f"{about[name]}, found {sha256} ({source}).",
                 hint="Bring it back as it was, or begin anew with --force.",
             )
 

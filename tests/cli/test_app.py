@@ -107,7 +107,9 @@ def test_an_unknown_option_ends_with_2_and_is_named(cli: Cli, name: str) -> None
     assert "--nonsense" in done.err
 
 
-def loaded_by(code: str, *arguments: str, folder: Path, **options: object) -> set[str]:
+def loaded_by(
+    code: str, *arguments: str, folder: Path, status: int = 0, **options: object
+) -> set[str]:
     """Runs code in a fresh process and returns the top-level modules it had loaded at its end."""
     listing = folder / "loaded.txt"
     done = run_edgeadapt(
@@ -117,7 +119,7 @@ def loaded_by(code: str, *arguments: str, folder: Path, **options: object) -> se
         env={**os.environ, "LOADED": str(listing)},
         **options,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return {name.partition(".")[0] for name in listing.read_text().split()}
 
 
@@ -165,6 +167,22 @@ def test_bench_loads_nothing_of_the_train_tier(tmp_path: Path, light_bundle: Pat
     bundle = copy_bundle(light_bundle, tmp_path / "fp32", variants=("fp32",))
 
     loaded = loaded_by(TINY_MAIN, "bench", str(bundle), "--threads", "1", folder=tmp_path)
+
+    assert "edgeadapt" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--dataset", "missing.csv"), ("--output", "taken"), ("--epochs", "0"), ("--method", "magic")],
+    ids=" ".join,
+)
+def test_what_is_wrong_at_once_is_said_before_torch_is_loaded(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "artifacts/runs/taken").mkdir(parents=True)
+
+    loaded = loaded_by(MAIN, "train", *arguments, folder=tmp_path, status=1)
 
     assert "edgeadapt" in loaded
     assert loaded.isdisjoint(HEAVY)

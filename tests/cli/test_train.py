@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.config import AdapterConfig, AdapterKind, Placement, Recipe, TunedRates
+from edgeadapt.config import AdapterConfig, AdapterKind, Placement, Recipe, Tuned
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.pipeline import foreign
 from edgeadapt.run import Run
@@ -114,7 +114,7 @@ def test_the_recipe_is_printed_as_it_takes_effect(
     assert recipe.model.id == str(checkpoint)
     assert recipe.adapter.method == "head"
     assert recipe.training.seed == 7
-    assert recipe.training.learning_rate == TunedRates().rates[AdapterKind.HEAD]
+    assert recipe.training.learning_rate == Tuned().rates[AdapterKind.HEAD]
     assert recipe == Recipe.load(str(folder / "artifacts/runs/mine"))
 
 
@@ -221,7 +221,7 @@ def test_a_rate_that_a_recipe_has_for_another_method_is_not_the_adapters(
     cli: Cli, tiny_arguments: Arguments, tiny_run: Run, folder: Path
 ) -> None:
     shutil.copytree(tiny_run.path, folder / "artifacts/runs/first")
-    for method, rate in (("parallel", 0.5), ("lora", TunedRates().rates[AdapterKind.PARALLEL])):
+    for method, rate in (("parallel", 0.5), ("lora", Tuned().rates[AdapterKind.PARALLEL])):
         recipe = folder / "own.toml"
         recipe.write_text(f'[adapter]\nmethod = "{method}"\n[training]\nlearning_rate = 0.5\n')
         asked = ("train", *tiny_arguments, "--recipe", recipe, "--adapter", "first", "--json")
@@ -612,7 +612,7 @@ def test_a_method_is_trained_with_the_rate_tuned_for_it_unless_told_otherwise(
         cli("train", *tiny_arguments, "--epochs", "1", "--method", "bitfit", *more, "--json")
     )
 
-    assert quick() == TunedRates().rates[AdapterKind.BITFIT]
+    assert quick() == Tuned().rates[AdapterKind.BITFIT]
     assert quick("--learning-rate", "0.01") == 0.01
 
 

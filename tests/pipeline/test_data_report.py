@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,47 @@ def test_few_held_out_texts_are_warned_of_with_the_interval_they_allow(
     (warning,) = listener.warned
     low, high = wilson_interval(0.9, FEW_TEXTS - 1)
     assert warning.startswith(f"{FEW_TEXTS - 1} test texts")
-    assert f"between {low:.0%} and {high:.0%}" in warning
+    assert f"from {low:.0%} to {high:.0%}" in warning
     assert "--folds" in warning
+
+
+def test_few_texts_of_both_splits_are_warned_of_once_by_the_smaller(encoder: TextEncoder) -> None:
+    listener = Listener()
+
+    report_data(dataset(train=examples("good", 40), validation=50, test=20), encoder, listener)
+
+    (warning,) = listener.warned
+    assert warning.startswith("50 validation and 20 test texts")
+    assert "one of 20 is 5.0 points" in warning
+
+
+def test_texts_with_different_labels_are_counted(encoder: TextEncoder) -> None:
+    listener = Listener()
+    twice = Examples(("good  film", "Good film", "bad", "bad"), np.array([0, 1, 1, 1]))
+
+    found = report_data(dataset(train=examples("good", 40).with_more(twice)), encoder, listener)
+
+    assert found["contradictory"] == 1
+    assert listener.warned == ["1 train texts occur with different labels."]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("BILLING", "billing "), "'BILLING', 'billing '"),
+        (("rain", "rain|wind"), "such as 'rain|wind', are each one label; --multi-label"),
+    ],
+)
+def test_doubtful_label_names_are_told(
+    names: tuple[str, str], said: str, encoder: TextEncoder
+) -> None:
+    listener = Listener()
+
+    given = replace(dataset(train=examples("good", 40)), label_names=names)
+    report_data(given, encoder, listener)
+
+    (warning,) = listener.warned
+    assert said in warning
 
 
 def test_labels_with_few_training_texts_are_named(encoder: TextEncoder) -> None:

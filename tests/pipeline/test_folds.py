@@ -1,5 +1,6 @@
 """Cross-validation: every text is tested on once, and the data's own test text never."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean, stdev
@@ -54,6 +55,8 @@ def test_the_runs_are_named_after_their_part_and_can_be_trained_again(
 def test_mean_and_deviation_are_those_of_the_parts(found: CrossValidation) -> None:
     told = found.to_dict()
 
+    assert found.path.name == "mine-folds.json"
+    assert json.loads(found.path.read_text()) == told
     accuracies = [run.info.test["accuracy"] for run in found.runs]
     assert told["accuracy"]["folds"] == accuracies
     assert told["accuracy"]["mean"] == pytest.approx(fmean(accuracies))

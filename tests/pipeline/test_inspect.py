@@ -150,7 +150,9 @@ def test_a_name_of_more_than_one_thing_is_refused_with_all_of_them(
 
 
 def test_a_name_of_nothing_is_refused_and_says_where_was_looked(artifacts: Path) -> None:
-    with pytest.raises(MissingError, match="no run, bundle or record 'nothing'") as caught:
+    with pytest.raises(
+        MissingError, match="no run, bundle, record or checkpoint 'nothing'"
+    ) as caught:
         inspect("nothing")
 
     assert str(artifacts) in caught.value.hint
@@ -198,6 +200,27 @@ def test_an_unfinished_folder_is_neither_run_nor_bundle(
 
     with pytest.raises(UnfinishedError, match=r"unfinished .*neither run\.json nor manifest\.json"):
         inspect(str(folder))
+
+
+def test_what_was_interrupted_says_how_to_go_on(artifacts: Path) -> None:
+    for home, command in (("runs", "train"), ("checkpoints", "pretrain")):
+        folder = artifacts / home / "stopped"
+        (folder / "checkpoint").mkdir(parents=True)
+
+        with pytest.raises(UnfinishedError) as caught:
+            inspect(str(folder))
+
+        assert f"edgeadapt {command} --resume {folder}" in caught.value.hint
+
+
+def test_a_checkpoint_is_described_and_found_by_name(artifacts: Path, checkpoint: Path) -> None:
+    copied(checkpoint, artifacts / "checkpoints/mine")
+
+    found = inspect("mine")
+
+    assert found["kind"] == "checkpoint"
+    assert found["model_type"] == "bert"
+    assert found["bytes"] > 10_000
 
 
 @pytest.mark.parametrize("kind", ["run", "bundle", "record"])

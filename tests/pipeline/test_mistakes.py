@@ -70,4 +70,5 @@ def test_both_texts_of_a_pair_and_sets_of_labels_are_shown(tmp_path: Path) -> No
 def test_without_mistakes_the_page_says_so(tmp_path: Path) -> None:
     found = page(tmp_path, Examples(("a",), np.asarray([0])), [[1, 0]])
 
-    assert "0 of 1 test texts are wrong" in found
+    assert "None: all 1 test texts are right." in found
+    assert "<table" not in found

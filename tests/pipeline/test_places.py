@@ -110,6 +110,19 @@ def test_whatever_has_a_folder_in_it_is_taken_as_it_is(folder: str, name: str) -
     assert places.resolve(f"{folder}/{name}", Path("runs")) == Path(folder) / name
 
 
+def test_a_model_is_a_checkpoint_of_that_name_or_what_it_says(
+    in_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDGEADAPT_ARTIFACTS", raising=False)
+    Path("artifacts/checkpoints/mine").mkdir(parents=True)
+    Path("artifacts/checkpoints/other").mkdir()
+    Path("other").mkdir()
+
+    assert places.model_id("mine") == "artifacts/checkpoints/mine"
+    for same in ("other", "bert-base-uncased", "owner/name", "./mine"):
+        assert places.model_id(same) == same
+
+
 def test_a_bare_word_to_write_goes_into_the_folder_whatever_else_is_called_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,7 +184,7 @@ def test_going_on_needs_the_same_text_and_the_command_that_began(
             pretrain(texts, recipe_for(checkpoint), output=tmp_path / "read")
     texts.path.write_text("other\ntext\n")
 
-    with pytest.raises(IntegrityError, match="begun with another texts"):
+    with pytest.raises(IntegrityError, match="the texts changed"):
         resume_pretraining(tmp_path / "read")
     with pytest.raises(MissingError, match="expected edgeadapt train, found edgeadapt pretrain"):
         resume(tmp_path / "read")

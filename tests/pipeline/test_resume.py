@@ -233,20 +233,33 @@ def test_other_data_or_another_backbone_is_refused(
     about = target / "checkpoint" / "about.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), what: "0" * 64}))
 
-    with pytest.raises(IntegrityError, match=f"another {what}: expected sha256 0{{64}}"):
+    with pytest.raises(IntegrityError, match=f"the {what} changed .* expected sha256 0{{64}}"):
         resume(target)
 
     assert Checkpoints(target / "checkpoint", every=0).exist()
 
 
-@pytest.mark.parametrize("folder", ["nowhere", "whole"])
 def test_without_an_unfinished_training_there_is_nothing_to_go_on_with(
-    whole: Run, tmp_path: Path, folder: str
+    whole: Run, tmp_path: Path
 ) -> None:
-    with pytest.raises(MissingError, match=folder) as caught:
-        resume(tmp_path / folder)
+    for folder, hint in ((tmp_path / "nowhere", "was stopped"), (whole.path, "It is finished")):
+        with pytest.raises(MissingError, match="nothing to go on with") as caught:
+            resume(folder)
 
-    assert "nothing to go on with" in caught.value.message
+        assert str(folder) in caught.value.message
+        assert hint in caught.value.hint
+
+
+def test_the_command_that_began_a_training_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEADAPT_ARTIFACTS", str(tmp_path))
+    (tmp_path / "checkpoints/mine/checkpoint").mkdir(parents=True)
+
+    with pytest.raises(MissingError) as caught:
+        resume(tmp_path / "runs/mine")
+
+    assert caught.value.hint == "Go on with: edgeadapt pretrain --resume mine"
 
 
 def test_a_full_disk_loses_the_last_interval_at_most(
@@ -291,5 +304,5 @@ def test_other_labels_than_before_are_other_data(
     train_until(9, monkeypatch, recipe, output=tmp_path / "stopped")
     write_csv(own / "test.csv", {"text": ["good"], "label": ["positive"]})
 
-    with pytest.raises(IntegrityError, match="another data"):
+    with pytest.raises(IntegrityError, match="the data changed"):
         resume(tmp_path / "stopped")

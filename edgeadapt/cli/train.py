@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,7 +26,6 @@ from edgeadapt.cli.options import (
     LearningRate,
     MaxLength,
     Output,
-    Resume,
     Revision,
     Seed,
     TextColumn,
@@ -55,7 +55,14 @@ def train(
             help="demo, imdb, sst2, a TOML file, or a run.json; demo if there is no --dataset.",
         ),
     ] = None,
-    resume: Resume = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="Go on with a training or a cross-validation that was stopped, as it was begun; "
+            "takes no other option but --baselines and --json.",
+        ),
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
@@ -308,7 +315,6 @@ def train(
             recipe=recipe,
             output=output,
             force=force,
-            baselines=baselines,
             folds=folds,
         )
     if baselines and folds is not None:
@@ -323,10 +329,12 @@ def train(
 
     progress: Progress = Terminal() if _leads() else SILENT
     if resume is not None:
-        with train_tier("edgeadapt train"):
-            from edgeadapt.pipeline.train import resume as go_on
-        run = go_on(places.target(resume, places.runs()), progress=progress)
-        return _show(run, [], json=json)
+        return _go_on(
+            places.target(resume, places.runs()),
+            baselines=baselines,
+            json=json,
+            progress=progress,
+        )
     training = {"training": tables.pop("training", {})}
     usual = Recipe.load("demo") if dataset is None else Recipe()
     asked = (Recipe.load(recipe) if recipe else usual).updated(tables, origin="command line")
@@ -359,6 +367,24 @@ def train(
     if baselines:
         others = train_baselines(run, epochs=asked.training.epochs, force=force, progress=progress)
     return _show(run, others, json=json)
+
+
+def _go_on(target: Path, *, baselines: bool, json: bool, progress: Progress) -> None:
+    """Does what is left of a training, of one with baselines, or of a cross-validation."""
+    from edgeadapt.cli.imports import train_tier
+
+    with train_tier("edgeadapt train"):
+        from edgeadapt.pipeline.baselines import train_baselines
+        from edgeadapt.pipeline.folds import begun_folds, resume_folds
+        from edgeadapt.pipeline.train import resume
+        from edgeadapt.run import Run
+    if begun_folds(target) and not target.exists():
+        return _show_folds(resume_folds(target, progress=progress), json=json)
+    if not baselines:
+        return _show(resume(target, progress=progress), [], json=json)
+    finished = (target / "run.json").is_file()
+    run = Run.open(target) if finished else resume(target, progress=progress)
+    return _show(run, train_baselines(run, progress=progress), json=json)
 
 
 def _show(run: "Run", baselines: Sequence["Run"], *, json: bool) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from edgeadapt.config import AdapterConfig, AdapterKind
 from edgeadapt.pipeline.restore import recipe_of
-from edgeadapt.pipeline.train import train
+from edgeadapt.pipeline.train import complete
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run
 
@@ -19,7 +19,8 @@ def train_baselines(
     """Trains what a run is to be compared with: on its data and backbone, with its seed.
 
     Each at the learning rate that was tuned for it, all else as in the run, and beside it, under
-    its name and the kind's.
+    its name and the kind's. One that is there already is not trained again, and one that was
+    stopped is gone on with.
 
     Args:
         run: A finished one.
@@ -37,8 +38,8 @@ def train_baselines(
             recipe,
             adapter=AdapterConfig(method=kind),
             training=replace(recipe.training, learning_rate=None, epochs=epochs),
-        )
+        ).resolved()
         progress.say(f"Baseline: {kind}")
         target = run.path.with_name(f"{run.path.name}-{kind}")
-        runs.append(train(other, output=target, force=force, progress=progress))
+        runs.append(complete(other, target, force=force, progress=progress))
     return runs

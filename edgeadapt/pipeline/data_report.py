@@ -20,13 +20,16 @@ FEW_TEXTS = 300
 FEW_PER_LABEL = 8
 
 
-def report_data(dataset: Dataset, encoder: TextEncoder, progress: Progress) -> dict[str, Any]:
+def report_data(
+    dataset: Dataset, encoder: TextEncoder, progress: Progress, *, is_fold: bool = False
+) -> dict[str, Any]:
     """Counts examples, texts that are cut, shared or contradictory; says what is odd.
 
     Args:
         dataset: The examples.
         encoder: Its tokenizer cuts texts.
         progress: Where to warn of shared texts, doubtful labels and too few examples.
+        is_fold: Whether it is a part of a cross-validation, which tests on every text in the end.
 
     Returns:
         What ``run.json`` says of the data.
@@ -52,9 +55,11 @@ def report_data(dataset: Dataset, encoder: TextEncoder, progress: Progress) -> d
             )
     contradictory = count_contradictory(dataset.train)
     if contradictory:
-        progress.warn(f"{contradictory:,} train texts occur with different labels.")
+        progress.warn(f"Train texts that occur with different labels: {contradictory:,}.")
     _warn_of_labels(dataset, progress)
-    _warn_of_few(dataset, progress)
+    if not is_fold:
+        _warn_of_few(dataset, progress)
+    _warn_of_rare(dataset, progress)
     return {
         "fingerprint": fingerprint(dataset),
         "examples": {name: len(split) for name, split in splits.items()},
@@ -92,6 +97,9 @@ def _warn_of_few(dataset: Dataset, progress: Progress) -> None:
             f"90 % measured on them may be anything from {low:.0%} to {high:.0%} (95 % interval). "
             "--folds tests on every text."
         )
+
+
+def _warn_of_rare(dataset: Dataset, progress: Progress) -> None:
     counts = dataset.train.count_labels(len(dataset.label_names))
     rare = [
         f"{name} ({count})"

@@ -1,19 +1,20 @@
 """``edgeadapt train --folds K``: cross-validation, where the data is too small to hold some out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from edgeadapt.config import Recipe
-from edgeadapt.errors import UsageError
+from edgeadapt.errors import MissingError, UsageError
 from edgeadapt.pipeline import places
-from edgeadapt.pipeline.train import run_stem, train
+from edgeadapt.pipeline.train import complete, recipe_at, run_stem, train
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run
 from edgeadapt.storage import write_json
 
-__all__ = ["CrossValidation", "cross_validate"]
+__all__ = ["CrossValidation", "begun_folds", "cross_validate", "resume_folds"]
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,59 @@ def cross_validate(
             hint="5 is usual: every text is tested on once, by a model trained on 4 of 5 parts.",
         )
     base = output or places.new_name(places.runs(), run_stem(recipe))
-    runs = []
+    first = replace(recipe, data=replace(recipe.data, fold=f"1/{folds}"))
+    return _validate(
+        first,
+        base,
+        lambda part, target: train(part, output=target, force=force, progress=progress),
+        progress,
+    )
+
+
+def resume_folds(base: Path, *, progress: Progress = SILENT) -> CrossValidation:
+    """Goes on with a cross-validation that was stopped: trains what is left of it.
+
+    Args:
+        base: ``output`` of the one that was begun.
+        progress: Where to report.
+
+    Raises:
+        MissingError: None was begun there.
+        EdgeAdaptError: Whatever ``resume`` and ``train`` raise.
+    """
+    first = recipe_at(_folder(base, 1))
+    if first is None or first.data.fold is None:
+        raise MissingError(
+            f"{base} is no cross-validation: nothing to go on with.",
+            hint="Begin one with: edgeadapt train --folds 5",
+        )
+    return _validate(
+        first, base, lambda part, target: complete(part, target, progress=progress), progress
+    )
+
+
+def begun_folds(base: Path) -> bool:
+    """Returns whether a cross-validation was begun there."""
+    return _folder(base, 1).is_dir()
+
+
+def _validate(
+    first: Recipe, base: Path, run_of: Callable[[Recipe, Path], Run], progress: Progress
+) -> CrossValidation:
+    """Gets the run of every fold, given the recipe of the first."""
+    folds, runs = first.data.fold_of[1], []
     for number in range(1, folds + 1):
         progress.say(f"Fold {number} of {folds}")
-        part = replace(recipe, data=replace(recipe.data, fold=f"{number}/{folds}"))
-        target = base.with_name(f"{base.name}-fold-{number}")
-        runs.append(train(part, output=target, force=force, progress=progress))
+        part = replace(first, data=replace(first.data, fold=f"{number}/{folds}"))
+        try:
+            runs.append(run_of(part, _folder(base, number)))
+        except (KeyboardInterrupt, SystemExit):
+            progress.warn(f"All that is left of {folds} folds: edgeadapt train --resume {base}")
+            raise
     found = CrossValidation(tuple(runs), base.with_name(f"{base.name}-folds.json"))
     write_json(found.path, found.to_dict())
     return found
+
+
+def _folder(base: Path, number: int) -> Path:
+    return base.with_name(f"{base.name}-fold-{number}")

@@ -21,10 +21,11 @@ from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.data_report import report_data
 from edgeadapt.pipeline.foreign import check_belongs, started
+from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.run import Run, RunInfo
+from edgeadapt.run import UNFINISHED, Run, RunInfo
 from edgeadapt.storage import recover, staged_folder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.datasets import load_dataset
@@ -37,7 +38,7 @@ from edgeadapt.training.outcome import Outcome
 from edgeadapt.training.team import Team
 from edgeadapt.training.tensorboard import TensorBoard
 
-__all__ = ["resume", "run_stem", "train"]
+__all__ = ["complete", "recipe_at", "resume", "run_stem", "train"]
 
 _COMMAND = "edgeadapt train"
 
@@ -100,6 +101,41 @@ def resume(target: Path, *, progress: Progress = SILENT) -> Run:
     return _finish(work, state, start, target)
 
 
+def complete(
+    recipe: Recipe, target: Path, *, force: bool = False, progress: Progress = SILENT
+) -> Run:
+    """Returns the run of a recipe at ``target``: does what is left to do for it.
+
+    Where it is finished, that is nothing; where it was stopped, it is gone on with.
+
+    Args:
+        recipe: As a run or an unfinished training has it, all its values filled in.
+        target: Folder of the run.
+        force: Begin anew, whatever is there.
+        progress: Where to report.
+
+    Raises:
+        EdgeAdaptError: Whatever ``train`` raises; of another recipe there is something at
+            ``target``.
+    """
+    # Of several processes the leading one looks: it may begin before another one does.
+    known, finished = Team.launched().agreed(
+        (not force and recipe_at(target) == recipe, (target / "run.json").is_file())
+    )
+    if known and finished:
+        return Run.open(target)
+    if known:
+        return resume(target, progress=progress)
+    return train(recipe, output=target, force=force, progress=progress)
+
+
+def recipe_at(target: Path) -> Recipe | None:
+    """Returns the recipe of the run at ``target``, finished or stopped; ``None`` without one."""
+    if (target / "run.json").is_file():
+        return recipe_of(Run.open(target))
+    return stopped(target, command=_COMMAND)[0] if (target / UNFINISHED).is_dir() else None
+
+
 @dataclass(frozen=True)
 class _Work:
     """All that training needs, found and read."""
@@ -126,9 +162,10 @@ class _Work:
         tokenizer = load_tokenizer(
             source, max_length=recipe.model.max_length, pairs=recipe.data.pairs
         )
+        is_fold = recipe.data.fold is not None
         # What is odd about the data is said once, not for every fold of it.
-        again = recipe.data.fold is not None and recipe.data.fold_of[0] > 1
-        report = report_data(dataset, tokenizer.encoder, SILENT if again else progress)
+        heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
+        report = report_data(dataset, tokenizer.encoder, heard, is_fold=is_fold)
         compute = Compute.on(device, recipe.training)
         return cls(recipe, device, compute, dataset, source, tokenizer, report, team, progress)
 

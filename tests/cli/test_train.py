@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.config import AdapterConfig, AdapterKind, Placement, Recipe, Tuned
 from edgeadapt.data import read_rows, write_csv
+from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline import foreign
 from edgeadapt.run import Run
 from tests.children import open_edgeadapt, run_edgeadapt, run_limited
@@ -87,9 +88,11 @@ def test_scores_and_the_next_command_are_shown(
     (run,) = (folder / "artifacts/runs").iterdir()
     scores = Run.open(run).info
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
-    assert "texts accuracy macro-F1" in lines
+    assert "texts accuracy 95 % interval macro-F1" in lines
     for name, score in (("validation", scores.validation), ("test", scores.test)):
-        assert f"{name} 24 {score['accuracy']:.2%} {score['macro_f1']:.2%}" in lines
+        low, high = (f"{100 * end:.1f}" for end in wilson_interval(score["accuracy"], 24))
+        row = f"{name} 24 {score['accuracy']:.2%} {low} to {high} {score['macro_f1']:.2%}"
+        assert row in lines
     assert lines[-1] == f"run: artifacts/runs/{run.name}"
     assert done.err.splitlines()[-1] == f"next: edgeadapt export {run.name} --quantize"
 

@@ -30,6 +30,9 @@ def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed
         assert info.recipe["data"] == run.info.recipe["data"]
         assert info.data["fingerprint"] == run.info.data["fingerprint"]
         assert info.backbone == run.info.backbone
+    times = [baseline.path.joinpath("run.json").stat().st_mtime_ns for baseline in (head, full)]
+    again = train_baselines(run)
+    assert [each.path.joinpath("run.json").stat().st_mtime_ns for each in again] == times
     given = train_baselines(run, epochs=2, force=True)
     assert {baseline.info.recipe["training"]["epochs"] for baseline in given} == {2}
     assert full.info.trainable_parameters == full.info.total_parameters

@@ -78,6 +78,10 @@ def test_few_texts_of_both_splits_are_warned_of_once_by_the_smaller(encoder: Tex
 
     (warning,) = listener.warned
     assert warning.startswith("50 validation and 20 test texts")
+    listener = Listener()
+    few = dataset(train=examples("good", 40), test=20)
+    report_data(few, encoder, listener, is_fold=True)
+    assert listener.warned == []
     assert "one of 20 is 5.0 points" in warning
 
 
@@ -88,7 +92,7 @@ def test_texts_with_different_labels_are_counted(encoder: TextEncoder) -> None:
     found = report_data(dataset(train=examples("good", 40).with_more(twice)), encoder, listener)
 
     assert found["contradictory"] == 1
-    assert listener.warned == ["1 train texts occur with different labels."]
+    assert listener.warned == ["Train texts that occur with different labels: 1."]
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,22 @@
 """Cross-validation: every text is tested on once, and the data's own test text never."""
 
 import json
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, stdev
+from unittest.mock import patch
 
 import pytest
 
 from edgeadapt.config import Recipe
 from edgeadapt.data import read_rows
-from edgeadapt.errors import OutputExistsError, UsageError
-from edgeadapt.pipeline.folds import CrossValidation, cross_validate
+from edgeadapt.errors import MissingError, OutputExistsError, UsageError
+from edgeadapt.pipeline.folds import CrossValidation, cross_validate, resume_folds
 from edgeadapt.pipeline.train import train
+from edgeadapt.run import UNFINISHED
+from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,39 @@ def test_the_runs_are_named_after_their_part_and_can_be_trained_again(
 
     assert again.info.recipe["data"]["fold"] == "2/3"
     assert again.info.test == second.info.test
+
+
+def test_a_cross_validation_that_was_stopped_trains_what_is_left_of_it(
+    found: CrossValidation, tmp_path: Path
+) -> None:
+    """Fold 1 is finished, fold 2 was stopped, fold 3 was not begun."""
+    first, second, third = found.runs
+    shutil.copytree(first.path, tmp_path / first.name)
+    created = (tmp_path / first.name / "run.json").stat().st_mtime_ns
+    state = Checkpoints(tmp_path / second.name / UNFINISHED, every=0)
+    with suppress(KeyboardInterrupt), patch.object(Checkpoints, "save", interrupted):
+        train(Recipe.load(str(second.path)), output=tmp_path / second.name)
+    assert state.exist()
+
+    again = resume_folds(tmp_path / "mine")
+
+    assert [run.info.test for run in again.runs] == [run.info.test for run in found.runs]
+    assert (tmp_path / first.name / "run.json").stat().st_mtime_ns == created
+    assert json.loads(again.path.read_text())["accuracy"] == found.to_dict()["accuracy"]
+    assert third.name in {path.name for path in tmp_path.iterdir()}
+
+
+def test_without_a_first_fold_there_is_no_cross_validation_to_go_on_with(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="no cross-validation"):
+        resume_folds(tmp_path / "mine")
+
+
+def interrupted(self: Checkpoints, step: int, checkpoint: Checkpoint) -> None:
+    save(self, step, checkpoint)
+    raise KeyboardInterrupt
+
+
+save = Checkpoints.save
 
 
 def test_mean_and_deviation_are_those_of_the_parts(found: CrossValidation) -> None:

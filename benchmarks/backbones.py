@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from edgeadapt.adapters import Encoder, make_adapters
 from edgeadapt.backbones import BACKBONES, BackboneSpec
-from edgeadapt.config import AdapterConfig, Exporter
+from edgeadapt.config import AdapterConfig, Exporter, GraphPass
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import merge
@@ -82,7 +82,7 @@ def _fold(spec: BackboneSpec, kind: str) -> dict[str, Any]:
     merged = merge(classifier)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        lower(merged, path, exporter=Exporter.TORCH)
+        lower(merged, path, exporter=Exporter.TORCH, passes=(GraphPass.ATTENTION,))
         found = OnnxRuntimeEngine(path).run(batch)
         nodes = count_attention(onnx.load(path))
     return {

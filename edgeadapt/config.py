@@ -27,6 +27,7 @@ __all__ = [
     "EngineName",
     "Exporter",
     "Format",
+    "GraphPass",
     "ModelConfig",
     "Placement",
     "Precision",
@@ -142,6 +143,19 @@ class Format(StrEnum):
 
     ADAPTERHUB = "adapterhub"
     PEFT = "peft"
+
+
+class GraphPass(StrEnum):
+    """An exact rewriting of an exported graph, in the order in which they run."""
+
+    ATTENTION = "attention"
+    """Each layer's attention becomes one node."""
+    TOKEN_TYPES = "token-types"
+    """The embedding of the only segment is added to the positions'."""
+    FIRST_POSITION = "first-position"
+    """The last layer computes what the classifier reads, and no more."""
+    RESIDUAL_SUMS = "residual-sums"
+    """Residual sums are written so that they are not fused with LayerNormalization."""
 
 
 class Scheme(StrEnum):

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from edgeadapt.cli.options import Force, Json, Output
-from edgeadapt.config import Exporter, Scheme
+from edgeadapt.config import Exporter, GraphPass, Scheme
+from edgeadapt.errors import UsageError
 
 __all__ = ["export"]
 
@@ -43,6 +44,13 @@ def export(
             help="optimum or torch; auto is optimum where it is installed.",
         ),
     ] = Exporter.AUTO,
+    passes: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[+NAME]",
+            help=f"Exact rewritings of the graph: {', '.join(GraphPass)}, all or none.",
+        ),
+    ] = "all",
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -67,6 +75,7 @@ def export(
             max_drop=max_drop,
             with_torch=with_torch,
             exporter=exporter,
+            passes=_passes(passes),
             evaluation=not no_evaluation,
         ),
         output=places.target(output, places.bundles()) if output else None,
@@ -83,3 +92,16 @@ def export(
     show(gates_table(manifest))
     stdout().print(f"bundle: {bundle.path}", highlight=False)
     terminal.say(f"next: edgeadapt bench {bundle.name}")
+
+
+def _passes(names: str) -> tuple[GraphPass, ...]:
+    if names in ("all", "none"):
+        return tuple(GraphPass) if names == "all" else ()
+    given = names.split("+")
+    unknown = [name for name in given if name not in set(GraphPass)]
+    if unknown:
+        raise UsageError(
+            f"--passes: unknown pass {unknown[0]!r}: expected {', '.join(GraphPass)}, all or none.",
+            hint=f"Several are joined by +, as in {GraphPass.ATTENTION}+{GraphPass.TOKEN_TYPES}.",
+        )
+    return tuple(GraphPass(name) for name in given)

@@ -12,6 +12,7 @@ from onnx import compose, helper
 
 from edgeadapt.backbones import Reads
 from edgeadapt.errors import ExportError
+from edgeadapt.graph.edit import rename_inputs, sort
 
 __all__ = ["Splice", "splice"]
 
@@ -39,7 +40,7 @@ def splice(model: onnx.ModelProto, splices: Sequence[Splice]) -> onnx.ModelProto
     result.CopyFrom(model)
     for number, each in enumerate(splices):
         _insert(result.graph, each, number)
-    _sort(result.graph)
+    sort(result.graph)
     return result
 
 
@@ -55,9 +56,9 @@ def _insert(graph: onnx.GraphProto, each: Splice, number: int) -> None:
     fragment = compose.add_prefix(each.fragment, f"{prefix}/").graph
     changed = f"{prefix}_sum"
     for node in graph.node:
-        _rename_inputs(node, output, changed)
+        rename_inputs(node, output, changed)
     for node in fragment.node:
-        _rename_inputs(node, fragment.input[0].name, source)
+        rename_inputs(node, fragment.input[0].name, source)
     graph.initializer.extend(fragment.initializer)
     graph.node.extend(fragment.node)
     graph.node.append(
@@ -101,42 +102,3 @@ def _only_reader(graph: onnx.GraphProto, tensor: str, name: str) -> onnx.NodePro
             f"{', '.join(node.op_type for node in readers) or 'nothing'}."
         )
     return readers[0]
-
-
-def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """Branches of an ``If`` or bodies of a ``Loop``, which read the tensors around them too."""
-    return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
-
-
-def _rename_inputs(node: onnx.NodeProto, old: str, new: str) -> None:
-    for position, name in enumerate(node.input):
-        if name == old:
-            node.input[position] = new
-    for subgraph in _subgraphs(node):
-        for inner in subgraph.node:
-            _rename_inputs(inner, old, new)
-
-
-def _reads(node: onnx.NodeProto) -> set[str]:
-    """Names of all tensors that a node needs from outside."""
-    names = set(node.input)
-    for subgraph in _subgraphs(node):
-        own = {value.name for value in (*subgraph.input, *subgraph.initializer)}
-        own |= {name for inner in subgraph.node for name in inner.output}
-        names |= {name for inner in subgraph.node for name in _reads(inner)} - own
-    return names
-
-
-def _sort(graph: onnx.GraphProto) -> None:
-    """Orders nodes so that each comes after those whose outputs it reads."""
-    known = {value.name for value in (*graph.input, *graph.initializer)} | {""}
-    waiting, ordered = list(graph.node), []
-    while waiting:
-        ready = [node for node in waiting if _reads(node) <= known]
-        if not ready:
-            raise ExportError(f"The graph has a cycle at {waiting[0].name!r}.")
-        ordered += ready
-        known |= {name for node in ready for name in node.output}
-        waiting = [node for node in waiting if not set(node.output) <= known]
-    del graph.node[:]
-    graph.node.extend(ordered)

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeadapt import __version__
 from edgeadapt.bundle import Bundle, Manifest, Variant
-from edgeadapt.config import EngineName, Exporter, Scheme
+from edgeadapt.config import EngineName, Exporter, GraphPass, Scheme
 from edgeadapt.data import text_columns, write_csv
 from edgeadapt.errors import UsageError
 from edgeadapt.measure.machine import versions
@@ -48,6 +48,8 @@ class ExportOptions:
     with_torch: bool = False
     """Add the merged checkpoint, so that bench can run torch eager."""
     exporter: Exporter = Exporter.AUTO
+    passes: tuple[GraphPass, ...] = tuple(GraphPass)
+    """Exact rewritings of the graph."""
     evaluation: bool = True
     """Put test text into the bundle."""
 
@@ -101,7 +103,13 @@ def export(
         merge_parity = _prove_merge(merged, folder / "torch", gate, reference, options)
 
         task.advance(note="ONNX")
-        exporter = lower(merged, folder / _FP32, exporter=options.exporter)
+        exporter = lower(
+            merged,
+            folder / _FP32,
+            exporter=options.exporter,
+            passes=options.passes,
+            pairs=run.info.pairs,
+        )
         fp32 = OnnxRuntimeEngine(folder / _FP32)
         onnx_parity = gate.compare(
             "ONNX fp32 against torch", reference, gate.of_engine(fp32), limit=ONNX_LIMIT
@@ -124,7 +132,7 @@ def export(
             max_length=encoder.max_length,
             pad_id=encoder.pad_id,
             variants=_variants(options),
-            provenance=_provenance(run, exporter),
+            provenance={**_provenance(run, exporter), "passes": list(options.passes)},
             parity={
                 "merge": {**merge_parity.to_dict(), **merged.report()},
                 "onnx": onnx_parity.to_dict(),

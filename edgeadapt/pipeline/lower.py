@@ -1,5 +1,6 @@
-"""From a merged model to its fp32 graph: export, and splice what did not fold."""
+"""From a merged model to its fp32 graph: export, splice what did not fold, rewrite exactly."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
@@ -7,37 +8,50 @@ import onnx
 from edgeadapt.adapters import Kept
 from edgeadapt.adapters.bottleneck import site
 from edgeadapt.backbones import BackboneSpec, backbone_spec
-from edgeadapt.config import Exporter
+from edgeadapt.config import Exporter, GraphPass
 from edgeadapt.export import export_onnx
 from edgeadapt.export.fragment import export_fragment
-from edgeadapt.graph.attention import fuse_attention
+from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.graph.splice import Splice, splice
 from edgeadapt.models.merge import Merged
 
 __all__ = ["lower"]
 
 
-def lower(merged: Merged, path: Path, *, exporter: Exporter) -> Exporter:
+def lower(
+    merged: Merged,
+    path: Path,
+    *,
+    exporter: Exporter,
+    passes: Collection[GraphPass] = tuple(GraphPass),
+    pairs: bool = False,
+) -> Exporter:
     """Writes a merged model as one ONNX file and returns the exporter that was used.
 
-    A stock model is exported as it is. Otherwise its stock part is, attention is fused while its
-    shape is still the known one, and the bottlenecks that stayed are spliced in.
+    Its stock part is exported, attention is fused while its shape is still the known one,
+    bottlenecks that stayed are spliced in, and the other passes follow.
+
+    Args:
+        merged: The model.
+        path: The file to write.
+        exporter: What writes the stock part.
+        passes: Exact rewritings of the graph.
+        pairs: Whether the model takes pairs of texts.
 
     Raises:
         MissingExtraError: The exporter is not installed.
         ExportError: The model cannot be expressed.
     """
     used = export_onnx(merged.stock, path, exporter=exporter)
-    if merged.is_stock:
-        return used
     config = merged.stock.config
-    model = fuse_attention(
-        onnx.load(path), heads=config.num_attention_heads, hidden=config.hidden_size
-    )
-    spec = backbone_spec(config.model_type)
-    opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
-    splices = [_splice(kept, spec, opset) for kept in merged.kept]
-    onnx.save(splice(model, splices), path)
+    known = Architecture(heads=config.num_attention_heads, hidden=config.hidden_size, pairs=pairs)
+    first = {GraphPass.ATTENTION} & set(passes)
+    model = rewrite(onnx.load(path), first, known)
+    if not merged.is_stock:
+        spec = backbone_spec(config.model_type)
+        opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+        model = splice(model, [_splice(kept, spec, opset) for kept in merged.kept])
+    onnx.save(rewrite(model, set(passes) - first, known), path)
     return used
 
 

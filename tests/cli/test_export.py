@@ -167,3 +167,13 @@ def test_a_full_disk_leaves_no_bundle(tiny_run: Run, tmp_path: Path) -> None:
         "No space left", "artifacts/bundles", hint="another folder"
     )
     assert written(tmp_path) == []
+
+
+def test_passes_are_chosen_by_name(cli: Cli, tiny_run: Run, folder: Path) -> None:
+    cli("export", str(tiny_run.path), "--passes", "attention+magic").fails_with(
+        "'magic'", "first-position", hint="joined by +"
+    )
+
+    for asked, passes in (("none", []), ("attention+token-types", ["attention", "token-types"])):
+        done = cli("export", str(tiny_run.path), "--passes", asked, "--output", asked, "--json")
+        assert Bundle.open(Path(done.json["bundle"])).manifest.provenance["passes"] == passes

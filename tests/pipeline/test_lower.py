@@ -8,7 +8,7 @@ import pytest
 
 from edgeadapt.adapters.bottleneck import site
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, Exporter, Placement
+from edgeadapt.config import AdapterConfig, Exporter, GraphPass, Placement
 from edgeadapt.export import export_onnx
 from edgeadapt.graph.attention import count_attention, fuse_attention
 from edgeadapt.models.merge import Merged, merge
@@ -53,8 +53,13 @@ def test_a_bottleneck_that_stays_costs_neither_an_answer_nor_a_fused_attention(
     tmp_path: Path, model_type: str, name: str
 ) -> None:
     merged, expected = merged_and_logits(model_type, STAYING[name])
+    fusing = (GraphPass.ATTENTION,)
 
-    lower(merged, tmp_path / "model.onnx", exporter=Exporter.TORCH)
+    lower(merged, tmp_path / "all.onnx", exporter=Exporter.TORCH)
+    lower(merged, tmp_path / "model.onnx", exporter=Exporter.TORCH, passes=fusing)
+
+    found = OnnxRuntimeEngine(tmp_path / "all.onnx").run(token_batch())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
     found = OnnxRuntimeEngine(tmp_path / "model.onnx").run(token_batch())
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -78,7 +83,7 @@ def test_both_exporters_can_be_spliced(tmp_path: Path, model_type: str) -> None:
 def test_what_folds_adds_no_node(tmp_path: Path, method: str) -> None:
     merged, _ = merged_and_logits("bert", AdapterConfig(method=method, dimension=4))
 
-    lower(merged, tmp_path / "model.onnx", exporter=Exporter.TORCH)
+    lower(merged, tmp_path / "model.onnx", exporter=Exporter.TORCH, passes=())
 
     export_onnx(make_model("bert"), tmp_path / "stock" / "model.onnx", exporter=Exporter.TORCH)
     operators = [

@@ -1,0 +1,62 @@
+"""Graphs of tiny classifiers, and what they answer."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgeadapt.config import Exporter
+from edgeadapt.export import export_onnx
+from edgeadapt.graph.attention import fuse_attention
+from edgeadapt.metrics import Logits
+from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.text import TokenBatch
+from tests.models.tiny import HIDDEN, make_model
+from tests.tokens import token_batch
+
+__all__ = ["HEADS", "answers", "assert_same_answers", "exported", "fused", "operators"]
+
+HEADS = 2
+
+
+def exported(folder: Path, model_type: str = "bert", **config: object) -> onnx.ModelProto:
+    """The graph of a stock classifier."""
+    path = folder / f"{model_type}.onnx"
+    export_onnx(make_model(model_type, **config), path, exporter=Exporter.TORCH)
+    return onnx.load(path)
+
+
+def fused(folder: Path, model_type: str = "bert", **config: object) -> onnx.ModelProto:
+    """The same with each attention as one node, where that is known."""
+    return fuse_attention(exported(folder, model_type, **config), heads=HEADS, hidden=HIDDEN)
+
+
+def answers(model: onnx.ModelProto, folder: Path, batch: TokenBatch | None = None) -> Logits:
+    """Logits of a batch, by default one with padding."""
+    onnx.save(model, folder / "asked.onnx")
+    return OnnxRuntimeEngine(folder / "asked.onnx", threads=1).run(batch or token_batch())
+
+
+def assert_same_answers(one: onnx.ModelProto, other: onnx.ModelProto, folder: Path) -> None:
+    """Asserts that two graphs answer alike: a padded batch, and single texts of every length."""
+    whole = token_batch()
+    single = [token_batch_of(whole, row) for row in range(len(whole.input_ids))]
+    for batch in (whole, *single):
+        np.testing.assert_allclose(
+            answers(other, folder, batch), answers(one, folder, batch), rtol=0, atol=1e-5
+        )
+
+
+def token_batch_of(batch: TokenBatch, row: int) -> TokenBatch:
+    """One text of a batch, unpadded."""
+    kept = batch.attention_mask[row].astype(bool)
+    return TokenBatch(
+        batch.input_ids[row : row + 1, kept],
+        batch.attention_mask[row : row + 1, kept],
+        batch.token_type_ids[row : row + 1, kept],
+    )
+
+
+def operators(model: onnx.ModelProto, name: str) -> list[onnx.NodeProto]:
+    """The nodes of one operator."""
+    return [node for node in model.graph.node if node.op_type == name]

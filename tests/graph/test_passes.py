@@ -1,0 +1,49 @@
+"""The passes as a whole: each can be left out, and none changes an answer."""
+
+from pathlib import Path
+
+import pytest
+
+from edgeadapt.config import GraphPass
+from edgeadapt.graph import PASSES, Architecture, rewrite
+from tests.graph.exported import HEADS, assert_same_answers, exported
+from tests.models.tiny import HIDDEN
+
+SINGLE = Architecture(heads=HEADS, hidden=HIDDEN, pairs=False)
+PAIRS = Architecture(heads=HEADS, hidden=HIDDEN, pairs=True)
+
+
+def test_every_pass_has_its_place() -> None:
+    assert tuple(PASSES) == tuple(GraphPass)
+
+
+@pytest.mark.parametrize("left_out", GraphPass)
+def test_any_pass_can_be_left_out(tmp_path: Path, left_out: GraphPass) -> None:
+    model = exported(tmp_path)
+    others = set(GraphPass) - {left_out}
+
+    rewritten = rewrite(model, others, SINGLE)
+
+    assert_same_answers(model, rewritten, tmp_path)
+    assert operators_of(rewritten) != operators_of(rewrite(model, tuple(GraphPass), SINGLE))
+
+
+def test_without_passes_the_graph_is_the_exporters(tmp_path: Path) -> None:
+    model = exported(tmp_path)
+
+    assert rewrite(model, (), SINGLE) == model
+
+
+def test_a_model_of_pairs_keeps_its_segments(tmp_path: Path) -> None:
+    model = exported(tmp_path)
+
+    inputs = [
+        {value.name for value in rewrite(model, tuple(GraphPass), known).graph.input}
+        for known in (SINGLE, PAIRS)
+    ]
+
+    assert inputs[1] - inputs[0] == {"token_type_ids"}
+
+
+def operators_of(model: object) -> list[str]:
+    return [node.op_type for node in model.graph.node]  # type: ignore[attr-defined]

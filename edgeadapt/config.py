@@ -38,6 +38,7 @@ __all__ = [
     "TrainingConfig",
     "Tuned",
     "builtin_recipes",
+    "check_joined",
 ]
 
 _RECIPES = Path(__file__).parent / "recipes"
@@ -517,8 +518,8 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
 
 def _check_ranges(recipe: Recipe, origin: str) -> None:
     """Raises ``RecipeError`` for a value that no training can use."""
-    _check_joined(recipe.adapter.method, AdapterKind, origin, word="method")
-    _check_joined(recipe.adapter.targets, Target, origin, word="target")
+    check_joined(recipe.adapter.method, AdapterKind, origin, word="method")
+    check_joined(recipe.adapter.targets, Target, origin, word="target")
     if (layers := recipe.adapter.layers) is not None and not _LAYERS.fullmatch(layers):
         raise RecipeError(
             f"{origin}: adapter.layers: expected numbers and ranges such as 6-11 or 0,2-4, "
@@ -601,8 +602,18 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
             raise RecipeError(f"{origin}: {name}: expected {expected}, found {value}.")
 
 
-def _check_joined(joined: str, known: type[StrEnum], origin: str, *, word: str) -> None:
-    """Checks names that are joined by ``+``."""
+def check_joined(joined: str, known: type[StrEnum], origin: str, *, word: str) -> None:
+    """Checks names that are joined by ``+``.
+
+    Args:
+        joined: The names.
+        known: What there is.
+        origin: Where they are from, for messages.
+        word: What they name, for messages.
+
+    Raises:
+        RecipeError: One is unknown, or there twice.
+    """
     names = joined.split("+")
     unknown = [name for name in names if name not in set(known)]
     if unknown:

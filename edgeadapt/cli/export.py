@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from edgeadapt.cli.options import Force, Json, Output
-from edgeadapt.config import Exporter, GraphPass, Scheme
-from edgeadapt.errors import UsageError
+from edgeadapt.config import Exporter, GraphPass, Scheme, check_joined
 
 __all__ = ["export"]
 
@@ -97,11 +96,5 @@ def export(
 def _passes(names: str) -> tuple[GraphPass, ...]:
     if names in ("all", "none"):
         return tuple(GraphPass) if names == "all" else ()
-    given = names.split("+")
-    unknown = [name for name in given if name not in set(GraphPass)]
-    if unknown:
-        raise UsageError(
-            f"--passes: unknown pass {unknown[0]!r}: expected {', '.join(GraphPass)}, all or none.",
-            hint=f"Several are joined by +, as in {GraphPass.ATTENTION}+{GraphPass.TOKEN_TYPES}.",
-        )
-    return tuple(GraphPass(name) for name in given)
+    check_joined(names, GraphPass, "--passes", word="pass")
+    return tuple(GraphPass(name) for name in names.split("+"))

@@ -121,7 +121,12 @@ def folds_table(found: "CrossValidation") -> Group:
         f"{title} {summary[name]['mean']:.2%} ± {summary[name]['standard_deviation']:.2%}"
         for name, title in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
     )
-    return _captioned(table, f"mean ± standard deviation over the folds: {means}")
+    low, high = summary["together"]["interval"]
+    return _captioned(
+        table,
+        f"mean ± standard deviation over the folds: {means}. All {found.texts:,} texts together: "
+        f"accuracy {found.accuracy:.2%}, {100 * low:.1f} to {100 * high:.1f} (95 % interval).",
+    )
 
 
 def gates_table(manifest: Manifest) -> Group:

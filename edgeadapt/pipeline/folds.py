@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeadapt.config import Recipe
 from edgeadapt.errors import MissingError, UsageError
+from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.train import complete, recipe_at, run_stem, train
 from edgeadapt.progress import SILENT, Progress
@@ -29,10 +30,23 @@ class CrossValidation:
         """Returns one of the test scores per run, such as ``accuracy``, 0 to 1."""
         return [run.info.test[name] for run in self.runs]
 
+    @property
+    def texts(self) -> int:
+        """All texts; each was tested on once."""
+        return sum(run.info.test["texts"] for run in self.runs)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all texts that were answered right, 0 to 1."""
+        right = (run.info.test["accuracy"] * run.info.test["texts"] for run in self.runs)
+        return float(sum(right)) / self.texts
+
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON: mean and standard deviation over the parts."""
+        """Returns plain values for JSON: scores of all texts together, and over the parts."""
+        low, high = wilson_interval(self.accuracy, self.texts)
         return {
             "runs": [str(run.path) for run in self.runs],
+            "together": {"texts": self.texts, "accuracy": self.accuracy, "interval": [low, high]},
             **{
                 name: {
                     "mean": fmean(self.scores(name)),

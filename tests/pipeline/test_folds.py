@@ -13,6 +13,7 @@ import pytest
 from edgeadapt.config import Recipe
 from edgeadapt.data import read_rows
 from edgeadapt.errors import MissingError, OutputExistsError, UsageError
+from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline.folds import CrossValidation, cross_validate, resume_folds
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import UNFINISHED
@@ -93,6 +94,13 @@ save = Checkpoints.save
 def test_mean_and_deviation_are_those_of_the_parts(found: CrossValidation) -> None:
     told = found.to_dict()
 
+    right = sum(
+        row["label"] == row["prediction"]
+        for run in found.runs
+        for row in read_rows(run.path / "predictions.csv")
+    )
+    assert told["together"]["accuracy"] == pytest.approx(right / found.texts)
+    assert told["together"]["interval"] == list(wilson_interval(right / found.texts, found.texts))
     assert found.path.name == "mine-folds.json"
     assert json.loads(found.path.read_text()) == told
     accuracies = [run.info.test["accuracy"] for run in found.runs]

@@ -100,7 +100,8 @@ def test_mean_and_deviation_are_those_of_the_parts(found: CrossValidation) -> No
         for row in read_rows(run.path / "predictions.csv")
     )
     assert told["together"]["accuracy"] == pytest.approx(right / found.texts)
-    assert told["together"]["interval"] == list(wilson_interval(right / found.texts, found.texts))
+    interval = wilson_interval(right / found.texts, found.texts)
+    assert told["together"]["interval"] == pytest.approx(list(interval))
     assert found.path.name == "mine-folds.json"
     assert json.loads(found.path.read_text()) == told
     accuracies = [run.info.test["accuracy"] for run in found.runs]

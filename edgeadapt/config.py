@@ -153,6 +153,8 @@ class GraphPass(StrEnum):
     """Each layer's attention becomes one node."""
     TOKEN_TYPES = "token-types"
     """The embedding of the only segment is added to the positions'."""
+    POSITIONS = "positions"
+    """Embeddings of positions are sliced off their table, not looked up."""
     FIRST_POSITION = "first-position"
     """The last layer computes what the classifier reads, and no more."""
     RESIDUAL_SUMS = "residual-sums"

@@ -9,6 +9,7 @@ import onnx
 from edgeadapt.config import GraphPass
 from edgeadapt.graph.attention import fuse_attention
 from edgeadapt.graph.first_position import first_position_only
+from edgeadapt.graph.positions import slice_positions
 from edgeadapt.graph.residual_sums import keep_residual_sums
 from edgeadapt.graph.token_types import fold_token_types
 
@@ -36,6 +37,7 @@ PASSES: Mapping[GraphPass, Callable[[onnx.ModelProto, Architecture], onnx.ModelP
             GraphPass.TOKEN_TYPES: lambda model, known: (
                 model if known.pairs else fold_token_types(model)
             ),
+            GraphPass.POSITIONS: lambda model, known: slice_positions(model),
             GraphPass.FIRST_POSITION: lambda model, known: first_position_only(model),
             GraphPass.RESIDUAL_SUMS: lambda model, known: keep_residual_sums(model),
         }

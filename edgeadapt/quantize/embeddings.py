@@ -1,7 +1,8 @@
 """Tables of embeddings in int8, with a scale for every row.
 
 onnxruntime's own quantization gives a table one scale: whatever row is largest decides how coarse
-all others are. A scale a row costs one part in 96 of a table of 384 columns.
+all others are. A scale a row costs one part in 96 of a table of 384 columns. A table whose first
+rows are taken, that of the positions, is small and becomes float16.
 """
 
 import numpy as np
@@ -20,19 +21,31 @@ _FEWEST_ROWS = 16
 def quantize_embeddings(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns a copy that looks embeddings up as int8 and multiplies each by its row's scale.
 
+    What is sliced off a table is float16 there.
+
     The other initializers, and tables that something else reads too, stay as they are.
     """
     edited = Edited(model)
-    for lookup in [node for node in edited.graph.node if node.op_type == "Gather"]:
-        name = lookup.input[0]
-        axis = next((attribute.i for attribute in lookup.attribute if attribute.name == "axis"), 0)
+    for node in [node for node in edited.graph.node if node.op_type in ("Gather", "Slice")]:
+        name = node.input[0]
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
         if axis or edited.rank(name) != 2 or len(edited.readers(name)) != 1:
             continue
         table = edited.constant(name)
         if table is None or table.dtype != np.float32 or len(table) < _FEWEST_ROWS:
             continue
-        _quantize(edited, lookup, np.asarray(table, np.float32))
+        if node.op_type == "Gather":
+            _quantize(edited, node, np.asarray(table, np.float32))
+        else:
+            _halve(edited, node, np.asarray(table, np.float32))
     return edited.finished()
+
+
+def _halve(edited: Edited, node: onnx.NodeProto, table: np.ndarray) -> None:
+    output = node.output[0]
+    node.input[0] = edited.add_constant(f"{node.input[0]}_half", table.astype(np.float16))
+    node.output[0] = f"{output}_half"
+    edited.add("Cast", [node.output[0]], output, to=onnx.TensorProto.FLOAT)
 
 
 def _quantize(edited: Edited, lookup: onnx.NodeProto, table: np.ndarray) -> None:

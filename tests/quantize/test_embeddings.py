@@ -67,6 +67,26 @@ def test_a_table_takes_a_byte_a_value_and_a_float_a_row() -> None:
     }
 
 
+def test_what_is_sliced_off_a_table_is_float16_there() -> None:
+    table = np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype(np.float32)
+    model = model_of(table)
+    graph = model.graph
+    del graph.node[:], graph.input[:]
+    ends = {"zero": [0], "three": [3]}
+    graph.initializer.extend(numpy_helper.from_array(np.array(v), k) for k, v in ends.items())
+    graph.node.append(helper.make_node("Slice", ["table", "zero", "three", "zero"], ["words"]))
+
+    quantized = quantize_embeddings(model)
+
+    session = onnxruntime.InferenceSession(
+        quantized.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    np.testing.assert_array_equal(
+        session.run(["words"], {})[0], table[:3].astype(np.float16).astype(np.float32)
+    )
+    assert TensorProto.FLOAT16 in {tensor.data_type for tensor in quantized.graph.initializer}
+
+
 @pytest.mark.parametrize("case", ["read twice", "few rows", "another axis"])
 def test_other_tables_stay_as_they_are(case: str) -> None:
     rows = 4 if case == "few rows" else ROWS

@@ -14,7 +14,15 @@ import torch
 from safetensors.torch import load_file
 
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.config import AdapterConfig, AdapterKind, Placement, Recipe, Tuned
+from edgeadapt.config import (
+    AdapterConfig,
+    AdapterKind,
+    ModelConfig,
+    Placement,
+    Recipe,
+    TrainingConfig,
+    Tuned,
+)
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline import foreign
@@ -119,6 +127,30 @@ def test_the_recipe_is_printed_as_it_takes_effect(
     assert recipe.training.seed == 7
     assert recipe.training.learning_rate == Tuned().rates[AdapterKind.HEAD]
     assert recipe == Recipe.load(str(folder / "artifacts/runs/mine"))
+
+
+@pytest.mark.parametrize(
+    ("told", "default"),
+    [
+        ("Bottleneck width in neurons; {}.", AdapterConfig.dimension),
+        ("Rank of LoRA's products; {}.", AdapterConfig.rank),
+        ("Dropout inside the adapter; {:.0f}.", AdapterConfig.dropout),
+        ("Examples per step; {}.", TrainingConfig.batch_size),
+        ("Decay of weight matrices; {}.", TrainingConfig.weight_decay),
+        ("Probability spread over all labels; {}.", TrainingConfig.label_smoothing),
+        ("shuffling and splits; {}.", TrainingConfig.seed),
+        ("saved for --resume, {},", TrainingConfig.checkpoint_steps),
+        ("Longest input in tokens, {};", ModelConfig.max_length),
+        ("Passes over the data; {},", Tuned().epochs[AdapterKind.PARALLEL]),
+        ("or {} where everything is trained", Tuned().epochs[AdapterKind.FULL]),
+    ],
+)
+def test_help_tells_the_defaults_that_count(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, told: str, default: float
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+
+    assert told.format(default) in " ".join(cli("train", "--help").out.split())
 
 
 @pytest.mark.slow

@@ -44,9 +44,10 @@ def first_position_only(model: onnx.ModelProto) -> onnx.ModelProto:
     }
     first = edited.add_constant("first_position", np.array([0], dtype=np.int64))
     for tensor in outside or [pick.input[0]]:
-        readers = [node for node in edited.readers(tensor) if node in narrow]
-        narrowed = _narrow(edited, tensor, first, alone=len(readers) == len(edited.readers(tensor)))
-        edited.redirect(tensor, narrowed, readers or [pick])
+        readers = [node for node in edited.readers(tensor) if node in narrow] or [pick]
+        alone = _reads_alone(edited, tensor, readers)
+        narrowed = _narrow(edited, tensor, first, alone=alone)
+        edited.redirect(tensor, narrowed, readers)
     return edited.finished()
 
 
@@ -60,7 +61,7 @@ def _first_position(edited: Edited) -> onnx.NodeProto | None:
         and edited.rank(node.input[0]) is None
         and _is_zero(edited.constant(node.input[1]))
     ]
-    if len(found) != 1 or len(edited.readers(found[0].input[0])) != 1:
+    if len(found) != 1 or not _reads_alone(edited, found[0].input[0], found):
         return None
     return found[0]
 
@@ -69,11 +70,17 @@ def _narrowed(edited: Edited, pick: onnx.NodeProto) -> list[onnx.NodeProto]:
     """The nodes whose output is needed of the first position alone, all of them row-wise."""
     narrow: list[onnx.NodeProto] = []
     for node in reversed(edited.graph.node):
-        readers = edited.readers(node.output[0])
-        needed = all(reader in narrow or reader is pick for reader in readers)
-        if readers and needed and _is_row_wise(edited, node):
+        alone = _reads_alone(edited, node.output[0], [*narrow, pick])
+        if alone and _is_row_wise(edited, node):
             narrow.append(node)
     return narrow
+
+
+def _reads_alone(edited: Edited, tensor: str, nodes: list[onnx.NodeProto]) -> bool:
+    """Whether these nodes read a tensor and nobody else does."""
+    readers = edited.readers(tensor)
+    known = all(reader in nodes for reader in readers)
+    return bool(readers) and known and not edited.is_output(tensor)
 
 
 def _is_row_wise(edited: Edited, node: onnx.NodeProto) -> bool:

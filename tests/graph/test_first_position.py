@@ -65,13 +65,14 @@ def test_the_reduced_layer_can_be_quantized(tmp_path: Path) -> None:
     assert not [name for name in floats if name.endswith("_weight")]
 
 
-def test_a_model_that_reads_every_position_is_only_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [False, True])
+def test_a_model_that_reads_every_position_is_only_copied(tmp_path: Path, given: bool) -> None:
     model = fused(tmp_path)
-    hidden = operators(model, "LayerNormalization")[-1].output[0]
-    model.graph.node.append(
-        helper.make_node("ReduceMean", [hidden], ["mean"], axes=None, keepdims=0)
-    )
-    model.graph.output.append(helper.make_tensor_value_info("mean", TensorProto.FLOAT, None))
+    output = operators(model, "LayerNormalization")[-1].output[0]
+    if not given:
+        model.graph.node.append(helper.make_node("ReduceMean", [output], ["mean"], keepdims=0))
+        output = "mean"
+    model.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
 
     same = first_position_only(model)
 

@@ -7,7 +7,7 @@ The backbone alone is the bundle of head-only training: the same encoder and hea
 """
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +20,7 @@ from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.runner import Evaluation, Subject, measure
 from edgeadapt.bundle import Bundle
 from edgeadapt.cli.console import Terminal
-from edgeadapt.graph.attention import count_attention, fuse_attention
+from edgeadapt.graph.attention import count_attention
 
 METHODS = (
     "parallel", "lora", "ia3", "bitfit", "layernorm", "sequential", "houlsby", "compacter"
@@ -45,7 +45,7 @@ def main() -> None:
         baseline=Subject(bundles[BASELINE], "fp32"),
         progress=Terminal(),
     )
-    graph = Graph.of(bundles[BASELINE])
+    graph = _graph(bundles[BASELINE])
     save(
         "kinds",
         {
@@ -63,37 +63,26 @@ def main() -> None:
     )
 
 
-@dataclass(frozen=True)
-class Graph:
-    """The backbone's graph as exported, and with its attention fused."""
-
-    plain: onnx.ModelProto
-    fused: onnx.ModelProto
-
-    @classmethod
-    def of(cls, bundle: Bundle) -> "Graph":
-        model = onnx.load(bundle.file(bundle.variant("fp32").file))
-        return cls(model, fuse_attention(model, heads=12, hidden=384))
-
-
-def _row(method: str, bundle: Bundle, backbone: Graph) -> dict[str, Any]:
-    model = onnx.load(bundle.file(bundle.variant("fp32").file))
+def _row(method: str, bundle: Bundle, backbone: onnx.ModelProto) -> dict[str, Any]:
+    model = _graph(bundle)
     merge = bundle.manifest.parity["merge"]
-    stays = merge["leftover"]["bottlenecks"] > 0
-    reference = backbone.fused if stays else backbone.plain
     return {
         "method": method,
-        "merges": not stays,
+        "merges": merge["leftover"]["bottlenecks"] == 0,
         "leftover": merge["leftover"],
         "merge_difference": merge["max_difference"],
-        "extra_nodes": len(model.graph.node) - len(reference.graph.node),
-        "extra_nodes_optimized": _optimized_nodes(model) - _optimized_nodes(reference),
+        "extra_nodes": len(model.graph.node) - len(backbone.graph.node),
+        "extra_nodes_optimized": _optimized_nodes(model) - _optimized_nodes(backbone),
         "attention_nodes": count_attention(model),
-        "attention_nodes_of_the_backbone": count_attention(reference),
+        "attention_nodes_of_the_backbone": count_attention(backbone),
         "trainable_parameters": bundle.manifest.provenance["trainable_parameters"],
         "total_parameters": bundle.manifest.provenance["total_parameters"],
         "bytes": {variant: bundle.variant_bytes(variant) for variant in VARIANTS},
     }
+
+
+def _graph(bundle: Bundle) -> onnx.ModelProto:
+    return onnx.load(bundle.file(bundle.variant("fp32").file))
 
 
 def _optimized_nodes(model: onnx.ModelProto) -> int:

@@ -30,11 +30,7 @@ def own_bundle(bundle: Bundle, tmp_path: Path) -> Bundle:
 
 def raw_logits(path: Path, batch: TokenBatch) -> np.ndarray:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    inputs = {
-        "input_ids": batch.input_ids,
-        "attention_mask": batch.attention_mask,
-        "token_type_ids": batch.token_type_ids,
-    }
+    inputs = {value.name: getattr(batch, value.name) for value in session.get_inputs()}
     return np.asarray(session.run(["logits"], inputs)[0])
 
 

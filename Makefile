@@ -1,7 +1,7 @@
 # make demo    install, train, export, quantize and benchmark on the embedded model and reviews
 # make test    install what the tests need and run them
 # make lint    format, lint, types, layers
-# make bench   reproduce the tables of the README (about four hours on 2 cores; needs SST-2 and IMDb, see README)
+# make bench   reproduce the tables of the README (a night on 2 cores; needs data sets, see README)
 #
 # PYTHON=python3.12     another interpreter
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu

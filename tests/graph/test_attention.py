@@ -7,19 +7,13 @@ import onnx
 import pytest
 import torch
 
-from edgeadapt.config import Exporter
-from edgeadapt.export import export_onnx
 from edgeadapt.graph.attention import count_attention, fuse_attention
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
-from tests.models.tiny import HIDDEN, LAYERS, make_model
+from tests.graph.exported import exported
+from tests.models.tiny import HIDDEN, LAYERS
 from tests.tokens import token_batch
 
 FUSED = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
-
-
-def exported(folder: Path, model_type: str) -> onnx.ModelProto:
-    export_onnx(make_model(model_type), folder / "stock.onnx", exporter=Exporter.TORCH)
-    return onnx.load(folder / "stock.onnx")
 
 
 @pytest.mark.parametrize("model_type", FUSED)
@@ -42,7 +36,7 @@ def test_the_answers_stay_the_same_on_padded_batches(tmp_path: Path, model_type:
 
     found = OnnxRuntimeEngine(tmp_path / "fused.onnx").run(batch)
 
-    expected = OnnxRuntimeEngine(tmp_path / "stock.onnx").run(batch)
+    expected = OnnxRuntimeEngine(tmp_path / f"{model_type}.onnx").run(batch)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -55,7 +49,7 @@ def test_padding_on_the_left_is_masked_as_well(tmp_path: Path) -> None:
 
     found = OnnxRuntimeEngine(tmp_path / "fused.onnx").run(batch)
 
-    expected = OnnxRuntimeEngine(tmp_path / "stock.onnx").run(batch)
+    expected = OnnxRuntimeEngine(tmp_path / "bert.onnx").run(batch)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -347,8 +347,9 @@ def accuracy() -> str:
         apart = fmean(adapter) - fmean(full)
         means.append((fmean(adapter), fmean(full), apart))
         share = sides[0][0]["trainable_parameters"] / sides[0][0]["total_parameters"]
+        seeds = " and ".join(dict.fromkeys(str(len(side)) for side in sides))
         lines.append(
-            (dataset, spread(adapter), spread(full), f"{apart:+.2f}", len(adapter), f"{share:.1%}")
+            (dataset, spread(adapter), spread(full), f"{apart:+.2f}", seeds, f"{share:.1%}")
         )
     mean = [fmean(column) for column in zip(*means, strict=True)]
     lines.append(("**mean**", f"**{mean[0]:.2f}**", f"**{mean[1]:.2f}**", f"**{mean[2]:+.2f}**"))

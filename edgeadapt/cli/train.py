@@ -350,7 +350,9 @@ def train(
     asked = asked.updated(training, origin="command line")
     effective = asked.resolved()
     target = places.target(output, places.runs()) if output else None
-    check_early(effective.data, None if folds else target, force=force)
+    # Where several processes train, the leading one may have begun to write before another looks.
+    written = target if _leads() and not folds else None
+    check_early(effective.data, written, force=force)
     if not json:
         progress.say(effective.to_toml())
     with train_tier("edgeadapt train"):

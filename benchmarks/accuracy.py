@@ -6,6 +6,7 @@
 
 A trial is a recipe changed by ``KEY=VALUE``; it goes into ``results/ablation.json`` with both
 scores, and is chosen by its validation score alone. Two jobs run side by side, one thread each.
+The table's runs are kept, for what is measured of them later (``quantization.py``).
 """
 
 import shutil
@@ -18,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from common import add_row, data_folder
+from common import WORK, add_row, data_folder
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
@@ -59,14 +60,21 @@ def main() -> None:
         for seed in SEEDS
         if dataset != "imdb" or seed == 0
     ]
+    failures = []
     with ProcessPoolExecutor(
         JOBS, mp_context=get_context("spawn"), max_tasks_per_child=1
     ) as processes:
         running = [processes.submit(measure, *job) for job in jobs]
         for done in as_completed(running):
+            if failure := done.exception():
+                failures.append(failure)
+                print(f"FAILED: {failure!r}", flush=True)
+                continue
             row = done.result()
             print(row, flush=True)
             add_row(name, row, keys=("dataset", "recipe", "seed"))
+    if failures:
+        sys.exit(f"{len(failures)} of {len(jobs)} jobs failed.")
 
 
 def changes(recipe: str) -> dict[str, dict[str, Any]]:
@@ -96,8 +104,9 @@ def measure(dataset: str, recipe: str, seed: str) -> dict[str, Any]:
         asked = Recipe().updated(
             {**tables, "data": {"dataset": data}, "training": training}, origin="benchmark"
         )
+        runs = WORK / "runs" if recipe in RECIPES else Path(folder)
         with varied(variants, asked):
-            info = train(asked, output=Path(folder) / "run").info
+            info = train(asked, output=runs / f"{dataset}-{recipe}-{seed}", force=True).info
     return {
         "dataset": dataset,
         "recipe": recipe,

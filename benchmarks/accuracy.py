@@ -39,13 +39,17 @@ SHORT = {
     "rank": ("adapter", "rank", int),
     "targets": ("adapter", "targets", str),
     "lr": ("training", "learning_rate", float),
+    "head": ("training", "head_rate", float),
     "epochs": ("training", "epochs", int),
     "batch": ("training", "batch_size", int),
     "smooth": ("training", "label_smoothing", float),
     "decay": ("training", "weight_decay", float),
     "warmup": ("training", "warmup", float),
     "precision": ("training", "precision", str),
-    **{name: ("variant", name, str) for name in ("rdrop", "teacher", "pooler", "layerwise")},
+    **{
+        name: ("variant", name, str)
+        for name in ("rdrop", "teacher", "pooler", "layerwise", "rates", "freeze", "emb")
+    },
     "bdrop": ("training", "backbone_dropout", str),
 }
 

@@ -4,7 +4,7 @@ Each variant changes one part of a training for as long as its block runs.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,29 +152,91 @@ def _layer_decay(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
     Source: Sun et al. 2019, How to Fine-Tune BERT for Text Classification (arXiv 1905.05583), 5.3.
     """
 
+    def factors(names: Collection[str]) -> dict[str, float]:
+        depths = {name: _depth(name) for name in names}
+        top = 1 + max(depth for depth in depths.values() if depth is not None)
+        above = {name: 0 if depth is None else top - depth for name, depth in depths.items()}
+        return {name: float(value) ** layers for name, layers in above.items()}
+
+    return _with_rates(factors)
+
+
+def _part_rates(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
+    """Some parts learn at a share of the rate, such as ``pooler;0.1+classifier;0.3``."""
+    shares = {part: float(share) for part, share in (p.split(";") for p in value.split("+"))}
+
+    def factors(names: Collection[str]) -> dict[str, float]:
+        return {
+            name: next((share for part, share in shares.items() if part in name), 1.0)
+            for name in names
+        }
+
+    return _with_rates(factors)
+
+
+def _with_rates(
+    factors: Callable[[Collection[str]], Mapping[str, float]],
+) -> AbstractContextManager[Any]:
+    """An optimizer in which each parameter has a factor of its own on the rate."""
+
     @dataclass
-    class LayerWise(Optimizer):
+    class Scaled(Optimizer):
         def __post_init__(self) -> None:
-            depths = {name: _depth(name) for name in self.trained}
-            top = 1 + max(depth for depth in depths.values() if depth is not None)
+            known = factors(self.trained)
             names = {id(p): name for name, p in self.trained.items()}
-            groups = []
-            for group in self.adamw.param_groups:
-                for parameter in group["params"]:
-                    depth = depths[names[id(parameter)]]
-                    factor = float(value) ** (top - (top if depth is None else depth))
-                    groups.append({**group, "params": [parameter], "factor": factor})
+            groups = [
+                {**group, "params": [p], "factor": group["factor"] * known[names[id(p)]]}
+                for group in self.adamw.param_groups
+                for p in group["params"]
+            ]
             self.adamw = torch.optim.AdamW(groups, fused=True)
 
-        def step(self) -> None:
-            for group in self.adamw.param_groups:
-                group["lr"] = self.rate * group["factor"]
-            nn.utils.clip_grad_norm_(list(self.trained.values()), self.clip_norm)
-            self.adamw.step()
-            self.steps += 1
-            self.forget()
+    return patch("edgeadapt.training.loop.Optimizer", Scaled)
 
-    return patch("edgeadapt.training.loop.Optimizer", LayerWise)
+
+def _frozen(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
+    """A part stays as it is, such as the ``embeddings`` of a full fine-tune."""
+    trained = AdaptedClassifier.trained
+
+    def others(self: AdaptedClassifier) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in trained(self).items() if value not in name}
+
+    return patch.object(AdaptedClassifier, "trained", others)
+
+
+@contextmanager
+def _embedding(value: str, recipe: Recipe) -> Iterator[None]:
+    """Word embeddings get a product of rank ``value`` added, trained as LoRA's is."""
+    build = AdaptedClassifier.build.__func__  # type: ignore[attr-defined]
+    parameters = AdaptedClassifier.adapter_parameters
+    added: dict[str, nn.Parameter] = {}
+
+    def changed(cls: type[AdaptedClassifier], *args: Any, **options: Any) -> AdaptedClassifier:
+        made: AdaptedClassifier = build(cls, *args, **options)
+        embeddings = made.model.base_model.embeddings
+        embeddings.word_embeddings = low = _LowRankTable(embeddings.word_embeddings, int(value))
+        added.update({"embeddings.a": low.a, "embeddings.b": low.b})
+        return made
+
+    def with_table(self: AdaptedClassifier) -> dict[str, nn.Parameter]:
+        return parameters(self) | added
+
+    with (
+        patch.object(AdaptedClassifier, "build", classmethod(changed)),
+        patch.object(AdaptedClassifier, "adapter_parameters", with_table),
+    ):
+        yield
+
+
+class _LowRankTable(nn.Module):
+    def __init__(self, table: nn.Embedding, rank: int) -> None:
+        super().__init__()
+        self.table = table
+        self.a = nn.Parameter(torch.zeros(table.num_embeddings, rank))
+        self.b = nn.Parameter(torch.randn(rank, table.embedding_dim) * 0.04)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.table(ids) + F.embedding(ids, self.a) @ self.b
 
 
 def _depth(name: str) -> int | None:
@@ -190,4 +252,7 @@ VARIANTS: dict[str, Callable[[str, Recipe], AbstractContextManager[Any]]] = {
     "teacher": _distilled,
     "pooler": _pooler,
     "layerwise": _layer_decay,
+    "rates": _part_rates,
+    "freeze": _frozen,
+    "emb": _embedding,
 }

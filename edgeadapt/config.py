@@ -285,7 +285,7 @@ class Tuned:
     """What each kind trains best with, found on validation text (``benchmarks/results/``).
 
     Adapters want 20 to 100 times the rate of full fine-tuning, and half its epochs. Where kinds
-    combine, the smallest rate and the most epochs count.
+    combine, the smallest rates and the most epochs count.
     """
 
     rates: Mapping[AdapterKind, float] = field(
@@ -307,9 +307,18 @@ class Tuned:
         default_factory=lambda: {kind: 8 if kind is AdapterKind.FULL else 4 for kind in AdapterKind}
     )
 
+    head_rates: Mapping[AdapterKind, float] = field(
+        default_factory=lambda: dict.fromkeys(AdapterKind, 1.0)
+    )
+    """The head's rate over that of all else."""
+
     def rate_of(self, kinds: tuple[AdapterKind, ...]) -> float:
         """Returns the peak learning rate for the combined kinds."""
         return min(self.rates[kind] for kind in kinds)
+
+    def head_rate_of(self, kinds: tuple[AdapterKind, ...]) -> float:
+        """Returns the head's rate over that of the combined kinds."""
+        return min(self.head_rates[kind] for kind in kinds)
 
     def epochs_of(self, kinds: tuple[AdapterKind, ...]) -> int:
         """Returns the passes over the training examples for the combined kinds."""
@@ -329,6 +338,8 @@ class TrainingConfig:
     parts, with the same gradients. The device's own where none is given."""
     learning_rate: float | None = None
     """Peak rate of AdamW; the kind's tuned rate where none is given."""
+    head_rate: float | None = None
+    """The head's rate over that of all else; the kind's tuned one where none is given."""
     weight_decay: float = 0.01
     """Decoupled decay of weight matrices (biases and LayerNorms have none)."""
     warmup: float = 0.1
@@ -426,7 +437,7 @@ class Recipe:
                 test_fraction=self.data.test_fraction,
             )
         if tables.get("adapter", {}).get("method", self.adapter.method) != self.adapter.method:
-            sections["training"] = replace(self.training, learning_rate=None)
+            sections["training"] = replace(self.training, learning_rate=None, head_rate=None)
         for name, values in tables.items():
             sections[name] = _updated_section(sections[name], values, f"{origin}: [{name}]")
         recipe = replace(self, **sections)
@@ -442,6 +453,7 @@ class Recipe:
             learning_rate=tuned.rate_of(kinds)
             if given.learning_rate is None
             else given.learning_rate,
+            head_rate=tuned.head_rate_of(kinds) if given.head_rate is None else given.head_rate,
             epochs=tuned.epochs_of(kinds) if given.epochs is None else given.epochs,
         )
         return replace(self, training=training)
@@ -561,6 +573,12 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
         ),
         ("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1"),
         ("training.learning_rate", rate, rate is None or rate > 0, "above 0"),
+        (
+            "training.head_rate",
+            training.head_rate,
+            training.head_rate is None or training.head_rate > 0,
+            "above 0",
+        ),
         ("training.weight_decay", training.weight_decay, training.weight_decay >= 0, "at least 0"),
         ("training.warmup", training.warmup, 0 <= training.warmup <= 1, "from 0 to 1"),
         (

@@ -78,6 +78,7 @@ VALID_TABLES = table(
         epochs=COUNT,
         batch_size=COUNT,
         learning_rate=POSITIVE,
+        head_rate=POSITIVE,
         weight_decay=SHARE,
         warmup=st.floats(0, 1),
         label_smoothing=SHARE,
@@ -317,6 +318,7 @@ def test_a_value_of_the_wrong_type_is_named(
         ("training", "epochs", 0, "at least 1"),
         ("training", "batch_size", 0, "at least 1"),
         ("training", "learning_rate", 0.0, "above 0"),
+        ("training", "head_rate", 0.0, "above 0"),
         ("training", "weight_decay", -0.1, "at least 0"),
         ("training", "warmup", -0.1, "from 0 to 1"),
         ("training", "warmup", 1.1, "from 0 to 1"),
@@ -368,6 +370,7 @@ def test_the_ends_of_a_range_are_accepted(section: str, key: str, value: float) 
         ("adapter", "reduction_factor"),
         ("adapter", "dropout"),
         ("training", "learning_rate"),
+        ("training", "head_rate"),
         ("training", "weight_decay"),
         ("training", "warmup"),
         ("training", "label_smoothing"),
@@ -557,12 +560,14 @@ def test_an_error_in_an_update_names_its_origin() -> None:
         Recipe().updated({"training": {"epochs": 0}}, origin="command line")
 
 
-def test_a_new_method_drops_the_rate_tuned_for_the_old_one() -> None:
-    base = recipe(adapter={"method": "houlsby", "dimension": 8}, training={"learning_rate": 1e-4})
+def test_a_new_method_drops_the_rates_tuned_for_the_old_one() -> None:
+    rates = {"learning_rate": 1e-4, "head_rate": 0.5}
+    base = recipe(adapter={"method": "houlsby", "dimension": 8}, training=rates)
 
     updated = base.updated({"adapter": {"method": "full"}}, origin="command line")
 
     assert updated.training.learning_rate is None
+    assert updated.training.head_rate is None
     assert updated.resolved().training.learning_rate == Tuned().rates[AdapterKind.FULL]
     assert updated.adapter.dimension == 8
 
@@ -681,12 +686,16 @@ def test_resolving_fills_in_what_is_tuned_and_nothing_else(kind: AdapterKind) ->
 
     resolved = base.resolved()
 
-    tuned = {"learning_rate": Tuned().rates[kind], "epochs": Tuned().epochs[kind]}
+    tuned = {
+        "learning_rate": Tuned().rates[kind],
+        "head_rate": Tuned().head_rates[kind],
+        "epochs": Tuned().epochs[kind],
+    }
     assert resolved == base.updated({"training": tuned}, origin="test")
 
 
 def test_resolving_keeps_what_is_given() -> None:
-    base = recipe(training={"learning_rate": 0.123, "epochs": 5})
+    base = recipe(training={"learning_rate": 0.123, "head_rate": 0.5, "epochs": 5})
 
     assert base.resolved() == base
 

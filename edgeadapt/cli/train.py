@@ -188,6 +188,15 @@ def train(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
+    head_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="The task head's learning rate over that of all else; the method's tuned one if "
+            "left out.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
@@ -295,6 +304,7 @@ def train(
             "epochs": epochs,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
+            "head_rate": head_rate,
             "patience": patience,
             "tensorboard": tensorboard,
             "checkpoint_steps": checkpoint_steps,

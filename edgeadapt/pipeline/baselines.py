@@ -37,7 +37,7 @@ def train_baselines(
         other = replace(
             recipe,
             adapter=AdapterConfig(method=kind),
-            training=replace(recipe.training, learning_rate=None, epochs=epochs),
+            training=replace(recipe.training, learning_rate=None, head_rate=None, epochs=epochs),
         ).resolved()
         progress.say(f"Baseline: {kind}")
         target = run.path.with_name(f"{run.path.name}-{kind}")

@@ -263,6 +263,7 @@ def _fit(
         return fit(
             objective,
             classifier.trained(),
+            head=classifier.encoder.head,
             config=training,
             device=work.device,
             checkpoints=state,

@@ -1,7 +1,7 @@
 """The training loop: the same for every kind of adapter and for full fine-tuning."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
@@ -62,6 +62,7 @@ def fit(
     objective: Objective,
     trained: Mapping[str, nn.Parameter],
     *,
+    head: Collection[str] = (),
     config: TrainingConfig,
     device: torch.device,
     checkpoints: Checkpoints | None = None,
@@ -76,6 +77,7 @@ def fit(
     Args:
         objective: What is learned. Its model is moved to ``device``.
         trained: The parameters, under their names.
+        head: Names of those of the task head, which have a rate of their own.
         config: The optimization; its learning rate is set.
         device: Where to train.
         checkpoints: Where the state is kept while training, and goes on from where there is one;
@@ -90,7 +92,7 @@ def fit(
         KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; the state has been saved.
     """
     objective.model.to(device)
-    loop = _Loop(objective, trained, config, device, checkpoints, team, board)
+    loop = _Loop(objective, trained, head, config, device, checkpoints, team, board)
     with progress.task("train", loop.total_steps) as bar, stop_requests() as stop:
         loop.restore()
         bar.advance(loop.optimizer.steps)
@@ -135,6 +137,7 @@ class _Loop:
         self,
         objective: Objective,
         trained: Mapping[str, nn.Parameter],
+        head: Collection[str],
         config: TrainingConfig,
         device: torch.device,
         checkpoints: Checkpoints | None,
@@ -148,7 +151,7 @@ class _Loop:
         assert config.epochs is not None, "the recipe is resolved before training"
         self.epochs = config.epochs
         self.total_steps = self.epochs * math.ceil(len(self.lengths) / config.batch_size)
-        self.optimizer = Optimizer.make(self.trained, config, total_steps=self.total_steps)
+        self.optimizer = Optimizer.make(trained, config, total_steps=self.total_steps, head=head)
         self.outcome = Outcome()
         self.best_weights: dict[str, Tensor] = {}
         self.under_way = _Epoch()

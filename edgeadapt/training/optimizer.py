@@ -1,6 +1,6 @@
 """AdamW with warm-up and linear decay."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -38,23 +38,37 @@ class Optimizer:
 
     @classmethod
     def make(
-        cls, trained: Mapping[str, nn.Parameter], config: TrainingConfig, *, total_steps: int
+        cls,
+        trained: Mapping[str, nn.Parameter],
+        config: TrainingConfig,
+        *,
+        total_steps: int,
+        head: Collection[str] = (),
     ) -> Self:
         """Makes AdamW over the trained parameters; vectors are not decayed.
+
+        Args:
+            trained: The parameters, under their names.
+            config: Rates and decay; they are set.
+            total_steps: Over how many steps the rate falls.
+            head: Names of the task head's parameters, which have a rate of their own.
 
         Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization (arXiv 1711.05101).
         """
         assert config.learning_rate is not None, "the recipe is resolved before training"
-        parameters = list(trained.values())
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
+        groups: dict[tuple[bool, bool], dict[str, Any]] = {}
+        for name, parameter in trained.items():
+            in_head, decays = name in head, parameter.ndim > 1
+            group = {
+                "params": [],
+                "weight_decay": config.weight_decay if decays else 0.0,
+                "factor": (config.head_rate or 1.0) if in_head else 1.0,
+            }
+            groups.setdefault((in_head, decays), group)["params"].append(parameter)
         return cls(
             trained,
             # One pass over memory instead of about ten: a fifth of a step of full fine-tuning.
-            torch.optim.AdamW(groups, lr=config.learning_rate, fused=True),
+            torch.optim.AdamW(list(groups.values()), lr=config.learning_rate, fused=True),
             config.learning_rate,
             config.clip_norm,
             round(config.warmup * total_steps),
@@ -63,14 +77,14 @@ class Optimizer:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step."""
+        """The learning rate of the next step, for all but the head."""
         factor = rate_at(self.steps, warmup_steps=self.warmup_steps, total_steps=self.total_steps)
         return self.peak * factor
 
     def step(self) -> None:
         """Applies the accumulated gradients and clears them."""
         for group in self.adamw.param_groups:
-            group["lr"] = self.rate
+            group["lr"] = self.rate * group["factor"]
         nn.utils.clip_grad_norm_(list(self.trained.values()), self.clip_norm)
         self.adamw.step()
         self.steps += 1

@@ -12,7 +12,7 @@ def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed
     tiny_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     run = train(
-        tiny_recipe(epochs=1, seed=5, learning_rate=0.5, label_smoothing=0.1),
+        tiny_recipe(epochs=1, seed=5, learning_rate=0.5, head_rate=0.3, label_smoothing=0.1),
         output=tmp_path / "mine",
     )
 
@@ -25,6 +25,7 @@ def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed
         assert info.recipe["training"] == {
             **run.info.recipe["training"],
             "learning_rate": Tuned().rates[kind],
+            "head_rate": Tuned().head_rates[kind],
             "epochs": Tuned().epochs[kind],
         }
         assert info.recipe["data"] == run.info.recipe["data"]

@@ -138,3 +138,24 @@ def test_gradients_are_gone_after_a_step() -> None:
     optimizer_of({"weight": trained}).step()
 
     assert trained.grad is None
+
+
+def test_the_head_has_a_rate_of_its_own() -> None:
+    trained = {name: parameter(2, 2, gradient=1.0) for name in ("adapter.up", "classifier.weight")}
+    config = TrainingConfig(learning_rate=0.1, head_rate=0.25, warmup=0.0, weight_decay=0.0)
+    optimizer = Optimizer.make(trained, config, total_steps=10, head=["classifier.weight"])
+
+    optimizer.step()
+
+    # AdamW's first step is as long as its rate, whatever the gradient.
+    torch.testing.assert_close(trained["adapter.up"], torch.full((2, 2), 0.9))
+    torch.testing.assert_close(trained["classifier.weight"], torch.full((2, 2), 1 - 0.1 * 0.25))
+
+
+def test_without_a_head_everything_has_the_same_rate() -> None:
+    trained = {"head": parameter(2, gradient=1.0)}
+    optimizer = optimizer_of(trained, head_rate=0.25, weight_decay=0.0)
+
+    optimizer.step()
+
+    torch.testing.assert_close(trained["head"], torch.full((2,), 0.9))

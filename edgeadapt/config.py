@@ -285,7 +285,7 @@ class Tuned:
     """What each kind trains best with, found on validation text (``benchmarks/results/``).
 
     Adapters want 20 to 100 times the rate of full fine-tuning, and half its epochs. Where kinds
-    combine, the smallest rates and the most epochs count.
+    combine, the smallest rate and the most epochs count.
     """
 
     rates: Mapping[AdapterKind, float] = field(
@@ -307,18 +307,22 @@ class Tuned:
         default_factory=lambda: {kind: 8 if kind is AdapterKind.FULL else 4 for kind in AdapterKind}
     )
 
-    head_rates: Mapping[AdapterKind, float] = field(
-        default_factory=lambda: dict.fromkeys(AdapterKind, 1.0)
-    )
-    """The head's rate over that of all else."""
+    labels_at_full_rate: int = 20
+    """Labels from which on the head learns at the adapters' rate; with fewer, at so much less.
+
+    A label's weights are mostly moved by its own texts: of few labels each has many. Among the
+    weights of the head is a pretrained pooler, which that rate lets forget what it knows.
+    """
 
     def rate_of(self, kinds: tuple[AdapterKind, ...]) -> float:
         """Returns the peak learning rate for the combined kinds."""
         return min(self.rates[kind] for kind in kinds)
 
-    def head_rate_of(self, kinds: tuple[AdapterKind, ...]) -> float:
-        """Returns the head's rate over that of the combined kinds."""
-        return min(self.head_rates[kind] for kind in kinds)
+    def head_rate_of(self, kinds: tuple[AdapterKind, ...], *, labels: int) -> float:
+        """Returns the head's rate over that of the combined kinds, for so many labels."""
+        if {AdapterKind.HEAD, AdapterKind.FULL} & set(kinds):
+            return 1.0
+        return min(1.0, labels / self.labels_at_full_rate)
 
     def epochs_of(self, kinds: tuple[AdapterKind, ...]) -> int:
         """Returns the passes over the training examples for the combined kinds."""
@@ -339,7 +343,8 @@ class TrainingConfig:
     learning_rate: float | None = None
     """Peak rate of AdamW; the kind's tuned rate where none is given."""
     head_rate: float | None = None
-    """The head's rate over that of all else; the kind's tuned one where none is given."""
+    """The head's rate over that of all else; the one tuned for the method and the number of labels
+    where none is given."""
     weight_decay: float = 0.01
     """Decoupled decay of weight matrices (biases and LayerNorms have none)."""
     warmup: float = 0.1
@@ -445,7 +450,7 @@ class Recipe:
         return recipe
 
     def resolved(self) -> Self:
-        """Returns a copy in which every value that depends on another is filled in."""
+        """Returns a copy in which every value that depends on another of its own is filled in."""
         tuned, given = Tuned(), self.training
         kinds = self.adapter.kinds
         training = replace(
@@ -453,10 +458,17 @@ class Recipe:
             learning_rate=tuned.rate_of(kinds)
             if given.learning_rate is None
             else given.learning_rate,
-            head_rate=tuned.head_rate_of(kinds) if given.head_rate is None else given.head_rate,
             epochs=tuned.epochs_of(kinds) if given.epochs is None else given.epochs,
         )
         return replace(self, training=training)
+
+    def resolved_for(self, *, labels: int) -> Self:
+        """Returns a copy in which what depends on the number of labels is filled in too."""
+        recipe = self.resolved()
+        if recipe.training.head_rate is not None:
+            return recipe
+        rate = Tuned().head_rate_of(self.adapter.kinds, labels=labels)
+        return replace(recipe, training=replace(recipe.training, head_rate=rate))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns nested tables; ``from_dict`` takes them back."""

@@ -192,8 +192,8 @@ def train(
         float | None,
         typer.Option(
             metavar="X",
-            help="The task head's learning rate over that of all else; the method's tuned one if "
-            "left out.",
+            help="The task head's learning rate over that of all else; if left out, less the fewer "
+            "labels there are.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

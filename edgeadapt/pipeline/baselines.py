@@ -38,7 +38,7 @@ def train_baselines(
             recipe,
             adapter=AdapterConfig(method=kind),
             training=replace(recipe.training, learning_rate=None, head_rate=None, epochs=epochs),
-        ).resolved()
+        ).resolved_for(labels=len(run.info.labels))
         progress.say(f"Baseline: {kind}")
         target = run.path.with_name(f"{run.path.name}-{kind}")
         runs.append(complete(other, target, force=force, progress=progress))

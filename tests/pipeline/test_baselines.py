@@ -25,7 +25,7 @@ def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed
         assert info.recipe["training"] == {
             **run.info.recipe["training"],
             "learning_rate": Tuned().rates[kind],
-            "head_rate": Tuned().head_rates[kind],
+            "head_rate": 1.0,
             "epochs": Tuned().epochs[kind],
         }
         assert info.recipe["data"] == run.info.recipe["data"]

@@ -383,12 +383,12 @@ def ablation() -> str:
 
     lines = [
         (
-            f"`{recipe}`",
+            f"`{recipe}`" + (f", seed {seed}" if seed else ""),
             *(f"{found[name][0]:.1f}" if name in found else "" for name in searched),
             *(shown(mean(found, names, 0)) for names in (SCREENED, searched)),
             shown(mean(found, searched, 1)),
         )
-        for (recipe, _), found in sorted(trials.items(), key=rank)
+        for (recipe, seed), found in sorted(trials.items(), key=rank)
     ]
     means = (f"mean of {' and '.join(SCREENED)}", "mean of all", "… on test")
     return table(("recipe", *searched, *means), lines)

@@ -307,22 +307,9 @@ class Tuned:
         default_factory=lambda: {kind: 8 if kind is AdapterKind.FULL else 4 for kind in AdapterKind}
     )
 
-    labels_at_full_rate: int = 20
-    """Labels from which on the head learns at the adapters' rate; with fewer, at so much less.
-
-    A label's weights are mostly moved by its own texts: of few labels each has many. Among the
-    weights of the head is a pretrained pooler, which that rate lets forget what it knows.
-    """
-
     def rate_of(self, kinds: tuple[AdapterKind, ...]) -> float:
         """Returns the peak learning rate for the combined kinds."""
         return min(self.rates[kind] for kind in kinds)
-
-    def head_rate_of(self, kinds: tuple[AdapterKind, ...], *, labels: int) -> float:
-        """Returns the head's rate over that of the combined kinds, for so many labels."""
-        if {AdapterKind.HEAD, AdapterKind.FULL} & set(kinds):
-            return 1.0
-        return min(1.0, labels / self.labels_at_full_rate)
 
     def epochs_of(self, kinds: tuple[AdapterKind, ...]) -> int:
         """Returns the passes over the training examples for the combined kinds."""
@@ -342,9 +329,8 @@ class TrainingConfig:
     parts, with the same gradients. The device's own where none is given."""
     learning_rate: float | None = None
     """Peak rate of AdamW; the kind's tuned rate where none is given."""
-    head_rate: float | None = None
-    """The head's rate over that of all else; the one tuned for the method and the number of labels
-    where none is given."""
+    head_rate: float = 1.0
+    """The task head's rate over that of all else."""
     weight_decay: float = 0.01
     """Decoupled decay of weight matrices (biases and LayerNorms have none)."""
     warmup: float = 0.1
@@ -442,7 +428,7 @@ class Recipe:
                 test_fraction=self.data.test_fraction,
             )
         if tables.get("adapter", {}).get("method", self.adapter.method) != self.adapter.method:
-            sections["training"] = replace(self.training, learning_rate=None, head_rate=None)
+            sections["training"] = replace(self.training, learning_rate=None)
         for name, values in tables.items():
             sections[name] = _updated_section(sections[name], values, f"{origin}: [{name}]")
         recipe = replace(self, **sections)
@@ -450,7 +436,7 @@ class Recipe:
         return recipe
 
     def resolved(self) -> Self:
-        """Returns a copy in which every value that depends on another of its own is filled in."""
+        """Returns a copy in which every value that depends on another is filled in."""
         tuned, given = Tuned(), self.training
         kinds = self.adapter.kinds
         training = replace(
@@ -461,14 +447,6 @@ class Recipe:
             epochs=tuned.epochs_of(kinds) if given.epochs is None else given.epochs,
         )
         return replace(self, training=training)
-
-    def resolved_for(self, *, labels: int) -> Self:
-        """Returns a copy in which what depends on the number of labels is filled in too."""
-        recipe = self.resolved()
-        if recipe.training.head_rate is not None:
-            return recipe
-        rate = Tuned().head_rate_of(self.adapter.kinds, labels=labels)
-        return replace(recipe, training=replace(recipe.training, head_rate=rate))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Returns nested tables; ``from_dict`` takes them back."""
@@ -585,12 +563,7 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
         ),
         ("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1"),
         ("training.learning_rate", rate, rate is None or rate > 0, "above 0"),
-        (
-            "training.head_rate",
-            training.head_rate,
-            training.head_rate is None or training.head_rate > 0,
-            "above 0",
-        ),
+        ("training.head_rate", training.head_rate, training.head_rate > 0, "above 0"),
         ("training.weight_decay", training.weight_decay, training.weight_decay >= 0, "at least 0"),
         ("training.warmup", training.warmup, 0 <= training.warmup <= 1, "from 0 to 1"),
         (

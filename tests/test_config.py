@@ -199,7 +199,7 @@ def test_a_json_file_without_a_recipe_is_named(content: object, tmp_path: Path) 
 def test_a_saved_run_is_taken_back(tiny_run: Run, tiny_recipe: Callable[..., Recipe]) -> None:
     loaded = Recipe.load(str(tiny_run.path / "run.json"))
 
-    assert loaded == tiny_recipe().resolved_for(labels=2)
+    assert loaded == tiny_recipe().resolved()
     assert loaded.to_dict() == tiny_run.info.recipe
 
 
@@ -560,14 +560,12 @@ def test_an_error_in_an_update_names_its_origin() -> None:
         Recipe().updated({"training": {"epochs": 0}}, origin="command line")
 
 
-def test_a_new_method_drops_the_rates_tuned_for_the_old_one() -> None:
-    rates = {"learning_rate": 1e-4, "head_rate": 0.5}
-    base = recipe(adapter={"method": "houlsby", "dimension": 8}, training=rates)
+def test_a_new_method_drops_the_rate_tuned_for_the_old_one() -> None:
+    base = recipe(adapter={"method": "houlsby", "dimension": 8}, training={"learning_rate": 1e-4})
 
     updated = base.updated({"adapter": {"method": "full"}}, origin="command line")
 
     assert updated.training.learning_rate is None
-    assert updated.training.head_rate is None
     assert updated.resolved().training.learning_rate == Tuned().rates[AdapterKind.FULL]
     assert updated.adapter.dimension == 8
 
@@ -696,26 +694,7 @@ def test_resolving_fills_in_what_is_tuned_and_nothing_else(kind: AdapterKind) ->
 def test_resolving_keeps_what_is_given() -> None:
     base = recipe(training={"learning_rate": 0.123, "head_rate": 0.5, "epochs": 5})
 
-    assert base.resolved() == base.resolved_for(labels=2) == base
-
-
-@pytest.mark.parametrize(
-    ("method", "labels", "rate"),
-    [
-        ("parallel+bitfit", 2, 0.1),
-        ("lora", 6, 0.3),
-        ("parallel", 77, 1.0),
-        ("head", 2, 1.0),
-        ("full", 2, 1.0),
-    ],
-)
-def test_the_head_beside_adapters_learns_the_slower_the_fewer_labels_there_are(
-    method: str, labels: int, rate: float
-) -> None:
-    resolved = recipe(adapter={"method": method}).resolved_for(labels=labels)
-
-    assert resolved.training.head_rate == pytest.approx(rate)
-    assert resolved.training.learning_rate is not None
+    assert base.resolved() == base
 
 
 # Writing

@@ -192,8 +192,7 @@ def train(
         float | None,
         typer.Option(
             metavar="X",
-            help="The task head's learning rate over that of all else; if left out, less the fewer "
-            "labels there are.",
+            help="The task head's learning rate over that of all else.",
             rich_help_panel=TRAINING,
         ),
     ] = None,

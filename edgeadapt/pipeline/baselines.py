@@ -37,8 +37,8 @@ def train_baselines(
         other = replace(
             recipe,
             adapter=AdapterConfig(method=kind),
-            training=replace(recipe.training, learning_rate=None, head_rate=None, epochs=epochs),
-        ).resolved_for(labels=len(run.info.labels))
+            training=replace(recipe.training, learning_rate=None, head_rate=1.0, epochs=epochs),
+        ).resolved()
         progress.say(f"Baseline: {kind}")
         target = run.path.with_name(f"{run.path.name}-{kind}")
         runs.append(complete(other, target, force=force, progress=progress))

@@ -157,9 +157,7 @@ class _Work:
         dataset = load_dataset(recipe.data, seed=recipe.training.seed)
         source = find_model(recipe.model)
         recipe = replace(
-            recipe.resolved_for(labels=len(dataset.label_names)),
-            model=pinned_model(recipe.model, source),
-            data=pinned_data(recipe.data),
+            recipe, model=pinned_model(recipe.model, source), data=pinned_data(recipe.data)
         )
         tokenizer = load_tokenizer(
             source, max_length=recipe.model.max_length, pairs=recipe.data.pairs

@@ -62,7 +62,7 @@ class Optimizer:
             group = {
                 "params": [],
                 "weight_decay": config.weight_decay if decays else 0.0,
-                "factor": (config.head_rate or 1.0) if in_head else 1.0,
+                "factor": config.head_rate if in_head else 1.0,
             }
             groups.setdefault((in_head, decays), group)["params"].append(parameter)
         return cls(

@@ -47,6 +47,8 @@ class Variant:
     """Name of the engine that runs it."""
     scheme: str | None = None
     """How it was quantized; ``None`` for fp32."""
+    platform: str | None = None
+    """What it was quantized for; ``None`` for fp32, and in bundles of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Manifest:
     """How many labels a text has."""
     pairs: bool = False
     """Whether the model takes pairs of texts."""
+    quantization: Mapping[str, Any] | None = None
+    """What was tried to quantize it, each with its figures, and what was chosen of it."""
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     """Relative path -> hash and size of every other file."""
 
@@ -170,8 +174,9 @@ class Bundle:
         return self.manifest.variants[name]
 
     def default_variant(self) -> str:
-        """Returns ``int8`` where the bundle has it, else ``fp32``."""
-        return "int8" if "int8" in self.manifest.variants else "fp32"
+        """Returns the quantized one where the bundle has it, else ``fp32``."""
+        quantized = (name for name, each in self.manifest.variants.items() if each.scheme)
+        return next(quantized, "fp32")
 
     def text_encoder(self) -> TextEncoder:
         """Returns the bundle's tokenizer, verified."""

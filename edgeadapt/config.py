@@ -21,6 +21,7 @@ from edgeadapt.errors import RecipeError
 __all__ = [
     "AdapterConfig",
     "AdapterKind",
+    "Calibration",
     "DataConfig",
     "Device",
     "Dropout",
@@ -29,7 +30,9 @@ __all__ = [
     "Format",
     "GraphPass",
     "ModelConfig",
+    "Objective",
     "Placement",
+    "Platform",
     "Precision",
     "Recipe",
     "Scheme",
@@ -165,6 +168,46 @@ class Scheme(StrEnum):
     """How weights and activations are quantized."""
 
     DYNAMIC_INT8 = "dynamic-int8"
+    """Activations' scales are found at run time, for every text."""
+    STATIC_INT8 = "static-int8"
+    """Activations' scales are fixed ahead, from training texts."""
+    INT8_WEIGHTS = "int8-weights"
+    """Weights alone, in blocks."""
+    INT4_WEIGHTS = "int4-weights"
+
+
+class Calibration(StrEnum):
+    """How a fixed range of activations follows from those of real texts."""
+
+    MIN_MAX = "min-max"
+    ENTROPY = "entropy"
+    """What tells most of their distribution."""
+    PERCENTILE = "percentile"
+    """All but the outermost of 10,000."""
+
+
+class Objective(StrEnum):
+    """What the best of several quantized models is best at."""
+
+    LATENCY = "latency"
+    SIZE = "size"
+    """Bytes of the model file."""
+    MEMORY = "memory"
+    """Peak memory of a process that runs it."""
+
+
+class Platform(StrEnum):
+    """What a quantized model is made for."""
+
+    AUTO = "auto"
+    """The machine that exports."""
+    X86_AVX2 = "x86-avx2"
+    """Without VNNI: products of 8 bits are added up in pairs of 16, so that weights take 7."""
+    X86_VNNI = "x86-vnni"
+    ARM64 = "arm64"
+    WASM = "wasm"
+    PORTABLE = "portable"
+    """The same labels on every CPU."""
 
 
 class EngineName(StrEnum):

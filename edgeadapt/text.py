@@ -47,6 +47,11 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def as_batch(self) -> "TokenBatch":
+        """Returns a batch of this text alone."""
+        rows = (self.ids, [1] * len(self), self.type_ids)
+        return TokenBatch(*(np.asarray([row], dtype=np.int64) for row in rows))
+
 
 @dataclass(frozen=True)
 class TokenBatch:

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModel, BertTokenizerFast
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Recipe
 from edgeadapt.data import write_csv
-from edgeadapt.pipeline.export import ExportOptions, export
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 
@@ -183,7 +183,7 @@ def tiny_bundle(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bund
     """A finished bundle with fp32, int8 and torch. Do not change it: copy it first."""
     return export(
         tiny_run,
-        options=ExportOptions(quantize=True, max_drop=1.0, with_torch=True),
+        options=ExportOptions(quantize=Quantization(max_drop=1.0), with_torch=True),
         output=tmp_path_factory.mktemp("bundles") / "tiny",
     )
 

@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Exporter, Recipe
-from edgeadapt.pipeline.export import ExportOptions, export
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 from tests.conftest import TINY_CONFIGS, make_checkpoint, make_tokenizer, write_dataset
@@ -97,5 +97,7 @@ def _run(folder: Path, model_type: str) -> Run:
 
 @cache
 def _bundle(folder: Path, model_type: str) -> Bundle:
-    options = ExportOptions(quantize=True, max_drop=1.0, with_torch=True, exporter=Exporter.TORCH)
+    options = ExportOptions(
+        quantize=Quantization(max_drop=1.0), with_torch=True, exporter=Exporter.TORCH
+    )
     return export(_run(folder, model_type), options=options, output=folder / "bundle")

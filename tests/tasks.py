@@ -8,7 +8,7 @@ import pytest
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Exporter, Recipe
 from edgeadapt.data import write_csv
-from edgeadapt.pipeline.export import ExportOptions, export
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 from tests.conftest import review
@@ -122,8 +122,7 @@ def _run(folder: Path, kind: str, model_type: str, method: str) -> Run:
 @cache
 def _bundle(folder: Path, kind: str, model_type: str, method: str) -> Bundle:
     options = ExportOptions(
-        quantize=True,
-        max_drop=1.0,
+        quantize=Quantization(max_drop=1.0),
         with_torch="houlsby" not in method,
         exporter=Exporter.TORCH,
     )

@@ -50,6 +50,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._open: Progress | None = None
 
     def say(self, message: str) -> None:
         """Prints one line."""
@@ -61,7 +62,7 @@ class Terminal:
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Bar]:
-        """Shows a bar with the time left."""
+        """Shows a bar with the time left; below another one while that one is open."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -74,8 +75,19 @@ class Terminal:
         if not self._console.is_terminal:
             yield _Lines(self, title, total)
             return
+        if self._open is not None:
+            number = self._open.add_task(title, total=total, note="")
+            try:
+                yield _Bar(self._open, number)
+            finally:
+                self._open.remove_task(number)
+            return
         with Progress(*columns, console=self._console, transient=True) as progress:
-            yield _Bar(progress, progress.add_task(title, total=total, note=""))
+            self._open = progress
+            try:
+                yield _Bar(progress, progress.add_task(title, total=total, note=""))
+            finally:
+                self._open = None
 
 
 class _Bar:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, Output
-from edgeadapt.config import Exporter, GraphPass, Scheme, check_joined
+from edgeadapt.cli.options import Force, Json, Output, Threads
+from edgeadapt.config import Exporter, GraphPass, Objective, Platform, Scheme, check_joined
 
 __all__ = ["export"]
 
@@ -14,15 +14,32 @@ def export(
     run: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="Run to export; the latest if left out.")
     ] = None,
-    quantize: Annotated[bool, typer.Option("--quantize", help="Add an int8 variant.")] = False,
+    quantize: Annotated[bool, typer.Option("--quantize", help="Add a quantized variant.")] = False,
     scheme: Annotated[
-        Scheme, typer.Option(metavar="NAME", help="How to quantize.")
-    ] = Scheme.DYNAMIC_INT8,
+        str,
+        typer.Option(
+            metavar="NAME[+NAME]",
+            help=f"Ways to quantize, of which the best is kept: {', '.join(Scheme)}, or auto for "
+            "all.",
+        ),
+    ] = Scheme.DYNAMIC_INT8.value,
+    objective: Annotated[
+        Objective,
+        typer.Option(metavar="NAME", help=f"What it is best at: {', '.join(Objective)}."),
+    ] = Objective.LATENCY,
+    target: Annotated[
+        Platform,
+        typer.Option(
+            metavar="NAME",
+            help=f"Where it will run: {', '.join(Platform)}. Auto is a machine like this one, "
+            "portable gives the same labels on every CPU.",
+        ),
+    ] = Platform.AUTO,
     max_drop: Annotated[
         float,
         typer.Option(
             metavar="SHARE",
-            help="Largest accuracy drop of int8 on held-out text; 0.01 is one point.",
+            help="Largest accuracy drop on held-out text; 0.01 is one point.",
         ),
     ] = 0.01,
     with_torch: Annotated[
@@ -50,6 +67,7 @@ def export(
             help=f"Exact rewritings of the graph: {', '.join(GraphPass)}, all or none.",
         ),
     ] = "all",
+    threads: Threads = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -62,16 +80,15 @@ def export(
 
     source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
     with train_tier("edgeadapt export"):
-        from edgeadapt.pipeline.export import ExportOptions
+        from edgeadapt.pipeline.export import ExportOptions, Quantization
         from edgeadapt.pipeline.export import export as run_export
 
+    asked = Quantization(_schemes(scheme), objective, target, max_drop, threads)
     terminal = Terminal()
     bundle = run_export(
         source,
         options=ExportOptions(
-            quantize=quantize,
-            scheme=scheme,
-            max_drop=max_drop,
+            quantize=asked if quantize else None,
             with_torch=with_torch,
             exporter=exporter,
             passes=_passes(passes),
@@ -84,13 +101,31 @@ def export(
     manifest = bundle.manifest
     if json:
         files = {name: info.bytes for name, info in manifest.files.items()}
-        print_json({"bundle": str(bundle.path), "parity": dict(manifest.parity), "files": files})
+        print_json(
+            {
+                "bundle": str(bundle.path),
+                "parity": dict(manifest.parity),
+                "quantization": manifest.quantization,
+                "files": files,
+            }
+        )
         return
-    from edgeadapt.cli.tables import gates_table
+    from edgeadapt.cli.tables import gates_table, ladder_table, sensitivity_table
 
     show(gates_table(manifest))
+    if manifest.quantization:
+        show(ladder_table(manifest.quantization))
+        if manifest.quantization["sensitivity"]:
+            show(sensitivity_table(manifest.quantization["sensitivity"]))
     stdout().print(f"bundle: {bundle.path}", highlight=False)
     terminal.say(f"next: edgeadapt bench {bundle.name}")
+
+
+def _schemes(names: str) -> tuple[Scheme, ...]:
+    if names == "auto":
+        return tuple(Scheme)
+    check_joined(names, Scheme, "--scheme", word="scheme")
+    return tuple(Scheme(name) for name in names.split("+"))
 
 
 def _passes(names: str) -> tuple[GraphPass, ...]:

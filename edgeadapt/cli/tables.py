@@ -12,7 +12,7 @@ from edgeadapt.bench.compare import Row
 from edgeadapt.bundle import Manifest
 from edgeadapt.measure.statistics import Latency
 from edgeadapt.metrics import wilson_interval
-from edgeadapt.pipeline.model_card import merge_note
+from edgeadapt.pipeline.model_card import ladder_note, merge_note
 from edgeadapt.record import Record
 from edgeadapt.run import RunInfo
 
@@ -29,6 +29,8 @@ __all__ = [
     "scores_table",
 ]
 
+SHOWN_PRODUCTS = 8
+"""Products in the table of the most sensitive ones."""
 SHOWN_LABELS = 12
 
 
@@ -150,6 +152,34 @@ def gates_table(manifest: Manifest) -> Group:
             f"{int8['label_agreement']:.1%}",
         )
     return _captioned(table, merge_note(manifest.parity))
+
+
+def ladder_table(quantization: Mapping[str, Any]) -> Group:
+    """Every way to quantize that was tried, and which was chosen."""
+    table = _table(("quantized", "accuracy drop", "= fp32", "logits shift", "MB", "ms"))
+    for trial in quantization["trials"]:
+        drift, chosen = trial["drift"], trial["name"] == quantization["chosen"]
+        low, high = drift["drop_interval"]
+        latency = "-" if trial["latency_ms"] is None else f"{trial['latency_ms']:.2f}"
+        table.add_row(
+            Text(f"{trial['name']}{' ←' if chosen else ''}", style="bold" if chosen else ""),
+            f"{100 * drift['accuracy_drop']:.2f} ({100 * low:.2f} to {100 * high:.2f})",
+            f"{drift['label_agreement']:.1%}",
+            f"{drift['rms_shift']:.3f}",
+            f"{trial['bytes'] / 1e6:.1f}",
+            latency if trial["allowed"] else Text("not allowed", style="yellow"),
+        )
+    return _captioned(table, ladder_note(quantization))
+
+
+def sensitivity_table(sensitivity: Mapping[str, float]) -> Group:
+    """The products that quantization hurts most."""
+    table = _table(("product, quantized alone", "logits shift"))
+    for name, shift in list(sensitivity.items())[:SHOWN_PRODUCTS]:
+        table.add_row(Text(name), f"{shift:.4f}")
+    more = len(sensitivity) - SHOWN_PRODUCTS
+    left_out = f"{more} less sensitive ones are in manifest.json. " if more > 0 else ""
+    return _captioned(table, f"{left_out}Shift: root of the mean squared difference to fp32.")
 
 
 def bench_table(rows: Sequence[Row], record: Record) -> Group:

@@ -80,6 +80,11 @@ class Edited:
         """Removes a node."""
         self.graph.node.remove(node)
 
+    def use(self, domain: str) -> None:
+        """Lets nodes be of another domain's operators."""
+        if all(opset.domain != domain for opset in self.model.opset_import):
+            self.model.opset_import.append(helper.make_opsetid(domain, 1))
+
     def finished(self) -> onnx.ModelProto:
         """Returns the model with its nodes in order, and without what nobody needs any more.
 

@@ -59,13 +59,17 @@ def time_job(job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         last_words = "\n".join(errors.read().strip().splitlines()[-5:])
     if code or not line:
         raise MeasurementError(
-            f"The process that measures {job['bundle']} ({job['variant']}) ended with code {code}: "
+            f"The process that measures {_subject(job)} ended with code {code}: "
             f"{last_words or 'it said nothing.'}"
         )
     try:
         return json.loads(line), elapsed
     except json.JSONDecodeError:
         raise MeasurementError(
-            f"The process that measures {job['bundle']} ({job['variant']}) gave no answer: "
+            f"The process that measures {_subject(job)} gave no answer: "
             f"expected a line of JSON, found {line.strip()!r}."
         ) from None
+
+
+def _subject(job: Mapping[str, Any]) -> str:
+    return job.get("model") or f"{job['bundle']} ({job['variant']})"

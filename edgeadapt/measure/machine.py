@@ -3,10 +3,11 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-__all__ = ["cpu_flags", "describe_machine", "usable_cores", "versions"]
+from edgeadapt.platforms import cpu_fields, cpu_flags
+
+__all__ = ["describe_machine", "usable_cores", "versions"]
 
 _SPEED_FLAGS = (
     "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
@@ -17,7 +18,7 @@ _LIBRARIES = ("onnxruntime", "numpy", "tokenizers", "onnx", "torch", "transforme
 
 def describe_machine() -> dict[str, Any]:
     """Returns CPU, memory, system and library versions; ``None`` where one cannot be read."""
-    cpu = _cpu_fields()
+    cpu = cpu_fields()
     flags = cpu_flags()
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
@@ -31,13 +32,6 @@ def describe_machine() -> dict[str, Any]:
         "load_average": _load_average(),
         "versions": versions(),
     }
-
-
-def cpu_flags() -> frozenset[str] | None:
-    """Returns what the CPU can do, in Linux's words; ``None`` where that cannot be read."""
-    cpu = _cpu_fields()
-    listed = cpu.get("flags", cpu.get("Features"))
-    return None if listed is None else frozenset(listed.split())
 
 
 def usable_cores() -> int:
@@ -56,16 +50,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _cpu_fields() -> dict[str, str]:
-    """The first processor's block of /proc/cpuinfo."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _memory_bytes() -> int | None:

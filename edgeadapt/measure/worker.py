@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from edgeadapt.errors import EdgeAdaptError
 
 if TYPE_CHECKING:
-    from edgeadapt.text import Text
+    from edgeadapt.runtime.base import Engine
+    from edgeadapt.text import Text, Tokens
 
 __all__ = ["main"]
 
@@ -23,7 +24,7 @@ def main() -> None:
     """Answers the job on standard input."""
     job = json.load(sys.stdin)
     try:
-        answer = _first_label(job) if job["task"] == "first_label" else _measure(job)
+        answer = _TASKS[job["task"]](job)
     except EdgeAdaptError as error:
         sys.exit(str(error))
     sys.stdout.write(json.dumps(answer) + "\n")
@@ -53,17 +54,8 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
     engine = load_engine(bundle, job["variant"], threads=job["threads"])
     load_ns = perf_counter_ns() - started
 
-    latency_ns: dict[str, list[int]] = {}
-    for tokens in (Tokens(**fields) for fields in job["fixed"]):
-        batch = encoder.pad([tokens])
-        for _ in range(job["warmup"]):
-            engine.run(batch)
-        samples = []
-        for _ in range(job["repeats"]):
-            started = perf_counter_ns()
-            engine.run(batch)
-            samples.append(perf_counter_ns() - started)
-        latency_ns[str(len(tokens))] = samples
+    fixed = [Tokens(**fields) for fields in job["fixed"]]
+    latency_ns = {str(len(tokens)): _timed(engine, tokens, job) for tokens in fixed}
 
     texts = [_text(value) for value in job["texts"]]
     for text in texts[: job["warmup"]]:
@@ -86,10 +78,38 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _graph(job: dict[str, Any]) -> dict[str, Any]:
+    """Loads an ONNX file that is in no bundle yet and times it on texts' tokens, batch 1."""
+    from edgeadapt.measure.memory import peak_bytes
+    from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+    from edgeadapt.text import Tokens
+
+    engine = OnnxRuntimeEngine(Path(job["model"]), threads=job["threads"])
+    texts = [Tokens(**fields) for fields in job["fixed"]]
+    return {
+        "latency_ns": [_timed(engine, tokens, job) for tokens in texts],
+        "peak_bytes": peak_bytes(),
+    }
+
+
+def _timed(engine: "Engine", tokens: "Tokens", job: dict[str, Any]) -> list[int]:
+    batch = tokens.as_batch()
+    for _ in range(job["warmup"]):
+        engine.run(batch)
+    samples = []
+    for _ in range(job["repeats"]):
+        started = perf_counter_ns()
+        engine.run(batch)
+        samples.append(perf_counter_ns() - started)
+    return samples
+
+
 def _text(value: str | list[str]) -> "Text":
     """A text as JSON carries it: a pair is a list there."""
     return value if isinstance(value, str) else (value[0], value[1])
 
+
+_TASKS = {"first_label": _first_label, "measure": _measure, "graph": _graph}
 
 if __name__ == "__main__":
     main()

@@ -8,43 +8,37 @@ from typing import Any
 
 from edgeadapt import __version__
 from edgeadapt.bundle import Bundle, Manifest, Variant
-from edgeadapt.config import EngineName, Exporter, GraphPass, Scheme
+from edgeadapt.config import EngineName, Exporter, GraphPass
 from edgeadapt.data import text_columns, write_csv
-from edgeadapt.errors import UsageError
 from edgeadapt.measure.machine import versions
-from edgeadapt.metrics import Drift, Logits, Parity, drift
+from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
 from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.model_card import model_card
+from edgeadapt.pipeline.quantized import Quantization, Quantized, quantized
 from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder, write_tokenizer
 from edgeadapt.pipeline.run_files import named_labels
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.quantize import quantize
 from edgeadapt.run import Run
-from edgeadapt.runtime.base import Engine, text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.storage import staged_folder
-from edgeadapt.text import TextEncoder
 
-__all__ = ["ExportOptions", "export"]
+__all__ = ["ExportOptions", "Quantization", "export"]
 
 EVALUATION_EXAMPLES = 2_000
 """Test examples that a bundle carries at most."""
 
-_FP32, _INT8 = "onnx/model.onnx", "onnx/model_quantized.onnx"
+_FP32 = "onnx/model.onnx"
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """What an export may be asked for."""
 
-    quantize: bool = False
-    """Add an int8 variant."""
-    scheme: Scheme = Scheme.DYNAMIC_INT8
-    max_drop: float = 0.01
-    """Largest accuracy drop of int8 on held-out text, 0 to 1."""
+    quantize: Quantization | None = None
+    """Add a quantized variant."""
     with_torch: bool = False
     """Add the merged checkpoint, so that bench can run torch eager."""
     exporter: Exporter = Exporter.AUTO
@@ -78,18 +72,9 @@ def export(
         ExportError: The model cannot be expressed as asked.
     """
     options = options or ExportOptions()
-    if not 0 <= options.max_drop <= 1:
-        raise UsageError(
-            f"--max-drop: expected a share from 0 to 1, found {options.max_drop}.",
-            hint="0.01 is one point of accuracy.",
-        )
-    if options.quantize and "validation.csv" not in run.info.files:
-        raise UsageError(
-            f"--quantize: {run.path} holds no labelled text to judge int8 by: it was imported "
-            "without data.",
-            hint="Import it again with --dataset, or export without --quantize.",
-        )
     run.verify()
+    if options.quantize:
+        options.quantize.check(run)
     target = output or places.bundles() / run.name
     with staged_folder(target, force=force) as folder, progress.task("export", 5) as task:
         task.advance(note="backbone")
@@ -116,10 +101,18 @@ def export(
         )
         onnx_parity.check()
 
-        task.advance(note="int8" if options.quantize else "")
-        int8 = None
+        task.advance(note="quantization" if options.quantize else "")
+        chosen = None
         if options.quantize:
-            int8 = _quantize(folder, fp32, encoder, run, options)
+            chosen = quantized(
+                run,
+                merged,
+                folder / _FP32,
+                asked=options.quantize,
+                exporter=exporter,
+                passes=options.passes,
+                progress=progress,
+            )
 
         task.advance(note="bundle")
         write_tokenizer(folder, run)
@@ -131,13 +124,14 @@ def export(
             labels=run.info.labels,
             max_length=encoder.max_length,
             pad_id=encoder.pad_id,
-            variants=_variants(options),
+            variants=_variants(options, chosen),
             provenance={**_provenance(run, exporter), "passes": list(options.passes)},
             parity={
                 "merge": {**merge_parity.to_dict(), **merged.report()},
                 "onnx": onnx_parity.to_dict(),
-                "int8": _int8_report(int8, options),
+                "int8": chosen.parity() if chosen else None,
             },
+            quantization=chosen.to_dict() if chosen else None,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             edgeadapt=__version__,
             task=run.info.task,
@@ -170,37 +164,10 @@ def _prove_merge(
     return parity
 
 
-def _quantize(
-    folder: Path,
-    fp32: Engine,
-    encoder: TextEncoder,
-    run: Run,
-    options: ExportOptions,
-) -> Drift:
-    """Writes the int8 file and compares its answers on held-out text, one text at a time."""
-    held_out = kept_examples(run, "validation.csv")
-    quantize(folder / _FP32, folder / _INT8, scheme=options.scheme)
-    int8 = OnnxRuntimeEngine(folder / _INT8)
-    report = drift(
-        text_logits(fp32, encoder, held_out.texts),
-        text_logits(int8, encoder, held_out.texts),
-        held_out.known_labels(),
-        task=run.info.task,
-    )
-    report.check(max_drop=options.max_drop, gate=f"int8 ({options.scheme}) against fp32")
-    return report
-
-
-def _int8_report(int8: Drift | None, options: ExportOptions) -> dict[str, Any] | None:
-    if int8 is None:
-        return None
-    return {"scheme": options.scheme, "max_drop": options.max_drop, **int8.to_dict()}
-
-
-def _variants(options: ExportOptions) -> dict[str, Variant]:
+def _variants(options: ExportOptions, chosen: Quantized | None) -> dict[str, Variant]:
     variants = {"fp32": Variant(_FP32, EngineName.ONNXRUNTIME)}
-    if options.quantize:
-        variants["int8"] = Variant(_INT8, EngineName.ONNXRUNTIME, options.scheme)
+    if chosen:
+        variants[chosen.name] = chosen.variant
     if options.with_torch:
         variants["torch"] = Variant("torch/model.safetensors", EngineName.TORCH)
     return variants

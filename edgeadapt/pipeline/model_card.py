@@ -6,7 +6,7 @@ from typing import Any
 from edgeadapt.bundle import Manifest
 from edgeadapt.config import Task
 
-__all__ = ["merge_note", "model_card"]
+__all__ = ["ladder_note", "merge_note", "model_card"]
 
 _CARD = """\
 ---
@@ -33,7 +33,7 @@ A {task} classifier of {inputs} with {count} labels ({labels}), made by edgeadap
 {gates}
 
 {merge}
-
+{ladder}
 ## Use
 
 ```python
@@ -80,6 +80,7 @@ def model_card(name: str, manifest: Manifest) -> str:
         file_name=file.rpartition("/")[2],
         gates="\n".join(_gates(manifest.parity)),
         merge=merge_note(manifest.parity),
+        ladder=_ladder(manifest.quantization),
     )
 
 
@@ -110,6 +111,52 @@ def merge_note(parity: Mapping[str, Any]) -> str:
     if unshared:
         note += f" Layers that shared weights were told apart: {unshared / 1e6:.1f} MB in fp32."
     return note
+
+
+def ladder_note(quantization: Mapping[str, Any]) -> str:
+    """Says how the quantized model was chosen, and what the reader should know of it.
+
+    Args:
+        quantization: The manifest's report.
+    """
+    (chosen,) = (t for t in quantization["trials"] if t["name"] == quantization["chosen"])
+    drift, fp32 = chosen["drift"], quantization["fp32_ms"]
+    note = (
+        f"Chosen for {quantization['objective']} on {quantization['platform']} among those that "
+        f"cost at most {100 * quantization['max_drop']:.1f} points on {drift['texts']:,} "
+        f"validation texts; fp32 takes {fp32:.2f} ms."
+    )
+    low, high = drift["drop_interval"]
+    if drift["texts"] < quantization["deciding_texts"]:
+        note += (
+            f" The drop lies between {100 * low:.2f} and {100 * high:.2f} points (95 % interval): "
+            f"some {quantization['texts_to_decide']:,} texts would tell one point."
+        )
+    if chosen["latency_ms"] > fp32:
+        note += " It is slower than fp32 on the machine that exported."
+    return note
+
+
+def _ladder(quantization: Mapping[str, Any] | None) -> str:
+    if quantization is None:
+        return ""
+    rows = [
+        "",
+        "## Quantized models that were tried",
+        "",
+        "| | accuracy drop, points | labels the same | MB | ms | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for trial in quantization["trials"]:
+        drift = trial["drift"]
+        state = "**chosen**" if trial["name"] == quantization["chosen"] else ""
+        latency = "" if trial["latency_ms"] is None else f"{trial['latency_ms']:.2f}"
+        rows.append(
+            f"| {trial['name']} | {100 * drift['accuracy_drop']:.2f} | "
+            f"{drift['label_agreement']:.2%} | {trial['bytes'] / 1e6:.1f} | {latency} | "
+            f"{state if trial['allowed'] else 'not allowed'} |"
+        )
+    return "\n".join([*rows, "", ladder_note(quantization), ""])
 
 
 def _gates(parity: Any) -> list[str]:

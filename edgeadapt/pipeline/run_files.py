@@ -17,6 +17,7 @@ from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import EVALUATION_BATCH
 
 __all__ = [
+    "CALIBRATION_FILE",
     "KEPT_EXAMPLES",
     "named_labels",
     "pinned_data",
@@ -27,6 +28,9 @@ __all__ = [
 
 KEPT_EXAMPLES = 2_000
 """Validation examples that a run keeps, for the gates of the export."""
+CALIBRATION_FILE = "calibration.csv"
+CALIBRATION_EXAMPLES = 256
+"""Training examples that a run keeps, for quantization with fixed scales."""
 
 
 def pinned_model(model: ModelConfig, source: ModelSource) -> ModelConfig:
@@ -63,13 +67,17 @@ def write_examples(
     task: Task,
     title: str,
 ) -> Score:
-    """Writes the held-out text with the answers on test text, and returns their score."""
-    names = dataset.label_names
-    kept = dataset.validation.first(KEPT_EXAMPLES)
-    write_csv(
-        folder / "validation.csv",
-        {**text_columns(kept.texts), "label": named_labels(kept, names)},
-    )
+    """Writes the held-out text with the answers on test text, and returns their score.
+
+    Beside it go some training examples, evenly over all of them.
+    """
+    names, train = dataset.label_names, dataset.train
+    step = max(1, len(train) // CALIBRATION_EXAMPLES)
+    for file, kept in (
+        ("validation.csv", dataset.validation.first(KEPT_EXAMPLES)),
+        (CALIBRATION_FILE, train.take(range(0, len(train), step)).first(CALIBRATION_EXAMPLES)),
+    ):
+        write_csv(folder / file, {**text_columns(kept.texts), "label": named_labels(kept, names)})
     logits = torch_logits(
         classifier.model, encoder, dataset.test.texts, batch_size=EVALUATION_BATCH
     )

@@ -1,11 +1,13 @@
 """Engines that run a bundle's variants, behind one contract."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import EngineName
+from edgeadapt.config import EngineName, Platform
 from edgeadapt.errors import LayoutError
+from edgeadapt.platforms import runs_like, this_platform
 from edgeadapt.runtime.base import Engine
 
 __all__ = ["ENGINES", "engine_class", "load_engine"]
@@ -50,10 +52,20 @@ def engine_class(bundle: Bundle, variant: str) -> type[Engine]:
 def load_engine(bundle: Bundle, variant: str, *, threads: int | None = None) -> Engine:
     """Loads a variant on the engine that the manifest names for it.
 
+    Warns once where a quantized variant may answer otherwise than it was judged by.
+
     Raises:
         UsageError: There is no such variant.
         IntegrityError: A file is not the one that was written.
         LayoutError: The manifest names an engine that there is none of.
         MissingExtraError: The engine's library is not installed.
     """
+    made_for = bundle.variant(variant).platform
+    if made_for and not runs_like(Platform(made_for), this_platform()):
+        warnings.warn(
+            f"{bundle.name}:{variant} was quantized for {made_for}, and this CPU is "
+            f"{this_platform()}: its 8-bit products can overflow here and give other labels. "
+            "Export it with --target portable.",
+            stacklevel=2,
+        )
     return engine_class(bundle, variant).load(bundle, variant, threads=threads)

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 
 from edgeadapt.config import Dropout, Precision, Task, TrainingConfig
 from edgeadapt.data import Examples
-from edgeadapt.measure.machine import cpu_flags
 from edgeadapt.metrics import Logits, Score, mean_loss, score
 from edgeadapt.models.inference import to_inputs, torch_logits
+from edgeadapt.platforms import cpu_flags
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.cpu_kernels import CpuKernels
 from edgeadapt.training.frozen import FrozenLayers, Remembered

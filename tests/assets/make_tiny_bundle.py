@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgeadapt.config import Recipe
-from edgeadapt.pipeline.export import ExportOptions, export
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from tests.conftest import make_checkpoint, write_dataset
 
@@ -29,7 +29,7 @@ def main() -> None:
             origin="tiny bundle",
         )
         run = train(recipe, output=root / "run")
-        export(run, options=ExportOptions(quantize=True), output=TARGET, force=True)
+        export(run, options=ExportOptions(quantize=Quantization()), output=TARGET, force=True)
         print(run.info.test)
 
 

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.graph.first_position import first_position_only
-from edgeadapt.quantize.dynamic_int8 import quantize
+from edgeadapt.quantize.dynamic_int8 import quantize_dynamic_int8
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from tests.conftest import TINY_CONFIGS
 from tests.graph.exported import answers, assert_same_answers, exported, fused, operators
@@ -53,9 +53,10 @@ def test_where_attention_is_not_one_node_the_rest_of_the_layer_is_reduced(
 
 
 def test_the_reduced_layer_can_be_quantized(tmp_path: Path) -> None:
-    onnx.save(first_position_only(fused(tmp_path)), tmp_path / "first.onnx")
+    first = first_position_only(fused(tmp_path))
+    onnx.save(first, tmp_path / "first.onnx")
 
-    quantize(tmp_path / "first.onnx", tmp_path / "int8.onnx")
+    onnx.save(quantize_dynamic_int8(first), tmp_path / "int8.onnx")
 
     found = OnnxRuntimeEngine(tmp_path / "int8.onnx").run(token_batch())
     expected = OnnxRuntimeEngine(tmp_path / "first.onnx").run(token_batch())

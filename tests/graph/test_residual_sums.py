@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from edgeadapt.graph.residual_sums import keep_residual_sums
-from edgeadapt.quantize.dynamic_int8 import quantize
+from edgeadapt.quantize.dynamic_int8 import quantize_dynamic_int8
 from tests.conftest import TINY_CONFIGS
 from tests.graph.exported import assert_same_answers, fused, operators
 from tests.models.tiny import LAYERS
@@ -39,8 +39,7 @@ def test_a_session_with_default_options_fuses_none_of_them_in_int8(tmp_path: Pat
 
 def fused_sums(model: onnx.ModelProto, folder: Path) -> list[onnx.NodeProto]:
     """The fused sums in the graph that a session makes for itself of a quantized model."""
-    onnx.save(model, folder / "fp32.onnx")
-    quantize(folder / "fp32.onnx", folder / "int8.onnx")
+    onnx.save(quantize_dynamic_int8(model), folder / "int8.onnx")
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(folder / "optimized.onnx")
     options.log_severity_level = 3

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgeadapt.config import Exporter
-from edgeadapt.pipeline.export import ExportOptions
+from edgeadapt.pipeline.export import ExportOptions, Quantization
 
 PLAIN = ExportOptions(exporter=Exporter.TORCH)
-WITH_INT8 = ExportOptions(exporter=Exporter.TORCH, quantize=True)
-WITHOUT_LIMIT = replace(WITH_INT8, max_drop=1.0)
+WITH_INT8 = ExportOptions(exporter=Exporter.TORCH, quantize=Quantization())
+WITHOUT_LIMIT = replace(WITH_INT8, quantize=Quantization(max_drop=1.0))
 METHODS = ("parallel", "sequential", "houlsby")
 
 

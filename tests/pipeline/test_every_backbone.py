@@ -10,7 +10,7 @@ import pytest
 import edgeadapt
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Exporter
-from edgeadapt.pipeline.export import ExportOptions, export
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         folder = tmp_path_factory.mktemp("backbones") / f"{model_type}-{method}"
         recipe = lively_recipe(folder, method=method, model_type=model_type, epochs=1)
         run = train(recipe, output=folder / "run")
-        options = ExportOptions(quantize=True, max_drop=1.0, exporter=Exporter.TORCH)
+        options = ExportOptions(quantize=Quantization(max_drop=1.0), exporter=Exporter.TORCH)
         found[model_type, method] = run, export(run, options=options, output=folder / "bundle")
     return found
 

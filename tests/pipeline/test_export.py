@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 import edgeadapt.pipeline.export as pipeline
 from edgeadapt import __version__
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Task
+from edgeadapt.config import Objective, Scheme, Task
 from edgeadapt.errors import (
     ExportError,
     GateError,
@@ -23,7 +23,7 @@ from edgeadapt.errors import (
     UsageError,
 )
 from edgeadapt.metrics import probabilities
-from edgeadapt.pipeline.export import ExportOptions, export
+from edgeadapt.pipeline.export import Quantization, export
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
@@ -226,10 +226,9 @@ def test_a_torch_checkpoint_of_unfolded_adapters_is_refused(
 
 
 @pytest.mark.parametrize("max_drop", [-0.01, 1.01, float("nan")])
-def test_a_drop_that_is_no_share_is_refused(run: Run, tmp_path: Path, max_drop: float) -> None:
+def test_a_drop_that_is_no_share_is_refused(max_drop: float) -> None:
     with pytest.raises(UsageError, match=f"--max-drop: expected a share from 0 to 1.*{max_drop}"):
-        export(run, options=ExportOptions(max_drop=max_drop), output=tmp_path / "b" / "x")
-    assert nothing_is_at(tmp_path / "b")
+        Quantization(max_drop=max_drop)
 
 
 def test_an_export_leaves_the_run_as_it_was(run: Run, tmp_path: Path) -> None:
@@ -299,3 +298,51 @@ def test_without_a_name_a_bundle_is_called_like_its_run(
     bundle = export(run, options=PLAIN)
 
     assert bundle.path.resolve() == in_empty_folder / "artifacts" / "bundles" / run.name
+
+
+def test_the_manifest_holds_every_candidate_and_the_card_and_json_tell_of_them(
+    bundle: Bundle,
+) -> None:
+    found = bundle.manifest.quantization
+
+    assert found is not None
+    assert len(found["trials"]) >= 3
+    assert found["chosen"] in [trial["name"] for trial in found["trials"]]
+    assert (found["objective"], found["max_drop"]) == ("latency", 1.0)
+    assert found["platform"] == bundle.manifest.variants["int8"].platform != "auto"
+    card = (bundle.path / "README.md").read_text(encoding="utf-8")
+    for trial in found["trials"]:
+        assert f"| {trial['name']} | " in card
+    assert card.count("**chosen**") == 1
+
+
+def test_four_bits_are_a_variant_of_their_own_name(run: Run, tmp_path: Path) -> None:
+    asked = Quantization((Scheme.INT4_WEIGHTS,), Objective.SIZE, max_drop=1.0)
+
+    found = export(run, options=replace(PLAIN, quantize=asked), output=tmp_path / "b")
+
+    assert list(found.manifest.variants) == ["fp32", "int4"]
+    assert found.default_variant() == "int4"
+    assert found.manifest.variants["int4"].file == "onnx/model_q4.onnx"
+    assert load_engine(found, "int4").describe().startswith("onnxruntime")
+
+
+def test_fixed_scales_come_from_training_text_that_the_run_kept(run: Run, tmp_path: Path) -> None:
+    asked = Quantization((Scheme.STATIC_INT8,), max_drop=1.0)
+
+    found = export(run, options=replace(PLAIN, quantize=asked), output=tmp_path / "b")
+
+    assert found.manifest.variants["int8"].scheme == "static-int8"
+    assert len(texts_of(run.path / "calibration.csv")) > 0
+
+
+def test_a_run_without_training_text_says_so_where_scales_are_to_be_fixed(
+    run: Run, tmp_path: Path
+) -> None:
+    files = {name: sha for name, sha in run.info.files.items() if name != "calibration.csv"}
+    old = replace(run, info=replace(run.info, files=files))
+    asked = Quantization((Scheme.STATIC_INT8,))
+
+    with pytest.raises(UsageError, match=r"--scheme static-int8: .* holds no training text"):
+        export(old, options=replace(PLAIN, quantize=asked), output=tmp_path / "b")
+    assert nothing_is_at(tmp_path)

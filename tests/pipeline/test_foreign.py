@@ -27,7 +27,7 @@ from edgeadapt.models.sources import ModelSource
 from edgeadapt.pipeline import foreign
 from edgeadapt.pipeline import train as training
 from edgeadapt.pipeline.convert import convert
-from edgeadapt.pipeline.export import ExportOptions, export
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.foreign import started
 from edgeadapt.pipeline.gates import parity_gate
 from edgeadapt.pipeline.importing import import_adapter
@@ -243,7 +243,7 @@ class TestWithoutData:
         assert inspect(str(bundle.path))["int8_accuracy_drop"] is None
 
     def test_int8_is_refused_with_a_way_out(self, without_data: Run, tmp_path: Path) -> None:
-        options = ExportOptions(quantize=True, exporter=Exporter.TORCH)
+        options = ExportOptions(quantize=Quantization(), exporter=Exporter.TORCH)
 
         with pytest.raises(UsageError, match=r"--quantize: .*no labelled text") as caught:
             export(without_data, options=options, output=tmp_path / "b" / "bundle")

@@ -23,8 +23,9 @@ from edgeadapt.metrics import Logits, largest_shift
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged
 from edgeadapt.pipeline import lower
-from edgeadapt.pipeline.export import export
+from edgeadapt.pipeline.export import Quantization, export
 from edgeadapt.pipeline.gates import parity_texts
+from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
@@ -137,9 +138,10 @@ def test_a_single_answer_that_is_no_number_does_not_pass(
 def multiply_logits(by: float) -> Callable[..., None]:
     """A quantization that multiplies the logits and does nothing else."""
 
-    def quantize(source: Path, target: Path, *, scheme: Scheme) -> None:
-        assert scheme is Scheme.DYNAMIC_INT8
-        model = onnx.load(source)
+    def write(candidate: Candidate, source: onnx.ModelProto, target: Path, **texts: object) -> None:
+        assert candidate.scheme is Scheme.DYNAMIC_INT8
+        model = onnx.ModelProto()
+        model.CopyFrom(source)
         for node in model.graph.node:
             node.output[:] = ["right" if name == "logits" else name for name in node.output]
         factor = numpy_helper.from_array(np.asarray(by, dtype=np.float32), "factor")
@@ -147,22 +149,23 @@ def multiply_logits(by: float) -> Callable[..., None]:
         model.graph.node.append(helper.make_node("Mul", ["right", "factor"], ["logits"]))
         onnx.save(model, target)
 
-    return quantize
+    return write
 
 
 def test_an_int8_model_that_loses_accuracy_leaves_no_bundle(
     accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "quantize", multiply_logits(-1))
+    monkeypatch.setattr("edgeadapt.quantize.ladder.write", multiply_logits(-1))
     before = accurate_run.info.validation["accuracy"]
 
     with pytest.raises(GateError) as caught:
         export(accurate_run, options=WITH_INT8, output=tmp_path / "b" / "x")
     message = caught.value.message
-    assert message.startswith("int8 (dynamic-int8) against fp32: accuracy falls from")
-    assert f"from {before:.2%} to {1 - before:.2%} on 24 held-out texts" in message
+    assert message.startswith("None of ")
+    assert "The best, dynamic-int8, per channel" in message
+    assert f"accuracy {before:.2%} -> {1 - before:.2%} on 24 held-out texts" in message
     assert f"a drop of {100 * (2 * before - 1):.2f} points" in message
-    assert "at most 1.00 are allowed" in message
+    assert "allowed are 1.00." in message
     assert "--max-drop" in caught.value.hint
     assert nothing_is_at(tmp_path / "b")
 
@@ -170,11 +173,14 @@ def test_an_int8_model_that_loses_accuracy_leaves_no_bundle(
 def test_the_allowed_drop_is_the_users(
     accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "quantize", multiply_logits(-1))
+    monkeypatch.setattr("edgeadapt.quantize.ladder.write", multiply_logits(-1))
     drop = 2 * accurate_run.info.validation["accuracy"] - 1
-    below, above = (replace(WITH_INT8, max_drop=min(1.0, drop + step)) for step in (-1e-3, 1e-3))
+    below, above = (
+        replace(WITH_INT8, quantize=Quantization(max_drop=min(1.0, drop + step)))
+        for step in (-1e-3, 1e-3)
+    )
 
-    with pytest.raises(GateError, match=r"at most .* are allowed"):
+    with pytest.raises(GateError, match=r"allowed are .*"):
         export(accurate_run, options=below, output=tmp_path / "x")
     bundle = export(accurate_run, options=above, output=tmp_path / "y")
     assert bundle.manifest.parity["int8"]["accuracy_drop"] == pytest.approx(drop)
@@ -186,10 +192,10 @@ def test_the_allowed_drop_is_the_users(
 def test_an_int8_model_without_numbers_never_passes(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_drop: float
 ) -> None:
-    monkeypatch.setattr(pipeline, "quantize", multiply_logits(float("nan")))
-    options = replace(WITH_INT8, max_drop=max_drop)
+    monkeypatch.setattr("edgeadapt.quantize.ladder.write", multiply_logits(float("nan")))
+    options = replace(WITH_INT8, quantize=Quantization(max_drop=max_drop))
 
-    with pytest.raises(GateError, match="int8"):
+    with pytest.raises(GateError, match="not numbers"):
         export(run, options=options, output=tmp_path / "b" / "x")
     assert nothing_is_at(tmp_path / "b")
 

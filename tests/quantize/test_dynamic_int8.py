@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-import edgeadapt.quantize
 from edgeadapt.config import Exporter, Scheme
-from edgeadapt.errors import MissingExtraError
 from edgeadapt.export import export_onnx
-from edgeadapt.quantize import quantize
+from edgeadapt.quantize.candidate import Candidate, write
+from edgeadapt.quantize.dynamic_int8 import quantize_dynamic_int8
 from tests.lively import lively_model
 
 WORDS, WIDTH, HIDDEN, LABELS = 200, 128, 256, 3
@@ -64,6 +63,10 @@ def write_model(path: Path, weights: Weights) -> Path:
     return path
 
 
+def quantize(source: Path, target: Path) -> None:
+    write(Candidate(Scheme.DYNAMIC_INT8), onnx.load(source), target, texts=())
+
+
 def initializers(path: Path) -> dict[str, NDArray[np.generic]]:
     graph = onnx.load(path).graph
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -82,7 +85,7 @@ def fp32(tmp_path: Path) -> Path:
 @pytest.fixture
 def int8(fp32: Path) -> Path:
     target = fp32.with_name("model_quantized.onnx")
-    quantize(fp32, target, scheme=Scheme.DYNAMIC_INT8)
+    quantize(fp32, target)
     return target
 
 
@@ -145,7 +148,7 @@ def test_the_answers_stay_close_to_fp32s(tmp_path: Path, shape: tuple[int, int])
         for name, value in make_weights().items()
     }
     fp32, int8 = write_model(tmp_path / "model.onnx", even), tmp_path / "int8.onnx"
-    quantize(fp32, int8, scheme=Scheme.DYNAMIC_INT8)
+    quantize(fp32, int8)
     ids = generator.integers(0, WORDS, shape, dtype=np.int64)
     expected, found = answers(fp32, ids), answers(int8, ids)
 
@@ -161,7 +164,7 @@ def test_a_channel_without_any_weight_stays_zero(
     weights = make_weights(seed)
     weights["dense"][:, dead] = 0
     folder = tmp_path_factory.mktemp("dead")
-    quantize(write_model(folder / "m.onnx", weights), folder / "q.onnx", scheme=Scheme.DYNAMIC_INT8)
+    quantize(write_model(folder / "m.onnx", weights), folder / "q.onnx")
     found = initializers(folder / "q.onnx")
 
     assert (found["dense_quantized"][:, dead] == found["dense_zero_point"][dead]).all()
@@ -185,14 +188,14 @@ def test_a_weight_behind_an_operator_of_unknown_type_is_quantized_too(tmp_path: 
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "model.onnx")
 
-    quantize(tmp_path / "model.onnx", tmp_path / "int8.onnx", scheme=Scheme.DYNAMIC_INT8)
+    quantize(tmp_path / "model.onnx", tmp_path / "int8.onnx")
 
     assert initializers(tmp_path / "int8.onnx")["w_quantized"].dtype == np.int8
 
 
 def test_an_exported_backbone_keeps_no_matrix_in_float(tmp_path: Path) -> None:
     export_onnx(lively_model("bert"), tmp_path / "model.onnx", exporter=Exporter.TORCH)
-    quantize(tmp_path / "model.onnx", tmp_path / "int8.onnx", scheme=Scheme.DYNAMIC_INT8)
+    quantize(tmp_path / "model.onnx", tmp_path / "int8.onnx")
 
     found = initializers(tmp_path / "int8.onnx")
     matrices = {
@@ -216,7 +219,7 @@ def _nodes(path: Path, kind: str) -> list[onnx.NodeProto]:
 def test_the_source_stays_as_it_was_and_nothing_else_is_written(fp32: Path) -> None:
     before = hashlib.sha256(fp32.read_bytes()).hexdigest()
 
-    quantize(fp32, fp32.with_name("model_quantized.onnx"), scheme=Scheme.DYNAMIC_INT8)
+    quantize(fp32, fp32.with_name("model_quantized.onnx"))
 
     assert hashlib.sha256(fp32.read_bytes()).hexdigest() == before
     assert sorted(file.name for file in fp32.parent.iterdir()) == [
@@ -240,36 +243,39 @@ def test_the_advice_to_preprocess_is_not_logged_and_other_messages_are(
     monkeypatch.setattr(module, "quantize_dynamic", talkative)
     filters = list(logging.getLogger().filters)
 
-    quantize(fp32, fp32.with_name("q.onnx"), scheme=Scheme.DYNAMIC_INT8)
+    quantize(fp32, fp32.with_name("q.onnx"))
 
     assert [r.getMessage() for r in caplog.records if r.name == "root"] == ["something else"]
     assert logging.getLogger().filters == filters
 
 
-def test_a_failed_quantization_leaves_the_logging_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(b"not a model")
-    filters = list(logging.getLogger().filters)
-
-    with pytest.raises(Exception, match="pars"):
-        quantize(tmp_path / "model.onnx", tmp_path / "q.onnx", scheme=Scheme.DYNAMIC_INT8)
-    assert logging.getLogger().filters == filters
-    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
-
-
-def test_there_is_a_function_for_every_scheme() -> None:
-    assert set(edgeadapt.quantize.SCHEMES) == set(Scheme)
-
-
-def test_a_missing_onnx_is_named_with_its_extra(
+def test_a_failed_quantization_leaves_the_logging_as_it_was(
     fp32: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "edgeadapt.quantize.dynamic_int8", raising=False)
-    monkeypatch.setitem(sys.modules, "onnx", None)
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("no room")
 
-    with pytest.raises(MissingExtraError, match=r"--quantize needs .*\[quantize\].*'onnx'") as got:
-        quantize(fp32, fp32.with_name("q.onnx"), scheme=Scheme.DYNAMIC_INT8)
-    assert 'pip install "edgeadapt[quantize]"' in got.value.hint
+    monkeypatch.setattr("edgeadapt.quantize.dynamic_int8.quantize_dynamic", fail)
+    filters = list(logging.getLogger().filters)
+
+    with pytest.raises(RuntimeError, match="no room"):
+        quantize(fp32, fp32.with_name("q.onnx"))
+    assert logging.getLogger().filters == filters
     assert [file.name for file in fp32.parent.iterdir()] == ["model.onnx"]
+
+
+def test_a_product_that_is_kept_stays_in_fp32_whatever_its_operator(fp32: Path) -> None:
+    model = onnx.load(fp32)
+    for number, node in enumerate(model.graph.node):
+        node.name = f"node_{number}"
+    kept = {node.op_type: node.name for node in model.graph.node}
+
+    for operator, left in (("MatMul", "head"), ("Gemm", "dense")):
+        found = quantize_dynamic_int8(model, keep=[kept[operator]])
+
+        weights = {tensor.name for tensor in found.graph.initializer if len(tensor.dims) == 2}
+        assert len([name for name in weights if name.endswith("_quantized")]) == 1
+        assert any(name.startswith(left) for name in weights if name.endswith("_quantized"))
 
 
 def test_quantizing_works_where_torch_and_transformers_are_not_installed(fp32: Path) -> None:
@@ -283,9 +289,11 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
+import onnx
+import edgeadapt.quantize.ladder
 from edgeadapt.config import Scheme
-from edgeadapt.quantize import quantize
-quantize(Path(sys.argv[1]), Path(sys.argv[2]), scheme=Scheme.DYNAMIC_INT8)
+from edgeadapt.quantize.candidate import Candidate, write
+write(Candidate(Scheme.DYNAMIC_INT8), onnx.load(sys.argv[1]), Path(sys.argv[2]), texts=())
 try:
     import torch
 except ModuleNotFoundError:

@@ -5,6 +5,8 @@ import math
 import shutil
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 import edgeadapt
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Task
+from edgeadapt.config import Platform, Task
 from edgeadapt.errors import (
     DataError,
     FormatVersionError,
@@ -321,3 +323,26 @@ def test_an_unknown_task_is_refused(own_bundle: Bundle) -> None:
 
     with pytest.raises(LayoutError, match=r"manifest\.json is not a bundle's: 'ranking'"):
         load(own_bundle.path)
+
+
+@pytest.mark.parametrize(("here", "warns"), [(Platform.X86_AVX2, True), (Platform.ARM64, False)])
+def test_a_model_for_another_kind_of_cpu_warns_where_it_may_answer_otherwise(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, here: Platform, warns: bool
+) -> None:
+    variants = {
+        name: replace(each, platform=Platform.X86_VNNI if each.scheme else None)
+        for name, each in bundle.manifest.variants.items()
+    }
+    changed = replace(bundle, manifest=replace(bundle.manifest, variants=variants))
+    monkeypatch.setattr("edgeadapt.runtime.this_platform", lambda: here)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_engine(changed, "fp32")
+        load_engine(changed, "int8")
+
+    said = [str(each.message) for each in caught if "quantized for" in str(each.message)]
+    assert len(said) == warns
+    for message in said:
+        assert "int8 was quantized for x86-vnni, and this CPU is x86-avx2" in message
+        assert "--target portable" in message

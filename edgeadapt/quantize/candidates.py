@@ -1,0 +1,66 @@
+"""What the ladder tries, by scheme and platform."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from edgeadapt.config import Calibration, Platform, Scheme
+from edgeadapt.quantize.candidate import Candidate
+
+__all__ = ["candidates"]
+
+_SEVEN_BITS = frozenset({Platform.X86_AVX2, Platform.PORTABLE})
+"""Platforms whose int8 products may overflow 16 bits, and the one that may be any of them."""
+
+
+def _dynamic(scheme: Scheme) -> Iterable[Candidate]:
+    usual = Candidate(scheme)
+    yield usual
+    yield replace(usual, fused=False)
+    yield replace(usual, per_channel=False)
+    yield replace(usual, embedding_bits=32)
+
+
+def _static(scheme: Scheme) -> Iterable[Candidate]:
+    for calibration in Calibration:
+        yield Candidate(scheme, fused=False, calibration=calibration)
+
+
+def _int8_weights(scheme: Scheme) -> Iterable[Candidate]:
+    usual = Candidate(scheme, fused=False)
+    yield usual
+    yield replace(usual, block_size=128)
+    yield replace(usual, int8_compute=False)
+
+
+def _int4_weights(scheme: Scheme) -> Iterable[Candidate]:
+    usual = Candidate(scheme, fused=False)
+    yield usual
+    yield replace(usual, int8_compute=False)
+    yield replace(usual, embedding_bits=4)
+    yield replace(usual, embedding_bits=4, block_size=128)
+
+
+_BY_SCHEME: Mapping[Scheme, Callable[[Scheme], Iterable[Candidate]]] = MappingProxyType(
+    {
+        Scheme.DYNAMIC_INT8: _dynamic,
+        Scheme.STATIC_INT8: _static,
+        Scheme.INT8_WEIGHTS: _int8_weights,
+        Scheme.INT4_WEIGHTS: _int4_weights,
+    }
+)
+
+
+def candidates(schemes: Iterable[Scheme], platform: Platform) -> list[Candidate]:
+    """Returns what to try, each scheme's usual way first.
+
+    Args:
+        schemes: In the order of preference.
+        platform: What for; never ``auto``.
+    """
+    seven = platform in _SEVEN_BITS
+    return [
+        replace(candidate, reduce_range=seven)
+        for scheme in schemes
+        for candidate in _BY_SCHEME[scheme](scheme)
+    ]

@@ -1,0 +1,61 @@
+"""What is tried: every scheme and platform, and how a candidate is called."""
+
+import pytest
+
+from edgeadapt.config import Calibration, Platform, Scheme
+from edgeadapt.quantize.candidate import Candidate
+from edgeadapt.quantize.candidates import candidates
+
+PLATFORMS = [platform for platform in Platform if platform is not Platform.AUTO]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("scheme", Scheme)
+def test_every_scheme_is_tried_in_several_ways_on_every_platform(
+    scheme: Scheme, platform: Platform
+) -> None:
+    found = candidates([scheme], platform)
+
+    assert len(set(found)) == len(found) >= 3
+    assert {each.scheme for each in found} == {scheme}
+    assert len({str(each) for each in found}) == len(found)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_seven_bits_are_for_where_eight_may_overflow(platform: Platform) -> None:
+    found = {each.reduce_range for each in candidates(Scheme, platform)}
+
+    assert found == {platform in (Platform.X86_AVX2, Platform.PORTABLE)}
+
+
+def test_each_schemes_usual_way_comes_first_in_the_order_of_the_schemes() -> None:
+    found = candidates([Scheme.STATIC_INT8, Scheme.DYNAMIC_INT8], Platform.X86_VNNI)
+
+    assert [str(each) for each in found][:1] == ["static-int8, per channel, min-max"]
+    assert Candidate(Scheme.DYNAMIC_INT8) in found
+
+
+@pytest.mark.parametrize(
+    ("candidate", "name"),
+    [
+        (Candidate(Scheme.DYNAMIC_INT8), "dynamic-int8, per channel"),
+        (
+            Candidate(Scheme.DYNAMIC_INT8, fused=False, per_channel=False, reduce_range=True),
+            "dynamic-int8, per tensor, 7-bit weights, attention as products",
+        ),
+        (
+            Candidate(Scheme.STATIC_INT8, fused=False, calibration=Calibration.ENTROPY),
+            "static-int8, per channel, entropy",
+        ),
+        (
+            Candidate(Scheme.INT4_WEIGHTS, fused=False, int8_compute=False, embedding_bits=4),
+            "int4-weights, blocks of 32, fp32 compute, 4-bit embeddings",
+        ),
+        (
+            Candidate(Scheme.DYNAMIC_INT8, keep=("a", "b")),
+            "dynamic-int8, per channel, 2 products in fp32",
+        ),
+    ],
+)
+def test_a_candidates_name_says_how_it_differs(candidate: Candidate, name: str) -> None:
+    assert str(candidate) == name

@@ -6,6 +6,7 @@ NAME/
   tokenizer.json, tokenizer_config.json
   validation.csv       the held-out text that export's gates see (up to 2,000 examples)
   calibration.csv      some training text, for quantization with fixed scales
+  vocabulary.json      how often each word piece occurs in training text
   predictions.csv      test text, label, prediction, confidence (multi-label: of the least
                        certain label)
   mistakes.html        the test texts that it is most surely wrong about, to look at

@@ -120,6 +120,11 @@ class TextEncoder:
             raise DataError(f"{path} is not a tokenizer: {error}.") from None
         return cls(tokenizer, max_length=max_length, pad_id=pad_id, pairs=pairs)
 
+    def with_tokenizer(self, tokenizer: Tokenizer) -> "TextEncoder":
+        """Returns an encoder of another tokenizer that has the same padding token."""
+        pad_id = tokenizer.token_to_id(self.tokenizer.id_to_token(self.pad_id))
+        return TextEncoder(tokenizer, max_length=self.max_length, pad_id=pad_id, pairs=self.pairs)
+
     def sha256(self) -> str:
         """Returns a hash of what decides the tokens of a text, but for the length it is cut to."""
         plain = Tokenizer.from_str(self.tokenizer.to_str())

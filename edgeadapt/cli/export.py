@@ -6,6 +6,7 @@ import typer
 
 from edgeadapt.cli.options import Force, Json, Output, Threads
 from edgeadapt.config import Exporter, GraphPass, Objective, Platform, Scheme, check_joined
+from edgeadapt.errors import UsageError
 
 __all__ = ["export"]
 
@@ -42,6 +43,14 @@ def export(
             help="Largest accuracy drop on held-out text; 0.01 is one point.",
         ),
     ] = 0.01,
+    trim_vocab: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Keep N word pieces, those that training text needs most; auto keeps as few as "
+            "--max-drop allows.",
+        ),
+    ] = None,
     with_torch: Annotated[
         bool,
         typer.Option("--with-torch", help="Add the merged checkpoint, for bench's torch row."),
@@ -80,7 +89,7 @@ def export(
 
     source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
     with train_tier("edgeadapt export"):
-        from edgeadapt.pipeline.export import ExportOptions, Quantization
+        from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
         from edgeadapt.pipeline.export import export as run_export
 
     asked = Quantization(_schemes(scheme), objective, target, max_drop, threads)
@@ -89,6 +98,7 @@ def export(
         source,
         options=ExportOptions(
             quantize=asked if quantize else None,
+            trim=None if trim_vocab is None else Trimming(_pieces(trim_vocab), max_drop),
             with_torch=with_torch,
             exporter=exporter,
             passes=_passes(passes),
@@ -126,6 +136,15 @@ def _schemes(names: str) -> tuple[Scheme, ...]:
         return tuple(Scheme)
     check_joined(names, Scheme, "--scheme", word="scheme")
     return tuple(Scheme(name) for name in names.split("+"))
+
+
+def _pieces(count: str) -> int | None:
+    """A number of word pieces; none for ``auto``."""
+    if count == "auto":
+        return None
+    if not count.isdecimal() or not int(count):
+        raise UsageError(f"--trim-vocab: expected a number above 0 or auto, found {count!r}.")
+    return int(count)
 
 
 def _passes(names: str) -> tuple[GraphPass, ...]:

@@ -143,14 +143,18 @@ def gates_table(manifest: Manifest) -> Group:
             str(parity["texts"]),
             f"{parity['label_agreement']:.1%}",
         )
-    if int8 := manifest.parity["int8"]:
-        table.add_row(
-            f"int8 against fp32 ({int8['scheme']})",
-            f"accuracy {int8['accuracy_before']:.2%} → {int8['accuracy_after']:.2%}",
-            f"drop ≤ {100 * int8['max_drop']:.1f} points",
-            f"{int8['texts']:,}",
-            f"{int8['label_agreement']:.1%}",
-        )
+    for key, title in (
+        ("vocabulary", "{pieces:,} of {pieces_before:,} word pieces"),
+        ("int8", "int8 against fp32 ({scheme})"),
+    ):
+        if lossy := manifest.parity.get(key):
+            table.add_row(
+                title.format_map(lossy),
+                f"accuracy {lossy['accuracy_before']:.2%} → {lossy['accuracy_after']:.2%}",
+                f"drop ≤ {100 * lossy['max_drop']:.1f} points",
+                f"{lossy['texts']:,}",
+                f"{lossy['label_agreement']:.1%}",
+            )
     return _captioned(table, merge_note(manifest.parity))
 
 

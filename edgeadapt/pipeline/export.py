@@ -1,7 +1,7 @@
 """``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from edgeadapt.pipeline.model_card import model_card
 from edgeadapt.pipeline.quantized import Quantization, Quantized, quantized
 from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder, write_tokenizer
 from edgeadapt.pipeline.run_files import named_labels
+from edgeadapt.pipeline.trimmed import Trimming, trimmed
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.storage import staged_folder
 
-__all__ = ["ExportOptions", "Quantization", "export"]
+__all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
 
 EVALUATION_EXAMPLES = 2_000
 """Test examples that a bundle carries at most."""
@@ -39,6 +40,8 @@ class ExportOptions:
 
     quantize: Quantization | None = None
     """Add a quantized variant."""
+    trim: Trimming | None = None
+    """Leave out the word pieces that the task does not need."""
     with_torch: bool = False
     """Add the merged checkpoint, so that bench can run torch eager."""
     exporter: Exporter = Exporter.AUTO
@@ -73,8 +76,9 @@ def export(
     """
     options = options or ExportOptions()
     run.verify()
-    if options.quantize:
-        options.quantize.check(run)
+    for lossy in (options.quantize, options.trim):
+        if lossy:
+            lossy.check(run)
     target = output or places.bundles() / run.name
     with staged_folder(target, force=force) as folder, progress.task("export", 5) as task:
         task.advance(note="backbone")
@@ -86,6 +90,15 @@ def export(
         task.advance(note="merge")
         merged = merge(classifier)
         merge_parity = _prove_merge(merged, folder / "torch", gate, reference, options)
+
+        vocabulary = None
+        if options.trim:
+            vocabulary = trimmed(run, merged, encoder, asked=options.trim, progress=progress)
+            encoder = vocabulary.encoder
+            gate = replace(gate, encoder=encoder)
+            reference = gate.of_model(merged.model)
+            if options.with_torch:
+                merged.save(folder / "torch")
 
         task.advance(note="ONNX")
         exporter = lower(
@@ -107,6 +120,7 @@ def export(
             chosen = quantized(
                 run,
                 merged,
+                encoder,
                 folder / _FP32,
                 asked=options.quantize,
                 exporter=exporter,
@@ -115,7 +129,7 @@ def export(
             )
 
         task.advance(note="bundle")
-        write_tokenizer(folder, run)
+        write_tokenizer(folder, run, encoder if vocabulary else None)
         merged.stock.config.name_or_path = ""  # a folder on the machine that trained
         merged.stock.config.to_json_file(folder / "config.json", use_diff=False)
         if options.evaluation and "predictions.csv" in run.info.files:
@@ -130,6 +144,7 @@ def export(
                 "merge": {**merge_parity.to_dict(), **merged.report()},
                 "onnx": onnx_parity.to_dict(),
                 "int8": chosen.parity() if chosen else None,
+                "vocabulary": vocabulary.report() if vocabulary else None,
             },
             quantization=chosen.to_dict() if chosen else None,
             created=datetime.now(UTC).isoformat(timespec="seconds"),

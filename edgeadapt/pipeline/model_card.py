@@ -168,12 +168,15 @@ def _gates(parity: Any) -> list[str]:
             ("onnx", "ONNX fp32 against torch"),
         )
     ]
-    if parity["int8"]:
-        int8 = parity["int8"]
-        rows.append(
-            f"| int8 ({int8['scheme']}) against fp32, validation text | accuracy "
-            f"{int8['accuracy_before']:.2%} -> {int8['accuracy_after']:.2%}, "
-            f"{int8['label_agreement']:.2%} of {int8['texts']:,} labels the same | "
-            f"drop at most {100 * int8['max_drop']:.1f} points |"
-        )
+    for key, title in (
+        ("vocabulary", "{pieces:,} of {pieces_before:,} word pieces, validation text"),
+        ("int8", "int8 ({scheme}) against fp32, validation text"),
+    ):
+        if lossy := parity.get(key):
+            rows.append(
+                f"| {title.format_map(lossy)} | accuracy "
+                f"{lossy['accuracy_before']:.2%} -> {lossy['accuracy_after']:.2%}, "
+                f"{lossy['label_agreement']:.2%} of {lossy['texts']:,} labels the same | "
+                f"drop at most {100 * lossy['max_drop']:.1f} points |"
+            )
     return rows

@@ -15,14 +15,14 @@ from edgeadapt.graph.attention import count_attention
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.models.merge import Merged
 from edgeadapt.pipeline.lower import lower
-from edgeadapt.pipeline.restore import kept_examples, text_encoder
+from edgeadapt.pipeline.restore import kept_examples
 from edgeadapt.pipeline.run_files import CALIBRATION_FILE
 from edgeadapt.platforms import this_platform
 from edgeadapt.progress import Progress
 from edgeadapt.quantize.candidates import candidates
 from edgeadapt.quantize.ladder import DECIDING_TEXTS, SLACK, Budget, HeldOut, Ladder, climb
 from edgeadapt.run import Run
-from edgeadapt.text import Tokens
+from edgeadapt.text import TextEncoder, Tokens
 
 __all__ = ["Quantization", "Quantized", "quantized"]
 
@@ -114,6 +114,7 @@ class Quantized:
 def quantized(
     run: Run,
     merged: Merged,
+    encoder: TextEncoder,
     fp32: Path,
     *,
     asked: Quantization,
@@ -126,6 +127,7 @@ def quantized(
     Args:
         run: What was exported.
         merged: Its model, for graphs of another form.
+        encoder: Its tokenizer.
         fp32: Its fp32 graph, in the bundle's ``onnx`` folder.
         asked: What it should be.
         exporter: What wrote ``fp32``.
@@ -136,7 +138,6 @@ def quantized(
         GateError: Nothing that was tried is as accurate as asked.
     """
     platform = this_platform() if asked.platform is Platform.AUTO else asked.platform
-    encoder = text_encoder(run)
     kept = kept_examples(run, "validation.csv")
     held_out = HeldOut(encoder.encode(kept.texts), kept.known_labels(), run.info.task)
     with TemporaryDirectory(dir=fp32.parent.parent) as folder:
@@ -154,7 +155,7 @@ def quantized(
             chosen,
             tried,
             held_out=held_out,
-            calibration=_calibration(run, asked.schemes),
+            calibration=_calibration(run, encoder, asked.schemes),
             budget=Budget(asked.max_drop, asked.objective),
             threads=asked.threads or usable_cores(),
             progress=progress,
@@ -164,8 +165,8 @@ def quantized(
     return found
 
 
-def _calibration(run: Run, schemes: Sequence[Scheme]) -> Sequence[Tokens]:
+def _calibration(run: Run, encoder: TextEncoder, schemes: Sequence[Scheme]) -> Sequence[Tokens]:
     """Some training texts, where a scheme has a use for them."""
     if Scheme.STATIC_INT8 not in schemes:
         return ()
-    return text_encoder(run).encode(kept_examples(run, CALIBRATION_FILE).texts)
+    return encoder.encode(kept_examples(run, CALIBRATION_FILE).texts)

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from edgeadapt.config import Recipe
 from edgeadapt.data import TEXT_COLUMNS, Examples, read_rows, to_examples
 from edgeadapt.errors import IntegrityError
@@ -79,9 +81,14 @@ def kept_examples(run: Run, name: str) -> Examples:
     )
 
 
-def write_tokenizer(folder: Path, run: Run) -> None:
-    """Writes the run's tokenizer as the files that other loaders look for."""
-    (folder / "tokenizer.json").write_bytes((run.path / "tokenizer.json").read_bytes())
+def write_tokenizer(folder: Path, run: Run, encoder: TextEncoder | None = None) -> None:
+    """Writes the run's tokenizer, or one made of it, as the files that other loaders look for."""
+    if encoder is None:
+        (folder / "tokenizer.json").write_bytes((run.path / "tokenizer.json").read_bytes())
+    else:
+        plain = Tokenizer.from_str(encoder.tokenizer.to_str())
+        plain.no_truncation()
+        plain.save(str(folder / "tokenizer.json"))
     config = json.loads((run.path / "tokenizer_config.json").read_text(encoding="utf-8"))
     special = {key: value for key, value in config.items() if key.endswith("_token")}
     for name, value in (

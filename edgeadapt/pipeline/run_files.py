@@ -13,12 +13,15 @@ from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import TokenizerFiles
 from edgeadapt.pipeline.mistakes import write_mistakes
+from edgeadapt.storage import write_json
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import EVALUATION_BATCH
+from edgeadapt.vocabulary import count_pieces
 
 __all__ = [
     "CALIBRATION_FILE",
     "KEPT_EXAMPLES",
+    "VOCABULARY_FILE",
     "named_labels",
     "pinned_data",
     "pinned_model",
@@ -28,6 +31,8 @@ __all__ = [
 
 KEPT_EXAMPLES = 2_000
 """Validation examples that a run keeps, for the gates of the export."""
+VOCABULARY_FILE = "vocabulary.json"
+"""How often each word piece occurs in training text."""
 CALIBRATION_FILE = "calibration.csv"
 CALIBRATION_EXAMPLES = 256
 """Training examples that a run keeps, for quantization with fixed scales."""
@@ -69,7 +74,7 @@ def write_examples(
 ) -> Score:
     """Writes the held-out text with the answers on test text, and returns their score.
 
-    Beside it go some training examples, evenly over all of them.
+    Beside it go some training examples, evenly over all of them, and the word pieces of all.
     """
     names, train = dataset.label_names, dataset.train
     step = max(1, len(train) // CALIBRATION_EXAMPLES)
@@ -78,6 +83,7 @@ def write_examples(
         (CALIBRATION_FILE, train.take(range(0, len(train), step)).first(CALIBRATION_EXAMPLES)),
     ):
         write_csv(folder / file, {**text_columns(kept.texts), "label": named_labels(kept, names)})
+    write_json(folder / VOCABULARY_FILE, count_pieces(encoder, train.texts))
     logits = torch_logits(
         classifier.model, encoder, dataset.test.texts, batch_size=EVALUATION_BATCH
     )

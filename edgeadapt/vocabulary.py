@@ -1,0 +1,158 @@
+"""A tokenizer with fewer word pieces, which still spells every text that it could spell before.
+
+Words whose pieces all stay are split as before; others into smaller pieces. Single characters, and
+pieces that they cannot spell, always stay.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from edgeadapt.errors import ExportError, UsageError
+from edgeadapt.text import Text, TextEncoder
+
+__all__ = ["Trimmed", "count_pieces", "trim"]
+
+_MARKS = {"WordPiece": "##", "Unigram": "▁"}
+"""What stands before a piece: inside a word, or at its beginning."""
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """The smaller tokenizer."""
+
+    tokenizer: Tokenizer
+    rows: list[int]
+    """The former id of each of its ids: the rows of the embeddings that stay, in their order."""
+
+
+def count_pieces(encoder: TextEncoder, texts: Iterable[Text]) -> dict[str, int]:
+    """Returns how often each piece occurs in texts that are cut to the longest input."""
+    counts: Counter[int] = Counter()
+    for tokens in encoder.encode(list(texts)):
+        counts.update(tokens.ids)
+    named = {encoder.tokenizer.id_to_token(number): count for number, count in counts.items()}
+    return dict(sorted(named.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def trim(tokenizer: Tokenizer, counts: Mapping[str, int], *, most: int | None) -> Trimmed:
+    """Leaves out the pieces that a task does not need.
+
+    Args:
+        tokenizer: A WordPiece, Unigram or byte-level BPE tokenizer; it stays as it is.
+        counts: How often each piece occurs in the task's texts.
+        most: Number of pieces; with none given, every piece that occurs.
+
+    Raises:
+        ExportError: The tokenizer is of another kind.
+        UsageError: There have to be more pieces.
+    """
+    files = json.loads(tokenizer.to_str())
+    model = files["model"]
+    kind, ids = model["type"], tokenizer.get_vocab(with_added_tokens=True)
+    if kind not in ("WordPiece", "Unigram", "BPE") or len(set(ids.values())) != len(ids):
+        raise ExportError(
+            f"--trim-vocab: a {kind} tokenizer cannot be trimmed: expected WordPiece, Unigram or "
+            "BPE.",
+            hint="Leave --trim-vocab out.",
+        )
+    closed = _Pieces.of(kind, model)
+    kept = set(closed.basis(set(ids), {token["content"] for token in files["added_tokens"]}))
+    least = len(kept)
+    if most is not None and most < least:
+        raise UsageError(
+            f"--trim-vocab {most}: expected at least {least}, the special tokens, single "
+            "characters and what they cannot spell."
+        )
+    # With room for more than occurs, ids are the best guess: what is common comes early.
+    wanted_pieces = ids if most is not None else ids.keys() & counts.keys()
+    for piece in sorted(wanted_pieces, key=lambda piece: (-counts.get(piece, 0), ids[piece])):
+        wanted = kept | set(closed.parts(piece))
+        if most is not None and len(wanted) > most:
+            break
+        kept = wanted
+    order = sorted(kept, key=ids.__getitem__)
+    renumbered = {piece: number for number, piece in enumerate(order)}
+    _rewrite(files, renumbered)
+    return Trimmed(Tokenizer.from_str(json.dumps(files)), [ids[piece] for piece in order])
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """How pieces of a tokenizer depend on each other."""
+
+    mark: str
+    parents: Mapping[str, tuple[str, str]]
+    """Of BPE: the two pieces that a piece is merged from."""
+
+    @classmethod
+    def of(cls, kind: str, model: Mapping[str, Any]) -> "_Pieces":
+        merges = [_pair(merge) for merge in model.get("merges", ())] if kind == "BPE" else []
+        mark = model.get("continuing_subword_prefix") or _MARKS.get(kind, "")
+        return cls(mark, {first + second: (first, second) for first, second in reversed(merges)})
+
+    def basis(self, pieces: set[str], special: set[str]) -> Iterator[str]:
+        """Special tokens, single characters, and what single characters do not spell."""
+        single = {piece for piece in pieces if len(piece.removeprefix(self.mark)) <= 1}
+        yield from special | single
+        if self.parents:
+            return  # every other piece is merged from single ones
+        for piece in pieces - special - single:
+            if not set(self._letters(piece)) <= single:
+                yield piece
+
+    def parts(self, piece: str) -> Iterator[str]:
+        """A piece and all that it is merged from."""
+        yield piece
+        for parent in self.parents.get(piece, ()):
+            yield from self.parts(parent)
+
+    def _letters(self, piece: str) -> Iterator[str]:
+        """A piece spelled in single characters, as the tokenizer would."""
+        if self.mark == _MARKS["Unigram"]:
+            yield from piece
+            return
+        inside = piece.startswith(self.mark)
+        for number, letter in enumerate(piece.removeprefix(self.mark)):
+            yield f"{self.mark}{letter}" if inside or number else letter
+
+
+def _pair(merge: str | Collection[str]) -> tuple[str, str]:
+    """A merge, as old files write it (``"a b"``) or new ones (``["a", "b"]``)."""
+    first, second = merge.split(" ") if isinstance(merge, str) else merge
+    return first, second
+
+
+def _rewrite(files: dict[str, Any], ids: Mapping[str, int]) -> None:
+    """Leaves of a ``tokenizer.json`` what has an id, and gives it that id."""
+    model = files["model"]
+    if model["type"] == "Unigram":
+        kept = [pair for pair in model["vocab"] if pair[0] in ids]
+        unknown = model["vocab"][model["unk_id"]][0] if model.get("unk_id") is not None else None
+        model["vocab"] = sorted(kept, key=lambda pair: ids[pair[0]])
+        model["unk_id"] = None if unknown is None else ids[unknown]
+    else:
+        model["vocab"] = {piece: ids[piece] for piece in model["vocab"] if piece in ids}
+    if model["type"] == "BPE":
+        pairs = [(merge, _pair(merge)) for merge in model["merges"]]
+        model["merges"] = [merge for merge, (a, b) in pairs if {a, b, a + b} <= ids.keys()]
+    for token in files["added_tokens"]:
+        token["id"] = ids[token["content"]]
+    _renumber(files.get("post_processor"), ids)
+
+
+def _renumber(processor: dict[str, Any] | None, ids: Mapping[str, int]) -> None:
+    """Gives special tokens their new ids in what puts them around a text."""
+    if processor is None:
+        return
+    for inner in processor.get("processors", ()):
+        _renumber(inner, ids)
+    for token in processor.get("special_tokens", {}).values():
+        token["ids"] = [ids[piece] for piece in token["tokens"]]
+    for name in ("sep", "cls"):
+        if name in processor:
+            processor[name] = [processor[name][0], ids[processor[name][0]]]

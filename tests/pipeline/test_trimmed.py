@@ -1,0 +1,120 @@
+"""Bundles with a smaller vocabulary: answers, files that agree, and the gate."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+import edgeadapt
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import GateError, UsageError
+from edgeadapt.pipeline.export import Quantization, Trimming, export
+from edgeadapt.pipeline.restore import text_encoder
+from edgeadapt.pipeline.trimmed import trim
+from edgeadapt.run import Run
+from edgeadapt.runtime import load_engine
+from edgeadapt.runtime.base import text_logits
+from tests.pipeline.exporting import PLAIN, nothing_is_at, read_csv, texts_of
+
+
+@pytest.fixture(scope="module")
+def small(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    size = text_encoder(run).tokenizer.get_vocab_size()
+    options = replace(
+        PLAIN,
+        trim=Trimming(size - 5, max_drop=1.0),
+        quantize=Quantization(max_drop=1.0),
+        with_torch=True,
+    )
+    return export(run, options=options, output=tmp_path_factory.mktemp("small") / "small")
+
+
+def test_the_tokenizer_and_the_embeddings_are_smaller_by_as_much(run: Run, small: Bundle) -> None:
+    before = text_encoder(run).tokenizer.get_vocab_size()
+    config = json.loads((small.path / "config.json").read_text())
+    report = small.manifest.parity["vocabulary"]
+
+    assert small.text_encoder().tokenizer.get_vocab_size() == before - 5
+    assert config["vocab_size"] == before - 5
+    assert (report["pieces_before"], report["pieces"]) == (before, before - 5)
+    assert report["tokens"] >= report["tokens_before"] > 2
+
+
+def test_texts_whose_pieces_stay_get_the_answers_that_they_got(
+    run: Run, bundle: Bundle, small: Bundle
+) -> None:
+    texts = texts_of(run.path / "predictions.csv")
+
+    before, after = (
+        text_logits(load_engine(each, "fp32"), each.text_encoder(), texts)
+        for each in (bundle, small)
+    )
+
+    np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8", "torch"])
+def test_every_variant_answers(small: Bundle, variant: str) -> None:
+    found = edgeadapt.load(small.path, variant=variant).predict(["the film was great", "xyz"])
+
+    assert len(found) == 2
+
+
+def test_transformers_and_tokenizers_read_the_same_ids(small: Bundle) -> None:
+    texts = ["the film was great", "awful soup, xyz"]
+    plain = Tokenizer.from_file(str(small.path / "tokenizer.json"))
+    theirs = AutoTokenizer.from_pretrained(small.path)
+
+    ours = [tokens.ids for tokens in small.text_encoder().encode(texts)]
+    assert [each.ids for each in plain.encode_batch(texts)] == ours
+    assert theirs(texts)["input_ids"] == ours
+
+
+def test_auto_takes_the_least_that_is_accurate_enough(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = text_encoder(run).tokenizer.get_vocab_size()
+    monkeypatch.setattr("edgeadapt.pipeline.trimmed.SIZES", (3, size - 6, size - 3))
+
+    found = export(run, options=replace(PLAIN, trim=Trimming(max_drop=1.0)), output=tmp_path / "b")
+
+    assert found.manifest.parity["vocabulary"]["pieces"] == size - 6
+
+
+def test_a_vocabulary_that_costs_too_much_leaves_no_bundle(
+    accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_row(*arguments: object, **options: object) -> object:
+        found = trim(*arguments, **options)
+        return replace(found, rows=[found.rows[0]] * len(found.rows))
+
+    monkeypatch.setattr("edgeadapt.pipeline.trimmed.trim", one_row)
+    size = text_encoder(accurate_run).tokenizer.get_vocab_size()
+    asked = Trimming(size - 5, max_drop=0.0)
+
+    with pytest.raises(GateError, match=r"no vocabulary of .* word pieces is as accurate as asked"):
+        export(accurate_run, options=replace(PLAIN, trim=asked), output=tmp_path / "b")
+    assert nothing_is_at(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["vocabulary.json", "validation.csv"])
+def test_a_run_that_holds_nothing_to_decide_by_is_refused(
+    run: Run, tmp_path: Path, missing: str
+) -> None:
+    files = {name: sha for name, sha in run.info.files.items() if name != missing}
+    old = replace(run, info=replace(run.info, files=files))
+
+    with pytest.raises(UsageError, match=rf"--trim-vocab: .*\({missing}\)"):
+        export(old, options=replace(PLAIN, trim=Trimming()), output=tmp_path / "b")
+    assert nothing_is_at(tmp_path)
+
+
+def test_the_run_counts_the_pieces_of_all_its_training_text(run: Run) -> None:
+    counts = json.loads((run.path / "vocabulary.json").read_text())
+
+    assert counts["[CLS]"] == run.info.data["examples"]["train"]
+    assert read_csv(run.path / "calibration.csv")

@@ -357,6 +357,33 @@ def accuracy() -> str:
     return table(headers, [(*line, *[""] * (len(headers) - len(line))) for line in lines])
 
 
+def quantization() -> str:
+    """What each way to quantize costs on the test text of every data set."""
+    found = load("quantization")["rows"]
+    lines = []
+    for way, dataset in dict.fromkeys((row["way"], row["dataset"]) for row in found):
+        rows = [row for row in found if (row["way"], row["dataset"]) == (way, dataset)]
+        done = [row for row in rows if "test" in row]
+        if not done:
+            lines.append((way, dataset, "refused", "", "", "", len(rows)))
+            continue
+        drops = [100 * row["test"]["accuracy_drop"] for row in done]
+        megabytes = fmean(row["model_bytes"] + row["tokenizer_bytes"] for row in done) / 1e6
+        lines.append(
+            (
+                way,
+                dataset,
+                spread(drops),
+                f"{fmean(100 * row['test']['label_agreement'] for row in done):.2f}",
+                f"{fmean(row['model_bytes'] / row['fp32_bytes'] for row in done):.1%}",
+                f"{megabytes:.1f}",
+                f"{len(done)} of {len(rows)}" if len(done) < len(rows) else len(rows),
+            )
+        )
+    headers = ("way", "data", "drop, points", "= fp32, %", "of fp32's file", "MB", "seeds")
+    return table(headers, sorted(lines, key=lambda line: line[0] != "default"))
+
+
 def spread(values: Sequence[float]) -> str:
     """Mean and standard deviation over the seeds."""
     return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
@@ -438,6 +465,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "kinds": kinds,
         "backbones": backbones,
         "training": training,
+        "quantization": quantization,
         "accuracy": accuracy,
     },
     "benchmarks/notes/training.md": {"ablation": ablation},

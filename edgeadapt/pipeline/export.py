@@ -144,7 +144,7 @@ def export(
                 "merge": {**merge_parity.to_dict(), **merged.report()},
                 "onnx": onnx_parity.to_dict(),
                 "int8": chosen.parity() if chosen else None,
-                "vocabulary": vocabulary.report() if vocabulary else None,
+                **({"vocabulary": vocabulary.report()} if vocabulary else {}),
             },
             quantization=chosen.to_dict() if chosen else None,
             created=datetime.now(UTC).isoformat(timespec="seconds"),

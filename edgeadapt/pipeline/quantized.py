@@ -20,7 +20,8 @@ from edgeadapt.pipeline.run_files import CALIBRATION_FILE
 from edgeadapt.platforms import this_platform
 from edgeadapt.progress import Progress
 from edgeadapt.quantize.candidates import candidates
-from edgeadapt.quantize.ladder import DECIDING_TEXTS, SLACK, Budget, HeldOut, Ladder, climb
+from edgeadapt.quantize.ladder import Ladder, climb
+from edgeadapt.quantize.trial import DECIDING_TEXTS, SLACK, Budget, HeldOut
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder, Tokens
 

@@ -5,94 +5,31 @@ processes that take turns. Where no way is good enough, the products that cost m
 to fp32, one after another.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnx
 
-from edgeadapt.config import Objective, Task
-from edgeadapt.errors import GateError
 from edgeadapt.measure.child import run_job
-from edgeadapt.metrics import Drift, Labels, Logits, drift, rms_shift
+from edgeadapt.metrics import Logits, drift, rms_shift
 from edgeadapt.progress import SILENT, Bar, Progress
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.quantize.products import products
-from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.quantize.trial import Budget, HeldOut, Trial, best, refusal
 from edgeadapt.text import Tokens
 
-__all__ = ["Budget", "HeldOut", "Ladder", "Trial", "climb"]
+__all__ = ["Ladder", "climb"]
 
 ROUNDS = 3
 """Fresh processes per candidate."""
 TIMED_TEXTS = 32
 """Held-out texts that a process is timed on, spread over their lengths."""
 REPEATS, WARMUP = 5, 2
-DECIDING_TEXTS = 1_000
-"""Held-out texts from which on the interval of the drop has to meet the budget too."""
-SLACK = 0.01
-"""How far beyond the budget the interval may reach."""
 SENSITIVITY_TEXTS = 128
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What candidates are judged on."""
-
-    texts: Sequence[Tokens]
-    labels: Labels
-    task: Task
-
-    def logits(self, model: Path) -> Logits:
-        """Returns logits of shape ``(texts, labels)``, one text at a time."""
-        engine = OnnxRuntimeEngine(model)
-        return np.concatenate([engine.run(tokens.as_batch()) for tokens in self.texts])
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a candidate may cost, and what it should be good at."""
-
-    max_drop: float
-    """Largest accuracy drop, 0 to 1."""
-    objective: Objective
-
-    def met_by(self, drift: Drift) -> bool:
-        """Says whether a drop is allowed; written so that NaN is not."""
-        if not np.isfinite(drift.largest_shift):
-            return False
-        likely = drift.texts < DECIDING_TEXTS or drift.drop_interval[1] <= self.max_drop + SLACK
-        return bool(drift.accuracy_drop <= self.max_drop and likely)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A candidate and what was measured of it."""
-
-    candidate: Candidate
-    drift: Drift
-    bytes: int
-    """Size of the file."""
-    allowed: bool
-    """Whether it meets the budget."""
-    latency_ms: float | None = None
-    """Mean over real texts at batch 1; of candidates that are not allowed, not measured."""
-    peak_bytes: int | None = None
-    """Peak memory of a process that loads and runs it; ``None`` also without /proc."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return {
-            **{name: getattr(self, name) for name in ("bytes", "allowed", "latency_ms")},
-            "name": str(self.candidate),
-            "candidate": self.candidate.to_dict(),
-            "drift": self.drift.to_dict(),
-            "peak_bytes": self.peak_bytes,
-        }
 
 
 @dataclass(frozen=True)
@@ -106,12 +43,6 @@ class Ladder:
     sensitivity: Mapping[str, float]
     """Product -> root of the mean squared logit shift where it alone is quantized; empty where
     nobody had to know."""
-
-    @property
-    def is_slower(self) -> bool:
-        """Whether the chosen one is slower than fp32 on this machine."""
-        assert self.chosen.latency_ms is not None
-        return self.chosen.latency_ms > self.fp32_ms
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
@@ -167,9 +98,9 @@ def climb(
             trials += ladder.relaxed(candidates[0], sensitivity, progress)
         allowed = [trial for trial in trials if trial.allowed]
         if not allowed:
-            raise GateError(_refusal(trials, budget), hint=_REFUSED)
+            raise refusal(trials, budget)
         fp32_ms, timed = ladder.timed(allowed, threads, progress)
-        chosen = _best(timed, budget.objective)
+        chosen = best(timed, budget.objective)
         ladder.file(chosen.candidate).replace(target)
     known = {trial.candidate: trial for trial in timed}
     return Ladder(
@@ -278,57 +209,3 @@ def _milliseconds(answers: Sequence[Mapping[str, Any]]) -> float:
     """
     means = [np.mean([np.median(text) for text in answer["latency_ns"]]) for answer in answers]
     return float(np.min(means)) / 1e6
-
-
-def _best(trials: Sequence[Trial], objective: Objective) -> Trial:
-    """The best by the objective; of those alike, the one whose logits are closest to fp32's.
-
-    Labels would tell less: among few texts all of them keep all labels.
-    """
-    measure, noise = _MEASURES[objective]
-    least = min(measure(trial) for trial in trials)
-    alike = [trial for trial in trials if measure(trial) <= least * (1 + noise)]
-    return min(alike, key=lambda trial: trial.drift.rms_shift)
-
-
-def _latency(trial: Trial) -> float:
-    assert trial.latency_ms is not None
-    return trial.latency_ms
-
-
-_MEASURES: Mapping[Objective, tuple[Callable[[Trial], float], float]] = MappingProxyType(
-    {
-        Objective.LATENCY: (_latency, 0.1),
-        Objective.SIZE: (lambda trial: trial.bytes, 0.0),
-        # Without /proc the file's size has to do: it is most of what differs.
-        Objective.MEMORY: (lambda trial: trial.peak_bytes or trial.bytes, 0.02),
-    }
-)
-"""What is least for the best, and up to which share of it figures are alike: on a shared machine
-one scale for a whole weight, a few percent faster and several times as coarse, is not the better.
-"""
-
-
-_REFUSED = (
-    "No bundle was written. Allow more with --max-drop, try more with --scheme auto, train longer, "
-    "or export without --quantize."
-)
-
-
-def _refusal(trials: Sequence[Trial], budget: Budget) -> str:
-    """Says how far the best candidate is from what is allowed."""
-    numbers = [trial for trial in trials if np.isfinite(trial.drift.largest_shift)]
-    if not numbers:
-        return f"{trials[0].candidate}: some logits are not numbers on held-out texts."
-    best = min(numbers, key=lambda trial: trial.drift.accuracy_drop)
-    found = best.drift
-    low, high = found.drop_interval
-    likely = f" and an interval below {100 * (budget.max_drop + SLACK):.2f}"
-    likely = likely if found.texts >= DECIDING_TEXTS else ""
-    return (
-        f"None of {len(trials)} quantized models is good enough. The best, {best.candidate}: "
-        f"accuracy {found.accuracy_before:.2%} -> {found.accuracy_after:.2%} on {found.texts:,} "
-        f"held-out texts, a drop of {100 * found.accuracy_drop:.2f} points (95 % interval "
-        f"{100 * low:.2f} to {100 * high:.2f}); allowed are {100 * budget.max_drop:.2f}"
-        f"{likely}. {found.label_agreement:.2%} of the labels are the same."
-    )

@@ -12,6 +12,8 @@ from edgeadapt.run import Run
 from tests.children import run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, edit_json, written
 
+SCHEMES = ("dynamic-int8", "static-int8")
+
 
 @pytest.fixture(scope="module")
 def exported(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
@@ -177,3 +179,58 @@ def test_passes_are_chosen_by_name(cli: Cli, tiny_run: Run, folder: Path) -> Non
     for asked, passes in (("none", []), ("attention+token-types", ["attention", "token-types"])):
         done = cli("export", str(tiny_run.path), "--passes", asked, "--output", asked, "--json")
         assert Bundle.open(Path(done.json["bundle"])).manifest.provenance["passes"] == passes
+
+
+def test_every_candidate_is_shown_with_its_figures_and_the_chosen_one_marked(
+    cli: Cli, tiny_run: Run, folder: Path
+) -> None:
+    done = cli(
+        *("export", tiny_run.path, "--quantize", "--max-drop", "1", "--exporter", "torch"),
+        *("--scheme", "dynamic-int8+static-int8", "--objective", "size", "--target", "portable"),
+    )
+
+    assert done.code == 0, done.err
+    shown = [line for line in done.out.splitlines() if line.strip().startswith(SCHEMES)]
+    assert len(shown) >= 5
+    assert sum("←" in line for line in shown) == 1
+    assert all("7-bit weights" in line for line in shown)
+    assert "Chosen for size on portable" in done.out
+    (bundle,) = Bundle.all_under(folder / "artifacts/bundles")
+    assert bundle.manifest.variants["int8"].platform == "portable"
+
+
+def test_json_holds_the_whole_ladder(exported: Outcome) -> None:
+    found = exported.json["quantization"]
+
+    assert found["chosen"] in [trial["name"] for trial in found["trials"]]
+    assert found["objective"] == "latency"
+
+
+def test_a_smaller_vocabulary_is_a_gate_of_its_own(cli: Cli, tiny_run: Run, folder: Path) -> None:
+    done = cli(
+        *("export", tiny_run.path, "--trim-vocab", "90", "--max-drop", "1"),
+        *("--exporter", "torch"),
+    )
+
+    assert done.code == 0, done.err
+    assert "90 of " in done.out
+    (bundle,) = Bundle.all_under(folder / "artifacts/bundles")
+    assert bundle.text_encoder().tokenizer.get_vocab_size() == 90
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--scheme", "int3"), ("--scheme: unknown scheme 'int3'", "dynamic-int8")),
+        (("--scheme", "dynamic-int8+dynamic-int8"), ("names one twice",)),
+        (("--trim-vocab", "few"), ("--trim-vocab: expected a number above 0 or auto", "'few'")),
+        (("--trim-vocab", "0"), ("--trim-vocab: expected a number above 0 or auto",)),
+        (("--trim-vocab", "7"), ("--trim-vocab 7: expected at least",)),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_before_anything_is_written(
+    cli: Cli, tiny_run: Run, folder: Path, options: tuple[str, str], words: tuple[str, ...]
+) -> None:
+    cli("export", tiny_run.path, "--quantize", *options).fails_with(*words)
+
+    assert written(folder) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgeadapt.bundle import Bundle, Manifest, Variant
-from edgeadapt.pipeline.model_card import merge_note, model_card
+from edgeadapt.pipeline.model_card import ladder_note, merge_note, model_card
 
 
 def make_manifest(**changes: Any) -> Manifest:
@@ -202,3 +202,64 @@ def test_a_bundle_written_before_these_were_counted_still_has_its_note() -> None
     old = {"merge": {"leftover": {"parameters": 5, "macs_per_token": 4}}}
 
     assert merge_note(old).startswith("Some bottlenecks stay")
+
+
+def trial_of(name: str, **changes: Any) -> dict[str, Any]:
+    drift = {
+        "texts": 500,
+        "accuracy_drop": 0.0025,
+        "drop_interval": [-0.011, 0.017],
+        "label_agreement": 0.9812,
+        "rms_shift": 0.07,
+    }
+    values = {"name": name, "bytes": 23_400_000, "allowed": True, "latency_ms": 1.25}
+    return {**values, "drift": {**drift, **changes.pop("drift", {})}, **changes}
+
+
+def quantization_of(*trials: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "objective": "latency",
+        "platform": "arm64",
+        "max_drop": 0.01,
+        "deciding_texts": 1_000,
+        "texts_to_decide": 980,
+        "trials": list(trials),
+        "chosen": trials[0]["name"],
+        "fp32_ms": 3.5,
+        "sensitivity": {},
+        **changes,
+    }
+
+
+def test_the_card_lists_every_quantized_model_that_was_tried() -> None:
+    refused = trial_of("second", allowed=False, latency_ms=None, drift={"accuracy_drop": 0.03})
+    card = model_card("x", make_manifest(quantization=quantization_of(trial_of("first"), refused)))
+
+    assert "| first | 0.25 | 98.12% | 23.4 | 1.25 | **chosen** |" in card
+    assert "| second | 3.00 | 98.12% | 23.4 |  | not allowed |" in card
+
+
+def test_of_few_texts_the_note_gives_the_interval_and_how_many_would_decide() -> None:
+    few, many = (trial_of("first", drift={"texts": count}) for count in (999, 1_000))
+
+    note = ladder_note(quantization_of(few))
+
+    assert "Chosen for latency on arm64 among those that cost at most 1.0 points on 999" in note
+    assert "between -1.10 and 1.70 points (95 % interval): some 980 texts would tell" in note
+    assert "interval" not in ladder_note(quantization_of(many))
+
+
+def test_a_model_that_is_slower_than_fp32_is_said_to_be() -> None:
+    found = quantization_of(trial_of("first"))
+
+    assert "slower" not in ladder_note(found)
+    assert "It is slower than fp32 on the machine" in ladder_note({**found, "fp32_ms": 1.2})
+
+
+def test_a_smaller_vocabulary_has_a_line_of_its_own() -> None:
+    manifest = make_manifest()
+    report = {**manifest.parity["int8"], "pieces": 8_000, "pieces_before": 30_522}
+    card = model_card("x", replace(manifest, parity={**manifest.parity, "vocabulary": report}))
+
+    line = line_of(card, "| 8,000 of 30,522 word pieces")
+    assert line.endswith("98.76% of 1,777 labels the same | drop at most 1.5 points |")

@@ -63,6 +63,7 @@ bench:
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/tables.py
 
 clean:

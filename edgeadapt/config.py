@@ -207,7 +207,7 @@ class Platform(StrEnum):
     ARM64 = "arm64"
     WASM = "wasm"
     PORTABLE = "portable"
-    """The same labels on every CPU."""
+    """Any CPU: nothing in it overflows on one that does not on another."""
 
 
 class EngineName(StrEnum):

@@ -33,7 +33,7 @@ def export(
         typer.Option(
             metavar="NAME",
             help=f"Where it will run: {', '.join(Platform)}. Auto is a machine like this one, "
-            "portable gives the same labels on every CPU.",
+            "portable is right on every CPU.",
         ),
     ] = Platform.AUTO,
     max_drop: Annotated[

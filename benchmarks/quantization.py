@@ -14,6 +14,7 @@ from typing import Any
 from accuracy import DATASETS, SEEDS
 from common import WORK, add_row
 
+from edgeadapt.bundle import Bundle
 from edgeadapt.config import Objective, Scheme
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import drift
@@ -40,22 +41,21 @@ def main() -> None:
     ]
     for job in asked:
         dataset, seed = job.split(":")
+        run = Run.open(WORK / "runs" / f"{dataset}-adapter-{seed}")
+        plain = export(run, output=WORK / "bundles" / "plain", force=True)
         for way in WAYS:
-            row = measure(dataset, int(seed), way)
+            row = {"dataset": dataset, "seed": int(seed), "way": way} | measure(run, plain, way)
             print(row, flush=True)
             add_row("quantization", row, keys=("dataset", "way", "seed"))
 
 
-def measure(dataset: str, seed: int, way: str) -> dict[str, Any]:
-    run = Run.open(WORK / "runs" / f"{dataset}-adapter-{seed}")
-    row = {"dataset": dataset, "way": way, "seed": seed}
-    plain = export(run, options=ExportOptions(), output=WORK / "bundles" / "plain", force=True)
+def measure(run: Run, plain: Bundle, way: str) -> dict[str, Any]:
     try:
         bundle = export(
             run, options=WAYS[way], output=WORK / "bundles" / f"{run.name}-{way}", force=True
         )
     except GateError as error:
-        return {**row, "refused": error.message}
+        return {"refused": error.message}
     test = kept_examples(run, "predictions.csv")
     before, after = (
         text_logits(load_engine(each, variant), each.text_encoder(), test.texts)
@@ -65,7 +65,6 @@ def measure(dataset: str, seed: int, way: str) -> dict[str, Any]:
     assert manifest.quantization is not None
     variant = manifest.variants[bundle.default_variant()]
     return {
-        **row,
         "chosen": manifest.quantization["chosen"],
         "pieces": bundle.text_encoder().tokenizer.get_vocab_size(),
         "model_bytes": manifest.files[variant.file].bytes,

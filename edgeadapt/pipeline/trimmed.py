@@ -87,11 +87,17 @@ def trimmed(
     counts = json.loads((run.path / VOCABULARY_FILE).read_text(encoding="utf-8"))
     judge = _Judge.of(run, merged, encoder, asked.max_drop)
     before = encoder.tokenizer.get_vocab_size()
-    sizes = [asked.most] if asked.most else [size for size in SIZES if size < before]
-    least = trim(encoder.tokenizer, {}, most=None)
+    if asked.most is None:
+        least = len(trim(encoder.tokenizer, {}, most=None).rows)
+        sizes = [size for size in SIZES if least <= size < before]
+    else:
+        sizes = [asked.most]
+    if not sizes:
+        raise UsageError(
+            f"--trim-vocab auto: {before:,} word pieces are too few to leave any out.",
+            hint="Leave --trim-vocab out, or say how many to keep.",
+        )
     for size in sizes:
-        if asked.most is None and size < len(least.rows):
-            continue
         tried = trim(encoder.tokenizer, counts, most=size)
         found = judge.of_trimmed(tried)
         progress.say(

@@ -118,3 +118,9 @@ def test_the_run_counts_the_pieces_of_all_its_training_text(run: Run) -> None:
 
     assert counts["[CLS]"] == run.info.data["examples"]["train"]
     assert read_csv(run.path / "calibration.csv")
+
+
+def test_auto_says_so_where_there_is_nothing_to_leave_out(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--trim-vocab auto: .* word pieces are too few"):
+        export(run, options=replace(PLAIN, trim=Trimming()), output=tmp_path / "b")
+    assert nothing_is_at(tmp_path)

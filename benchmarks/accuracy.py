@@ -48,7 +48,7 @@ SHORT = {
     "precision": ("training", "precision", str),
     **{
         name: ("variant", name, str)
-        for name in ("rdrop", "teacher", "pooler", "layerwise", "rates", "freeze", "emb")
+        for name in ("rdrop", "teacher", "pooler", "layerwise", "rates", "freeze", "emb", "average")
     },
     "bdrop": ("training", "backbone_dropout", str),
 }

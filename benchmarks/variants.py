@@ -22,6 +22,7 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.restore import restore
 from edgeadapt.pipeline.train import train
+from edgeadapt.training.loop import _Loop
 from edgeadapt.training.objectives import EVALUATION_BATCH, Classification, Loss
 from edgeadapt.training.optimizer import Optimizer
 
@@ -239,6 +240,35 @@ class _LowRankTable(nn.Module):
         return self.table(ids) + F.embedding(ids, self.a) @ self.b
 
 
+@contextmanager
+def _averaged(value: str, recipe: Recipe) -> Iterator[None]:
+    """The running mean of the weights is judged and kept; each step adds 1 - ``value`` of them.
+
+    Source: Polyak and Juditsky 1992, Acceleration of Stochastic Approximation by Averaging.
+    """
+    means: dict[str, Tensor] = {}
+    step, validate = Optimizer.step, _Loop._validate
+
+    @torch.no_grad()
+    def with_mean(self: Optimizer) -> None:
+        step(self)
+        keep = min(float(value), self.steps / (self.steps + 10))
+        for name, parameter in self.trained.items():
+            means.setdefault(name, parameter.detach().clone()).lerp_(parameter, 1 - keep)
+
+    @torch.no_grad()
+    def of_means(self: _Loop, *args: Any) -> None:
+        latest = {name: parameter.clone() for name, parameter in self.trained.items()}
+        for name, parameter in self.trained.items():
+            parameter.copy_(means[name])
+        validate(self, *args)
+        for name, parameter in self.trained.items():
+            parameter.copy_(latest[name])
+
+    with patch.object(Optimizer, "step", with_mean), patch.object(_Loop, "_validate", of_means):
+        yield
+
+
 def _depth(name: str) -> int | None:
     """How many layers are below a parameter: none for the embeddings; nothing for the head."""
     if "embeddings" in name:
@@ -255,4 +285,5 @@ VARIANTS: dict[str, Callable[[str, Recipe], AbstractContextManager[Any]]] = {
     "rates": _part_rates,
     "freeze": _frozen,
     "emb": _embedding,
+    "average": _averaged,
 }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeadapt.adapters.base import Encoder, Kept, Layer
-from edgeadapt.adapters.parts import Part, Rank, collapse, dense, innermost, put_around
+from edgeadapt.adapters.parts import Foldable, Product, Rank, collapse, innermost, put_around
 from edgeadapt.config import AdapterConfig
 
 __all__ = ["IA3"]
@@ -65,7 +65,7 @@ class IA3:
         return ()
 
 
-class _Scaled(Part):
+class _Scaled(Foldable):
     """A dense layer with factors on some of its outputs or inputs."""
 
     factors: nn.ParameterDict
@@ -87,10 +87,10 @@ class _ScaledOut(_Scaled):
         output: Tensor = self.base(hidden)
         return output * self._scale(output.shape[-1])
 
-    def fold(self, linear: nn.Linear) -> nn.Module:
-        scale = self._scale(linear.out_features)
-        bias = None if linear.bias is None else scale * linear.bias
-        return dense(scale[:, None] * linear.weight, bias)
+    def folded(self, inner: Product) -> Product:
+        scale = self._scale(len(inner.weight))
+        bias = None if inner.bias is None else scale * inner.bias
+        return Product(scale[:, None] * inner.weight, bias)
 
     def _scale(self, width: int) -> Tensor:
         pieces, end = [], 0
@@ -114,5 +114,5 @@ class _ScaledIn(_Scaled):
         output: Tensor = self.base(hidden * self.factors["ffn"])
         return output
 
-    def fold(self, linear: nn.Linear) -> nn.Module:
-        return dense(linear.weight * self.factors["ffn"], linear.bias)
+    def folded(self, inner: Product) -> Product:
+        return Product(inner.weight * self.factors["ffn"], inner.bias)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeadapt.adapters.base import Encoder, Kept, Layer
-from edgeadapt.adapters.parts import Part, Rank, collapse, dense, innermost, put_around
+from edgeadapt.adapters.parts import Foldable, Product, Rank, collapse, innermost, put_around
 from edgeadapt.backbones import BackboneSpec, Projection
 from edgeadapt.config import AdapterConfig, Target
 
@@ -79,7 +79,7 @@ class LoRA:
         return ()
 
 
-class _Product(nn.Module):
+class _Factors(nn.Module):
     """The factors of one target."""
 
     def __init__(self, width_in: int, rows: slice, rank: int) -> None:
@@ -93,7 +93,7 @@ class _Product(nn.Module):
         return F.linear(F.linear(hidden, self.a), self.b)
 
 
-class _LowRank(Part):
+class _LowRank(Foldable):
     """``x -> base(x) + s · B A x``, on the outputs that belong to each target."""
 
     rank = Rank.LOW_RANK
@@ -107,14 +107,14 @@ class _LowRank(Part):
         self.dropout = nn.Dropout(config.dropout)
         self.products = nn.ModuleDict(
             {
-                name: _Product(linear.in_features, place.rows(linear.out_features), config.rank)
+                name: _Factors(linear.in_features, place.rows(linear.out_features), config.rank)
                 for name, place in places.items()
             }
         )
 
-    def each(self) -> Iterator[tuple[str, _Product]]:
+    def each(self) -> Iterator[tuple[str, _Factors]]:
         for name, product in self.products.items():
-            assert isinstance(product, _Product)
+            assert isinstance(product, _Factors)
             yield name, product
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -128,8 +128,8 @@ class _LowRank(Part):
             output = torch.add(output, added, alpha=self.scaling)
         return output
 
-    def fold(self, linear: nn.Linear) -> nn.Module:
-        weight = linear.weight.clone()
+    def folded(self, inner: Product) -> Product:
+        weight = inner.weight.clone()
         for _, product in self.each():
             weight[product.rows] += self.scaling * product.b @ product.a
-        return dense(weight, linear.bias)
+        return Product(weight, inner.bias)

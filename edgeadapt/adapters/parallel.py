@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from edgeadapt.adapters.base import Encoder, Kept, Layer, Reads
 from edgeadapt.adapters.bottleneck import Bottleneck, Reading, site
-from edgeadapt.adapters.parts import Part, Rank, Tap, collapse, dense, innermost, put_around
+from edgeadapt.adapters.parts import Foldable, Product, Rank, Tap, collapse, innermost, put_around
 from edgeadapt.config import AdapterConfig, Placement
 
 __all__ = ["Parallel"]
@@ -149,7 +149,7 @@ def _put_beside(encoder: Encoder, layer: Layer, sublayer: str, bottleneck: Bottl
     )
 
 
-class _WidenedIn(Part):
+class _WidenedIn(Foldable):
     """``x -> [W1 x + b1 ; D x + d]``: (batch, seq, hidden) -> (batch, seq, intermediate + r)."""
 
     rank = Rank.WIDTH
@@ -161,9 +161,9 @@ class _WidenedIn(Part):
     def forward(self, hidden: Tensor) -> Tensor:
         return torch.cat((self.base(hidden), self.down(hidden)), dim=-1)
 
-    def fold(self, linear: nn.Linear) -> nn.Module:
+    def folded(self, inner: Product) -> Product:
         weight, bias = _values(self.down)
-        return dense(torch.cat((linear.weight, weight)), torch.cat((_bias(linear), bias)))
+        return Product(torch.cat((inner.weight, weight)), torch.cat((_bias(inner), bias)))
 
 
 class _GatedIn(_WidenedIn):
@@ -174,17 +174,17 @@ class _GatedIn(_WidenedIn):
         more = self.down(hidden)
         return torch.cat((inner, more, gate, torch.ones_like(more)), dim=-1)
 
-    def fold(self, linear: nn.Linear) -> nn.Module:
+    def folded(self, inner: Product) -> Product:
         down, shift = _values(self.down)
-        inner, gate = linear.weight.chunk(2)
-        inner_bias, gate_bias = _bias(linear).chunk(2)
-        return dense(
-            torch.cat((inner, down, gate, torch.zeros_like(down))),
-            torch.cat((inner_bias, shift, gate_bias, torch.ones_like(shift))),
+        weight, gate = inner.weight.chunk(2)
+        bias, gate_bias = _bias(inner).chunk(2)
+        return Product(
+            torch.cat((weight, down, gate, torch.zeros_like(down))),
+            torch.cat((bias, shift, gate_bias, torch.ones_like(shift))),
         )
 
 
-class _WidenedOut(Part):
+class _WidenedOut(Foldable):
     """``[h ; a] -> W2 h + b2 + s · (U a + u)``: (…, intermediate + r) -> (…, hidden)."""
 
     rank = Rank.WIDTH
@@ -201,11 +201,11 @@ class _WidenedOut(Part):
         # A copy of r columns, kept for U's gradient: a view would keep all of them in memory.
         return plain + self.bottleneck.expand(more.contiguous())
 
-    def fold(self, linear: nn.Linear) -> nn.Module:
+    def folded(self, inner: Product) -> Product:
         weight, bias = _values(self.bottleneck.up)
         scaling = self.bottleneck.scaling
-        return dense(
-            torch.cat((linear.weight, scaling * weight), dim=1), _bias(linear) + scaling * bias
+        return Product(
+            torch.cat((inner.weight, scaling * weight), dim=1), _bias(inner) + scaling * bias
         )
 
 
@@ -214,5 +214,5 @@ def _values(projection: nn.Module) -> tuple[Tensor, Tensor]:
     return projection.weight, projection.bias
 
 
-def _bias(linear: nn.Linear) -> Tensor:
-    return linear.weight.new_zeros(linear.out_features) if linear.bias is None else linear.bias
+def _bias(product: Product) -> Tensor:
+    return product.weight.new_zeros(len(product.weight)) if product.bias is None else product.bias

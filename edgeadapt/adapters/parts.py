@@ -6,14 +6,25 @@ rank, whatever the order in which they were put there, and fold from the inside 
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from edgeadapt.errors import ModelError
 
-__all__ = ["Part", "Rank", "Tap", "collapse", "dense", "innermost", "put_around"]
+__all__ = [
+    "Foldable",
+    "Part",
+    "Product",
+    "Rank",
+    "Tap",
+    "collapse",
+    "dense",
+    "innermost",
+    "product_of",
+    "put_around",
+]
 
 
 class Rank(IntEnum):
@@ -59,6 +70,27 @@ class Part(nn.Module):
 
     def settle(self) -> None:
         """Folds what can be folded within the part itself, where another one stays inside it."""
+
+
+class Product(NamedTuple):
+    """What a dense layer computes, ``x -> W x + b``."""
+
+    weight: Tensor
+    """``(out, in)``."""
+    bias: Tensor | None
+    """``(out,)``."""
+
+
+class Foldable(Part):
+    """A part that is one product with the dense layer inside it."""
+
+    def folded(self, inner: Product) -> Product:
+        """Returns the product of the whole, given the one inside; gradients flow through it."""
+        raise NotImplementedError
+
+    def fold(self, linear: nn.Linear) -> nn.Module:
+        """Returns a dense layer that computes the whole."""
+        return dense(*self.folded(Product(linear.weight, linear.bias)))
 
 
 class Tap(Part):
@@ -137,6 +169,17 @@ def innermost(module: nn.Module) -> nn.Linear:
     if not isinstance(module, nn.Linear):
         raise ModelError(f"Expected an nn.Linear, found a {type(module).__name__}.")
     return module
+
+
+def product_of(module: nn.Module) -> Product | None:
+    """Returns what a dense layer and the parts around it compute; gradients flow through it.
+
+    ``None`` where a part is more than a product.
+    """
+    if isinstance(module, nn.Linear):
+        return Product(module.weight, module.bias)
+    inner = product_of(module.base) if isinstance(module, Foldable) else None
+    return module.folded(inner) if isinstance(module, Foldable) and inner else None
 
 
 def dense(weight: Tensor, bias: Tensor | None) -> nn.Linear:

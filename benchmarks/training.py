@@ -145,9 +145,9 @@ def ours(
         )
         from edgeadapt.data import Examples
         from edgeadapt.models.classifier import AdaptedClassifier
+        from edgeadapt.models.first_position import first_position_only
         from edgeadapt.models.sources import find_model
         from edgeadapt.models.tokenizer import load_tokenizer
-        from edgeadapt.training.first_position import first_position_only
         from edgeadapt.training.frozen import FrozenLayers
         from edgeadapt.training.loop import fit
         from edgeadapt.training.objectives import Classification, Compute, Loss

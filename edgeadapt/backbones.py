@@ -72,6 +72,9 @@ class BackboneSpec:
     attention_end: str | None = None
     """Per layer: the module that takes what the attention gives and the input of the sublayer, both
     (batch, seq, hidden), and treats every position alone; ``None`` where there is none."""
+    plain_attention: str | None = None
+    """Per layer: the module that makes ``softmax(Q Kᵀ) V`` of hidden states and returns it first,
+    (batch, seq, hidden); ``None`` where it does more or less."""
     activation_key: str = "hidden_act"
     """Name in config.json of the FFN's activation."""
     intermediate_key: str = "intermediate_size"
@@ -103,6 +106,7 @@ _BERT = BackboneSpec(
     ffn_norm="output.LayerNorm",
     head=("bert.pooler", "classifier"),
     attention_end="attention.output",
+    plain_attention="attention.self",
 )
 
 _ROBERTA = replace(
@@ -136,6 +140,7 @@ _MPNET = replace(
     attention_output="attention.attn.o",
     attention_norm="attention.LayerNorm",
     attention_end=None,
+    plain_attention=None,
     head=("classifier",),
     position_offset=2,
     token_type_ids=False,
@@ -150,6 +155,7 @@ _DEBERTA = replace(
     query=Projection("attention.self.query_proj"),
     key=Projection("attention.self.key_proj"),
     value=Projection("attention.self.value_proj"),
+    plain_attention=None,
     head=("pooler", "classifier"),
     token_type_ids=False,
 )

@@ -395,6 +395,8 @@ class TrainingConfig:
     """CPU threads of torch; all cores where none is given."""
     backbone_dropout: Dropout = Dropout.ALL
     """What drops out of the backbone's own layers while training, beside the adapters."""
+    quant_aware: bool = False
+    """Whether the model computes as its int8 graph will, so that adapters make up for it."""
     compile: bool = False
     """Whether torch.compile makes faster code of the model, which takes a minute or more."""
     activation_checkpointing: bool = False

@@ -205,6 +205,15 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    quant_aware: Annotated[
+        bool | None,
+        typer.Option(
+            "--quant-aware",
+            help="Compute as the int8 model will, so that adapters and head make up for its "
+            "rounding. With --adapter RUN --epochs 1 it finishes a run.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     activation_checkpointing: Annotated[
         bool | None,
         typer.Option(
@@ -307,6 +316,7 @@ def train(
             "patience": patience,
             "tensorboard": tensorboard,
             "checkpoint_steps": checkpoint_steps,
+            "quant_aware": quant_aware,
             "activation_checkpointing": activation_checkpointing,
             "compile": compile,
             "weight_decay": weight_decay,

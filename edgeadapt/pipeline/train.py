@@ -16,6 +16,8 @@ from edgeadapt.data import Dataset
 from edgeadapt.errors import TrainingError
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.first_position import first_position_only
+from edgeadapt.models.int8 import int8_simulated
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.pipeline import places
@@ -29,7 +31,6 @@ from edgeadapt.run import UNFINISHED, Run, RunInfo
 from edgeadapt.storage import recover, staged_folder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.datasets import load_dataset
-from edgeadapt.training.first_position import first_position_only
 from edgeadapt.training.frozen import FrozenLayers
 from edgeadapt.training.history import draw_curves, write_history
 from edgeadapt.training.loop import choose_device, fit, seeded
@@ -218,6 +219,10 @@ def _finish(
             f"Training {trainable:,} of {total:,} parameters ({trainable / total:.2%}) "
             f"on {work.device} in {work.compute.precision}, {len(work.dataset.train):,} examples."
         )
+        if training.quant_aware:
+            work.progress.say("Everything is computed, and scored, as the int8 model will.")
+            pairs = work.recipe.data.pairs
+            stack.enter_context(int8_simulated(classifier.encoder, pairs=pairs))
         before = classifier.frozen_sha256()
         outcome = _fit(work, classifier, state, target)
         after = classifier.frozen_sha256()

@@ -57,7 +57,9 @@ class Compute:
         precision = config.precision
         if precision is Precision.AUTO:
             fast = device.type == "cuda" or _FAST_BFLOAT16 & (cpu_flags() or frozenset())
-            precision = Precision.BF16 if fast else Precision.FP32
+            # bfloat16 is as coarse as what int8 rounds to, and would hide it.
+            usable = fast and not config.quant_aware
+            precision = Precision.BF16 if usable else Precision.FP32
         kernels, most_tokens = None, _MOST_TOKENS_ON_GPU
         if device.type == "cpu":
             most_tokens = _MOST_TOKENS[precision]

@@ -5,7 +5,7 @@ import torch
 
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.config import AdapterConfig, Placement
-from edgeadapt.training.first_position import first_position_only
+from edgeadapt.models.first_position import first_position_only
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import batch, randomized
 

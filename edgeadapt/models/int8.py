@@ -1,0 +1,278 @@
+"""A classifier as its dynamic int8 graph will compute it, with gradients.
+
+Every product with weights rounds what ONNX Runtime rounds. Weights are those of the merged model:
+a trained part shares its scales with the frozen layer around it, ``s_o = max_i |W'_oi| / 127`` for
+each output. Activations take ``s = (max x - min x) / 255`` and a zero point for each text, zero
+always in the range (the ONNX operator ``DynamicQuantizeLinear``). Embeddings have a scale a row.
+Sums are float32; ONNX Runtime's are of integers, and the same up to float32's rounding.
+
+Rounding passes gradients on as they are (Bengio et al. 2013, arXiv 1308.3432): with ranges that
+follow the values nothing is clipped.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from edgeadapt.adapters import Encoder
+from edgeadapt.adapters.bottleneck import Factored
+from edgeadapt.adapters.parts import Product, Tap, product_of
+from edgeadapt.models.first_position import first_position_only
+
+__all__ = ["int8_simulated"]
+
+_WEIGHT_LEVELS = 127
+"""Of either sign."""
+_LEVELS = 255
+"""Of an activation."""
+
+
+@contextmanager
+def int8_simulated(encoder: Encoder, *, pairs: bool = False) -> Iterator[None]:
+    """Computes the classifier in simulated int8 for the block, adapters as good as merged.
+
+    Number for number that is the graph of BERT, RoBERTa, XLM-RoBERTa, ELECTRA and DeBERTa with
+    adapters that fold. The others' graphs differ in their last layer, and bottlenecks that stay
+    read what export has moved a bias into: there the roundings are of the same size, but not the
+    same. Dropout within adapters is left out.
+
+    Args:
+        encoder: With its adapters attached.
+        pairs: Whether texts are pairs, so that embeddings of segments differ.
+    """
+    simulation = _Simulation()
+    with ExitStack() as stack:
+        stack.enter_context(first_position_only(encoder))
+        hook = encoder.model.register_forward_pre_hook(simulation.begin, with_kwargs=True)
+        stack.callback(hook.remove)
+        for table, forward in _tables(encoder, pairs=pairs):
+            stack.enter_context(patch.object(table, "forward", forward))
+        narrow = _of_first_position(encoder)
+        for module, product in _products(encoder.model):
+            linear = partial(simulation.linear, module, product, module in narrow)
+            stack.enter_context(patch.object(module, "forward", linear))
+        last = _last_attention(encoder)
+        if last is not None:
+            attention = partial(simulation.attention, last)
+            stack.enter_context(patch.object(last.module, "forward", attention))
+        yield
+
+
+def _tables(
+    encoder: Encoder, *, pairs: bool
+) -> Iterator[tuple[nn.Module, Callable[[Tensor], Tensor]]]:
+    """The tables of embeddings, each with how it is looked up.
+
+    Where there is one kind of segment, its embedding is added to those of positions. Positions
+    that begin at 0 are a slice of their table, in float16; others are looked up like words.
+    """
+    named = {
+        name.rpartition(".")[2]: module
+        for name, module in encoder.model.named_modules()
+        if isinstance(module, nn.Embedding)
+    }
+    words = encoder.model.get_input_embeddings()
+    yield words, partial(_looked_up, words, _by_row, None)
+    types, positions = (named.get(f"{kind}_embeddings") for kind in ("token_type", "position"))
+    if positions is None:
+        return
+    first = None
+    if types is not None and (
+        len(types.weight) == 1 or (encoder.spec.token_type_ids and not pairs)
+    ):
+        first = types.weight[0]
+    rounding = _by_row if encoder.spec.position_offset else _in_half
+    yield positions, partial(_looked_up, positions, rounding, first)
+    if types is not None and first is not None:
+        yield types, lambda ids: torch.zeros(*ids.shape, 1, device=ids.device)
+
+
+def _looked_up(
+    table: nn.Embedding,
+    rounding: Callable[[Tensor], Tensor],
+    added: Tensor | None,
+    ids: Tensor,
+) -> Tensor:
+    rows = type(table).forward(table, ids)
+    return rounding(rows if added is None else rows + added)
+
+
+def _in_half(values: Tensor) -> Tensor:
+    return values.half().to(values.dtype)
+
+
+def _products(module: nn.Module) -> Iterator[tuple[nn.Module, Callable[[], Product]]]:
+    """The outermost modules that are products, each with a function that returns it."""
+    if isinstance(module, Factored):
+        yield module, lambda: Product(*module.product())
+    elif product_of(module) is not None:
+        yield module, lambda: _known(product_of(module))
+    else:
+        for child in module.children():
+            yield from _products(child)
+
+
+def _known(product: Product | None) -> Product:
+    assert product is not None, "parts do not change while a model is used"
+    return product
+
+
+def _of_first_position(encoder: Encoder) -> set[nn.Module]:
+    """The last layer's dense layers behind its attention: of them one position is read."""
+    if encoder.repeats_layers:
+        return set()
+    spec, last = encoder.spec, encoder.layers()[-1].module
+    return {last.get_submodule(name) for name in (spec.attention_output, spec.ffn_in, spec.ffn_out)}
+
+
+class _Attention:
+    """The last layer's attention, of which the first position alone is read."""
+
+    def __init__(self, encoder: Encoder, layer: nn.Module, name: str) -> None:
+        spec, config = encoder.spec, encoder.model.config
+        self.module = layer.get_submodule(name)
+        self.heads: int = config.num_attention_heads
+        self.dropout: float = config.attention_probs_dropout_prob
+        self.projections = [
+            layer.get_submodule(each.dense) for each in (spec.query, spec.key, spec.value)
+        ]
+
+    def products(self) -> list[Product]:
+        """Query, key and value."""
+        return [_known(product_of(projection)) for projection in self.projections]
+
+
+def _last_attention(encoder: Encoder) -> _Attention | None:
+    name, end = encoder.spec.plain_attention, encoder.spec.attention_end
+    layer = encoder.layers()[-1].module
+    if name is None or end is None or encoder.repeats_layers:
+        return None
+    if any(isinstance(part, Tap) for part in layer.get_submodule(name).modules()):
+        return None
+    return _Attention(encoder, layer, name)
+
+
+class _Simulation:
+    """What the products of one forward pass share."""
+
+    def __init__(self) -> None:
+        self._mask: Tensor | None = None
+        self._latest: tuple[Tensor, Tensor] | None = None
+        self._frozen: dict[nn.Module, tuple[int, Tensor]] = {}
+
+    def begin(self, module: nn.Module, args: Any, named: dict[str, Any]) -> None:
+        """Looks at the inputs of a pass, before it."""
+        mask = named.get("attention_mask")
+        self._mask, self._latest = None, None
+        if mask is not None and not bool(mask.all()):
+            self._mask = mask
+            self._pad = (1 - mask)[..., None].to(torch.bool)
+
+    def linear(
+        self, module: nn.Module, product: Callable[[], Product], narrow: bool, hidden: Tensor
+    ) -> Tensor:
+        """Computes ``W x + b`` of rounded weights and values."""
+        weight, bias = product()
+        is_frozen = isinstance(module, nn.Linear) and not weight.requires_grad
+        rounded = self._of_frozen(module, weight) if is_frozen else _by_row(weight)
+        return F.linear(self._activation(hidden, narrow=narrow), rounded, bias)
+
+    def _of_frozen(self, module: nn.Module, weight: Tensor) -> Tensor:
+        version, found = self._frozen.get(module, (-1, weight))
+        if version != weight._version or found.device != weight.device:
+            # Made while a model is judged it would be of no use to training, which keeps it.
+            with torch.inference_mode(False), torch.no_grad():
+                found = _by_row(weight)
+            self._frozen[module] = weight._version, found
+        return found
+
+    def attention(
+        self, attention: _Attention, hidden: Tensor, *args: Any, **named: Any
+    ) -> tuple[Tensor, None]:
+        """Returns what the first position attends to, ``(batch, 1, hidden)``.
+
+        As ``graph/first_position.py`` computes it: every head is a row, and the sum over tokens
+        comes before the products with keys' and values' weights.
+        """
+        query, key, value = attention.products()
+        inner = len(query.weight)
+        size = inner // attention.heads
+        heads = torch.eye(attention.heads, dtype=hidden.dtype, device=hidden.device)
+        heads = heads.repeat_interleave(size, dim=1)
+        first = self._activation(hidden[:, :1])
+        asked = F.linear(first, _by_row(query.weight * size**-0.5), _scaled(query, size))
+        keys = F.linear(self._activation(asked * heads), _by_row(key.weight.T))
+        scores = keys @ hidden.transpose(1, 2)
+        if key.bias is not None:  # adds the same to every score, which is nothing to a softmax
+            scores = torch.add(scores, key.bias.sum(), alpha=0)
+        if self._mask is not None:
+            scores = scores.masked_fill(self._pad.transpose(1, 2), torch.finfo(scores.dtype).min)
+        weights = F.dropout(
+            torch.softmax(scores, -1), attention.dropout, training=attention.module.training
+        )
+        values = F.linear(self._activation(weights @ hidden), _by_row(value.weight))
+        context = (values * heads).sum(1, keepdim=True)
+        return (context if value.bias is None else context + value.bias), None
+
+    def _activation(self, values: Tensor, *, narrow: bool = False) -> Tensor:
+        """Rounds values to 8 bits within the range that those of their text have.
+
+        ``narrow``: those of its first position.
+        """
+        if self._latest is not None and self._latest[0] is values:
+            return self._latest[1]
+        with torch.no_grad():
+            seen = values[:, :1] if narrow else values
+            if self._mask is not None and seen.shape[:2] == self._mask.shape:
+                seen = seen.masked_fill(self._pad, 0)  # which every range holds anyway
+            seen = seen.flatten(1)
+            low, high = seen.amin(1).clamp(max=0), seen.amax(1).clamp(min=0)
+            scale = (high - low) / _LEVELS
+            scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+            zero = (-low / scale).round().clamp(0, _LEVELS)
+        shape = (-1, *[1] * (values.dim() - 1))
+        rounded = _rounded(values, scale.view(shape), zero.view(shape))
+        self._latest = values, rounded
+        return rounded
+
+
+def _scaled(query: Product, size: int) -> Tensor | None:
+    return None if query.bias is None else query.bias * size**-0.5
+
+
+def _by_row(weight: Tensor) -> Tensor:
+    """Rounds a weight ``(out, in)`` or embeddings ``(…, width)``, with a scale for each row."""
+    return _rounded(weight, _weight_scale(weight))
+
+
+@torch.no_grad()
+def _weight_scale(rows: Tensor) -> Tensor:
+    largest = rows.abs().amax(-1, keepdim=True)
+    return torch.where(largest > 0, largest / _WEIGHT_LEVELS, torch.ones_like(largest))
+
+
+def _rounded(values: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
+    """Returns the nearest values that have a level."""
+    rounded: Tensor = _Rounded.apply(values, scale, zero)  # type: ignore[no-untyped-call]
+    return rounded
+
+
+class _Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
+        levels = (values / scale).round_()
+        if zero is not None:
+            levels.add_(zero).clamp_(0, _LEVELS).sub_(zero)
+        return levels.mul_(scale)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient, None, None

@@ -1,0 +1,157 @@
+"""Training that knows of int8: computed as the exported graph computes, number for number."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edgeadapt.backbones import BACKBONES
+from edgeadapt.config import AdapterConfig, Exporter, Recipe, Scheme
+from edgeadapt.data import read_rows
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.int8 import int8_simulated
+from edgeadapt.models.merge import merge
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+from edgeadapt.pipeline.lower import lower
+from edgeadapt.pipeline.train import train
+from edgeadapt.quantize.candidate import Candidate, write
+from edgeadapt.runtime import load_engine
+from edgeadapt.runtime.base import text_logits
+from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from tests.lively import lively_recipe
+from tests.models.tiny import adapt, batch, logits, make_model, randomize
+from tests.tokens import token_batch
+
+EXACT = ("deberta-v2", *(name for name, spec in BACKBONES.items() if spec.plain_attention))
+METHODS = ("parallel+bitfit", "parallel+lora+ia3", "full", "head")
+
+
+def classifier_of(model_type: str, method: str) -> AdaptedClassifier:
+    classifier = adapt(make_model(model_type), AdapterConfig(method=method, dimension=4, rank=3))
+    randomize(classifier)
+    return classifier
+
+
+def int8_graph(classifier: AdaptedClassifier, folder: Path) -> OnnxRuntimeEngine:
+    lower(merge(classifier), folder / "model.onnx", exporter=Exporter.TORCH)
+    candidate = Candidate(Scheme.DYNAMIC_INT8)
+    write(candidate, onnx.load(folder / "model.onnx"), folder / "int8.onnx", texts=())
+    return OnnxRuntimeEngine(folder / "int8.onnx")
+
+
+def one_by_one(engine: OnnxRuntimeEngine) -> np.ndarray:
+    """Logits of the batch's texts, each alone and without padding."""
+    whole = batch()
+    texts = [ids[mask.bool()] for ids, mask in zip(*whole.values(), strict=True)]
+    return np.concatenate([engine.run(token_batch(text[None])) for text in texts])
+
+
+@pytest.mark.parametrize("model_type", EXACT)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_padded_batch_has_the_logits_of_the_int8_graph_one_text_at_a_time(
+    tmp_path: Path, model_type: str, method: str
+) -> None:
+    classifier = classifier_of(model_type, method)
+    plain = logits(classifier.model).numpy()
+    with int8_simulated(classifier.encoder):
+        simulated = logits(classifier.model).numpy()
+
+    found = one_by_one(int8_graph(classifier, tmp_path))
+
+    np.testing.assert_allclose(simulated, found, rtol=0, atol=1e-5)
+    assert np.abs(plain - found).max() > 1e-3
+
+
+@pytest.mark.parametrize("model_type", ["distilbert", "mpnet", "modernbert"])
+def test_some_backbones_are_only_closer_to_their_int8_graph_than_in_float32(
+    tmp_path: Path, model_type: str
+) -> None:
+    classifier = classifier_of(model_type, "parallel+bitfit")
+    plain = logits(classifier.model).numpy()
+    with int8_simulated(classifier.encoder):
+        simulated = logits(classifier.model).numpy()
+
+    found = one_by_one(int8_graph(classifier, tmp_path))
+
+    assert np.square(simulated - found).mean() < np.square(plain - found).mean()
+
+
+@pytest.mark.parametrize("method", ["houlsby", "sequential", "compacter"])
+def test_bottlenecks_that_stay_are_rounded_too(method: str) -> None:
+    classifier = classifier_of("bert", method)
+    (stays,) = classifier.adapters.values()
+    with int8_simulated(classifier.encoder):
+        before = logits(classifier.model)
+        for parameter in stays.parameters().values():
+            if parameter.ndim > 1:  # less than half a level of any row
+                parameter.data += 1e-4 * parameter.abs().amin()
+        after = logits(classifier.model)
+
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-6)
+
+
+def test_gradients_reach_all_that_is_trained_as_if_nothing_were_rounded() -> None:
+    classifier = classifier_of("bert", "parallel+lora+ia3+bitfit")
+    for parameter in classifier.trained().values():
+        parameter.requires_grad_(True)
+    gradients = []
+    for simulated in (False, True):
+        classifier.model.zero_grad()
+        with int8_simulated(classifier.encoder) if simulated else nullcontext():
+            classifier.model(**batch()).logits.sum().backward()
+        found = [p.grad for p in classifier.trained().values() if p.grad is not None]
+        gradients.append(torch.cat([gradient.flatten() for gradient in found]))
+
+    plain, rounded = gradients
+    assert plain.shape == rounded.shape
+    assert torch.cosine_similarity(plain, rounded, dim=0) > 0.99
+    assert not torch.equal(plain, rounded)
+
+
+def test_after_the_block_everything_is_computed_as_before() -> None:
+    classifier = classifier_of("bert", "parallel+bitfit")
+    before = logits(classifier.model)
+    with int8_simulated(classifier.encoder):
+        assert not torch.equal(logits(classifier.model), before)
+
+    assert torch.equal(logits(classifier.model), before)
+
+
+def test_a_run_is_trained_and_scored_as_its_int8_model_answers(tmp_path: Path) -> None:
+    recipe = lively_recipe(tmp_path, method="parallel+bitfit", quant_aware=True)
+    run = train(recipe, output=tmp_path / "run")
+    assert run.info.recipe["training"]["quant_aware"] is True
+
+    options = ExportOptions(quantize=Quantization(max_drop=1.0), exporter=Exporter.TORCH)
+    bundle = export(run, options=options, output=tmp_path / "bundle")
+    rows = read_rows(run.path / "predictions.csv")
+    found = text_logits(
+        load_engine(bundle, "int8"), bundle.text_encoder(), [row["text"] for row in rows]
+    )
+
+    assert [run.info.labels[label] for label in found.argmax(1)] == [r["prediction"] for r in rows]
+    assert run.info.validation["accuracy"] == bundle.manifest.parity["int8"]["accuracy_after"]
+
+
+def test_a_run_can_be_finished_quant_aware(tmp_path: Path) -> None:
+    run = train(lively_recipe(tmp_path), output=tmp_path / "run")
+    finish = Recipe.load(str(run.path)).updated(
+        {
+            "adapter": {"start": str(run.path)},
+            "training": {"quant_aware": True, "epochs": 1, "learning_rate": 1e-6},
+        },
+        origin="test",
+    )
+
+    finished = train(finish, output=tmp_path / "finished")
+
+    before, after = (
+        load_file(each.path / "weights" / "adapter.safetensors") for each in (run, finished)
+    )
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, rtol=0, atol=1e-4)
+        assert not torch.equal(after[name], tensor)

@@ -56,14 +56,14 @@ lint:
 bench:
 	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test interop
 	$(BIN)/python benchmarks/reviews.py
-	$(BIN)/python benchmarks/sst2.py
+	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/quantization.py
+	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/kinds.py
 	$(BIN)/python benchmarks/backbones.py
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python benchmarks/training.py
-	$(BIN)/python benchmarks/accuracy.py
-	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/tables.py
 
 clean:

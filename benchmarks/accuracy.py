@@ -1,4 +1,4 @@
-"""Adapters against full fine-tuning on five data sets; and what was tried to get there.
+"""Adapters against full fine-tuning on five data sets; every kind on SST-2; and what was tried.
 
     python benchmarks/accuracy.py                             # the table: RECIPES, three seeds
     python benchmarks/accuracy.py trec:adapter:0 sst2:full:1  # some of it; the others' rows stay
@@ -6,7 +6,8 @@
 
 A trial is a recipe changed by ``KEY=VALUE``; it goes into ``results/ablation.json`` with both
 scores, and is chosen by its validation score alone. Two jobs run side by side, one thread each.
-The table's runs are kept, for what is measured of them later (``quantization.py``).
+The other runs stay under ``artifacts/runs`` as ``DATASET-RECIPE-SEED``, for what is measured of
+them later (``quantization.py``, ``kinds.py``, ``bench.py``).
 """
 
 import shutil
@@ -22,10 +23,10 @@ import numpy as np
 from common import WORK, add_row, data_folder
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
+KINDS = ("parallel", "lora", "ia3", "bitfit", "layernorm", "sequential", "houlsby", "compacter")
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "adapter": {},
-    "full": {"adapter": {"method": "full"}},
-    "head": {"adapter": {"method": "head"}},
+    **{method: {"adapter": {"method": method}} for method in ("full", "head", *KINDS)},
 }
 SEEDS = (0, 1, 2)
 DRAWN = {"imdb": {"train.csv": 5_000, "validation.csv": 1_000}}
@@ -57,13 +58,7 @@ SHORT = {
 def main() -> None:
     asked = sys.argv[1:]
     name = "ablation" if asked[:1] == ["--search"] else "accuracy"
-    jobs = [job.split(":") for job in asked if not job.startswith("--")] or [
-        [dataset, recipe, str(seed)]
-        for dataset in DATASETS
-        for recipe in ("adapter", "full")
-        for seed in SEEDS
-        if dataset != "imdb" or seed == 0
-    ]
+    jobs = [job.split(":") for job in asked if not job.startswith("--")] or table_jobs()
     failures = []
     with ProcessPoolExecutor(
         JOBS, mp_context=get_context("spawn"), max_tasks_per_child=1
@@ -79,6 +74,18 @@ def main() -> None:
             add_row(name, row, keys=("dataset", "recipe", "seed"))
     if failures:
         sys.exit(f"{len(failures)} of {len(jobs)} jobs failed.")
+
+
+def table_jobs() -> list[list[str]]:
+    """Returns data set, recipe and seed of every row of the tables."""
+    compared = [
+        [dataset, recipe, str(seed)]
+        for dataset in DATASETS
+        for recipe in ("adapter", "full")
+        for seed in SEEDS
+        if dataset != "imdb" or seed == 0
+    ]
+    return [*compared, *(["sst2", kind, "0"] for kind in ("head", *KINDS))]
 
 
 def changes(recipe: str) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """A merged checkpoint in other toolchains: CTranslate2 and OpenVINO convert it and answer alike.
 
 pip install ctranslate2 openvino
-python benchmarks/sst2.py parallel:0      # the run
+python benchmarks/accuracy.py sst2:adapter:0      # the run
 python benchmarks/converters.py
 """
 
@@ -25,7 +25,7 @@ from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.run import Run
 from edgeadapt.text import TokenBatch
 
-RUN = "sst2-parallel-0"
+RUN = "sst2-adapter-0"
 TEXTS = 256
 
 

@@ -2,7 +2,7 @@
 
 A fresh virtual environment gets ``pip install .`` and nothing else. Times are from exec to exit.
 Peak memory is ``ru_maxrss`` of the finished child; this parent stays far smaller, so that what a
-child inherits of it across exec does not count.
+child inherits of it across exec does not count. The bundle is of ``bench.py``.
 """
 
 import os
@@ -33,7 +33,7 @@ HEAVY = ("torch", "transformers", "datasets", "onnx", "optimum", "safetensors", 
 
 def main() -> None:
     work = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts"))
-    bundle = work / "bundles" / "sst2-parallel+bitfit-0"
+    bundle = work / "bundles" / "sst2-adapter-0"
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder) / "bare"
         venv.create(environment, with_pip=True)

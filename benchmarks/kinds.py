@@ -1,9 +1,10 @@
 """What each kind of adapter costs at run time: nodes and latency against the backbone alone.
 
-    python benchmarks/sst2.py head:0 lora:0 …    # once per kind of METHODS: runs and bundles
-    python benchmarks/kinds.py                   # on an idle machine
+    python benchmarks/accuracy.py sst2:head:0 sst2:lora:0 …    # once per kind: the runs
+    python benchmarks/kinds.py                                 # on an idle machine
 
-The backbone alone is the bundle of head-only training: the same encoder and head, no adapter.
+The backbone alone is head-only training: the same encoder and head, no adapter. What int8 costs is
+on the whole test set.
 """
 
 import sys
@@ -14,29 +15,33 @@ from typing import Any
 
 import onnx
 import onnxruntime
+from accuracy import KINDS
 from common import WORK, save
+from quantization import drift_on_test
 
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.runner import Evaluation, Subject, measure
 from edgeadapt.bundle import Bundle
 from edgeadapt.cli.console import Terminal
 from edgeadapt.graph.attention import count_attention
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+from edgeadapt.run import Run
 
-METHODS = (
-    "parallel", "lora", "ia3", "bitfit", "layernorm", "sequential", "houlsby", "compacter"
-)  # fmt: skip
 BASELINE = "head"
 VARIANTS = ("fp32", "int8")
+OPTIONS = ExportOptions(quantize=Quantization(max_drop=1.0))
+"""What int8 costs is reported, whatever it is."""
 THREADS = 2
 PLAN = Plan(lengths=(16, 128), rounds=25, repeats=60, warmup=15, starts=0, texts=0, timed=0)
 """On a shared machine some processes run at half speed for their whole life: many short ones."""
 
 
 def main() -> None:
-    folders = {m: WORK / "bundles" / f"sst2-{m}-0" for m in (BASELINE, *METHODS)}
-    if missing := [method for method, folder in folders.items() if not folder.is_dir()]:
-        print(f"left out, no bundle yet: {', '.join(missing)}")
-    bundles = {m: Bundle.open(folder) for m, folder in folders.items() if m not in missing}
+    folders = {kind: WORK / "runs" / f"sst2-{kind}-0" for kind in (BASELINE, *KINDS)}
+    if missing := [kind for kind, folder in folders.items() if not folder.is_dir()]:
+        print(f"left out, no run yet: {', '.join(missing)}")
+    runs = {kind: Run.open(folder) for kind, folder in folders.items() if kind not in missing}
+    bundles = {kind: export(run, options=OPTIONS, force=True) for kind, run in runs.items()}
     record = measure(
         [Subject(bundle, variant) for variant in VARIANTS for bundle in bundles.values()],
         plan=PLAN,
@@ -58,16 +63,16 @@ def main() -> None:
                 }
                 for sample in record.samples
             },
-            "rows": [_row(method, bundle, graph) for method, bundle in bundles.items()],
+            "rows": [_row(kind, runs[kind], bundle, graph) for kind, bundle in bundles.items()],
         },
     )
 
 
-def _row(method: str, bundle: Bundle, backbone: onnx.ModelProto) -> dict[str, Any]:
+def _row(kind: str, run: Run, bundle: Bundle, backbone: onnx.ModelProto) -> dict[str, Any]:
     model = _graph(bundle)
     merge = bundle.manifest.parity["merge"]
     return {
-        "method": method,
+        "method": kind,
         "merges": merge["leftover"]["bottlenecks"] == 0,
         "leftover": merge["leftover"],
         "merge_difference": merge["max_difference"],
@@ -75,9 +80,10 @@ def _row(method: str, bundle: Bundle, backbone: onnx.ModelProto) -> dict[str, An
         "extra_nodes_optimized": _optimized_nodes(model) - _optimized_nodes(backbone),
         "attention_nodes": count_attention(model),
         "attention_nodes_of_the_backbone": count_attention(backbone),
-        "trainable_parameters": bundle.manifest.provenance["trainable_parameters"],
-        "total_parameters": bundle.manifest.provenance["total_parameters"],
+        "trainable_parameters": run.info.trainable_parameters,
+        "total_parameters": run.info.total_parameters,
         "bytes": {variant: bundle.variant_bytes(variant) for variant in VARIANTS},
+        "test": drift_on_test(run, (bundle, "fp32"), (bundle, "int8")),
     }
 
 

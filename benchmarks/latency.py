@@ -1,36 +1,266 @@
-"""The SST-2 bundles against torch eager of the full fine-tune: ``edgeadapt bench``, recorded."""
+"""The same trained weights in edgeadapt's graph and in other toolchains, in turn on one machine.
 
+    python benchmarks/accuracy.py sst2:adapter:0      # the run
+    python benchmarks/latency.py                      # on an idle machine: an hour
+    python benchmarks/latency.py MiniLM-L6:2          # one shape, with so many threads
+
+Every contender (``peers/``) runs in fresh processes that take turns, those of other libraries in
+environments of their own under ``artifacts/peers``. MiniLM-L6 is the run's; BERT-base has random
+weights, as time does not depend on them. Labels are compared with plain fp32's, so that nobody wins
+by computing something else.
+"""
+
+import json
+import os
+import shutil
+import subprocess
 import sys
-from dataclasses import replace
+import venv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any
 
-from common import RESULTS, WORK
+import numpy as np
+import onnx
+import torch
+from common import RESULTS, WORK, data_folder, load, save
+from transformers import AutoModel, BertConfig
 
-from edgeadapt.bench.compare import rows
-from edgeadapt.bench.plan import PLANS, Effort
-from edgeadapt.bundle import Bundle
-from edgeadapt.pipeline.bench import bench
+from edgeadapt.config import AdapterConfig, Exporter, ModelConfig, Scheme
+from edgeadapt.data import read_rows
+from edgeadapt.export import export_onnx
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.merge import Merged, merge
+from edgeadapt.models.sources import find_model
+from edgeadapt.pipeline.lower import lower
+from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder, write_tokenizer
+from edgeadapt.quantize.candidate import Candidate, write
+from edgeadapt.run import Run
 
-THREADS = 2
-ROUNDS = 9
-"""On a shared machine some processes run at half speed for their whole life: more of them."""
-METHODS = ("parallel+bitfit", "full")
+PEERS = Path(__file__).parent / "peers"
+RUN = "sst2-adapter-0"
+LENGTHS = (8, 16, 32, 64, 128)
+TEXTS = {"sst2": 200, "imdb": 50}
+CALIBRATION = 300
+ROUNDS = 7
+THREADS = (2, 1)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to run a model."""
+
+    title: str
+    script: str
+    """Of ``peers/``."""
+    folder: str
+    """Where its files are, beside the other contenders'."""
+    needs: tuple[str, ...] = ()
+    """What pip installs for it; without any it runs where this script does."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def python(self) -> str:
+        """Returns the interpreter that it runs in, with what it needs."""
+        if not self.needs:
+            return sys.executable
+        place = WORK / "peers" / self.script
+        python, note = place / "bin" / "python", place / "installed.json"
+        if not (note.is_file() and json.loads(note.read_text()) == list(self.needs)):
+            venv.create(place, with_pip=True, clear=True)
+            index = os.environ.get("TORCH_INDEX")
+            extra = ["--extra-index-url", index] if index else []
+            subprocess.run([python, "-m", "pip", "install", "-q", *extra, *self.needs], check=True)
+            note.write_text(json.dumps(self.needs))
+        return str(python)
+
+    def ask(self, *words: str | Path, given: object) -> str:
+        """Runs its script with JSON on standard input and returns what it prints."""
+        done = subprocess.run(
+            [self.python(), PEERS / f"{self.script}.py", *words],
+            input=json.dumps(given),
+            env={**os.environ, "PYTHONWARNINGS": "ignore", **self.environment},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+
+BACKBONE = "edgeadapt-backbone"
+_session = partial(Contender, script="onnxruntime_session")
+OURS, FP32 = "edgeadapt int8", "onnxruntime fp32"
+CONTENDERS = (
+    _session(OURS, folder="edgeadapt-int8"),
+    _session("… default session", folder="edgeadapt-int8", environment={"DEFAULT_SESSION": "1"}),
+    _session("… without its adapter", folder=BACKBONE),
+    _session("edgeadapt fp32", folder="edgeadapt-fp32"),
+    _session("onnxruntime quantize_dynamic", folder="stock-int8"),
+    _session(FP32, folder="stock"),
+    Contender(
+        "OpenVINO + NNCF static int8",
+        "openvino_nncf",
+        "openvino",
+        ("openvino==2026.4.1", "nncf==3.4.0"),
+    ),
+    Contender(
+        "CTranslate2 int8",
+        "ctranslate2_int8",
+        "ctranslate2",
+        ("ctranslate2==4.8.5", "transformers==4.57.6", "torch==2.13.0"),
+    ),
+    Contender(
+        "sentence-transformers int8 (encoder alone)",
+        "sentence_transformers_int8",
+        "sentence-transformers",
+        (
+            "sentence-transformers[onnx]==5.1.2",
+            "transformers==4.57.6",
+            "torch==2.13.0",
+            "onnxruntime==1.32.0",
+        ),
+    ),
+    Contender("torch eager fp32", "torch_eager", "torch"),
+)
 
 
 def main() -> None:
-    bundles = [Bundle.open(WORK / "bundles" / f"sst2-{name}-0") for name in METHODS]
-    record, path = bench(
-        bundles,
-        plan=replace(PLANS[Effort.DEFAULT], rounds=ROUNDS),
-        threads=THREADS,
-        output=RESULTS / "latency.json",
-        force=True,
-    )
-    found = {(row.bundle, row.variant): row for row in rows(record)}
-    int8, eager = (found[f"sst2-{METHODS[0]}-0", "int8"], found[f"sst2-{METHODS[1]}-0", "torch"])
-    for tokens in ("16", "32", "64", "128", "text"):
-        ratio = eager.latency_ms[tokens].p50 / int8.latency_ms[tokens].p50
-        print(f"{tokens:>5}: int8 is {ratio:.2f} times faster than torch eager")
-    print(f"wrote {path}")
+    asked = sys.argv[1:] or [f"{s}:{t}" for s, t in product(SHAPES, THREADS)]
+    rows = load("latency")["rows"] if (RESULTS / "latency.json").is_file() else []
+    for job in asked:
+        shape, threads = job.split(":")
+        measured = measure(shape, int(threads))
+        rows = [row for row in rows if (row["shape"], row["threads"]) != (shape, int(threads))]
+        rows += measured
+        save("latency", {"lengths": LENGTHS, "texts": TEXTS, "rounds": ROUNDS, "rows": rows})
+
+
+def measure(shape: str, threads: int) -> list[dict[str, Any]]:
+    run = Run.open(WORK / "runs" / RUN)
+    root = WORK / "latency" / shape
+    if not (root / "prepared").is_file():
+        prepare(run, shape, root)
+    job = {"threads": threads, "scenarios": scenarios(run)}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for number in range(ROUNDS):
+        for contender in CONTENDERS:
+            answer = json.loads(contender.ask("measure", root / contender.folder, given=job))
+            found.setdefault(contender.title, []).append(answer)
+            times = answer["scenarios"]
+            shown = "  ".join(
+                f"{name} {median(times[name]['nanoseconds']) / 1e6:.2f}" for name in times
+            )
+            print(f"{shape}, {threads} threads, {number + 1}/{ROUNDS} {contender.title:45}{shown}")
+    return [
+        {
+            "shape": shape,
+            "threads": threads,
+            "contender": contender.title,
+            "bytes": size(root / contender.folder),
+            "labels_as_fp32": (
+                agreement(found[contender.title][0], found[FP32][0])
+                if contender.folder != BACKBONE
+                else None
+            ),
+            "load_ms": [answer["load_ns"] / 1e6 for answer in found[contender.title]],
+            "process_medians_ms": {
+                name: [
+                    median(answer["scenarios"][name]["nanoseconds"]) / 1e6
+                    for answer in found[contender.title]
+                ]
+                for name in job["scenarios"]
+            },
+        }
+        for contender in CONTENDERS
+    ]
+
+
+def scenarios(run: Run) -> dict[str, dict[str, Any]]:
+    """Token ids of every length, many times over, and of real texts, once."""
+    encoder, generator = text_encoder(run), np.random.default_rng(0)
+    found = {
+        str(length): {
+            "texts": [[101, *generator.integers(1_000, 20_000, length - 2).tolist(), 102]],
+            "warmup": 15,
+            "passes": 60,
+        }
+        for length in LENGTHS
+    }
+    for name, count in TEXTS.items():
+        rows = read_rows(data_folder(name) / "test.csv")
+        picked = np.random.default_rng(0).permutation(len(rows))[:count]
+        tokens = encoder.encode([rows[row]["text"] for row in picked])
+        found[name] = {"texts": [each.ids[:128] for each in tokens], "warmup": 15, "passes": 1}
+    return found
+
+
+def prepare(run: Run, shape: str, root: Path) -> None:
+    """Writes every contender's files."""
+    source, texts = root / "source", calibration(run)
+    merged = SHAPES[shape](run, root, "parallel")
+    write_ours(merged, fp32=root / "edgeadapt-fp32", int8=root / "edgeadapt-int8")
+    export_onnx(merged.save(source), source / "stock.onnx", exporter=Exporter.AUTO)
+    write_tokenizer(source, run)
+    alone = SHAPES[shape](run, root, "head")
+    write_ours(alone, fp32=root / "backbone-fp32", int8=root / BACKBONE)
+    for folder in (root / "backbone-fp32", root / "backbone"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for contender in CONTENDERS:
+        if not contender.folder.startswith("edgeadapt"):
+            contender.ask("prepare", source, root / contender.folder, given=texts)
+    (root / "prepared").touch()
+
+
+def write_ours(merged: Merged, *, fp32: Path, int8: Path) -> None:
+    """Writes the graphs that ``export --quantize`` makes."""
+    for folder in (fp32, int8):
+        folder.mkdir(parents=True, exist_ok=True)
+    lower(merged, fp32 / "model.onnx", exporter=Exporter.AUTO)
+    graph = onnx.load(fp32 / "model.onnx")
+    write(Candidate(Scheme.DYNAMIC_INT8), graph, int8 / "model.onnx", texts=())
+
+
+def calibration(run: Run) -> list[Sequence[int]]:
+    rows = read_rows(data_folder("sst2") / "train.csv")
+    picked = np.random.default_rng(1).permutation(len(rows))[:CALIBRATION]
+    return [each.ids for each in text_encoder(run).encode([rows[row]["text"] for row in picked])]
+
+
+def minilm(run: Run, root: Path, method: str) -> Merged:
+    if method == "parallel":
+        return merge(restore(run))
+    return _untrained(recipe_of(run).model, run.info.labels, method)
+
+
+def bert_base(run: Run, root: Path, method: str) -> Merged:
+    folder = root / "backbone"
+    if not folder.is_dir():
+        torch.manual_seed(0)
+        AutoModel.from_config(BertConfig()).save_pretrained(folder)
+    return _untrained(ModelConfig(id=str(folder)), run.info.labels, method)
+
+
+def _untrained(model: ModelConfig, labels: Sequence[str], method: str) -> Merged:
+    config = AdapterConfig(method=method)
+    return merge(AdaptedClassifier.build(find_model(model), labels, config))
+
+
+def agreement(found: Mapping[str, Any], expected: Mapping[str, Any]) -> float | None:
+    """Share of SST-2's texts with the same label; ``None`` where a contender has no head."""
+    one, other = (np.asarray(answer["scenarios"]["sst2"]["logits"]) for answer in (found, expected))
+    if one.shape != other.shape:
+        return None
+    return float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+SHAPES = {"MiniLM-L6": minilm, "BERT-base": bert_base}
 
 
 if __name__ == "__main__":

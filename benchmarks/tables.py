@@ -5,7 +5,8 @@ python benchmarks/tables.py --check    # exit 1 when one differs from the result
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -45,15 +46,11 @@ def render(text: str, tables: Mapping[str, Callable[[], str]], *, where: str) ->
 def summary() -> str:
     """What edgeadapt aims at, and what was measured."""
     rows = (
-        (
-            "SST-2 test accuracy, parallel adapters, three seeds",
-            "≥ 87.5 %",
-            shares("test_accuracy_fp32"),
-        ),
-        ("… of full fine-tuning", "", full_accuracy),
-        ("… share of parameters trained", "≤ 4 %", each_method(trained_share)),
-        ("int8 against fp32, same test set: accuracy drop", "≤ 0.5 points", each_method(int8_drop)),
-        ("… labels the same", "≥ 97 %", shares("int8_agreement")),
+        ("SST-2 test accuracy, the default adapters", "≥ 87.5 %", sst2_accuracy("adapter")),
+        ("… of full fine-tuning", "", sst2_accuracy("full")),
+        ("… share of parameters trained", "≤ 4 %", trained_share),
+        ("int8 against fp32, same test set: accuracy drop", "≤ 0.5 points", int8_drop),
+        ("… labels the same", "≥ 97 %", int8_agreement),
         ("int8 against torch eager fp32 of the full fine-tune, 16 tokens", "≥ 3.5 ×", faster("16")),
         ("… 128 tokens", "≥ 2.2 ×", faster("128")),
         ("`edgeadapt predict`, int8, base install, exec to exit", "≤ 0.40 s", predict_seconds),
@@ -74,53 +71,55 @@ def recorded(figure: Callable[[], str]) -> str:
         return "no record yet"
 
 
-ADAPTERS = ("parallel+bitfit", "parallel")
-"""The recipe ``sst2``, and the same without LayerNorms and biases."""
+def rows_of(name: str, **wanted: Any) -> list[dict[str, Any]]:
+    """Returns a record's rows with these values."""
+    found = [row for row in load(name)["rows"] if wanted.items() <= row.items()]
+    if not found:
+        raise FileNotFoundError
+    return found
 
 
-def each_method(figure: Callable[[list[dict[str, Any]]], str]) -> Callable[[], str]:
-    """Returns a figure of every way to train adapters, one a line."""
+def sst2_accuracy(recipe: str) -> Callable[[], str]:
+    """Returns a recipe's accuracy on test text."""
 
-    def lines() -> str:
-        rows = load("sst2")["rows"]
-        by_method = {m: [row for row in rows if row["method"] == m] for m in ADAPTERS}
-        return "<br>".join(f"{figure(mine)} `{m}`" for m, mine in by_method.items() if mine)
+    def figure() -> str:
+        return shares(row["test_accuracy"] for row in rows_of("accuracy", **SST2, recipe=recipe))
 
-    return lines
+    return figure
 
 
-def shares(key: str) -> Callable[[], str]:
-    """Returns a share's mean over the seeds, and the seeds' own, of every way to train adapters."""
-
-    def figure(rows: list[dict[str, Any]]) -> str:
-        seeds = ", ".join(f"{row[key]:.2%}" for row in rows)
-        return f"**{fmean(row[key] for row in rows):.2%}** ({seeds})"
-
-    return each_method(figure)
+def trained_share() -> str:
+    row, *_ = rows_of("accuracy", **SST2, recipe="adapter")
+    return f"**{row['trainable_parameters'] / row['total_parameters']:.2%}**"
 
 
-def trained_share(rows: list[dict[str, Any]]) -> str:
-    return f"**{rows[0]['trainable_parameters'] / rows[0]['total_parameters']:.2%}**"
-
-
-def int8_drop(rows: list[dict[str, Any]]) -> str:
-    drops = [100 * (row["test_accuracy_fp32"] - row["test_accuracy_int8"]) for row in rows]
+def int8_drop() -> str:
+    drops = [100 * row["test"]["accuracy_drop"] for row in int8_rows()]
     seeds = ", ".join(f"{value:.2f}" for value in drops)
     return f"**{fmean(drops):.2f} points** ({seeds})"
 
 
-def full_accuracy() -> str:
-    (row,) = (row for row in load("sst2")["rows"] if row["method"] == "full")
-    return f"{row['test_accuracy_fp32']:.2%} (one seed)"
+def int8_agreement() -> str:
+    return shares(row["test"]["label_agreement"] for row in int8_rows())
+
+
+def int8_rows() -> list[dict[str, Any]]:
+    return rows_of("quantization", **SST2, way="default")
+
+
+def shares(values: Iterable[float]) -> str:
+    """Returns the mean over the seeds, and the seeds' own."""
+    values = list(values)
+    return f"**{fmean(values):.2%}** ({', '.join(f'{value:.2%}' for value in values)})"
 
 
 def faster(tokens: str) -> Callable[[], str]:
     """Returns p50 of torch eager (full fine-tune) over p50 of int8 (adapters), and its range."""
 
     def figure() -> str:
-        record = latency_record()
+        record = bench_record()
         samples = {(sample.method, sample.variant): sample for sample in record.samples}
-        int8 = samples[ADAPTERS[0], "int8"].latency_ns[tokens]
+        int8 = samples["parallel+bitfit", "int8"].latency_ns[tokens]
         eager = samples["full", "torch"].latency_ns[tokens]
         pooled = median(chain(*eager)) / median(chain(*int8))
         rounds = [median(slow) / median(fast) for slow, fast in zip(eager, int8, strict=True)]
@@ -175,14 +174,13 @@ def reviews() -> str:
     return table(("method", "trained", "test accuracy", "three seeds", *kinds), lines)
 
 
-def latency() -> str:
-    """The comparison on one machine."""
-    record = latency_record()
+def bench() -> str:
+    """What ``edgeadapt bench`` says of adapters and full fine-tuning."""
+    record = bench_record()
     lengths = ("16", "32", "64", "128", "text")
     lines = [
         (
-            f"{row.bundle.removeprefix('sst2-').removesuffix('-0')} {row.variant}"
-            + (" (baseline)" if row.is_baseline else ""),
+            f"{row.method} {row.variant}" + (" (baseline)" if row.is_baseline else ""),
             row.engine,
             f"{row.accuracy:.2%}",
             *(f"{row.latency_ms[n].p50:.2f} / {row.latency_ms[n].p90:.2f}" for n in lengths),
@@ -212,12 +210,53 @@ def latency() -> str:
     )
 
 
+def latency(threads: int) -> str:
+    """Every contender's milliseconds, and how many times as long as ours they are."""
+    found = load("latency")
+    tables = []
+    for shape in dict.fromkeys(row["shape"] for row in found["rows"]):
+        rows = [r for r in found["rows"] if (r["shape"], r["threads"]) == (shape, threads)]
+        if not rows:
+            continue
+        ours = rows[0]["process_medians_ms"]
+        lines = [
+            (
+                row["contender"],
+                *(
+                    f"{fastest(times):.2f}"
+                    + (
+                        f" ({fastest(times) / fastest(ours[name]):.2f} ×)"
+                        if row is not rows[0]
+                        else ""
+                    )
+                    for name, times in row["process_medians_ms"].items()
+                ),
+                "" if row["labels_as_fp32"] is None else f"{row['labels_as_fp32']:.1%}",
+                f"{row['bytes'] / 1e6:.0f}",
+            )
+            for row in rows
+        ]
+        headers = (f"{shape}, ms at batch 1", *ours, "labels = fp32's", "MB")
+        tables.append(table(headers, lines))
+    if not tables:
+        return "no record yet"
+    machine = found["machine"]
+    return "\n\n".join(tables) + (
+        f"\n\n{machine['cpu']} ({', '.join(machine['flags'] or ())}), {threads} "
+        f"thread{'s' * (threads > 1)}, {found['rounds']} interleaved rounds of fresh processes, of "
+        "whose medians the mean of the fastest third is shown."
+    )
+
+
+def fastest(times: Sequence[float]) -> float:
+    """The mean of the fastest third: whatever else a shared machine does only adds time."""
+    return fmean(sorted(times)[: max(1, len(times) // 3)])
+
+
 def kinds() -> str:
     """What each kind trains, how well, and what it costs at run time."""
     found = load("kinds")
-    accuracy = {
-        row["method"]: row["test_accuracy_fp32"] for row in load("sst2")["rows"] if row["seed"] == 0
-    }
+    trained = {row["recipe"]: row for row in rows_of("accuracy", **SST2, seed=0)}
     lines = []
     for row in found["rows"]:
         method = row["method"]
@@ -233,7 +272,8 @@ def kinds() -> str:
                     for variant in ("fp32", "int8")
                     for tokens in ("16", "128")
                 ),
-                f"{accuracy[method]:.2%}" if method in accuracy else "no record yet",
+                f"{trained[method]['test_accuracy']:.2%}" if method in trained else "no record yet",
+                f"{100 * row['test']['accuracy_drop']:.2f}" if "test" in row else "",
             )
         )
     same = [
@@ -253,10 +293,15 @@ def kinds() -> str:
         "int8, 16",
         "int8, 128",
         "SST-2",
+        "int8 costs",
     )
+    scored = rows_of("accuracy", **SST2, recipe="adapter")[0]
+    right, texts = scored["test_accuracy"], scored["examples"]["test"]
+    error = 100 * (right * (1 - right) / texts) ** 0.5
     return (
         f"{table(headers, lines)}\n\n"
-        "Where everything folds into weights of the same shapes, as for LoRA, (IA)³, BitFit and "
+        f"One seed each; one standard error of an accuracy is {error:.2f} points. "
+        "Where everything folds\ninto weights of the same shapes, as for LoRA, (IA)³, BitFit and "
         "LayerNorms, the graph is\nthe backbone's own, and the figure is noise: "
         f"{min(same):+.1f} to {max(same):+.1f} % here."
     )
@@ -365,7 +410,7 @@ def quantization() -> str:
         rows = [row for row in found if (row["way"], row["dataset"]) == (way, dataset)]
         done = [row for row in rows if "test" in row]
         if not done:
-            lines.append((way, dataset, "refused", "", "", "", len(rows)))
+            lines.append((way, dataset, "refused", "", "", "", "", len(rows)))
             continue
         drops = [100 * row["test"]["accuracy_drop"] for row in done]
         megabytes = fmean(row["model_bytes"] + row["tokenizer_bytes"] for row in done) / 1e6
@@ -375,12 +420,22 @@ def quantization() -> str:
                 dataset,
                 spread(drops),
                 f"{fmean(100 * row['test']['label_agreement'] for row in done):.2f}",
+                f"{fmean(100 * row['as_scored'] for row in done):.2f}",
                 f"{fmean(row['model_bytes'] / row['fp32_bytes'] for row in done):.1%}",
                 f"{megabytes:.1f}",
                 f"{len(done)} of {len(rows)}" if len(done) < len(rows) else len(rows),
             )
         )
-    headers = ("way", "data", "drop, points", "= fp32, %", "of fp32's file", "MB", "seeds")
+    headers = (
+        "way",
+        "data",
+        "drop, points",
+        "= fp32, %",
+        "= training's, %",
+        "of fp32's file",
+        "MB",
+        "seeds",
+    )
     return table(headers, sorted(lines, key=lambda line: line[0] != "default"))
 
 
@@ -442,10 +497,10 @@ def backbones() -> str:
     )
 
 
-def latency_record() -> Record:
-    if not (RESULTS / "latency.json").is_file():
+def bench_record() -> Record:
+    if not (RESULTS / "bench.json").is_file():
         raise FileNotFoundError
-    return Record.open(RESULTS / "latency.json")
+    return Record.open(RESULTS / "bench.json")
 
 
 def table(headers: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
@@ -454,6 +509,7 @@ def table(headers: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
     return "\n".join([head, *(f"| {' | '.join(map(str, line))} |" for line in lines)])
 
 
+SST2 = {"dataset": "sst2"}
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
 SCREENED = ("trec", "tweet_emotion")
 """What a trial is run on before it is worth the larger sets."""
@@ -461,7 +517,8 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "summary": summary,
         "reviews": reviews,
-        "latency": latency,
+        "bench": bench,
+        "latency": partial(latency, 2),
         "kinds": kinds,
         "backbones": backbones,
         "training": training,
@@ -469,6 +526,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "accuracy": accuracy,
     },
     "benchmarks/notes/training.md": {"ablation": ablation},
+    "benchmarks/notes/graphs.md": {"latency": partial(latency, 1)},
 }
 """Document -> name of a table in it -> what makes it."""
 

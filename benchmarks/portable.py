@@ -1,0 +1,132 @@
+"""The same labels on every CPU: bundles on this machine, on a CPU with AVX2 alone, and on aarch64.
+
+    apt install qemu-user debootstrap        # Debian 12 or newer, as root
+    debootstrap --foreign --arch=arm64 --variant=minbase --include=python3,libstdc++6 \
+        bookworm artifacts/arm64
+    for file in artifacts/arm64/var/cache/apt/archives/*.deb; do dpkg -x $file artifacts/arm64; done
+    python benchmarks/accuracy.py sst2:adapter:0      # the run
+    python benchmarks/portable.py
+
+Both other CPUs are emulated by QEMU, so that nothing is timed. ``edgeadapt predict`` answers on all
+of them, from the base install. Beside ``--target portable`` the bundle for this machine is asked
+too, whose products of 8 bits overflow on AVX2: so the check is known to be able to fail.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from common import WORK, data_folder, save
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.config import Platform
+from edgeadapt.data import read_rows, write_csv
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+from edgeadapt.run import Run
+
+ROOT = Path(__file__).resolve().parents[1]
+ARM = WORK / "arm64"
+PACKAGES = WORK / "arm64-packages"
+RUN = "sst2-adapter-0"
+TEXTS = 200
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """Where a bundle answers."""
+
+    name: str
+    python: Sequence[str | Path]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def predictions(self, bundle: Bundle, texts: Path) -> list[dict[str, Any]]:
+        """Returns label and scores of every text."""
+        command = [*self.python, "-m", "edgeadapt", "predict", bundle.path, "--file", texts]
+        done = subprocess.run(
+            [*command, "--json"],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # QEMU names what it does not emulate, thread by thread
+            check=True,
+        )
+        return list(json.loads(done.stdout)["predictions"])
+
+
+CPUS = (
+    Cpu("this machine", [sys.executable]),
+    Cpu("x86-64 with AVX2", ["qemu-x86_64", "-cpu", "Haswell", sys.executable]),
+    Cpu(
+        "aarch64",
+        ["qemu-aarch64", "-L", ARM, ARM / "usr/bin/python3.11"],
+        {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, PACKAGES.resolve())))},
+    ),
+)
+
+
+def main() -> None:
+    run = Run.open(WORK / "runs" / RUN)
+    install_for_arm()
+    rows = []
+    with TemporaryDirectory() as folder:
+        texts = Path(folder) / "texts.csv"
+        found = read_rows(data_folder("sst2") / "test.csv")[:TEXTS]
+        write_csv(texts, {"text": [row["text"] for row in found]})
+        for platform in (Platform.PORTABLE, Platform.AUTO):
+            bundle = export(
+                run,
+                options=ExportOptions(quantize=Quantization(platform=platform)),
+                output=WORK / "bundles" / f"{RUN}-{platform}",
+                force=True,
+            )
+            made_for = bundle.variant("int8").platform
+            rows += compared(str(made_for), {c.name: c.predictions(bundle, texts) for c in CPUS})
+    save("portable", {"run": RUN, "texts": TEXTS, "rows": rows})
+
+
+def install_for_arm() -> None:
+    """Gets the base install's packages for aarch64."""
+    if PACKAGES.is_dir():
+        return
+    platforms = [f"--platform=manylinux_{minor}_aarch64" for minor in ("2_28", "2_27", "2_17")]
+    packages = ("onnxruntime", "tokenizers", "numpy", "typer", "rich")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--target", PACKAGES, *platforms,
+         "--python-version=3.11", "--only-binary=:all:", "-c", ROOT / "constraints.txt", *packages],
+        check=True,
+    )  # fmt: skip
+
+
+def compared(target: str, answers: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Compares every CPU's answers with the first one's."""
+    first, *_ = answers.values()
+    rows = []
+    for cpu, found in answers.items():
+        shift = np.asarray([_scores(a) for a in found]) - [_scores(a) for a in first]
+        same = [one["label"] == other["label"] for one, other in zip(found, first, strict=True)]
+        rows.append(
+            {
+                "target": target,
+                "cpu": cpu,
+                "labels_the_same": int(np.sum(same)),
+                "largest_shift_of_a_probability": float(np.abs(shift).max()),
+                "labels": [answer["label"] for answer in found],
+            }
+        )
+        print({k: v for k, v in rows[-1].items() if k != "labels"}, flush=True)
+    return rows
+
+
+def _scores(answer: Mapping[str, Any]) -> list[float]:
+    scores = answer["scores"]
+    return list(scores.values()) if isinstance(scores, Mapping) else list(scores)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

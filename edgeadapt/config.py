@@ -325,7 +325,7 @@ class AdapterConfig:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What each kind trains best with, found on validation text (``benchmarks/results/``).
+    """What each kind trains best with, found on validation text (``benchmarks/notes/``).
 
     Adapters want 20 to 100 times the rate of full fine-tuning, and half its epochs. Where kinds
     combine, the smallest rate and the most epochs count.
@@ -369,7 +369,8 @@ class TrainingConfig:
     """Examples per optimizer step."""
     micro_batch_tokens: int | None = None
     """Most tokens, padding counted, that go through the model at once; a batch with more goes in
-    parts, with the same gradients. The device's own where none is given."""
+    parts, with the same gradients (pretraining's are the same on average). The device's own where
+    none is given."""
     learning_rate: float | None = None
     """Peak rate of AdamW; the kind's tuned rate where none is given."""
     head_rate: float = 1.0
@@ -650,6 +651,14 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
             raise RecipeError(f"{origin}: {name}: expected a finite number, found {value}.")
         if not holds:
             raise RecipeError(f"{origin}: {name}: expected {expected}, found {value}.")
+    if training.quant_aware and (training.compile or training.precision is Precision.BF16):
+        raise RecipeError(
+            f"{origin}: training.quant_aware: expected compile = false and precision = fp32 or "
+            f"auto, found compile = {str(training.compile).lower()} and precision = "
+            f"{training.precision}: bfloat16 is as coarse as int8's rounding, and a simulation is "
+            "not compiled.",
+            hint="Leave --compile and --precision out.",
+        )
 
 
 def check_joined(joined: str, known: type[StrEnum], origin: str, *, word: str) -> None:

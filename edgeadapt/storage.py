@@ -11,6 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from edgeadapt.errors import (
     EdgeAdaptError,
     FormatVersionError,
@@ -26,6 +31,7 @@ __all__ = [
     "check_inside",
     "check_sha256",
     "free_name",
+    "held",
     "read_json",
     "read_versioned",
     "recover",
@@ -193,10 +199,39 @@ def staged_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
             staging.chmod(0o755)
             yield staging
             check_free(target, force=force)  # it may have appeared meanwhile
+            for path in (*staging.rglob("*"), staging):
+                _flush_to_disk(path)  # before anything that it replaces goes
             _replace_folder(staging, target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
+
+
+@contextmanager
+def held(target: Path) -> Iterator[None]:
+    """Keeps other processes from writing ``target`` for the block; a kill ends it too.
+
+    Raises:
+        OutputExistsError: Another process is at it.
+    """
+    if fcntl is None:
+        yield
+        return
+    with _no_space_named(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path = target.parent / f".{target.name}.lock"
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputExistsError(
+                    f"Another process is writing {target}.",
+                    hint="Wait until it is done, or stop it first.",
+                ) from None
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
 
 
 def recover(target: Path) -> None:
@@ -235,11 +270,13 @@ def _replace_folder(staging: Path, target: Path) -> None:
     """Renames ``staging`` to ``target``; an old ``target`` is moved aside first."""
     if not target.exists():
         staging.replace(target)
+        _flush_to_disk(target.parent)
         return
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old-"))
     try:
         target.replace(aside / target.name)
         staging.replace(target)
+        _flush_to_disk(target.parent)
     except BaseException:
         if not target.exists():
             (aside / target.name).replace(target)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeadapt import storage
 from edgeadapt.errors import (
     EdgeAdaptError,
     FormatVersionError,
@@ -24,6 +25,7 @@ from edgeadapt.storage import (
     check_free,
     check_sha256,
     free_name,
+    held,
     read_json,
     sha256,
     staged_folder,
@@ -480,3 +482,35 @@ def test_names_are_counted_up_from_two(tmp_path: Path) -> None:
         names.append(path.name)
 
     assert names == ["demo.json", "demo-2.json", "demo-3.json"]
+
+
+def test_a_folder_is_on_the_disk_before_the_one_that_it_replaces_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "run"
+    target.mkdir()
+    (target / "old").write_text("old")
+    flushed: list[tuple[str, bool]] = []
+
+    def flush(path: Path) -> None:
+        flushed.append((path.name, (target / "old").exists()))
+
+    monkeypatch.setattr(storage, "_flush_to_disk", flush)
+    with staged_folder(target, force=True) as folder:
+        (folder / "weights").mkdir()
+        (folder / "weights" / "new").write_text("new")
+
+    before = [name for name, old in flushed if old]
+    assert {"weights", "new"} <= set(before)
+    assert flushed[-1] == (tmp_path.name, False)
+
+
+def test_one_process_at_a_time_holds_a_target(tmp_path: Path) -> None:
+    again = held(tmp_path / "run")
+    refused = pytest.raises(OutputExistsError, match="Another process is writing")
+    with held(tmp_path / "run"), held(tmp_path / "other"), refused:
+        again.__enter__()
+
+    with held(tmp_path / "run"):
+        pass
+    assert list(tmp_path.iterdir()) == []

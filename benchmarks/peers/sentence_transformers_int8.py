@@ -18,6 +18,7 @@ def prepare(source: Path, target: Path, texts: Sequence[Ids]) -> None:
     model.save_pretrained(str(target / "model"))
     export_dynamic_quantized_onnx_model(model, "avx512_vnni", str(target / "model"))
     shutil.rmtree(target / "plain")
+    (target / "model" / "onnx" / "model.onnx").unlink()
 
 
 def load(folder: Path, threads: int) -> Answer:

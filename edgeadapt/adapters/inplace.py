@@ -15,12 +15,13 @@ class InPlace:
     """Trains the backbone's own parameters that ``selects`` accepts.
 
     Args:
-        config: Not used; part of the contract.
+        config: ``layers`` is used; where some are named, what is outside of them is not trained.
     """
 
     per_layer: ClassVar[bool] = False
 
     def __init__(self, config: AdapterConfig) -> None:
+        self._config = config
         self._parameters: dict[str, nn.Parameter] = {}
 
     def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
@@ -28,10 +29,18 @@ class InPlace:
         raise NotImplementedError
 
     def attach(self, encoder: Encoder) -> None:
-        """Remembers the parameters; the forward pass stays as it is."""
+        """Remembers the parameters; the forward pass stays as it is.
+
+        Raises:
+            ModelError: There is no such layer.
+        """
+        roots = [encoder.model]
+        if self._config.layers is not None:
+            roots = [layer.module for layer in encoder.layers(self._config.layers)]
         selected = {
             id(parameter)
-            for module in encoder.model.modules()
+            for root in roots
+            for module in root.modules()
             for parameter in module.parameters(recurse=False)
             if self.selects(module, parameter)
         }

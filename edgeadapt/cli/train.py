@@ -386,7 +386,7 @@ def train(
     run = run_training(effective, start=start, output=target, force=force, progress=progress)
     others = []
     if baselines:
-        others = train_baselines(run, epochs=asked.training.epochs, force=force, progress=progress)
+        others = train_baselines(run, force=force, progress=progress)
     return _show(run, others, json=json)
 
 

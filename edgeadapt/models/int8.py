@@ -2,9 +2,10 @@
 
 Every product with weights rounds what ONNX Runtime rounds. Weights are those of the merged model:
 a trained part shares its scales with the frozen layer around it, ``s_o = max_i |W'_oi| / 127`` for
-each output. Activations take ``s = (max x - min x) / 255`` and a zero point for each text, zero
-always in the range (the ONNX operator ``DynamicQuantizeLinear``). Embeddings have a scale a row.
-Sums are float32; ONNX Runtime's are of integers, and the same up to float32's rounding.
+each output (64 where weights have 7 bits). Activations take ``s = (max x - min x) / 255`` and a
+zero point for each text, zero always in the range (the ONNX operator ``DynamicQuantizeLinear``).
+Embeddings have a scale a row. Sums are float32; ONNX Runtime's are of integers, and the same up to
+float32's rounding.
 
 Rounding passes gradients on as they are (Bengio et al. 2013, arXiv 1308.3432): with ranges that
 follow the values nothing is clipped.
@@ -28,26 +29,32 @@ from edgeadapt.models.first_position import first_position_only
 
 __all__ = ["int8_simulated"]
 
-_WEIGHT_LEVELS = 127
-"""Of either sign."""
+_WEIGHT_LEVELS = {8: 127, 7: 64}
+"""Bits of a weight -> levels of either sign, as onnxruntime counts them."""
+_ROW_LEVELS = 127
+"""Of an embedding, of either sign."""
 _LEVELS = 255
 """Of an activation."""
 
 
 @contextmanager
-def int8_simulated(encoder: Encoder, *, pairs: bool = False) -> Iterator[None]:
+def int8_simulated(
+    encoder: Encoder, *, pairs: bool = False, weight_bits: int = 8
+) -> Iterator[None]:
     """Computes the classifier in simulated int8 for the block, adapters as good as merged.
 
     Number for number that is the graph of BERT, RoBERTa, XLM-RoBERTa, ELECTRA and DeBERTa with
-    adapters that fold. The others' graphs differ in their last layer, and bottlenecks that stay
-    read what export has moved a bias into: there the roundings are of the same size, but not the
-    same. Dropout within adapters is left out.
+    adapters that fold, after all passes, with a scale for each channel. The graphs of DistilBERT,
+    MPNet, ModernBERT and ALBERT differ in their last layer, and bottlenecks that stay read what
+    export has moved a bias into: there the roundings are of the same size, but not the same.
+    Dropout within adapters that fold is left out.
 
     Args:
         encoder: With its adapters attached.
         pairs: Whether texts are pairs, so that embeddings of segments differ.
+        weight_bits: 8, or 7 as for CPUs without VNNI.
     """
-    simulation = _Simulation()
+    simulation = _Simulation(_WEIGHT_LEVELS[weight_bits])
     with ExitStack() as stack:
         stack.enter_context(first_position_only(encoder))
         hook = encoder.model.register_forward_pre_hook(simulation.begin, with_kwargs=True)
@@ -83,25 +90,23 @@ def _tables(
     types, positions = (named.get(f"{kind}_embeddings") for kind in ("token_type", "position"))
     if positions is None:
         return
-    first = None
-    if types is not None and (
-        len(types.weight) == 1 or (encoder.spec.token_type_ids and not pairs)
-    ):
-        first = types.weight[0]
+    if types is not None and len(types.weight) > 1 and (pairs or not encoder.spec.token_type_ids):
+        types = None
     rounding = _by_row if encoder.spec.position_offset else _in_half
-    yield positions, partial(_looked_up, positions, rounding, first)
-    if types is not None and first is not None:
+    yield positions, partial(_looked_up, positions, rounding, types)
+    if types is not None:
         yield types, lambda ids: torch.zeros(*ids.shape, 1, device=ids.device)
 
 
 def _looked_up(
     table: nn.Embedding,
     rounding: Callable[[Tensor], Tensor],
-    added: Tensor | None,
+    types: nn.Embedding | None,
     ids: Tensor,
 ) -> Tensor:
+    """Looks rows up and rounds them, with the embedding of the first of ``types`` added."""
     rows = type(table).forward(table, ids)
-    return rounding(rows if added is None else rows + added)
+    return rounding(rows if types is None else rows + types.weight[0])
 
 
 def _in_half(values: Tensor) -> Tensor:
@@ -125,8 +130,9 @@ def _known(product: Product | None) -> Product:
 
 
 def _of_first_position(encoder: Encoder) -> set[nn.Module]:
-    """The last layer's dense layers behind its attention: of them one position is read."""
-    if encoder.repeats_layers:
+    """The last layer's dense layers behind its attention, where one position of them is read."""
+    pooling = getattr(encoder.model.config, "classifier_pooling", "cls")
+    if encoder.repeats_layers or pooling != "cls":
         return set()
     spec, last = encoder.spec, encoder.layers()[-1].module
     return {last.get_submodule(name) for name in (spec.attention_output, spec.ffn_in, spec.ffn_out)}
@@ -160,9 +166,14 @@ def _last_attention(encoder: Encoder) -> _Attention | None:
 
 
 class _Simulation:
-    """What the products of one forward pass share."""
+    """What the products of one forward pass share.
 
-    def __init__(self) -> None:
+    Args:
+        levels: Of a weight, of either sign.
+    """
+
+    def __init__(self, levels: int) -> None:
+        self._levels = levels
         self._mask: Tensor | None = None
         self._latest: tuple[Tensor, Tensor] | None = None
         self._frozen: dict[nn.Module, tuple[int, Tensor]] = {}
@@ -181,7 +192,7 @@ class _Simulation:
         """Computes ``W x + b`` of rounded weights and values."""
         weight, bias = product()
         is_frozen = isinstance(module, nn.Linear) and not weight.requires_grad
-        rounded = self._of_frozen(module, weight) if is_frozen else _by_row(weight)
+        rounded = self._of_frozen(module, weight) if is_frozen else self._weight(weight)
         return F.linear(self._activation(hidden, narrow=narrow), rounded, bias)
 
     def _of_frozen(self, module: nn.Module, weight: Tensor) -> Tensor:
@@ -189,7 +200,7 @@ class _Simulation:
         if version != weight._version or found.device != weight.device:
             # Made while a model is judged it would be of no use to training, which keeps it.
             with torch.inference_mode(False), torch.no_grad():
-                found = _by_row(weight)
+                found = self._weight(weight)
             self._frozen[module] = weight._version, found
         return found
 
@@ -207,8 +218,10 @@ class _Simulation:
         heads = torch.eye(attention.heads, dtype=hidden.dtype, device=hidden.device)
         heads = heads.repeat_interleave(size, dim=1)
         first = self._activation(hidden[:, :1])
-        asked = F.linear(first, _by_row(query.weight * size**-0.5), _scaled(query, size))
-        keys = F.linear(self._activation(asked * heads), _by_row(key.weight.T))
+        asked = F.linear(first, self._weight(query.weight * size**-0.5), _scaled(query, size))
+        keys = F.linear(
+            self._activation(asked * heads, by_position=False), self._weight(key.weight.T)
+        )
         scores = keys @ hidden.transpose(1, 2)
         if key.bias is not None:  # adds the same to every score, which is nothing to a softmax
             scores = torch.add(scores, key.bias.sum(), alpha=0)
@@ -217,20 +230,31 @@ class _Simulation:
         weights = F.dropout(
             torch.softmax(scores, -1), attention.dropout, training=attention.module.training
         )
-        values = F.linear(self._activation(weights @ hidden), _by_row(value.weight))
+        values = F.linear(
+            self._activation(weights @ hidden, by_position=False), self._weight(value.weight)
+        )
         context = (values * heads).sum(1, keepdim=True)
         return (context if value.bias is None else context + value.bias), None
 
-    def _activation(self, values: Tensor, *, narrow: bool = False) -> Tensor:
+    def _weight(self, weight: Tensor) -> Tensor:
+        """Rounds a weight ``(out, in)``, with a scale for each output."""
+        return _by_row(weight, self._levels)
+
+    def _activation(
+        self, values: Tensor, *, narrow: bool = False, by_position: bool = True
+    ) -> Tensor:
         """Rounds values to 8 bits within the range that those of their text have.
 
-        ``narrow``: those of its first position.
+        Args:
+            values: ``(batch, seq, …)`` or, once for each text, ``(batch, …)``.
+            narrow: Within the range of the first position alone.
+            by_position: Whether the second of three dimensions is that of positions.
         """
         if self._latest is not None and self._latest[0] is values:
             return self._latest[1]
         with torch.no_grad():
             seen = values[:, :1] if narrow else values
-            if self._mask is not None and seen.shape[:2] == self._mask.shape:
+            if self._mask is not None and by_position and seen.shape[:-1] == self._mask.shape:
                 seen = seen.masked_fill(self._pad, 0)  # which every range holds anyway
             seen = seen.flatten(1)
             low, high = seen.amin(1).clamp(max=0), seen.amax(1).clamp(min=0)
@@ -247,15 +271,10 @@ def _scaled(query: Product, size: int) -> Tensor | None:
     return None if query.bias is None else query.bias * size**-0.5
 
 
-def _by_row(weight: Tensor) -> Tensor:
+def _by_row(rows: Tensor, levels: int = _ROW_LEVELS) -> Tensor:
     """Rounds a weight ``(out, in)`` or embeddings ``(…, width)``, with a scale for each row."""
-    return _rounded(weight, _weight_scale(weight))
-
-
-@torch.no_grad()
-def _weight_scale(rows: Tensor) -> Tensor:
-    largest = rows.abs().amax(-1, keepdim=True)
-    return torch.where(largest > 0, largest / _WEIGHT_LEVELS, torch.ones_like(largest))
+    largest = rows.detach().abs().amax(-1, keepdim=True)
+    return _rounded(rows, torch.where(largest > 0, largest / levels, torch.ones_like(largest)))
 
 
 def _rounded(values: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from edgeadapt.backbones import BackboneSpec, backbone_spec
 from edgeadapt.config import ModelConfig
 from edgeadapt.errors import ModelError
 from edgeadapt.models import hub
-from edgeadapt.storage import check_sha256
+from edgeadapt.storage import check_sha256, sha256
 
 __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]
 
@@ -25,6 +25,8 @@ _FILES = (
 _IDLE_SETTINGS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
 """Keys of config.json that say where a checkpoint comes from, not what it computes."""
 _PICKLED_WEIGHTS = "pytorch_model.bin"
+_WEIGHTS = frozenset({".safetensors", ".bin"})
+"""How files of weights end."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,14 @@ class ModelSource:
         """Returns a hash of the settings that decide what the weights compute."""
         settings = {key: v for key, v in self.config.items() if key not in _IDLE_SETTINGS}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def sha256(self) -> str:
+        """Returns a hash of settings and weights, which reads all of them."""
+        digest = hashlib.sha256(self.config_sha256().encode())
+        weights = (path for path in self.folder.iterdir() if path.suffix in _WEIGHTS)
+        for path in sorted(weights):
+            digest.update(f"{path.name} {sha256(path)}".encode())
+        return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
         """Returns what a run says of its backbone."""

@@ -13,18 +13,16 @@ __all__ = ["BASELINES", "train_baselines"]
 BASELINES = (AdapterKind.HEAD, AdapterKind.FULL)
 
 
-def train_baselines(
-    run: Run, *, epochs: int | None = None, force: bool = False, progress: Progress = SILENT
-) -> list[Run]:
+def train_baselines(run: Run, *, force: bool = False, progress: Progress = SILENT) -> list[Run]:
     """Trains what a run is to be compared with: on its data and backbone, with its seed.
 
-    Each at the learning rate that was tuned for it, all else as in the run, and beside it, under
+    Each at the learning rate that was tuned for it and for as many epochs, but for the run's where
+    those are not what was tuned for the run. All else is as in the run. They are beside it, under
     its name and the kind's. One that is there already is not trained again, and one that was
     stopped is gone on with.
 
     Args:
         run: A finished one.
-        epochs: Passes over the data; as many as each was tuned for where none are given.
         force: Replace existing baselines.
         progress: Where to report.
 
@@ -32,6 +30,9 @@ def train_baselines(
         EdgeAdaptError: Whatever ``train`` raises.
     """
     recipe = recipe_of(run)
+    tuned = replace(recipe, training=replace(recipe.training, epochs=None)).resolved()
+    asked = recipe.training.epochs != tuned.training.epochs
+    epochs = recipe.training.epochs if asked else None
     runs = []
     for kind in BASELINES:
         other = replace(

@@ -14,6 +14,7 @@ from edgeadapt.pipeline.train import complete, recipe_at, run_stem, train
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run
 from edgeadapt.storage import write_json
+from edgeadapt.training.team import Team
 
 __all__ = ["CrossValidation", "begun_folds", "cross_validate", "resume_folds"]
 
@@ -89,7 +90,7 @@ def cross_validate(
             f"--folds: expected at least 2, found {folds}.",
             hint="5 is usual: every text is tested on once, by a model trained on 4 of 5 parts.",
         )
-    base = output or places.new_name(places.runs(), run_stem(recipe))
+    base = Team.launched().agreed(output or places.new_name(places.runs(), run_stem(recipe)))
     first = replace(recipe, data=replace(recipe.data, fold=f"1/{folds}"))
     return _validate(
         first,
@@ -140,7 +141,8 @@ def _validate(
             progress.warn(f"All that is left of {folds} folds: edgeadapt train --resume {base}")
             raise
     found = CrossValidation(tuple(runs), base.with_name(f"{base.name}-folds.json"))
-    write_json(found.path, found.to_dict())
+    if Team.launched().leads:
+        write_json(found.path, found.to_dict())
     return found
 
 

@@ -27,7 +27,7 @@ from edgeadapt.pipeline import places
 from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.storage import recover, staged_folder, write_json
+from edgeadapt.storage import held, recover, staged_folder, write_json
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.loop import choose_device, fit, seeded
@@ -149,8 +149,10 @@ def pretrain(
     _check_alone()
     target = output or places.new_name(places.checkpoints(), "pretrained")
     state = state_of(target, recipe)
-    claim(target, state, force=force, command=_COMMAND)
-    return _finish(_Work.prepare(text, recipe.resolved(), progress), state, target)
+    with held(target):
+        claim(target, state, force=force, command=_COMMAND)
+        work = _Work.prepare(text, recipe.resolved(), progress)
+        return _finish(work, state, target, anew=True)
 
 
 def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrained:
@@ -166,11 +168,12 @@ def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrain
         EdgeAdaptError: Whatever ``pretrain`` raises.
     """
     _check_alone()
-    recover(target)
-    recipe, about = stopped(target, command=_COMMAND)
-    work = _Work.prepare(TextFile(Path(about["text"]), about["column"]), recipe, progress)
-    check_same(target, about, work.identity())
-    return _finish(work, state_of(target, recipe), target)
+    with held(target):
+        recover(target)
+        recipe, about = stopped(target, command=_COMMAND)
+        work = _Work.prepare(TextFile(Path(about["text"]), about["column"]), recipe, progress)
+        check_same(target, about, work.identity())
+        return _finish(work, state_of(target, recipe), target, anew=False)
 
 
 def _check_alone() -> None:
@@ -204,13 +207,13 @@ class _Work:
         """What has to be the same when training goes on."""
         return {
             "texts": hashlib.sha256(json.dumps(list(self.texts)).encode()).hexdigest(),
-            "backbone": self.source.config_sha256(),
+            "backbone": self.source.sha256(),
             "tokenizer": self.encoder.sha256(),
         }
 
 
-def _finish(work: _Work, state: Checkpoints, target: Path) -> Pretrained:
-    """Trains from the latest checkpoint or from the start, and writes the encoder."""
+def _finish(work: _Work, state: Checkpoints, target: Path, *, anew: bool) -> Pretrained:
+    """Trains from the latest checkpoint or, ``anew``, from the start, and writes the encoder."""
     recipe, source, progress = work.recipe, work.source, work.progress
     device = choose_device(recipe.training.device)
     train, held_out = _split(work.texts, seed=recipe.training.seed)
@@ -222,7 +225,7 @@ def _finish(work: _Work, state: Checkpoints, target: Path) -> Pretrained:
         **work.identity(),
     }
     with (
-        state.kept(about),
+        state.kept(about, anew=anew),
         staged_folder(target, force=True) as folder,
         seeded(recipe.training.seed, threads=recipe.training.threads),
     ):
@@ -245,6 +248,7 @@ def _finish(work: _Work, state: Checkpoints, target: Path) -> Pretrained:
         count, total = sum(p.numel() for p in trained.values()), classifier.count_parameters()[1]
         _foldable(deepcopy(classifier))  # before hours of training, not after
         progress.say(f"Training {count:,} of {total:,} parameters on {len(train):,} texts.")
+        objective.model.to(device)
         before = objective.judge().loss
         with explained(target, state, command=_COMMAND, progress=progress):
             outcome = fit(

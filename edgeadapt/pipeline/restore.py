@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from edgeadapt.config import Recipe
 from edgeadapt.data import TEXT_COLUMNS, Examples, read_rows, to_examples
 from edgeadapt.errors import IntegrityError
@@ -86,9 +84,7 @@ def write_tokenizer(folder: Path, run: Run, encoder: TextEncoder | None = None) 
     if encoder is None:
         (folder / "tokenizer.json").write_bytes((run.path / "tokenizer.json").read_bytes())
     else:
-        plain = Tokenizer.from_str(encoder.tokenizer.to_str())
-        plain.no_truncation()
-        plain.save(str(folder / "tokenizer.json"))
+        encoder.tokenizer.save(str(folder / "tokenizer.json"))
     config = json.loads((run.path / "tokenizer_config.json").read_text(encoding="utf-8"))
     special = {key: value for key, value in config.items() if key.endswith("_token")}
     for name, value in (

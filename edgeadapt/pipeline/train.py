@@ -11,7 +11,7 @@ import torch
 
 from edgeadapt import __version__
 from edgeadapt.adapters.formats import ForeignAdapter
-from edgeadapt.config import Recipe
+from edgeadapt.config import Recipe, Scheme
 from edgeadapt.data import Dataset
 from edgeadapt.errors import TrainingError
 from edgeadapt.measure.machine import describe_machine
@@ -26,9 +26,11 @@ from edgeadapt.pipeline.foreign import check_belongs, started
 from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
+from edgeadapt.platforms import this_platform
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.quantize.candidates import candidates
 from edgeadapt.run import UNFINISHED, Run, RunInfo
-from edgeadapt.storage import recover, staged_folder
+from edgeadapt.storage import held, recover, staged_folder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.frozen import FrozenLayers
@@ -71,9 +73,11 @@ def train(
     team = Team.launched()
     target = team.agreed(output or places.new_name(places.runs(), run_stem(recipe)))
     state = state_of(target, recipe)
-    if team.leads:
-        claim(target, state, force=force, command=_COMMAND)
-    return _finish(_Work.prepare(recipe.resolved(), team, progress), state, start, target)
+    with held(target) if team.leads else nullcontext():
+        if team.leads:
+            claim(target, state, force=force, command=_COMMAND)
+        work = _Work.prepare(recipe.resolved(), team, progress)
+        return _finish(work, state, start, target, anew=True)
 
 
 def resume(target: Path, *, progress: Progress = SILENT) -> Run:
@@ -92,14 +96,15 @@ def resume(target: Path, *, progress: Progress = SILENT) -> Run:
         EdgeAdaptError: Whatever ``train`` raises.
     """
     team = Team.launched()
-    if team.leads:
-        recover(target)
-    recipe, about = stopped(target, command=_COMMAND)
-    state = state_of(target, recipe)
-    start = None if state.exist() else started(recipe)[1]
-    work = _Work.prepare(recipe, team, progress)
-    check_same(target, about, work.identity())
-    return _finish(work, state, start, target)
+    with held(target) if team.leads else nullcontext():
+        if team.leads:
+            recover(target)
+        recipe, about = stopped(target, command=_COMMAND)
+        state = state_of(target, recipe)
+        start = None if state.exist() else started(recipe)[1]
+        work = _Work.prepare(recipe, team, progress)
+        check_same(target, about, work.identity())
+        return _finish(work, state, start, target, anew=False)
 
 
 def complete(
@@ -174,7 +179,7 @@ class _Work:
         """What has to be the same when training goes on."""
         return {
             "data": self.data_report["fingerprint"],
-            "backbone": self.source.config_sha256(),
+            "backbone": self.source.sha256(),
             "tokenizer": self.tokenizer.encoder.sha256(),
         }
 
@@ -204,14 +209,17 @@ def _finish(
     state: Checkpoints,
     start: ForeignAdapter | None,
     target: Path,
+    *,
+    anew: bool,
 ) -> Run:
-    """Trains from the latest checkpoint or from the start, and writes the run."""
+    """Trains from the latest checkpoint or, ``anew``, from the start, and writes the run."""
     training = work.recipe.training
     about = {"command": _COMMAND, "recipe": work.recipe.to_dict(), **work.identity()}
     with ExitStack() as stack:
         if work.team.leads:
-            stack.enter_context(state.kept(about))
+            stack.enter_context(state.kept(about, anew=anew))
             folder = stack.enter_context(staged_folder(target, force=True))
+        work.team.agreed("begun")  # nobody looks for a state that is about to be forgotten
         stack.enter_context(seeded(training.seed, threads=training.threads))
         classifier = work.build(start)
         trainable, total = classifier.count_parameters()
@@ -220,9 +228,7 @@ def _finish(
             f"on {work.device} in {work.compute.precision}, {len(work.dataset.train):,} examples."
         )
         if training.quant_aware:
-            work.progress.say("Everything is computed, and scored, as the int8 model will.")
-            pairs = work.recipe.data.pairs
-            stack.enter_context(int8_simulated(classifier.encoder, pairs=pairs))
+            stack.enter_context(_as_int8(work, classifier))
         before = classifier.frozen_sha256()
         outcome = _fit(work, classifier, state, target)
         after = classifier.frozen_sha256()
@@ -236,6 +242,15 @@ def _finish(
             _write(folder, work, classifier, outcome, frozen=frozen, title=target.name)
     work.team.agreed("written")
     return Run.open(target)
+
+
+def _as_int8(work: _Work, classifier: AdaptedClassifier) -> AbstractContextManager[None]:
+    """Simulates what ``export --quantize`` makes by default of a model on this machine."""
+    usual, *_ = candidates([Scheme.DYNAMIC_INT8], this_platform())
+    bits = 7 if usual.reduce_range else 8
+    work.progress.say(f"Everything is computed, and scored, as int8 with {bits}-bit weights will.")
+    pairs = work.recipe.data.pairs
+    return int8_simulated(classifier.encoder, pairs=pairs, weight_bits=bits)
 
 
 def _fit(

@@ -56,7 +56,7 @@ def _instead(target: Path, command: str) -> str:
 
 
 def claim(target: Path, state: Checkpoints, *, force: bool, command: str) -> None:
-    """Makes sure that a new training overwrites nothing; with ``force`` an old one is forgotten.
+    """Makes sure that a new training overwrites nothing that it may not.
 
     Raises:
         OutputExistsError: There is a training that was not finished, or anything else.
@@ -67,7 +67,6 @@ def claim(target: Path, state: Checkpoints, *, force: bool, command: str) -> Non
             hint=f"Go on with: {command} --resume {target}  or begin anew with --force.",
         )
     check_free(target, force=force)
-    state.forget()
 
 
 def check_same(target: Path, about: Mapping[str, Any], found: Mapping[str, str]) -> None:

@@ -56,18 +56,21 @@ class Checkpoints:
     no other where this is 0."""
 
     @contextmanager
-    def kept(self, about: Mapping[str, Any]) -> Iterator[None]:
+    def kept(self, about: Mapping[str, Any], *, anew: bool) -> Iterator[None]:
         """Makes the folder for the block; it stays after a failure where a state was saved.
 
         A folder that cannot be written to is noticed here, before the first step.
 
         Args:
             about: What is trained, in plain values.
+            anew: Forget the states of whatever was trained here before.
 
         Raises:
             EdgeAdaptError: The disk is full.
         """
         new = not self.folder.parent.exists()
+        if anew:
+            self.forget()
         write_json(self.folder / _ABOUT, {"format_version": FORMAT_VERSION, **about})
         try:
             yield

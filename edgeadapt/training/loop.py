@@ -1,11 +1,12 @@
 """The training loop: the same for every kind of adapter and for full fine-tuning."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from edgeadapt.training.tensorboard import TensorBoard
 __all__ = ["choose_device", "fit", "seeded"]
 
 _LOG_EVERY = 10
+T = TypeVar("T")
 
 
 def choose_device(wanted: Device, team: Team = ALONE) -> torch.device:
@@ -178,19 +180,7 @@ class _Loop:
         self._check_point(stop, due=True)
 
     def _train_step(self, rows: np.ndarray) -> None:
-        value = 0.0
-        try:
-            for part in in_parts(rows, self.lengths, self.objective.most_tokens):
-                loss, share = self.objective.loss(part), len(part) / len(rows)
-                (loss.minimized * share).backward()  # type: ignore[no-untyped-call]
-                value += self.team.mean(loss.shown * share)
-        except torch.OutOfMemoryError:
-            raise out_of_memory(
-                self.objective,
-                len(rows),
-                step=self.optimizer.steps + 1,
-                forget=self.optimizer.forget,
-            ) from None
+        value = self._in_memory(rows, lambda: self._backward(rows))
         if not math.isfinite(value):
             raise TrainingError(
                 f"The loss is {value} at step {self.optimizer.steps + 1} (learning rate "
@@ -198,8 +188,34 @@ class _Loop:
                 "number.",
                 hint="Try a smaller --learning-rate.",
             )
-        self.optimizer.step()
+        self._in_memory(rows, self.optimizer.step)
         self.under_way.count(value, len(rows))
+
+    def _backward(self, rows: np.ndarray) -> float:
+        """Adds a batch's gradients up, part by part, and returns its loss."""
+        value = 0.0
+        for part in in_parts(rows, self.lengths, self.objective.most_tokens):
+            loss, share = self.objective.loss(part), self.objective.share(part, rows)
+            (loss.minimized * share).backward()  # type: ignore[no-untyped-call]
+            value += self.team.mean(loss.shown * share)
+        return value
+
+    def _in_memory(self, rows: np.ndarray, compute: Callable[[], T]) -> T:
+        """Returns what ``compute`` does, or says how many texts of the batch memory is enough for.
+
+        Only behind the handler is everything free again that the failed attempt held.
+        """
+        try:
+            return compute()
+        except torch.OutOfMemoryError:
+            pass
+        raise out_of_memory(
+            self.objective,
+            len(rows),
+            step=self.optimizer.steps + 1,
+            forget=self.optimizer.forget,
+            alone=self.team.size == 1,
+        )
 
     def _log(self, rate: float) -> None:
         """Reports the mean loss of the batches since the last report."""

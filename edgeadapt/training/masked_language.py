@@ -84,6 +84,7 @@ class MaskedLanguage:
         self.encoder, self.words, self.compute = encoder, words, compute
         self.encoder_model, self.language_model = encoder_model, language_model
         self.tokens, self.validation = encoder.encode(train), validation
+        self.lengths = [len(tokens) for tokens in self.tokens]
         output = language_model.get_output_embeddings()
         output.weight = encoder_model.get_input_embeddings().weight  # as they are tied
         self.states = _Given()
@@ -97,11 +98,6 @@ class MaskedLanguage:
         return {f"language.{name}": p for name, p in parameters if p is not tied}
 
     @property
-    def lengths(self) -> Sequence[int]:
-        """Tokens of each training text."""
-        return [len(tokens) for tokens in self.tokens]
-
-    @property
     def most_tokens(self) -> int:
         """Tokens whose loss is computed at once."""
         return self.compute.most_tokens
@@ -111,10 +107,17 @@ class MaskedLanguage:
         self.model.train()
 
     def loss(self, rows: np.ndarray) -> Loss:
-        """Returns the mean loss of the tokens chosen in some training texts."""
-        logits, labels = self._guess(self.encoder.pad([self.tokens[row] for row in rows]), None)
-        loss = F.cross_entropy(logits, labels)
+        """Returns the mean loss of the tokens chosen in some training texts; 0 without any."""
+        batch = self.encoder.pad([self.tokens[row] for row in rows])
+        with self.compute.running(self.encoder_model.device):
+            logits, labels = self._guess(batch, None)
+        loss = F.cross_entropy(logits, labels, reduction="sum") / max(1, len(labels))
         return Loss(loss, loss.detach())
+
+    def share(self, part: np.ndarray, rows: np.ndarray) -> float:
+        """Every token counts alike: of so many of each text, about, some are chosen."""
+        mine, all_ = (sum(self.lengths[row] for row in each) for each in (part, rows))
+        return float(mine / all_)
 
     @torch.inference_mode()
     def judge(self) -> Judgement:
@@ -135,10 +138,9 @@ class MaskedLanguage:
         inputs = to_inputs(batch, self.encoder_model)
         device = self.encoder_model.device
         inputs["input_ids"] = masked.to(device)
-        with self.compute.running(device):
-            hidden = self.encoder_model.base_model(**inputs)[0]
-            self.states.hidden = hidden[chosen.to(device)].unsqueeze(0)
-            logits = self.language_model(input_ids=masked[:1].to(device)).logits.squeeze(0)
+        hidden = self.encoder_model.base_model(**inputs)[0]
+        self.states.hidden = hidden[chosen.to(device)].unsqueeze(0)
+        logits = self.language_model(input_ids=masked[:1].to(device)).logits.squeeze(0)
         return logits.float(), ids[chosen].to(device)
 
 

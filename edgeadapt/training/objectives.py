@@ -133,6 +133,9 @@ class Objective(Protocol):
         Of this process's share of them, weighted so that the mean over all processes is theirs.
         """
 
+    def share(self, part: np.ndarray, rows: np.ndarray) -> float:
+        """Returns what the loss of a part of a batch counts in the loss of the whole, 0 to 1."""
+
     def judge(self) -> Judgement:
         """Returns how well the model does on held-out text, without changing it."""
 
@@ -218,6 +221,10 @@ class Classification:
         with torch.no_grad():
             shown = self._cross_entropy(logits, labels, 0.0)
         return Loss(weight * minimized, weight * shown)
+
+    def share(self, part: np.ndarray, rows: np.ndarray) -> float:
+        """Every example counts alike."""
+        return len(part) / len(rows)
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         if self.task is Task.MULTI_LABEL:

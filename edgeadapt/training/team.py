@@ -54,7 +54,9 @@ class Team:
             return model
         from accelerate import Accelerator
 
-        wrapped: nn.Module = Accelerator(cpu=device.type == "cpu").prepare_model(model)
+        # The precision is the recipe's own: what accelerate is configured for would come on top.
+        accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+        wrapped: nn.Module = accelerator.prepare_model(model)
         return wrapped
 
     def mean(self, value: Tensor) -> float:

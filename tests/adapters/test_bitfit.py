@@ -46,3 +46,12 @@ def test_nothing_stays() -> None:
     classifier = adapt(make_model("bert"), AdapterConfig(method="bitfit"))
 
     assert list(classifier.adapters["bitfit"].fold()) == []
+
+
+@pytest.mark.parametrize("method", ["bitfit", "layernorm", "full"])
+def test_only_what_is_in_the_chosen_layers_is_trained(method: str) -> None:
+    classifier = adapt(make_model("bert"), AdapterConfig(method=method, layers="1"))
+
+    names = set(classifier.adapter_parameters())
+    assert names
+    assert all(name.startswith(f"{method}.bert.encoder.layer.1.") for name in names)

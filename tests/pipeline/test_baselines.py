@@ -26,7 +26,7 @@ def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed
             **run.info.recipe["training"],
             "learning_rate": Tuned().rates[kind],
             "head_rate": 1.0,
-            "epochs": Tuned().epochs[kind],
+            "epochs": 1,
         }
         assert info.recipe["data"] == run.info.recipe["data"]
         assert info.data["fingerprint"] == run.info.data["fingerprint"]
@@ -34,7 +34,16 @@ def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed
     times = [baseline.path.joinpath("run.json").stat().st_mtime_ns for baseline in (head, full)]
     again = train_baselines(run)
     assert [each.path.joinpath("run.json").stat().st_mtime_ns for each in again] == times
-    given = train_baselines(run, epochs=2, force=True)
-    assert {baseline.info.recipe["training"]["epochs"] for baseline in given} == {2}
     assert full.info.trainable_parameters == full.info.total_parameters
     assert head.info.trainable_parameters < run.info.trainable_parameters
+
+
+def test_each_baseline_is_trained_for_as_long_as_is_best_for_it_where_the_run_was(
+    tiny_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    run = train(tiny_recipe(epochs=None), output=tmp_path / "mine")
+    assert run.info.recipe["training"]["epochs"] == Tuned().epochs[AdapterKind.PARALLEL]
+
+    found = [baseline.info.recipe["training"]["epochs"] for baseline in train_baselines(run)]
+
+    assert found == [Tuned().epochs[kind] for kind in (AdapterKind.HEAD, AdapterKind.FULL)]

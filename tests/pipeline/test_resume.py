@@ -24,6 +24,7 @@ from edgeadapt.errors import (
 )
 from edgeadapt.pipeline.train import resume, train
 from edgeadapt.run import Run
+from edgeadapt.storage import held
 from edgeadapt.training import checkpoints, loop
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
 
@@ -175,7 +176,7 @@ def test_twenty_kills_at_random_moments_change_nothing(
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload([__name__])
     moments = random.Random(0)
-    kills = 0
+    kills, states = 0, set()
 
     while kills < KILLS:
         child = processes.Process(target=_go, args=(recipe.to_dict(), target))
@@ -186,7 +187,9 @@ def test_twenty_kills_at_random_moments_change_nothing(
             os.kill(child.pid, signal.SIGKILL)
             kills += 1
         child.join()
+        states |= {path.name for path in target.glob("checkpoint/step-*.safetensors")}
 
+    assert len(states) > KILLS // 4, "the kills came before anything was trained"
     assert_same(resume(target), whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
 
@@ -237,6 +240,48 @@ def test_other_data_or_another_backbone_is_refused(
         resume(target)
 
     assert Checkpoints(target / "checkpoint", every=0).exist()
+
+
+def test_a_checkpoint_with_other_weights_is_another_backbone(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_until(9, monkeypatch, recipe, output=tmp_path / "stopped")
+    weights = Path(recipe.model.id) / "model.safetensors"
+    before = weights.read_bytes()
+    try:
+        weights.write_bytes(before[:-4] + bytes(4))
+        with pytest.raises(IntegrityError, match="the backbone changed"):
+            resume(tmp_path / "stopped")
+    finally:
+        weights.write_bytes(before)
+
+    resume(tmp_path / "stopped").verify()
+
+
+def test_force_with_bad_input_loses_no_state(
+    recipe: Recipe, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "stopped"
+    train_until(9, monkeypatch, recipe, output=target)
+    wrong = recipe.updated({"data": {"label_column": "typo"}}, origin="test")
+
+    with pytest.raises(EdgeAdaptError, match="typo"):
+        train(wrong, output=target, force=True)
+
+    assert_same(resume(target), whole)
+
+
+def test_what_another_process_is_training_is_left_alone(
+    recipe: Recipe, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "stopped"
+    train_until(9, monkeypatch, recipe, output=target)
+    with held(target):
+        for attempt in (resume, lambda path: train(recipe, output=path, force=True)):
+            with pytest.raises(OutputExistsError, match="Another process is writing"):
+                attempt(target)
+
+    assert_same(resume(target), whole)
 
 
 def test_without_an_unfinished_training_there_is_nothing_to_go_on_with(

@@ -25,7 +25,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 
 
 def test_the_latest_state_comes_back_as_it_was(checkpoints: Checkpoints) -> None:
-    with checkpoints.kept({"recipe": {}}):
+    with checkpoints.kept({"recipe": {}}, anew=False):
         for number in (1, 2, 3):
             checkpoints.save(number, state(number))
 
@@ -38,7 +38,7 @@ def test_the_latest_state_comes_back_as_it_was(checkpoints: Checkpoints) -> None
 
 
 def test_one_state_is_kept(checkpoints: Checkpoints) -> None:
-    with checkpoints.kept({}):
+    with checkpoints.kept({}, anew=False):
         for number in (1, 2):
             checkpoints.save(number, state(number))
 
@@ -73,7 +73,7 @@ def test_a_second_state_of_the_same_step_spares_the_first_until_it_is_complete(
 
 
 def test_what_is_trained_is_known_from_the_beginning(checkpoints: Checkpoints) -> None:
-    with checkpoints.kept({"recipe": {"a": 1}}):
+    with checkpoints.kept({"recipe": {"a": 1}}, anew=False):
         assert checkpoints.about() == {"recipe": {"a": 1}}
         assert not checkpoints.exist()
         assert checkpoints.load() is None
@@ -86,7 +86,7 @@ def test_a_failure_before_the_first_state_leaves_nothing(
     if there_before:
         checkpoints.folder.parent.mkdir()
 
-    with pytest.raises(ZeroDivisionError), checkpoints.kept({}):
+    with pytest.raises(ZeroDivisionError), checkpoints.kept({}, anew=False):
         raise ZeroDivisionError
 
     assert not checkpoints.folder.exists()
@@ -96,7 +96,7 @@ def test_a_failure_before_the_first_state_leaves_nothing(
 def test_a_failure_after_a_state_leaves_it(checkpoints: Checkpoints) -> None:
     checkpoints.save(1, state(1))
 
-    with pytest.raises(ZeroDivisionError), checkpoints.kept({}):
+    with pytest.raises(ZeroDivisionError), checkpoints.kept({}, anew=False):
         raise ZeroDivisionError
 
     assert checkpoints.exist()

@@ -1,5 +1,6 @@
 """Masked-language modelling: what is masked, what is learned, and with which head."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -127,3 +128,21 @@ def test_output_embeddings_are_the_encoders_and_not_listed_twice(
     assert not {id(p) for p in objective.head().values()} & {
         id(p) for p in classifier.adapter_parameters().values()
     }
+
+
+def test_a_part_counts_by_its_tokens_and_one_without_a_token_to_guess_counts_nothing(
+    source: ModelSource, encoder: TextEncoder
+) -> None:
+    _, objective = objective_of(source, encoder, "parallel")
+    objective.tokens = [*objective.tokens, *encoder.encode(["", "好"])]
+    objective.words.special = torch.tensor([*SPECIAL, encoder.tokenizer.token_to_id("[UNK]")])
+    objective.lengths = [len(tokens) for tokens in objective.tokens]
+    count = len(objective.tokens)
+    few, rest = np.arange(count - 2, count), np.arange(count - 2)
+
+    assert float(objective.loss(few).minimized) == 0
+    assert objective.share(few, np.arange(count)) == sum(objective.lengths[-2:]) / sum(
+        objective.lengths
+    )
+    whole = objective.share(few, np.arange(count)) + objective.share(rest, np.arange(count))
+    assert whole == pytest.approx(1)

@@ -110,8 +110,9 @@ def test_as_many_tokens_as_heads_or_as_the_model_is_wide_are_padded_rightly(
     model = make_model("bert", num_attention_heads=heads)
     classifier = adapt(model, AdapterConfig(method="parallel+bitfit", dimension=4))
     randomize(classifier)
-    ids = torch.randint(5, 90, (3, tokens), generator=torch.Generator().manual_seed(0))
-    mask = (torch.arange(tokens) < torch.tensor([[tokens], [2], [3]])).long()
+    ids = torch.randint(5, 90, (24, tokens), generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([[tokens], *[[1 + number % tokens] for number in range(23)]])
+    mask = (torch.arange(tokens) < lengths).long()
     with torch.no_grad(), int8_simulated(classifier.encoder):
         padded = model(input_ids=ids * mask, attention_mask=mask).logits
         alone = [

@@ -36,7 +36,12 @@ def load(name: str) -> dict[str, Any]:
 
 
 def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
-    """Puts a row into ``results/NAME.json``; one with the same values of ``keys`` is replaced."""
+    """Puts a row into ``results/NAME.json``; one with the same values of ``keys`` is replaced.
+
+    Rows come from several days, and say themselves which machine they are from.
+    """
+    machine = describe_machine()
+    row = {**row, "machine": f"{machine['cpu']} ({', '.join(machine['flags'] or ())})"}
     rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
     rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
     save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})

@@ -10,6 +10,7 @@ weights, as time does not depend on them. Labels are compared with plain fp32's,
 by computing something else.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ import torch
 from common import RESULTS, WORK, data_folder, load, save
 from transformers import AutoModel, BertConfig
 
+import edgeadapt
 from edgeadapt.config import AdapterConfig, Exporter, ModelConfig, Scheme
 from edgeadapt.data import read_rows
 from edgeadapt.export import export_onnx
@@ -141,8 +143,7 @@ def main() -> None:
 def measure(shape: str, threads: int) -> list[dict[str, Any]]:
     run = Run.open(WORK / "runs" / RUN)
     root = WORK / "latency" / shape
-    if not (root / "prepared").is_file():
-        prepare(run, shape, root)
+    prepare(run, shape, root)
     job = {"threads": threads, "scenarios": scenarios(run)}
     found: dict[str, list[dict[str, Any]]] = {}
     for number in range(ROUNDS):
@@ -198,7 +199,11 @@ def scenarios(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def prepare(run: Run, shape: str, root: Path) -> None:
-    """Writes every contender's files."""
+    """Writes every contender's files, unless they are of this very run and code."""
+    note, made_of = root / "prepared.json", [run.info.files, described()]
+    if note.is_file() and json.loads(note.read_text()) == made_of:
+        return
+    shutil.rmtree(root, ignore_errors=True)
     source, texts = root / "source", calibration(run)
     merged = SHAPES[shape](run, root, "parallel")
     write_ours(merged, fp32=root / "edgeadapt-fp32", int8=root / "edgeadapt-int8")
@@ -211,7 +216,16 @@ def prepare(run: Run, shape: str, root: Path) -> None:
     for contender in CONTENDERS:
         if not contender.folder.startswith("edgeadapt"):
             contender.ask("prepare", source, root / contender.folder, given=texts)
-    (root / "prepared").touch()
+    note.write_text(json.dumps(made_of))
+
+
+def described() -> str:
+    """Returns a hash over the package's source and the contenders' scripts."""
+    package = Path(edgeadapt.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*package.rglob("*.py"), *PEERS.glob("*.py"), Path(__file__)]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def write_ours(merged: Merged, *, fp32: Path, int8: Path) -> None:
@@ -257,7 +271,10 @@ def agreement(found: Mapping[str, Any], expected: Mapping[str, Any]) -> float | 
 
 
 def size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """Bytes of the model's files, without tokenizer and settings."""
+    models = (".onnx", ".bin", ".npz", ".xml", ".safetensors")
+    files = (file for file in folder.rglob("*") if file.suffix in models)
+    return sum(file.stat().st_size for file in files)
 
 
 SHAPES = {"MiniLM-L6": minilm, "BERT-base": bert_base}

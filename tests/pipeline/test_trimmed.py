@@ -75,14 +75,30 @@ def test_transformers_and_tokenizers_read_the_same_ids(small: Bundle) -> None:
 
 
 def test_auto_takes_the_least_that_is_accurate_enough(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = text_encoder(run).tokenizer.get_vocab_size()
-    monkeypatch.setattr("edgeadapt.pipeline.trimmed.SIZES", (3, size - 6, size - 3))
+    size = text_encoder(accurate_run).tokenizer.get_vocab_size()
 
-    found = export(run, options=replace(PLAIN, trim=Trimming(max_drop=1.0)), output=tmp_path / "b")
+    def ruined(*arguments: object, **options: object) -> object:
+        found = trim(*arguments, **options)
+        smallest = len(found.rows) == size - 6
+        return replace(found, rows=[found.rows[0]] * len(found.rows)) if smallest else found
 
-    assert found.manifest.parity["vocabulary"]["pieces"] == size - 6
+    monkeypatch.setattr("edgeadapt.pipeline.trimmed.trim", ruined)
+    # Too small to spell every text; too inaccurate; the least that is right; more than needed.
+    monkeypatch.setattr("edgeadapt.pipeline.trimmed.SIZES", (3, size - 6, size - 4, size - 3))
+
+    asked = replace(PLAIN, trim=Trimming(max_drop=0.0))
+    found = export(accurate_run, options=asked, output=tmp_path / "b")
+
+    assert found.manifest.parity["vocabulary"]["pieces"] == size - 4
+
+
+def test_a_long_text_is_cut_by_whoever_reads_the_tokenizer(run: Run, small: Bundle) -> None:
+    plain = Tokenizer.from_file(str(small.path / "tokenizer.json"))
+
+    assert len(plain.encode("film " * 100).ids) == run.info.recipe["model"]["max_length"]
+    assert plain.padding is None
 
 
 def test_a_vocabulary_that_costs_too_much_leaves_no_bundle(

@@ -11,7 +11,7 @@ from edgeadapt.backbones import backbone_spec
 from edgeadapt.metrics import Logits
 from edgeadapt.text import Text, TextEncoder, TokenBatch
 
-__all__ = ["to_inputs", "torch_logits"]
+__all__ = ["to_device", "to_inputs", "torch_logits"]
 
 
 def to_inputs(batch: TokenBatch, model: PreTrainedModel) -> dict[str, Tensor]:
@@ -20,8 +20,9 @@ def to_inputs(batch: TokenBatch, model: PreTrainedModel) -> dict[str, Tensor]:
     if backbone_spec(model.config.model_type).token_type_ids:
         names.append("token_type_ids")
     arrays = batch.select(names)
-    # Asynchronous copies need pinned memory; without a GPU this is a plain view.
-    return {name: _to_device(array, model.device) for name, array in arrays.items()}
+    return {
+        name: to_device(torch.from_numpy(array), model.device) for name, array in arrays.items()
+    }
 
 
 @torch.inference_mode()
@@ -46,8 +47,8 @@ def torch_logits(
     return logits
 
 
-def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(array)
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copies to a GPU while it computes, from pinned memory; on the CPU it is the same tensor."""
     if device.type == "cpu":
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from edgeadapt.models.inference import to_inputs
+from edgeadapt.models.inference import to_device, to_inputs
 from edgeadapt.text import Text, TextEncoder, TokenBatch
 from edgeadapt.training.objectives import EVALUATION_BATCH, Compute, Judgement, Loss
 
@@ -137,11 +137,11 @@ class MaskedLanguage:
         masked, chosen = self.words.choose(ids, torch.from_numpy(batch.attention_mask), generator)
         inputs = to_inputs(batch, self.encoder_model)
         device = self.encoder_model.device
-        inputs["input_ids"] = masked.to(device)
+        inputs["input_ids"] = to_device(masked, device)
         hidden = self.encoder_model.base_model(**inputs)[0]
-        self.states.hidden = hidden[chosen.to(device)].unsqueeze(0)
+        self.states.hidden = hidden[to_device(chosen, device)].unsqueeze(0)
         logits = self.language_model(input_ids=masked[:1].to(device)).logits.squeeze(0)
-        return logits.float(), ids[chosen].to(device)
+        return logits.float(), to_device(ids[chosen], device)
 
 
 class _Given(nn.Module):

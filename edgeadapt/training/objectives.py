@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from edgeadapt.config import Dropout, Precision, Task, TrainingConfig
 from edgeadapt.data import Examples
 from edgeadapt.metrics import Logits, Score, mean_loss, score
-from edgeadapt.models.inference import to_inputs, torch_logits
+from edgeadapt.models.inference import to_device, to_inputs, torch_logits
 from edgeadapt.platforms import cpu_flags
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.cpu_kernels import CpuKernels
@@ -213,7 +213,7 @@ class Classification:
         rows = self.team.share(rows) if weight else rows[:1]  # everyone takes part in every step
         inputs = to_inputs(self.encoder.pad([self.tokens[row] for row in rows]), self.model)
         device = self.model.device
-        labels = self.labels[rows].to(device)
+        labels = to_device(self.labels[rows], device)
         replayed = self.remembered.replayed(rows.tolist()) if self.remembered else nullcontext()
         with replayed, self.compute.running(device):
             logits = self.forward(**inputs).logits.float()

@@ -26,7 +26,7 @@ import numpy as np
 from common import WORK, data_folder, save
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Platform
+from edgeadapt.config import Platform, Scheme
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.run import Run
@@ -47,6 +47,11 @@ CPU revision\t: 3
 """Of a Raspberry Pi 4. QEMU shows the host's where the root has none, and onnxruntime crashes."""
 RUN = "sst2-adapter-0"
 TEXTS = 200
+ASKED = (
+    Quantization(platform=Platform.PORTABLE),
+    Quantization((Scheme.INT8_WEIGHTS,), platform=Platform.PORTABLE),
+    Quantization(),
+)
 
 
 @dataclass(frozen=True)
@@ -89,15 +94,16 @@ def main() -> None:
         texts = Path(folder) / "texts.csv"
         found = read_rows(data_folder("sst2") / "test.csv")[:TEXTS]
         write_csv(texts, {"text": [row["text"] for row in found]})
-        for platform in (Platform.PORTABLE, Platform.AUTO):
+        for asked in ASKED:
             bundle = export(
                 run,
-                options=ExportOptions(quantize=Quantization(platform=platform)),
-                output=WORK / "bundles" / f"{RUN}-{platform}",
+                options=ExportOptions(quantize=asked),
+                output=WORK / "bundles" / f"{RUN}-{asked.platform}",
                 force=True,
             )
-            made_for = bundle.variant("int8").platform
-            rows += compared(str(made_for), {c.name: c.predictions(bundle, texts) for c in CPUS})
+            variant = bundle.variant("int8")
+            answers = {cpu.name: cpu.predictions(bundle, texts) for cpu in CPUS}
+            rows += compared(str(variant.scheme), str(variant.platform), answers)
     save("portable", {"run": RUN, "texts": TEXTS, "rows": rows})
 
 
@@ -115,7 +121,9 @@ def install_for_arm() -> None:
     )  # fmt: skip
 
 
-def compared(target: str, answers: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def compared(
+    scheme: str, target: str, answers: Mapping[str, list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
     """Compares every CPU's answers with the first one's."""
     first, *_ = answers.values()
     rows = []
@@ -124,6 +132,7 @@ def compared(target: str, answers: Mapping[str, list[dict[str, Any]]]) -> list[d
         same = [one["label"] == other["label"] for one, other in zip(found, first, strict=True)]
         rows.append(
             {
+                "scheme": scheme,
                 "target": target,
                 "cpu": cpu,
                 "labels_the_same": int(np.sum(same)),

@@ -2,6 +2,7 @@
 
     python benchmarks/quantization.py                       # every run of DATASETS that is there
     python benchmarks/quantization.py trec:0 sst2:1         # some of them; the others' rows stay
+    python benchmarks/quantization.py trec:0:default        # one way
 
 Each is exported in the ways of ``WAYS``, with the gate at its default, and scored on all of its
 test text, one text at a time, against its fp32 model. The bundles stay under ``artifacts/bundles``
@@ -54,10 +55,10 @@ def main() -> None:
         if (WORK / "runs" / f"{dataset}-adapter-{seed}" / "run.json").is_file()
     ]
     for job in asked:
-        dataset, seed = job.split(":")
+        dataset, seed, *ways = job.split(":")
         run = Run.open(WORK / "runs" / f"{dataset}-adapter-{seed}")
         plain = export(run, output=WORK / "bundles" / f"{run.name}-plain", force=True)
-        for way in WAYS:
+        for way in ways or WAYS:
             trained = finished(run, way) if way in FINISHES else run
             found = measure(run, plain, trained, way)
             row = {"dataset": dataset, "seed": int(seed), "way": way} | found

@@ -439,6 +439,21 @@ def quantization() -> str:
     return table(headers, sorted(lines, key=lambda line: line[0] != "default"))
 
 
+def portable() -> str:
+    """How many labels are the same on other CPUs."""
+    lines = [
+        (
+            f"`{row['scheme']}` for {row['target']}",
+            row["cpu"],
+            f"{row['labels_the_same']} of {len(row['labels'])}",
+            f"{row['largest_shift_of_a_probability']:.3f}",
+        )
+        for row in load("portable")["rows"]
+        if row["cpu"] != "this machine"
+    ]
+    return table(("bundle", "CPU", "labels the same", "largest shift of a probability"), lines)
+
+
 def spread(values: Sequence[float]) -> str:
     """Mean and standard deviation over the seeds."""
     return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
@@ -523,6 +538,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "backbones": backbones,
         "training": training,
         "quantization": quantization,
+        "portable": portable,
         "accuracy": accuracy,
     },
     "benchmarks/notes/training.md": {"ablation": ablation},

@@ -51,16 +51,27 @@ _BY_SCHEME: Mapping[Scheme, Callable[[Scheme], Iterable[Candidate]]] = MappingPr
 )
 
 
+_WEIGHTS_ALONE = frozenset({Scheme.INT8_WEIGHTS, Scheme.INT4_WEIGHTS})
+
+
 def candidates(schemes: Iterable[Scheme], platform: Platform) -> list[Candidate]:
     """Returns what to try, each scheme's usual way first.
+
+    To be portable, schemes that round weights alone compute in float32: what rounds activations
+    lets the last digits of float32, which differ between CPUs, decide now and then on a level.
 
     Args:
         schemes: In the order of preference.
         platform: What for; never ``auto``.
     """
-    seven = platform in _SEVEN_BITS
-    return [
-        replace(candidate, reduce_range=seven)
+    seven, portable = platform in _SEVEN_BITS, platform is Platform.PORTABLE
+    found = [
+        replace(
+            candidate,
+            reduce_range=seven,
+            int8_compute=candidate.int8_compute and not (portable and scheme in _WEIGHTS_ALONE),
+        )
         for scheme in schemes
         for candidate in _BY_SCHEME[scheme](scheme)
     ]
+    return list(dict.fromkeys(found))

@@ -40,6 +40,8 @@ class Ladder:
     chosen: Trial
     fp32_ms: float
     """Latency of the fp32 graph, measured alike."""
+    noise: float
+    """How much slower, as a share, a second process was than the fastest of the same graph."""
     sensitivity: Mapping[str, float]
     """Product -> root of the mean squared logit shift where it alone is quantized; empty where
     nobody had to know."""
@@ -50,6 +52,7 @@ class Ladder:
             "trials": [trial.to_dict() for trial in self.trials],
             "chosen": str(self.chosen.candidate),
             "fp32_ms": self.fp32_ms,
+            "noise": self.noise,
             "sensitivity": dict(self.sensitivity),
         }
 
@@ -99,12 +102,16 @@ def climb(
         allowed = [trial for trial in trials if trial.allowed]
         if not allowed:
             raise refusal(trials, budget)
-        fp32_ms, timed = ladder.timed(allowed, threads, progress)
-        chosen = best(timed, budget.objective)
+        fp32_ms, timed, noise = ladder.timed(allowed, threads, progress)
+        chosen = best(timed, budget.objective, noise=noise)
         ladder.file(chosen.candidate).replace(target)
     known = {trial.candidate: trial for trial in timed}
     return Ladder(
-        tuple(known.get(trial.candidate, trial) for trial in trials), chosen, fp32_ms, sensitivity
+        tuple(known.get(trial.candidate, trial) for trial in trials),
+        chosen,
+        fp32_ms,
+        noise,
+        sensitivity,
     )
 
 
@@ -170,8 +177,8 @@ class _Climb:
 
     def timed(
         self, trials: Sequence[Trial], threads: int, progress: Progress
-    ) -> tuple[float, list[Trial]]:
-        """Returns the fp32 graph's latency and the trials with theirs, by turns."""
+    ) -> tuple[float, list[Trial], float]:
+        """Returns the fp32 graph's latency, the trials with theirs, by turns, and the noise."""
         rows = _spread(self.held_out.texts, TIMED_TEXTS)
         job = {
             "task": "graph",
@@ -187,12 +194,15 @@ class _Climb:
                 for file, collected in zip(files, answers, strict=True):
                     collected.append(run_job({**job, "model": str(file)}))
                     bar.advance()
-        fp32, *found = [_milliseconds(collected) for collected in answers]
+        processes = [_milliseconds(collected) for collected in answers]
+        fp32, *found = (fastest for fastest, *_ in processes)
+        noise = max(second / fastest - 1 for fastest, second, *_ in processes)
         peaks = [collected[0]["peak_bytes"] for collected in answers[1:]]
-        return fp32, [
+        timed = [
             replace(trial, latency_ms=latency, peak_bytes=peak)
             for trial, latency, peak in zip(trials, found, peaks, strict=True)
         ]
+        return fp32, timed, noise
 
 
 def _spread(texts: Sequence[Tokens], count: int) -> list[int]:
@@ -202,10 +212,10 @@ def _spread(texts: Sequence[Tokens], count: int) -> list[int]:
     return [int(order[place]) for place in places]
 
 
-def _milliseconds(answers: Sequence[Mapping[str, Any]]) -> float:
-    """The mean over texts of each text's median, in the fastest process.
+def _milliseconds(answers: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The mean over texts of each text's median, of every process, the fastest first.
 
     On a shared machine some processes are slow for all their life, and none is too fast.
     """
     means = [np.mean([np.median(text) for text in answer["latency_ns"]]) for answer in answers]
-    return float(np.min(means)) / 1e6
+    return sorted(float(mean) / 1e6 for mean in means)

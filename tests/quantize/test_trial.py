@@ -85,6 +85,17 @@ def test_the_fastest_is_chosen_and_of_those_about_as_fast_the_most_exact() -> No
     assert chosen(Objective.LATENCY, *trials) == "exact"
 
 
+@pytest.mark.parametrize(("noise", "name"), [(0.0, "fast"), (0.25, "exact"), (5.0, "exact")])
+def test_on_a_busy_machine_more_are_about_as_fast_but_never_all(noise: float, name: str) -> None:
+    trials = [
+        trial("fast", ms=1.0, rms=0.3),
+        trial("exact", ms=1.2, rms=0.1),
+        trial("slow", ms=1.4, rms=0.0),
+    ]
+
+    assert best(trials, Objective.LATENCY, noise=noise).candidate.keep == (name,)
+
+
 def test_of_those_about_as_fast_a_much_larger_one_is_not_chosen() -> None:
     trials = (
         trial("small", ms=1.0, rms=0.3, size=20),

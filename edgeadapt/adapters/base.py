@@ -6,7 +6,7 @@ parameters, and folds itself into the surrounding weights as far as mathematics 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -133,8 +133,9 @@ class Kept:
 class Adapter(Protocol):
     """One kind of adapter, made from its configuration."""
 
-    per_layer: ClassVar[bool]
-    """Whether transformer layers that share weights have to be told apart first."""
+    @property
+    def per_layer(self) -> bool:
+        """Whether transformer layers that share weights have to be told apart first."""
 
     def __init__(self, config: AdapterConfig) -> None: ...
 

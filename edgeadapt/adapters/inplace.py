@@ -1,7 +1,6 @@
 """Kinds that train weights which the backbone already has: nothing to attach, nothing to fold."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from torch import nn
 
@@ -18,11 +17,14 @@ class InPlace:
         config: ``layers`` is used; where some are named, what is outside of them is not trained.
     """
 
-    per_layer: ClassVar[bool] = False
-
     def __init__(self, config: AdapterConfig) -> None:
         self._config = config
         self._parameters: dict[str, nn.Parameter] = {}
+
+    @property
+    def per_layer(self) -> bool:
+        """Whether some layers are named: weights that all of them share are in none alone."""
+        return self._config.layers is not None
 
     def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
         """Says whether a parameter of a module is trained; each kind answers for itself."""

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -217,6 +217,7 @@ def held(target: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
+    made = [folder for folder in target.parents if not folder.exists()]
     with _no_space_named(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         path = target.parent / f".{target.name}.lock"
@@ -232,6 +233,9 @@ def held(target: Path) -> Iterator[None]:
                 yield
             finally:
                 path.unlink(missing_ok=True)
+                with suppress(OSError):  # what has come to hold something stays
+                    for folder in made:
+                        folder.rmdir()
 
 
 def recover(target: Path) -> None:

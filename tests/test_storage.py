@@ -514,3 +514,13 @@ def test_one_process_at_a_time_holds_a_target(tmp_path: Path) -> None:
     with held(tmp_path / "run"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_was_written_no_folder_is_left(tmp_path: Path) -> None:
+    with held(tmp_path / "artifacts" / "runs" / "empty"):
+        assert (tmp_path / "artifacts" / "runs").is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+    with held(tmp_path / "artifacts" / "runs" / "run"):
+        (tmp_path / "artifacts" / "runs" / "run").mkdir()
+    assert (tmp_path / "artifacts" / "runs" / "run").is_dir()

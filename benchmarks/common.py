@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,15 @@ def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
 
     Rows come from several days, and say themselves which machine they are from.
     """
-    machine = describe_machine()
-    row = {**row, "machine": f"{machine['cpu']} ({', '.join(machine['flags'] or ())})"}
+    row = {**row, "machine": machine_name(describe_machine())}
     rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
     rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
     save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})
+
+
+def machine_name(machine: Mapping[str, Any]) -> str:
+    """Returns a machine's CPU and what it can do."""
+    return f"{machine['cpu']} ({', '.join(machine['flags'] or ())})"
 
 
 def data_folder(name: str) -> Path:

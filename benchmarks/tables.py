@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
-from common import RESULTS, load
+from common import RESULTS, load, machine_name
 
 from edgeadapt.bench.compare import rows
 from edgeadapt.record import Record
@@ -201,12 +201,11 @@ def bench() -> str:
         "real texts",
         "first label s",
     )
-    machine = f"{record.machine['cpu']} ({', '.join(record.machine['flags'])})"
     return (
         table((*headers, "peak MB", "model MB"), lines)
-        + f"\n\n{machine}, {record.threads} threads, batch 1; p50 / p90 in ms over fixed token "
-        f"counts and over {record.evaluation['texts']:,} real texts with tokenization; "
-        f"{record.created[:10]}."
+        + f"\n\n{machine_name(record.machine)}, {record.threads} threads, batch 1; p50 / p90 in ms "
+        f"over fixed token counts and over {record.evaluation['texts']:,} real texts with "
+        f"tokenization; {record.created[:10]}."
     )
 
 
@@ -240,17 +239,16 @@ def latency(threads: int) -> str:
         tables.append(table(headers, lines))
     if not tables:
         return "no record yet"
-    machine = found["machine"]
     return "\n\n".join(tables) + (
-        f"\n\n{machine['cpu']} ({', '.join(machine['flags'] or ())}), {threads} "
+        f"\n\n{machine_name(found['machine'])}, {threads} "
         f"thread{'s' * (threads > 1)}, {found['rounds']} interleaved rounds of fresh processes, of "
         "whose medians the mean of the fastest third is shown."
     )
 
 
-def fastest(times: Sequence[float]) -> float:
-    """The mean of the fastest third: whatever else a shared machine does only adds time."""
-    return fmean(sorted(times)[: max(1, len(times) // 3)])
+def fastest(times: Sequence[float], *, part: int = 3) -> float:
+    """The mean of the fastest third, or another part: a shared machine only adds time."""
+    return fmean(sorted(times)[: max(1, len(times) // part)])
 
 
 def kinds() -> str:
@@ -319,11 +317,10 @@ def slowdown(found: dict[str, Any], method: str, variant: str, tokens: str) -> f
     graphs that are the same differ by twice as much.
     """
     medians = found["process_medians_ms"]
-    fastest = [
-        fmean(sorted(processes)[: len(processes) // 5])
-        for processes in (medians[f"{name} {variant}"][tokens] for name in (method, "head"))
-    ]
-    return fastest[0] / fastest[1]
+    mine, alone = (
+        fastest(medians[f"{name} {variant}"][tokens], part=5) for name in (method, "head")
+    )
+    return mine / alone
 
 
 def training() -> str:
@@ -348,10 +345,9 @@ def _training_on(found: Mapping[str, Any]) -> str:
         *(f"{name} {what}" for name in found["texts"] for what in ("texts/s", "peak MB")),
     ]
     rounds = len(found["rows"][0]["rounds"])
-    flags = ", ".join(found["machine"]["flags"] or ())
     return (
         f"{table(headers, lines)}\n\n"
-        f"{found['machine']['cpu']} ({flags}), {found['threads']} threads; median of {rounds} "
+        f"{machine_name(found['machine'])}, {found['threads']} threads; median of {rounds} "
         f"rounds of fresh processes, interleaved. {_against_others(rows)}"
     )
 

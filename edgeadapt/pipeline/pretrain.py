@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -172,7 +173,7 @@ def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrain
         recover(target)
         recipe, about = stopped(target, command=_COMMAND)
         work = _Work.prepare(TextFile(Path(about["text"]), about["column"]), recipe, progress)
-        check_same(target, about, work.identity())
+        check_same(target, about, work.identity)
         return _finish(work, state_of(target, recipe), target, anew=False)
 
 
@@ -203,8 +204,9 @@ class _Work:
         encoder = load_tokenizer(source, max_length=recipe.model.max_length).encoder
         return cls(recipe, text, texts, source, encoder, progress)
 
+    @cached_property
     def identity(self) -> dict[str, str]:
-        """What has to be the same when training goes on."""
+        """What has to be the same when training goes on; all weights are read for it."""
         return {
             "texts": hashlib.sha256(json.dumps(list(self.texts)).encode()).hexdigest(),
             "backbone": self.source.sha256(),
@@ -222,7 +224,7 @@ def _finish(work: _Work, state: Checkpoints, target: Path, *, anew: bool) -> Pre
         "recipe": recipe.to_dict(),
         "text": str(work.text.path),
         "column": work.text.column,
-        **work.identity(),
+        **work.identity,
     }
     with (
         state.kept(about, anew=anew),
@@ -378,7 +380,7 @@ def _describe(folder: Path, work: _Work, result: Pretrained) -> None:
             "format_version": 1,
             "backbone": work.source.describe(),
             "recipe": {name: tables[name] for name in ("model", "adapter", "training")},
-            "texts_sha256": work.identity()["texts"],
+            "texts_sha256": work.identity["texts"],
             **figures,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "edgeadapt": __version__,

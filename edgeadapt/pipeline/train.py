@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -103,7 +104,7 @@ def resume(target: Path, *, progress: Progress = SILENT) -> Run:
         state = state_of(target, recipe)
         start = None if state.exist() else started(recipe)[1]
         work = _Work.prepare(recipe, team, progress)
-        check_same(target, about, work.identity())
+        check_same(target, about, work.identity)
         return _finish(work, state, start, target, anew=False)
 
 
@@ -175,8 +176,9 @@ class _Work:
         compute = Compute.on(device, recipe.training)
         return cls(recipe, device, compute, dataset, source, tokenizer, report, team, progress)
 
+    @cached_property
     def identity(self) -> dict[str, str]:
-        """What has to be the same when training goes on."""
+        """What has to be the same when training goes on; all weights are read for it."""
         return {
             "data": self.data_report["fingerprint"],
             "backbone": self.source.sha256(),
@@ -214,7 +216,7 @@ def _finish(
 ) -> Run:
     """Trains from the latest checkpoint or, ``anew``, from the start, and writes the run."""
     training = work.recipe.training
-    about = {"command": _COMMAND, "recipe": work.recipe.to_dict(), **work.identity()}
+    about = {"command": _COMMAND, "recipe": work.recipe.to_dict(), **work.identity}
     with ExitStack() as stack:
         if work.team.leads:
             stack.enter_context(state.kept(about, anew=anew))

@@ -40,8 +40,13 @@ class Candidate:
     keep: tuple[str, ...] = ()
     """Nodes that stay float32."""
 
+    @property
+    def weights_alone(self) -> bool:
+        """Whether nothing but weights has to be rounded."""
+        return self.scheme in _WEIGHTS_ALONE
+
     def __str__(self) -> str:
-        if self.scheme in _WEIGHTS_ALONE:
+        if self.weights_alone:
             compute = "int8" if self.int8_compute else "fp32"
             words = {f"blocks of {self.block_size}": True, f"{compute} compute": True}
         else:

@@ -51,9 +51,6 @@ _BY_SCHEME: Mapping[Scheme, Callable[[Scheme], Iterable[Candidate]]] = MappingPr
 )
 
 
-_WEIGHTS_ALONE = frozenset({Scheme.INT8_WEIGHTS, Scheme.INT4_WEIGHTS})
-
-
 def candidates(schemes: Iterable[Scheme], platform: Platform) -> list[Candidate]:
     """Returns what to try, each scheme's usual way first.
 
@@ -69,7 +66,7 @@ def candidates(schemes: Iterable[Scheme], platform: Platform) -> list[Candidate]
         replace(
             candidate,
             reduce_range=seven,
-            int8_compute=candidate.int8_compute and not (portable and scheme in _WEIGHTS_ALONE),
+            int8_compute=candidate.int8_compute and not (portable and candidate.weights_alone),
         )
         for scheme in schemes
         for candidate in _BY_SCHEME[scheme](scheme)

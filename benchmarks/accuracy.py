@@ -5,11 +5,14 @@
     python benchmarks/accuracy.py --search trec:lr=1e-3,epochs=8:0   # a trial, on validation text
 
 A trial is a recipe changed by ``KEY=VALUE``; it goes into ``results/ablation.json`` with both
-scores, and is chosen by its validation score alone. Two jobs run side by side, one thread each.
+scores, and is chosen by its validation score alone. Two jobs run side by side, one thread each
+(``--processes``). What a GPU computed goes into ``results/NAME-gpu.json``.
+
 The other runs stay under ``artifacts/runs`` as ``DATASET-RECIPE-SEED``, for what is measured of
 them later (``quantization.py``, ``kinds.py``, ``bench.py``).
 """
 
+import argparse
 import shutil
 import sys
 from collections.abc import Mapping
@@ -20,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 from common import WORK, add_row, data_folder
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
@@ -31,7 +35,6 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 SEEDS = (0, 1, 2)
 DRAWN = {"imdb": {"train.csv": 5_000, "validation.csv": 1_000}}
 """Texts that are drawn from files which would take all day; of tests every text counts."""
-JOBS = 2
 SHORT = {
     "method": ("adapter", str),
     "dim": ("adapter", "dimension", int),
@@ -56,14 +59,18 @@ SHORT = {
 
 
 def main() -> None:
-    asked = sys.argv[1:]
-    name = "ablation" if asked[:1] == ["--search"] else "accuracy"
-    jobs = [job.split(":") for job in asked if not job.startswith("--")] or table_jobs()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("jobs", nargs="*", help="DATASET:RECIPE:SEED; all of the table's")
+    parser.add_argument("--search", action="store_true", help="the recipes are trials")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--backbone", help="folder of a checkpoint; the embedded one")
+    asked = parser.parse_args()
+    name = "ablation" if asked.search else "accuracy"
+    name += "-gpu" if torch.cuda.is_available() else ""
+    jobs = [job.split(":") for job in asked.jobs] or table_jobs()
     failures = []
-    with ProcessPoolExecutor(
-        JOBS, mp_context=get_context("spawn"), max_tasks_per_child=1
-    ) as processes:
-        running = [processes.submit(measure, *job) for job in jobs]
+    with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as processes:
+        running = [processes.submit(measure, *job, asked.backbone) for job in jobs]
         for done in as_completed(running):
             if failure := done.exception():
                 failures.append(failure)
@@ -100,21 +107,22 @@ def changes(recipe: str) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def measure(dataset: str, recipe: str, seed: str) -> dict[str, Any]:
+def measure(dataset: str, recipe: str, seed: str, backbone: str | None) -> dict[str, Any]:
     """Trains once, and returns the scores on validation and test text."""
     from variants import varied
 
     from edgeadapt.config import Recipe
     from edgeadapt.pipeline.train import train
 
-    tables = changes(recipe)
+    tables = dict(changes(recipe))
     variants = tables.pop("variant", {})
     training = {"seed": int(seed), "threads": 1, **tables.get("training", {})}
     with TemporaryDirectory() as folder:
         data = str(drawn(data_folder(dataset), DRAWN.get(dataset, {}), Path(folder) / "data"))
-        asked = Recipe().updated(
-            {**tables, "data": {"dataset": data}, "training": training}, origin="benchmark"
-        )
+        tables |= {"data": {"dataset": data}, "training": training}
+        if backbone:
+            tables["model"] = {"id": backbone}
+        asked = Recipe().updated(tables, origin="benchmark")
         runs = WORK / "runs" if recipe in RECIPES else Path(folder)
         with varied(variants, asked):
             info = train(asked, output=runs / f"{dataset}-{recipe}-{seed}", force=True).info
@@ -132,6 +140,7 @@ def measure(dataset: str, recipe: str, seed: str) -> dict[str, Any]:
         "test_accuracy": info.test["accuracy"],
         "test_macro_f1": info.test["macro_f1"],
         "test_calibration_error": info.test["calibration_error"],
+        "device": info.machine["device"],
         "seconds": info.seconds,
         "examples_per_second": info.examples_per_second,
     }

@@ -352,6 +352,30 @@ def _training_on(found: Mapping[str, Any]) -> str:
     )
 
 
+def gpu() -> str:
+    """How fast each loop trains BERT-base on a GPU, and how much of the GPU it uses."""
+    found = load("gpu")
+    rows = {(row["contender"], row["batch"]): row for row in found["rows"]}
+    contenders, batches = (list(dict.fromkeys(key[at] for key in rows)) for at in (0, 1))
+    lines = []
+    for contender in contenders:
+        each = [rows[contender, batch] for batch in batches]
+        speeds = [f"{row['examples_per_second']:,.0f}" for row in each]
+        largest = each[-1]
+        work = largest["examples_per_second"] * largest["flops_per_example"]
+        memory = f"{largest['peak_mb'] / 1e3:.1f} GB"
+        lines.append((contender, *speeds, memory, f"{work / found['peak_flops']:.0%}"))
+    headers = ("texts/s in batches of", *map(str, batches), "peak", "of its peak FLOP/s")
+    turns = len(found["rows"][0]["seconds_of_turns"])
+    return (
+        f"{table(headers, lines)}\n\n{found['device']}, {found['shape']} with weights drawn at "
+        f"random, texts of {found['tokens']} tokens, bfloat16, each loop eager; median of {turns} "
+        f"turns. Memory and use of the GPU are those of the largest batch; its peak is "
+        f"{found['peak_flops'] / 1e12:,.0f} TFLOP/s by the data sheet, of which one large product "
+        f"reaches {found['product_flops'] / 1e12:,.0f}."
+    )
+
+
 def _against_others(rows: Mapping[tuple[str, str], Any]) -> str:
     """How many times faster than each kind of loop the default trains, on each data set."""
     told = []
@@ -533,6 +557,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "kinds": kinds,
         "backbones": backbones,
         "training": training,
+        "gpu": gpu,
         "quantization": quantization,
         "portable": portable,
         "accuracy": accuracy,

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -85,11 +86,23 @@ def measure(contender: str, dataset: str) -> dict[str, float]:
     torch.manual_seed(0)
     torch.set_num_threads(THREADS)
     clock = Clock()
-    CONTENDERS[contender](clock, *texts_of(dataset))
+    CONTENDERS[contender](clock, Work(*texts_of(dataset), backbone=embedded()))
     return {
         "examples_per_second": clock.examples_per_second(),
         "peak_mb": peak_bytes() / 1e6,
     }
+
+
+@dataclass(frozen=True)
+class Work:
+    """What everyone trains on."""
+
+    texts: list[str]
+    labels: list[int]
+    backbone: str
+    """Folder of the checkpoint."""
+    device: str = "cpu"
+    batch: int = BATCH
 
 
 class Clock:
@@ -120,6 +133,9 @@ def texts_of(dataset: str) -> tuple[list[str], list[int]]:
     return [str(text) for text in picked.texts], picked.known_labels().tolist()
 
 
+Contender = Callable[[Clock, Work], None]
+
+
 def ours(
     method: str,
     *,
@@ -128,10 +144,10 @@ def ours(
     layers: str | None = None,
     epochs: int = 1,
     memory: int = 10**9,
-) -> Callable[..., None]:
+) -> Contender:
     """Returns edgeadapt's own training; of several epochs all counts, from before the first."""
 
-    def run(clock: Clock, texts: list[str], labels: list[int]) -> None:
+    def run(clock: Clock, work: Work) -> None:
         import numpy as np
         import torch
 
@@ -157,19 +173,22 @@ def ours(
                 clock.tick(len(rows))  # the end of the step before
                 return super().loss(rows)
 
-        device = torch.device("cpu")
+        device = torch.device(work.device)
         config = TrainingConfig(
-            epochs=epochs, batch_size=BATCH, learning_rate=1e-4, precision=Precision(precision)
+            epochs=epochs,
+            batch_size=work.batch,
+            learning_rate=1e-4,
+            precision=Precision(precision),
         )
-        source = find_model(ModelConfig())
+        source = find_model(ModelConfig(id=work.backbone))
         classifier = AdaptedClassifier.build(
             source, ("0", "1"), AdapterConfig(method=method, layers=layers)
         )
         objective = Timed(
             classifier.model,
             load_tokenizer(source, max_length=MAX_LENGTH).encoder,
-            train=Examples(tuple(texts), np.asarray(labels)),
-            validation=Examples(tuple(texts[:1]), np.asarray(labels[:1])),
+            train=Examples(tuple(work.texts), np.asarray(work.labels)),
+            validation=Examples(tuple(work.texts[:1]), np.asarray(work.labels[:1])),
             task=Task.SINGLE_LABEL,
             frozen=FrozenLayers.below(classifier.encoder, classifier.trained()),
             memory=memory,
@@ -185,11 +204,11 @@ def ours(
     return run
 
 
-def seed(clock: Clock, texts: list[str], labels: list[int]) -> None:
+def seed(clock: Clock, work: Work) -> None:
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoTokenizer
 
     class Adapter(nn.Module):
         def __init__(self, width: int) -> None:
@@ -199,16 +218,20 @@ def seed(clock: Clock, texts: list[str], labels: list[int]) -> None:
         def forward(self, hidden: torch.Tensor) -> torch.Tensor:
             return self.up(torch.relu(self.down(hidden))) + hidden
 
-    folder, tokenizer = backbone()
-    encoder = AutoModel.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(work.backbone)
+    encoder = AutoModel.from_pretrained(work.backbone)
     encoder.requires_grad_(False)
     width = encoder.config.hidden_size
     adapters = nn.ModuleList(Adapter(width) for _ in range(encoder.config.num_hidden_layers))
     head = nn.Linear(width, 2)
     tokens = tokenizer(
-        texts, truncation=True, padding="max_length", max_length=MAX_LENGTH, return_tensors="pt"
+        work.texts,
+        truncation=True,
+        padding="max_length",
+        max_length=MAX_LENGTH,
+        return_tensors="pt",
     )
-    data = TensorDataset(tokens["input_ids"], tokens["attention_mask"], torch.tensor(labels))
+    data = TensorDataset(tokens["input_ids"], tokens["attention_mask"], torch.tensor(work.labels))
     optimizer = torch.optim.AdamW([*adapters.parameters(), *head.parameters()], lr=1e-4)
     for ids, attention, known in DataLoader(data, batch_size=16, shuffle=True):
         states = encoder(ids, attention_mask=attention, output_hidden_states=True).hidden_states
@@ -220,16 +243,14 @@ def seed(clock: Clock, texts: list[str], labels: list[int]) -> None:
         clock.tick(len(known))
 
 
-def with_trainer(
-    make: Callable[[Any], tuple[Any, type[Any]]], **arguments: Any
-) -> Callable[[Clock, list[str], list[int]], None]:
+def with_trainer(make: Callable[[str], tuple[Any, type[Any]]], **arguments: Any) -> Contender:
     """Returns a contender that trains with Hugging Face's ``Trainer`` or one made from it."""
 
-    def run(clock: Clock, texts: list[str], labels: list[int]) -> None:
+    def run(clock: Clock, work: Work) -> None:
         from tempfile import TemporaryDirectory
 
-        from datasets import Dataset
         from transformers import (
+            AutoTokenizer,
             DataCollatorWithPadding,
             TrainerCallback,
             TrainingArguments,
@@ -237,27 +258,28 @@ def with_trainer(
 
         class Ticks(TrainerCallback):  # type: ignore[misc]
             def on_step_end(self, *arguments: Any, **options: Any) -> None:
-                clock.tick(BATCH)
+                clock.tick(work.batch)
 
-        folder, tokenizer = backbone()
+        tokenizer = AutoTokenizer.from_pretrained(work.backbone)
         tokenizer.backend_tokenizer.no_padding()
-        data = Dataset.from_dict({"text": texts, "label": labels}).map(
-            lambda rows: tokenizer(rows["text"], truncation=True, max_length=MAX_LENGTH),
-            batched=True,
-            remove_columns="text",
-        )
-        model, kind = make(folder)
+        tokens = tokenizer(work.texts, truncation=True, max_length=MAX_LENGTH)
+        names = list(tokens)
+        data = [
+            dict(zip((*names, "label"), row, strict=True))
+            for row in zip(*(tokens[name] for name in names), work.labels, strict=True)
+        ]
+        model, kind = make(work.backbone)
         with TemporaryDirectory() as output:
             trainer = kind(
                 model=model,
                 args=TrainingArguments(
                     output_dir=output,
-                    per_device_train_batch_size=BATCH,
+                    per_device_train_batch_size=work.batch,
                     num_train_epochs=1,
                     learning_rate=1e-4,
                     save_strategy="no",
                     report_to=[],
-                    use_cpu=True,
+                    use_cpu=work.device == "cpu",
                     disable_tqdm=True,
                     **arguments,
                 ),
@@ -295,18 +317,15 @@ def full(folder: str) -> tuple[Any, type[Any]]:
     return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2), Trainer
 
 
-def backbone() -> tuple[str, Any]:
-    """Returns the folder of the embedded encoder, and its tokenizer."""
-    from transformers import AutoTokenizer
-
+def embedded() -> str:
+    """Returns the folder of the embedded encoder."""
     from edgeadapt.config import ModelConfig
     from edgeadapt.models.sources import find_model
 
-    folder = str(find_model(ModelConfig()).folder)
-    return folder, AutoTokenizer.from_pretrained(folder)
+    return str(find_model(ModelConfig()).folder)
 
 
-CONTENDERS: dict[str, Callable[[Clock, list[str], list[int]], None]] = {
+CONTENDERS: dict[str, Contender] = {
     "edgeadapt parallel+bitfit": ours("parallel+bitfit"),
     "edgeadapt parallel+bitfit, attention without dropout": ours(
         "parallel+bitfit", dropout="hidden"

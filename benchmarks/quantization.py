@@ -31,11 +31,12 @@ from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77")
+SMALL = Quantization(objective=Objective.SIZE)
 SMALLEST = Quantization((Scheme.INT4_WEIGHTS,), Objective.SIZE, max_drop=0.015)
 WAYS: Mapping[str, ExportOptions] = {
     "default": ExportOptions(quantize=Quantization()),
-    "trimmed": ExportOptions(quantize=Quantization(), trim=Trimming()),
-    "smallest": ExportOptions(quantize=SMALLEST, trim=Trimming()),
+    "trimmed": ExportOptions(quantize=SMALL, trim=Trimming()),
+    "smallest": ExportOptions(quantize=SMALLEST, trim=Trimming(max_drop=0.015)),
     "one epoch more": ExportOptions(quantize=Quantization()),
     "one epoch more, quant-aware": ExportOptions(quantize=Quantization()),
 }

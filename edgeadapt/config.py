@@ -162,6 +162,8 @@ class GraphPass(StrEnum):
     """The last layer computes what the classifier reads, and no more."""
     RESIDUAL_SUMS = "residual-sums"
     """Residual sums are written so that they are not fused with LayerNormalization."""
+    SHARED_ROWS = "shared-rows"
+    """Tables of embeddings hold rows that are alike once."""
 
 
 class Scheme(StrEnum):

@@ -47,8 +47,8 @@ def export(
         str | None,
         typer.Option(
             metavar="N|auto",
-            help="Keep N word pieces, those that training text needs most; auto keeps as few as "
-            "--max-drop allows.",
+            help="Keep embeddings of N word pieces, those that training text needs most; auto "
+            "keeps as few as --max-drop allows.",
         ),
     ] = None,
     with_torch: Annotated[

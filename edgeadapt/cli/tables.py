@@ -144,7 +144,7 @@ def gates_table(manifest: Manifest) -> Group:
             f"{parity['label_agreement']:.1%}",
         )
     for key, title in (
-        ("vocabulary", "{pieces:,} of {pieces_before:,} word pieces"),
+        ("vocabulary", "{embeddings:,} embeddings of {pieces_before:,}, other pieces {others}"),
         ("int8", "int8 against fp32 ({scheme})"),
     ):
         if lossy := manifest.parity.get(key):

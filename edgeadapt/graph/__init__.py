@@ -11,6 +11,7 @@ from edgeadapt.graph.attention import fuse_attention
 from edgeadapt.graph.first_position import first_position_only
 from edgeadapt.graph.positions import slice_positions
 from edgeadapt.graph.residual_sums import keep_residual_sums
+from edgeadapt.graph.shared_rows import share_rows
 from edgeadapt.graph.token_types import fold_token_types
 
 __all__ = ["PASSES", "Architecture", "rewrite"]
@@ -40,6 +41,7 @@ PASSES: Mapping[GraphPass, Callable[[onnx.ModelProto, Architecture], onnx.ModelP
             GraphPass.POSITIONS: lambda model, known: slice_positions(model),
             GraphPass.FIRST_POSITION: lambda model, known: first_position_only(model),
             GraphPass.RESIDUAL_SUMS: lambda model, known: keep_residual_sums(model),
+            GraphPass.SHARED_ROWS: lambda model, known: share_rows(model),
         }
     )
 )

@@ -169,7 +169,10 @@ def _gates(parity: Any) -> list[str]:
         )
     ]
     for key, title in (
-        ("vocabulary", "{pieces:,} of {pieces_before:,} word pieces, validation text"),
+        (
+            "vocabulary",
+            "{embeddings:,} embeddings of {pieces_before:,}, others {others}; validation text",
+        ),
         ("int8", "int8 ({scheme}) against fp32, validation text"),
     ):
         if lossy := parity.get(key):

@@ -147,7 +147,7 @@ def quantized(
             products = Path(folder) / "products.onnx"
             others = tuple(each for each in passes if each is not GraphPass.ATTENTION)
             lower(merged, products, exporter=exporter, passes=others, pairs=run.info.pairs)
-        tried = candidates(asked.schemes, platform)
+        tried = candidates(asked.schemes, platform, asked.objective)
         if products == fp32:  # without attention as one node there is one form of the graph
             tried = list(dict.fromkeys(replace(each, fused=False) for each in tried))
         chosen = Path(folder) / "chosen.onnx"

@@ -1,16 +1,20 @@
 """A bundle's smaller vocabulary: chosen by the training text, judged by the validation text."""
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from edgeadapt.config import Task
 from edgeadapt.errors import GateError, UsageError
 from edgeadapt.metrics import Drift, Labels, Logits, drift
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import Merged
+from edgeadapt.models.shared_rows import Neighbours, use_rows
 from edgeadapt.models.trim import trim_embeddings
 from edgeadapt.pipeline.restore import kept_examples
 from edgeadapt.pipeline.run_files import VOCABULARY_FILE
@@ -18,12 +22,12 @@ from edgeadapt.progress import Progress
 from edgeadapt.run import Run
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.objectives import EVALUATION_BATCH
-from edgeadapt.vocabulary import Trimmed, trim
+from edgeadapt.vocabulary import trim
 
 __all__ = ["TrimmedVocabulary", "Trimming", "trimmed"]
 
 SIZES = (4_000, 6_000, 8_000, 12_000, 16_000, 24_000)
-"""Numbers of pieces of which ``auto`` takes the least that is accurate enough."""
+"""Numbers of embeddings that ``auto`` tries."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Trimming:
     """How small the vocabulary may be asked to be."""
 
     most: int | None = None
-    """Number of pieces; as few as accuracy allows where none is given."""
+    """Number of embeddings; as few as accuracy allows where none is given."""
     max_drop: float = 0.01
     """Largest accuracy drop on held-out text, 0 to 1."""
 
@@ -49,11 +53,54 @@ class Trimming:
                 )
 
 
+class _Vocabulary(Protocol):
+    """A smaller vocabulary that may be put into a model."""
+
+    @property
+    def way(self) -> str:
+        """What becomes of a piece that has no embedding of its own."""
+
+    @property
+    def encoder(self) -> TextEncoder:
+        """The tokenizer that goes with it."""
+
+    @property
+    def rows(self) -> Tensor:
+        """The row of the whole table that each of its ids has, of shape ``(pieces,)``."""
+
+    def put_into(self, model: PreTrainedModel) -> None:
+        """Changes a model's embeddings."""
+
+
 @dataclass(frozen=True)
-class TrimmedVocabulary:
-    """The tokenizer that is left, and what it costs."""
+class _Spelled:
+    """Pieces are left out of the tokenizer, which spells them with those that stay."""
 
     encoder: TextEncoder
+    rows: Tensor
+    way: str = "spelled"
+
+    def put_into(self, model: PreTrainedModel) -> None:
+        trim_embeddings(model, self.rows.tolist())
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """The tokenizer stays; pieces share the embeddings of others."""
+
+    encoder: TextEncoder
+    rows: Tensor
+    way: str = "shared"
+
+    def put_into(self, model: PreTrainedModel) -> None:
+        use_rows(model, self.rows)
+
+
+@dataclass(frozen=True)
+class TrimmedVocabulary:
+    """The smaller vocabulary, and what it costs."""
+
+    vocabulary: _Vocabulary
     pieces_before: int
     tokens: tuple[float, float]
     """Mean tokens of a validation text, before and after."""
@@ -62,11 +109,23 @@ class TrimmedVocabulary:
     drift: Drift
     """Of fp32, on validation text."""
 
+    @property
+    def encoder(self) -> TextEncoder:
+        """The tokenizer that goes with it."""
+        return self.vocabulary.encoder
+
+    @property
+    def embeddings(self) -> int:
+        """Rows of the table that are left."""
+        return len(torch.unique(self.vocabulary.rows))
+
     def report(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
         return {
             "pieces_before": self.pieces_before,
             "pieces": self.encoder.tokenizer.get_vocab_size(),
+            "embeddings": self.embeddings,
+            "others": self.vocabulary.way,
             "tokens_before": self.tokens[0],
             "tokens": self.tokens[1],
             "max_drop": self.max_drop,
@@ -77,11 +136,13 @@ class TrimmedVocabulary:
 def trimmed(
     run: Run, merged: Merged, encoder: TextEncoder, *, asked: Trimming, progress: Progress
 ) -> TrimmedVocabulary:
-    """Leaves word pieces out of a merged model, in place, and returns the tokenizer for it.
+    """Leaves embeddings out of a merged model, in place, and returns the tokenizer for it.
+
+    Of a given number, the more accurate way is taken; else the smallest that is accurate enough.
 
     Raises:
         GateError: It costs more accuracy than allowed.
-        UsageError: The number of pieces is too small to spell every text.
+        UsageError: The number is too small to spell every text.
         ExportError: The tokenizer or the model cannot be trimmed.
     """
     counts = json.loads((run.path / VOCABULARY_FILE).read_text(encoding="utf-8"))
@@ -97,25 +158,53 @@ def trimmed(
             f"--trim-vocab auto: {before:,} word pieces are too few to leave any out.",
             hint="Leave --trim-vocab out, or say how many to keep.",
         )
-    for size in sizes:
-        tried = trim(encoder.tokenizer, counts, most=size)
-        found = judge.of_trimmed(tried)
+    table = merged.model.get_input_embeddings().weight
+    tried = list(_vocabularies(encoder, table, counts, sizes))
+    found: list[TrimmedVocabulary] = []
+    for vocabulary in sorted(tried, key=lambda each: _bytes(each, width=table.shape[1])):
+        found.append(judge.judged(vocabulary))
+        cost = found[-1].drift
         progress.say(
-            f"Vocabulary of {len(tried.rows):,} word pieces: accuracy "
-            f"{found.drift.accuracy_before:.2%} -> {found.drift.accuracy_after:.2%}."
+            f"{found[-1].embeddings:,} embeddings, other pieces {vocabulary.way}: accuracy "
+            f"{cost.accuracy_before:.2%} -> {cost.accuracy_after:.2%}."
         )
-        if found.drift.accuracy_drop <= asked.max_drop:
-            for model in {id(m): m for m in (merged.model, merged.stock)}.values():
-                trim_embeddings(model, tried.rows)
-            return found
-    raise GateError(
-        f"--trim-vocab: no vocabulary of {', '.join(f'{size:,}' for size in sizes)} word pieces is "
-        f"as accurate as asked: {found.drift.accuracy_before:.2%} became "
-        f"{found.drift.accuracy_after:.2%} on {found.drift.texts:,} held-out texts, at most "
-        f"{100 * asked.max_drop:.2f} points less are allowed.",
-        hint="No bundle was written. Keep more pieces, allow more with --max-drop, or leave "
-        "--trim-vocab out.",
-    )
+        if asked.most is None and cost.accuracy_drop <= asked.max_drop:
+            break
+    best = min(found, key=lambda each: (each.drift.accuracy_drop, -each.drift.label_agreement))
+    if best.drift.accuracy_drop > asked.max_drop:
+        raise GateError(
+            f"--trim-vocab: no vocabulary of {', '.join(f'{size:,}' for size in sizes)} embeddings "
+            f"is as accurate as asked: {best.drift.accuracy_before:.2%} became "
+            f"{best.drift.accuracy_after:.2%} on {best.drift.texts:,} held-out texts, at most "
+            f"{100 * asked.max_drop:.2f} points less are allowed.",
+            hint="No bundle was written. Keep more, allow more with --max-drop, or leave "
+            "--trim-vocab out.",
+        )
+    for model in {id(model): model for model in (merged.model, merged.stock)}.values():
+        best.vocabulary.put_into(model)
+    return best
+
+
+def _vocabularies(
+    encoder: TextEncoder, table: Tensor, counts: Mapping[str, int], sizes: Sequence[int]
+) -> Iterator[_Vocabulary]:
+    ids = encoder.tokenizer.get_vocab(with_added_tokens=True)
+    weights = 1 / (10 + torch.arange(len(table)) / 1_000)  # common pieces come early
+    for piece, count in counts.items():
+        weights[ids[piece]] += count
+    special = json.loads(encoder.tokenizer.to_str())["added_tokens"]
+    neighbours = Neighbours.of(table, weights, always={token["id"] for token in special})
+    for size in sizes:
+        smaller = trim(encoder.tokenizer, counts, most=size)
+        yield _Spelled(encoder.with_tokenizer(smaller.tokenizer), torch.tensor(smaller.rows))
+        yield _Shared(encoder, neighbours.rows(size))
+
+
+def _bytes(vocabulary: _Vocabulary, *, width: int) -> int:
+    """Of the tokenizer and the embeddings, about, with one byte for each value."""
+    shared = 4 * len(vocabulary.rows) if vocabulary.way == "shared" else 0
+    text = vocabulary.encoder.tokenizer.to_str().encode()
+    return len(text) + shared + width * len(torch.unique(vocabulary.rows))
 
 
 @dataclass(frozen=True)
@@ -136,10 +225,9 @@ class _Judge:
             merged, encoder, list(kept.texts), kept.known_labels(), before, run.info.task, max_drop
         )
 
-    def of_trimmed(self, tried: Trimmed) -> TrimmedVocabulary:
-        """Judges a vocabulary before the model is trimmed: its ids stand for rows of the whole."""
-        encoder = self.encoder.with_tokenizer(tried.tokenizer)
-        rows = torch.tensor(tried.rows)
+    def judged(self, vocabulary: _Vocabulary) -> TrimmedVocabulary:
+        """Judges a vocabulary that the model does not know of: its ids stand for rows of it."""
+        encoder, rows = vocabulary.encoder, vocabulary.rows
         table = self.merged.model.get_input_embeddings()
         handle = table.register_forward_pre_hook(lambda _, ids: (rows[ids[0]],))
         try:
@@ -153,7 +241,7 @@ class _Judge:
             for each in (self.encoder, encoder)
         ]
         return TrimmedVocabulary(
-            encoder,
+            vocabulary,
             self.encoder.tokenizer.get_vocab_size(),
             (lengths[0], lengths[1]),
             self.max_drop,

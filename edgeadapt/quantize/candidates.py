@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from edgeadapt.config import Calibration, Platform, Scheme
+from edgeadapt.config import Calibration, Objective, Platform, Scheme
 from edgeadapt.quantize.candidate import Candidate
 
 __all__ = ["candidates"]
@@ -51,8 +51,12 @@ _BY_SCHEME: Mapping[Scheme, Callable[[Scheme], Iterable[Candidate]]] = MappingPr
 )
 
 
-def candidates(schemes: Iterable[Scheme], platform: Platform) -> list[Candidate]:
+def candidates(
+    schemes: Iterable[Scheme], platform: Platform, objective: Objective = Objective.LATENCY
+) -> list[Candidate]:
     """Returns what to try, each scheme's usual way first.
+
+    Embeddings in 4 bits make no product faster: they are tried where size is what counts.
 
     To be portable, schemes that round weights alone compute in float32: what rounds activations
     lets the last digits of float32, which differ between CPUs, decide now and then on a level.
@@ -60,15 +64,18 @@ def candidates(schemes: Iterable[Scheme], platform: Platform) -> list[Candidate]
     Args:
         schemes: In the order of preference.
         platform: What for; never ``auto``.
+        objective: What the best is best at.
     """
     seven, portable = platform in _SEVEN_BITS, platform is Platform.PORTABLE
+    tried = [each for scheme in schemes for each in _BY_SCHEME[scheme](scheme)]
+    if objective is Objective.SIZE:
+        tried += [replace(each, embedding_bits=4) for each in tried if each.embedding_bits == 8]
     found = [
         replace(
             candidate,
             reduce_range=seven,
             int8_compute=candidate.int8_compute and not (portable and candidate.weights_alone),
         )
-        for scheme in schemes
-        for candidate in _BY_SCHEME[scheme](scheme)
+        for candidate in tried
     ]
     return list(dict.fromkeys(found))

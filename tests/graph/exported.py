@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from edgeadapt.config import Exporter
 from edgeadapt.export import export_onnx
@@ -14,7 +15,16 @@ from edgeadapt.text import TokenBatch
 from tests.models.tiny import HIDDEN, make_model
 from tests.tokens import token_batch
 
-__all__ = ["HEADS", "answers", "assert_same_answers", "exported", "fused", "operators"]
+__all__ = [
+    "HEADS",
+    "answers",
+    "assert_same_answers",
+    "exported",
+    "fused",
+    "operators",
+    "with_rows_alike",
+    "word_tables",
+]
 
 HEADS = 2
 
@@ -29,6 +39,23 @@ def exported(folder: Path, model_type: str = "bert", **config: object) -> onnx.M
 def fused(folder: Path, model_type: str = "bert", **config: object) -> onnx.ModelProto:
     """The same with each attention as one node, where that is known."""
     return fuse_attention(exported(folder, model_type, **config), heads=HEADS, hidden=HIDDEN)
+
+
+def with_rows_alike(model: onnx.ModelProto, every: int = 4) -> onnx.ModelProto:
+    """A copy in which so many word pieces in turn have one embedding."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    (table,) = word_tables(changed)
+    rows = numpy_helper.to_array(table)
+    alike = rows[np.arange(len(rows)) // every * every]
+    table.CopyFrom(numpy_helper.from_array(alike, table.name))
+    return changed
+
+
+def word_tables(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """The tables of word pieces' embeddings, and what stands for them."""
+    names = ("word_embeddings", "tok_embeddings")
+    return [each for each in model.graph.initializer if any(name in each.name for name in names)]
 
 
 def answers(model: onnx.ModelProto, folder: Path, batch: TokenBatch | None = None) -> Logits:

@@ -3,9 +3,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+import torch
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
@@ -14,39 +17,89 @@ from edgeadapt.bundle import Bundle
 from edgeadapt.errors import GateError, UsageError
 from edgeadapt.pipeline.export import Quantization, Trimming, export
 from edgeadapt.pipeline.restore import text_encoder
-from edgeadapt.pipeline.trimmed import trim
+from edgeadapt.pipeline.trimmed import _vocabularies, trim
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from tests.pipeline.exporting import PLAIN, nothing_is_at, read_csv, texts_of
 
+KEPT = 60
+"""Embeddings, of some hundred."""
+
 
 @pytest.fixture(scope="module")
-def small(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    size = text_encoder(run).tokenizer.get_vocab_size()
+def spelled(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return made("spelled", run, tmp_path_factory.mktemp("spelled") / "small")
+
+
+@pytest.fixture(scope="module")
+def shared(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return made("shared", run, tmp_path_factory.mktemp("shared") / "small")
+
+
+@pytest.fixture(params=["spelled", "shared"])
+def small(request: pytest.FixtureRequest) -> Bundle:
+    bundle: Bundle = request.getfixturevalue(request.param)
+    return bundle
+
+
+def made(way: str, run: Run, output: Path) -> Bundle:
+    """A bundle in which the other pieces are spelled, or share embeddings."""
     options = replace(
         PLAIN,
-        trim=Trimming(size - 5, max_drop=1.0),
+        trim=Trimming(KEPT, max_drop=1.0),
         quantize=Quantization(max_drop=1.0),
         with_torch=True,
     )
-    return export(run, options=options, output=tmp_path_factory.mktemp("small") / "small")
+    with pytest.MonkeyPatch.context() as patch:
+        only(way, patch)
+        return export(run, options=options, output=output)
 
 
-def test_the_tokenizer_and_the_embeddings_are_smaller_by_as_much(run: Run, small: Bundle) -> None:
+def only(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_that_way(*arguments: object) -> list[object]:
+        return [each for each in every(*arguments) if each.way == way]
+
+    every = _vocabularies
+    monkeypatch.setattr("edgeadapt.pipeline.trimmed._vocabularies", of_that_way)
+
+
+def test_spelled_the_tokenizer_and_the_embeddings_are_smaller_by_as_much(
+    run: Run, spelled: Bundle
+) -> None:
     before = text_encoder(run).tokenizer.get_vocab_size()
-    config = json.loads((small.path / "config.json").read_text())
-    report = small.manifest.parity["vocabulary"]
+    config = json.loads((spelled.path / "config.json").read_text())
+    report = spelled.manifest.parity["vocabulary"]
 
-    assert small.text_encoder().tokenizer.get_vocab_size() == before - 5
-    assert config["vocab_size"] == before - 5
-    assert (report["pieces_before"], report["pieces"]) == (before, before - 5)
+    assert spelled.text_encoder().tokenizer.get_vocab_size() == KEPT
+    assert config["vocab_size"] == KEPT
+    assert (report["pieces_before"], report["pieces"]) == (before, KEPT)
     assert report["tokens"] >= report["tokens_before"] > 2
 
 
+def test_shared_the_tokenizer_stays_and_texts_get_no_longer(run: Run, shared: Bundle) -> None:
+    before = text_encoder(run).tokenizer
+    report = shared.manifest.parity["vocabulary"]
+
+    assert shared.text_encoder().tokenizer.to_str() == before.to_str()
+    assert (report["pieces"], report["embeddings"]) == (before.get_vocab_size(), KEPT)
+    assert report["tokens"] == report["tokens_before"]
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_a_graph_holds_no_more_embeddings_than_asked_for(small: Bundle, variant: str) -> None:
+    graph = onnx.load(small.path / small.manifest.variants[variant].file).graph
+
+    tables = [each for each in graph.initializer if "word_embeddings" in each.name]
+    assert {each.dims[0] for each in tables if len(each.dims) == 2} == {KEPT}
+
+
 def test_texts_whose_pieces_stay_get_the_answers_that_they_got(
-    run: Run, bundle: Bundle, small: Bundle
+    run: Run, bundle: Bundle, tmp_path: Path
 ) -> None:
+    size = text_encoder(run).tokenizer.get_vocab_size()
+    options = replace(PLAIN, trim=Trimming(size - 5, max_drop=1.0))
+    small = export(run, options=options, output=tmp_path / "b")
     texts = texts_of(run.path / "predictions.csv")
 
     before, after = (
@@ -84,6 +137,7 @@ def test_auto_takes_the_least_that_is_accurate_enough(
         smallest = len(found.rows) == size - 6
         return replace(found, rows=[found.rows[0]] * len(found.rows)) if smallest else found
 
+    only("spelled", monkeypatch)
     monkeypatch.setattr("edgeadapt.pipeline.trimmed.trim", ruined)
     # Too small to spell every text; too inaccurate; the least that is right; more than needed.
     monkeypatch.setattr("edgeadapt.pipeline.trimmed.SIZES", (3, size - 6, size - 4, size - 3))
@@ -92,6 +146,28 @@ def test_auto_takes_the_least_that_is_accurate_enough(
     found = export(accurate_run, options=asked, output=tmp_path / "b")
 
     assert found.manifest.parity["vocabulary"]["pieces"] == size - 4
+
+
+@pytest.mark.parametrize("ruined", ["spelled", "shared"])
+def test_of_a_given_number_the_more_accurate_way_is_taken(
+    accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ruined: str
+) -> None:
+    def some_ruined(*arguments: object) -> list[object]:
+        return [ruin(each) if each.way == ruined else each for each in every(*arguments)]
+
+    every = _vocabularies
+    monkeypatch.setattr("edgeadapt.pipeline.trimmed._vocabularies", some_ruined)
+    size = text_encoder(accurate_run).tokenizer.get_vocab_size()
+
+    asked = replace(PLAIN, trim=Trimming(size - 4, max_drop=1.0))
+    found = export(accurate_run, options=asked, output=tmp_path / "b")
+
+    assert found.manifest.parity["vocabulary"]["others"] not in ruined
+
+
+def ruin(vocabulary: Any) -> Any:
+    """One row for all pieces."""
+    return replace(vocabulary, rows=torch.zeros_like(vocabulary.rows))
 
 
 def test_a_long_text_is_cut_by_whoever_reads_the_tokenizer(run: Run, small: Bundle) -> None:
@@ -104,15 +180,15 @@ def test_a_long_text_is_cut_by_whoever_reads_the_tokenizer(run: Run, small: Bund
 def test_a_vocabulary_that_costs_too_much_leaves_no_bundle(
     accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def one_row(*arguments: object, **options: object) -> object:
-        found = trim(*arguments, **options)
-        return replace(found, rows=[found.rows[0]] * len(found.rows))
+    def all_ruined(*arguments: object) -> list[object]:
+        return [ruin(each) for each in every(*arguments)]
 
-    monkeypatch.setattr("edgeadapt.pipeline.trimmed.trim", one_row)
+    every = _vocabularies
+    monkeypatch.setattr("edgeadapt.pipeline.trimmed._vocabularies", all_ruined)
     size = text_encoder(accurate_run).tokenizer.get_vocab_size()
     asked = Trimming(size - 5, max_drop=0.0)
 
-    with pytest.raises(GateError, match=r"no vocabulary of .* word pieces is as accurate as asked"):
+    with pytest.raises(GateError, match=r"no vocabulary of .* embeddings is as accurate as asked"):
         export(accurate_run, options=replace(PLAIN, trim=asked), output=tmp_path / "b")
     assert nothing_is_at(tmp_path)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgeadapt.config import Calibration, Platform, Scheme
+from edgeadapt.config import Calibration, Objective, Platform, Scheme
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.quantize.candidates import candidates
 
@@ -36,6 +36,19 @@ def test_portable_weights_are_multiplied_in_float32(scheme: Scheme) -> None:
     }
 
     assert compute == {Platform.PORTABLE: {False}, Platform.X86_VNNI: {True, False}}
+
+
+@pytest.mark.parametrize("scheme", Scheme)
+def test_embeddings_in_4_bits_are_for_size(scheme: Scheme) -> None:
+    usual, smallest = (
+        candidates([scheme], Platform.X86_VNNI, objective)
+        for objective in (Objective.LATENCY, Objective.SIZE)
+    )
+
+    more = set(smallest) - set(usual)
+    assert usual[0] == smallest[0]
+    assert {each.embedding_bits for each in more} == {4}
+    assert len(set(map(str, smallest))) == len(smallest)
 
 
 def test_each_schemes_usual_way_comes_first_in_the_order_of_the_schemes() -> None:

@@ -32,7 +32,14 @@ from common import RESULTS, WORK, data_folder, load, save
 from transformers import AutoModel, BertConfig
 
 import edgeadapt
-from edgeadapt.config import AdapterConfig, Exporter, ModelConfig, Scheme
+from edgeadapt.config import (
+    AdapterConfig,
+    Calibration,
+    Exporter,
+    GraphPass,
+    ModelConfig,
+    Scheme,
+)
 from edgeadapt.data import read_rows
 from edgeadapt.export import export_onnx
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -42,6 +49,7 @@ from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder, write_tokenizer
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.run import Run
+from edgeadapt.text import Tokens
 
 PEERS = Path(__file__).parent / "peers"
 RUN = "sst2-adapter-0"
@@ -95,6 +103,7 @@ class Contender:
 BACKBONE = "edgeadapt-backbone"
 _session = partial(Contender, script="onnxruntime_session")
 OURS, FP32 = "edgeadapt int8", "onnxruntime fp32"
+_openvino = partial(Contender, script="openvino_nncf", needs=("openvino==2026.4.1", "nncf==3.4.0"))
 CONTENDERS = (
     _session(OURS, folder="edgeadapt-int8"),
     _session("… default session", folder="edgeadapt-int8", environment={"DEFAULT_SESSION": "1"}),
@@ -102,12 +111,8 @@ CONTENDERS = (
     _session("edgeadapt fp32", folder="edgeadapt-fp32"),
     _session("onnxruntime quantize_dynamic", folder="stock-int8"),
     _session(FP32, folder="stock"),
-    Contender(
-        "OpenVINO + NNCF static int8",
-        "openvino_nncf",
-        "openvino",
-        ("openvino==2026.4.1", "nncf==3.4.0"),
-    ),
+    _openvino("edgeadapt int8 on OpenVINO", folder="edgeadapt-openvino"),
+    _openvino("OpenVINO + NNCF static int8", folder="openvino"),
     Contender(
         "CTranslate2 int8",
         "ctranslate2_int8",
@@ -207,6 +212,7 @@ def prepare(run: Run, shape: str, root: Path) -> None:
     source, texts = root / "source", calibration(run)
     merged = SHAPES[shape](run, root, "parallel")
     write_ours(merged, fp32=root / "edgeadapt-fp32", int8=root / "edgeadapt-int8")
+    write_for_openvino(merged, root / "edgeadapt-openvino", texts)
     export_onnx(merged.save(source), source / "stock.onnx", exporter=Exporter.AUTO)
     write_tokenizer(source, run)
     alone = SHAPES[shape](run, root, "head")
@@ -235,6 +241,18 @@ def write_ours(merged: Merged, *, fp32: Path, int8: Path) -> None:
     lower(merged, fp32 / "model.onnx", exporter=Exporter.AUTO)
     graph = onnx.load(fp32 / "model.onnx")
     write(Candidate(Scheme.DYNAMIC_INT8), graph, int8 / "model.onnx", texts=())
+
+
+def write_for_openvino(merged: Merged, folder: Path, texts: Sequence[Sequence[int]]) -> None:
+    """Writes the graph that ``export --quantize --engine openvino`` makes."""
+    folder.mkdir()
+    passes = tuple(each for each in GraphPass if each is not GraphPass.ATTENTION)
+    lower(merged, folder / "model.onnx", exporter=Exporter.AUTO, passes=passes)
+    graph = onnx.load(folder / "model.onnx")
+    names = [value.name for value in graph.graph.input]
+    inputs = [Tokens(list(ids), [0] * len(ids)).as_batch().select(names) for ids in texts]
+    how = Candidate(Scheme.STATIC_INT8, fused=False, calibration=Calibration.PERCENTILE)
+    write(how, graph, folder / "model.onnx", texts=inputs)
 
 
 def calibration(run: Run) -> list[Sequence[int]]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self
 
-from edgeadapt.config import Task
+from edgeadapt.config import EngineName, Task
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
 from edgeadapt.storage import (
     check_inside,
@@ -190,7 +190,7 @@ class Bundle:
     def variant_bytes(self, name: str) -> int:
         """Returns the size in bytes of the model files that a variant needs."""
         folder = PurePosixPath(self.variant(name).file).parent
-        if self.variant(name).engine == "onnxruntime":
+        if self.variant(name).engine != EngineName.TORCH:
             return self.manifest.files[self.variant(name).file].bytes
         return sum(
             info.bytes

@@ -216,6 +216,7 @@ class EngineName(StrEnum):
     """What runs a variant of a bundle."""
 
     ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
     TORCH = "torch"
 
 

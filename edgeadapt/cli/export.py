@@ -5,7 +5,15 @@ from typing import Annotated
 import typer
 
 from edgeadapt.cli.options import Force, Json, Output, Threads
-from edgeadapt.config import Exporter, GraphPass, Objective, Platform, Scheme, check_joined
+from edgeadapt.config import (
+    EngineName,
+    Exporter,
+    GraphPass,
+    Objective,
+    Platform,
+    Scheme,
+    check_joined,
+)
 from edgeadapt.errors import UsageError
 
 __all__ = ["export"]
@@ -16,14 +24,21 @@ def export(
         str | None, typer.Argument(metavar="[RUN]", help="Run to export; the latest if left out.")
     ] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Add a quantized variant.")] = False,
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            metavar="NAME",
+            help="What runs the quantized model: onnxruntime, or openvino (extra [openvino]).",
+        ),
+    ] = EngineName.ONNXRUNTIME,
     scheme: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME[+NAME]",
             help=f"Ways to quantize, of which the best is kept: {', '.join(Scheme)}, or auto for "
-            "all.",
+            "all that the engine runs; dynamic-int8, on openvino static-int8, if left out.",
         ),
-    ] = Scheme.DYNAMIC_INT8.value,
+    ] = None,
     objective: Annotated[
         Objective,
         typer.Option(metavar="NAME", help=f"What it is best at: {', '.join(Objective)}."),
@@ -89,10 +104,11 @@ def export(
 
     source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
     with train_tier("edgeadapt export"):
-        from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
+        from edgeadapt.pipeline.export import SCHEMES, ExportOptions, Quantization, Trimming
         from edgeadapt.pipeline.export import export as run_export
 
-    asked = Quantization(_schemes(scheme), objective, target, max_drop, threads)
+    schemes = SCHEMES.get(engine, ()) if scheme == "auto" else _schemes(scheme)
+    asked = Quantization(schemes, objective, target, max_drop, threads, engine)
     terminal = Terminal()
     bundle = run_export(
         source,
@@ -131,9 +147,9 @@ def export(
     terminal.say(f"next: edgeadapt bench {bundle.name}")
 
 
-def _schemes(names: str) -> tuple[Scheme, ...]:
-    if names == "auto":
-        return tuple(Scheme)
+def _schemes(names: str | None) -> tuple[Scheme, ...]:
+    if names is None:
+        return ()
     check_joined(names, Scheme, "--scheme", word="scheme")
     return tuple(Scheme(name) for name in names.split("+"))
 

@@ -80,11 +80,12 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
 
 def _graph(job: dict[str, Any]) -> dict[str, Any]:
     """Loads an ONNX file that is in no bundle yet and times it on texts' tokens, batch 1."""
+    from edgeadapt.config import EngineName
     from edgeadapt.measure.memory import peak_bytes
-    from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+    from edgeadapt.runtime import ENGINES
     from edgeadapt.text import Tokens
 
-    engine = OnnxRuntimeEngine(Path(job["model"]), threads=job["threads"])
+    engine = ENGINES[EngineName(job["engine"])]()(Path(job["model"]), threads=job["threads"])
     texts = [Tokens(**fields) for fields in job["fixed"]]
     return {
         "latency_ns": [_timed(engine, tokens, job) for tokens in texts],

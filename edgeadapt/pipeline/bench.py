@@ -1,8 +1,9 @@
 """``edgeadapt bench``: bundles become a record and a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 from edgeadapt.bench.compare import Row, rows
 from edgeadapt.bench.plan import Plan
@@ -102,12 +103,18 @@ def rows_of(record: Record) -> list[Row]:
     return rows(record)
 
 
+_MODULES: Mapping[str, Sequence[str]] = MappingProxyType(
+    {EngineName.TORCH: ("torch", "transformers"), EngineName.OPENVINO: ("openvino",)}
+)
+"""What an engine needs beyond the base install."""
+
+
 def _subjects(bundles: Sequence[Bundle], progress: Progress) -> list[Subject]:
     """Every variant that can run here."""
     subjects = []
     for bundle in bundles:
         for name, variant in sorted(bundle.manifest.variants.items()):
-            needs = ("torch", "transformers") if variant.engine == EngineName.TORCH else ()
+            needs = _MODULES.get(variant.engine, ())
             if missing := [module for module in needs if not find_spec(module)]:
                 progress.say(f"{bundle.name}:{name} is left out: {missing[0]} is not installed.")
                 continue

@@ -17,7 +17,7 @@ from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
 from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.model_card import model_card
-from edgeadapt.pipeline.quantized import Quantization, Quantized, quantized
+from edgeadapt.pipeline.quantized import SCHEMES, Quantization, Quantized, quantized
 from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder, write_tokenizer
 from edgeadapt.pipeline.run_files import named_labels
 from edgeadapt.pipeline.trimmed import Trimming, trimmed
@@ -26,7 +26,7 @@ from edgeadapt.run import Run
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.storage import staged_folder
 
-__all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
+__all__ = ["SCHEMES", "ExportOptions", "Quantization", "Trimming", "export"]
 
 EVALUATION_EXAMPLES = 2_000
 """Test examples that a bundle carries at most."""

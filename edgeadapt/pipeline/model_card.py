@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeadapt.bundle import Manifest
-from edgeadapt.config import Task
+from edgeadapt.config import EngineName, Task
 
 __all__ = ["ladder_note", "merge_note", "model_card"]
 
@@ -37,7 +37,7 @@ A {task} classifier of {inputs} with {count} labels ({labels}), made by edgeadap
 ## Use
 
 ```python
-import edgeadapt                      # pip install edgeadapt
+import edgeadapt                      # pip install {package}
 
 classifier = edgeadapt.load("{name}")
 print(classifier.predict([{example}]))
@@ -61,8 +61,10 @@ def model_card(name: str, manifest: Manifest) -> str:
     origin = manifest.provenance
     shown = ", ".join(manifest.labels[:8]) + (" …" if len(manifest.labels) > 8 else "")
     file = manifest.variants["int8" if "int8" in manifest.variants else "fp32"].file
+    needs_openvino = any(v.engine == EngineName.OPENVINO for v in manifest.variants.values())
     return _CARD.format(
         name=name,
+        package='"edgeadapt[openvino]"' if needs_openvino else "edgeadapt",
         task=manifest.task,
         inputs="pairs of texts" if manifest.pairs else "texts",
         example='("A text.", "Another one.")' if manifest.pairs else '"A text to classify."',

@@ -1,9 +1,10 @@
 """The quantized model of a bundle: which ways are tried, on which texts, and what is reported."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import onnx
@@ -23,17 +24,28 @@ from edgeadapt.quantize.candidates import candidates
 from edgeadapt.quantize.ladder import Ladder, climb
 from edgeadapt.quantize.trial import DECIDING_TEXTS, SLACK, Budget, HeldOut
 from edgeadapt.run import Run
+from edgeadapt.runtime import ENGINES
 from edgeadapt.text import TextEncoder, Tokens
 
-__all__ = ["Quantization", "Quantized", "quantized"]
+__all__ = ["SCHEMES", "Quantization", "Quantized", "quantized"]
+
+
+SCHEMES: Mapping[EngineName, tuple[Scheme, ...]] = MappingProxyType(
+    {
+        EngineName.ONNXRUNTIME: tuple(Scheme),
+        # The others are written with operators that ONNX Runtime alone has.
+        EngineName.OPENVINO: (Scheme.STATIC_INT8,),
+    }
+)
+"""What an engine runs, its usual way first."""
 
 
 @dataclass(frozen=True)
 class Quantization:
     """What a quantized model may be asked to be."""
 
-    schemes: tuple[Scheme, ...] = (Scheme.DYNAMIC_INT8,)
-    """Ways to quantize, of which the best is kept."""
+    schemes: tuple[Scheme, ...] = ()
+    """Ways to quantize, of which the best is kept; the engine's usual one where none is given."""
     objective: Objective = Objective.LATENCY
     """What the best is best at."""
     platform: Platform = Platform.AUTO
@@ -42,27 +54,47 @@ class Quantization:
     """Largest accuracy drop on held-out text, 0 to 1."""
     threads: int | None = None
     """CPU threads while latency is measured; all cores where none is given."""
+    engine: EngineName = EngineName.ONNXRUNTIME
+    """What will run it."""
 
     def __post_init__(self) -> None:
+        known = SCHEMES.get(self.engine)
+        if known is None:
+            raise UsageError(
+                f"--engine: expected one of {', '.join(SCHEMES)}, found {self.engine}.",
+                hint="--with-torch adds what bench needs for a row of torch.",
+            )
+        if wrong := [scheme for scheme in self.schemes if scheme not in known]:
+            raise UsageError(
+                f"--scheme: {self.engine} runs {', '.join(known)}, found {', '.join(wrong)}.",
+                hint="Leave --scheme out, or --engine.",
+            )
         if not 0 <= self.max_drop <= 1:
             raise UsageError(
                 f"--max-drop: expected a share from 0 to 1, found {self.max_drop}.",
                 hint="0.01 is one point of accuracy.",
             )
 
+    @property
+    def wanted(self) -> tuple[Scheme, ...]:
+        """The schemes to try."""
+        return self.schemes or SCHEMES[self.engine][:1]
+
     def check(self, run: Run) -> None:
-        """Checks that a run holds the texts that quantization needs.
+        """Checks that a run holds the texts that quantization needs, and that the engine is there.
 
         Raises:
             UsageError: It does not.
+            MissingExtraError: It is not.
         """
+        ENGINES[self.engine]()
         if "validation.csv" not in run.info.files:
             raise UsageError(
                 f"--quantize: {run.path} holds no labelled text to judge int8 by: it was imported "
                 "without data.",
                 hint="Import it again with --dataset, or export without --quantize.",
             )
-        if Scheme.STATIC_INT8 in self.schemes and CALIBRATION_FILE not in run.info.files:
+        if Scheme.STATIC_INT8 in self.wanted and CALIBRATION_FILE not in run.info.files:
             raise UsageError(
                 f"--scheme static-int8: {run.path} holds no training text to calibrate with.",
                 hint="It was trained by an earlier version: train it again, or leave static-int8 "
@@ -93,7 +125,7 @@ class Quantized:
     def variant(self) -> Variant:
         """The variant for the manifest; the file has the name that transformers.js looks for."""
         file = {"int4": "onnx/model_q4.onnx", "int8": "onnx/model_quantized.onnx"}[self.name]
-        return Variant(file, EngineName.ONNXRUNTIME, self.scheme, self.platform)
+        return Variant(file, self.asked.engine, self.scheme, self.platform)
 
     def parity(self) -> dict[str, Any]:
         """Returns the gate's report."""
@@ -105,6 +137,7 @@ class Quantized:
         return {
             "objective": self.asked.objective,
             "platform": self.platform,
+            "engine": self.asked.engine,
             "max_drop": self.asked.max_drop,
             "deciding_texts": DECIDING_TEXTS,
             "texts_to_decide": self.ladder.chosen.drift.texts_for(SLACK),
@@ -147,7 +180,7 @@ def quantized(
             products = Path(folder) / "products.onnx"
             others = tuple(each for each in passes if each is not GraphPass.ATTENTION)
             lower(merged, products, exporter=exporter, passes=others, pairs=run.info.pairs)
-        tried = candidates(asked.schemes, platform, asked.objective)
+        tried = candidates(asked.wanted, platform, asked.objective)
         if products == fp32:  # without attention as one node there is one form of the graph
             tried = list(dict.fromkeys(replace(each, fused=False) for each in tried))
         chosen = Path(folder) / "chosen.onnx"
@@ -156,9 +189,10 @@ def quantized(
             chosen,
             tried,
             held_out=held_out,
-            calibration=_calibration(run, encoder, asked.schemes),
+            calibration=_calibration(run, encoder, asked.wanted),
             budget=Budget(asked.max_drop, asked.objective),
             threads=asked.threads or usable_cores(),
+            engine=asked.engine,
             progress=progress,
         )
         found = Quantized(asked, platform, ladder)

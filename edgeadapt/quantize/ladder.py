@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from edgeadapt.config import EngineName
 from edgeadapt.measure.child import run_job
 from edgeadapt.metrics import Logits, drift, rms_shift
 from edgeadapt.progress import SILENT, Bar, Progress
@@ -66,6 +67,7 @@ def climb(
     calibration: Sequence[Tokens],
     budget: Budget,
     threads: int,
+    engine: EngineName = EngineName.ONNXRUNTIME,
     progress: Progress = SILENT,
 ) -> Ladder:
     """Tries every candidate and writes the best one that meets the budget.
@@ -78,6 +80,7 @@ def climb(
         calibration: Training texts, for schemes with fixed scales.
         budget: What it may cost.
         threads: CPU threads while latency is measured.
+        engine: What runs the candidates; the fp32 graph is ONNX Runtime's.
         progress: Where to report.
 
     Raises:
@@ -91,6 +94,7 @@ def climb(
             held_out=held_out,
             calibration=calibration,
             budget=budget,
+            engine=engine,
             before=held_out.logits(sources[True]),
         )
         with progress.task("candidates", len(candidates)) as bar:
@@ -125,6 +129,7 @@ class _Climb:
     held_out: HeldOut
     calibration: Sequence[Tokens]
     budget: Budget
+    engine: EngineName
     before: Logits
 
     def file(self, candidate: Candidate) -> Path:
@@ -143,7 +148,8 @@ class _Climb:
         bar.advance(note=str(candidate))
         file = self.write(candidate)
         held_out = self.held_out
-        found = drift(self.before, held_out.logits(file), held_out.labels, task=held_out.task)
+        after = held_out.logits(file, self.engine)
+        found = drift(self.before, after, held_out.labels, task=held_out.task)
         return Trial(candidate, found, file.stat().st_size, self.budget.met_by(found))
 
     def sensitivity(self, candidate: Candidate, progress: Progress) -> dict[str, float]:
@@ -157,7 +163,7 @@ class _Climb:
                 bar.advance(note=name)
                 others = tuple(other for other in names if other != name)
                 alone = replace(candidate, keep=others, embedding_bits=32)
-                after = few.logits(self.write(alone))
+                after = few.logits(self.write(alone), self.engine)
                 self.file(alone).unlink()
                 found[name] = rms_shift(self.before[rows], after)
         return dict(sorted(found.items(), key=lambda pair: -pair[1]))
@@ -187,12 +193,13 @@ class _Climb:
             "warmup": WARMUP,
             "repeats": REPEATS,
         }
-        files = [self.files[True], *(self.file(trial.candidate) for trial in trials)]
+        files = [(self.files[True], EngineName.ONNXRUNTIME)]
+        files += [(self.file(trial.candidate), self.engine) for trial in trials]
         answers: list[list[dict[str, Any]]] = [[] for _ in files]
         with progress.task("latency", ROUNDS * len(files)) as bar:
             for _ in range(ROUNDS):
-                for file, collected in zip(files, answers, strict=True):
-                    collected.append(run_job({**job, "model": str(file)}))
+                for (file, engine), collected in zip(files, answers, strict=True):
+                    collected.append(run_job({**job, "model": str(file), "engine": engine}))
                     bar.advance()
         processes = [_milliseconds(collected) for collected in answers]
         fp32, *found = (fastest for fastest, *_ in processes)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from edgeadapt.config import Objective, Task
+from edgeadapt.config import EngineName, Objective, Task
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import Drift, Labels, Logits
 from edgeadapt.quantize.candidate import Candidate
-from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.runtime import ENGINES
 from edgeadapt.text import Tokens
 
 __all__ = ["DECIDING_TEXTS", "SLACK", "Budget", "HeldOut", "Trial", "best", "refusal"]
@@ -31,10 +31,10 @@ class HeldOut:
     labels: Labels
     task: Task
 
-    def logits(self, model: Path) -> Logits:
+    def logits(self, model: Path, engine: EngineName = EngineName.ONNXRUNTIME) -> Logits:
         """Returns logits of shape ``(texts, labels)``, one text at a time."""
-        engine = OnnxRuntimeEngine(model)
-        return np.concatenate([engine.run(tokens.as_batch()) for tokens in self.texts])
+        runs = ENGINES[engine]()(model)
+        return np.concatenate([runs.run(tokens.as_batch()) for tokens in self.texts])
 
 
 @dataclass(frozen=True)

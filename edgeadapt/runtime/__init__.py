@@ -19,6 +19,12 @@ def _onnxruntime() -> type[Engine]:
     return OnnxRuntimeEngine
 
 
+def _openvino() -> type[Engine]:
+    from edgeadapt.runtime.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine
+
+
 def _torch() -> type[Engine]:
     from edgeadapt.runtime.torch_engine import TorchEngine
 
@@ -26,7 +32,11 @@ def _torch() -> type[Engine]:
 
 
 ENGINES: Mapping[EngineName, Callable[[], type[Engine]]] = MappingProxyType(
-    {EngineName.ONNXRUNTIME: _onnxruntime, EngineName.TORCH: _torch}
+    {
+        EngineName.ONNXRUNTIME: _onnxruntime,
+        EngineName.OPENVINO: _openvino,
+        EngineName.TORCH: _torch,
+    }
 )
 """Engine -> its class. The engine's library is imported only when the class is asked for."""
 

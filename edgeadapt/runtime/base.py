@@ -1,6 +1,7 @@
 """The engine contract: all that bench and the classifier know of an engine."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
@@ -13,11 +14,14 @@ __all__ = ["Engine", "text_logits"]
 
 
 class Engine(Protocol):
-    """Runs one variant of one bundle."""
+    """Runs one model."""
+
+    def __init__(self, model: Path, *, threads: int | None = None) -> None:
+        """Loads a model's file, or folder."""
 
     @classmethod
     def load(cls, bundle: Bundle, variant: str, *, threads: int | None = None) -> Self:
-        """Loads a variant.
+        """Loads a variant of a bundle, verified.
 
         Args:
             bundle: Where the files are.

@@ -223,6 +223,8 @@ def test_a_smaller_vocabulary_is_a_gate_of_its_own(cli: Cli, tiny_run: Run, fold
     [
         (("--scheme", "int3"), ("--scheme: unknown scheme 'int3'", "dynamic-int8")),
         (("--scheme", "dynamic-int8+dynamic-int8"), ("names one twice",)),
+        (("--engine", "openvino", "--scheme", "int4-weights"), ("openvino runs static-int8",)),
+        (("--engine", "torch"), ("--engine: expected one of onnxruntime, openvino, found torch",)),
         (("--trim-vocab", "few"), ("--trim-vocab: expected a number above 0 or auto", "'few'")),
         (("--trim-vocab", "0"), ("--trim-vocab: expected a number above 0 or auto",)),
         (("--trim-vocab", "7"), ("--trim-vocab 7: expected at least",)),

@@ -144,6 +144,21 @@ def test_the_torch_variant_is_left_out_where_torch_is_missing(
     assert progress.said == ["tiny:torch is left out: torch is not installed."]
 
 
+def test_a_variant_for_openvino_is_left_out_where_that_is_missing(
+    measurement: Measurement, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    int8 = replace(tiny_bundle.manifest.variants["int8"], engine="openvino")
+    variants = {**tiny_bundle.manifest.variants, "int8": int8}
+    bundle = replace(tiny_bundle, manifest=replace(tiny_bundle.manifest, variants=variants))
+    monkeypatch.setattr(bench_module, "find_spec", without("openvino"))
+    progress = Listening()
+
+    bench([bundle], plan=TINY, progress=progress)
+
+    assert measurement.subjects == ["tiny:fp32", "tiny:torch"]
+    assert progress.said == ["tiny:int8 is left out: openvino is not installed."]
+
+
 def test_the_torch_variant_is_left_out_where_transformers_is_missing(
     measurement: Measurement, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

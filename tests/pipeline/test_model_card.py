@@ -258,8 +258,9 @@ def test_a_model_that_is_slower_than_fp32_is_said_to_be() -> None:
 
 def test_a_smaller_vocabulary_has_a_line_of_its_own() -> None:
     manifest = make_manifest()
-    report = {**manifest.parity["int8"], "pieces": 8_000, "pieces_before": 30_522}
+    report = {**manifest.parity["int8"], "embeddings": 8_000, "pieces_before": 30_522}
+    report["others"] = "shared"
     card = model_card("x", replace(manifest, parity={**manifest.parity, "vocabulary": report}))
 
-    line = line_of(card, "| 8,000 of 30,522 word pieces")
+    line = line_of(card, "| 8,000 embeddings of 30,522, others shared")
     assert line.endswith("98.76% of 1,777 labels the same | drop at most 1.5 points |")

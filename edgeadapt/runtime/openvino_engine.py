@@ -1,0 +1,56 @@
+"""OpenVINO on the CPU, which reads ONNX files of standard operators."""
+
+from pathlib import Path
+from typing import Self
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import LayoutError, MissingExtraError
+from edgeadapt.metrics import Logits
+from edgeadapt.text import TokenBatch
+
+try:
+    import openvino
+except ModuleNotFoundError as error:
+    raise MissingExtraError("The OpenVINO engine", extra="openvino", missing=error.name) from None
+
+__all__ = ["OpenVinoEngine"]
+
+_HOW = {
+    "PERFORMANCE_HINT": "LATENCY",
+    "NUM_STREAMS": 1,
+    # By itself it would compute in bfloat16 where a CPU can, and answer otherwise there.
+    "INFERENCE_PRECISION_HINT": "f32",
+}
+
+
+class OpenVinoEngine:
+    """One compiled model and one request.
+
+    Args:
+        model: An ONNX file whose inputs are fields of ``TokenBatch`` and whose first output is
+            the logits.
+        threads: Threads of inference; OpenVINO's default where none is given.
+    """
+
+    def __init__(self, model: Path, *, threads: int | None = None) -> None:
+        how = {**_HOW, "INFERENCE_NUM_THREADS": threads} if threads else _HOW
+        try:
+            compiled = openvino.Core().compile_model(model, "CPU", how)
+        except RuntimeError as error:
+            raise LayoutError(f"{self.describe()} cannot load {model}: {error}") from None
+        self._inputs = [value.any_name for value in compiled.inputs]
+        self._request = compiled.create_infer_request()
+
+    @classmethod
+    def load(cls, bundle: Bundle, variant: str, *, threads: int | None = None) -> Self:
+        """Loads a variant of a bundle, verified."""
+        return cls(bundle.file(bundle.variant(variant).file), threads=threads)
+
+    def run(self, batch: TokenBatch) -> Logits:
+        """Returns float32 logits of shape ``(batch, labels)``."""
+        logits: Logits = self._request.infer(batch.select(self._inputs))[0]
+        return logits
+
+    def describe(self) -> str:
+        """Returns the library and its version."""
+        return f"openvino {openvino.__version__.partition('-')[0]}"

@@ -1,0 +1,112 @@
+"""The OpenVINO engine against ONNX Runtime on the same graph, and what it refuses."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import pytest
+
+from edgeadapt.bundle import Bundle
+from edgeadapt.config import EngineName, Exporter
+from edgeadapt.errors import LayoutError, MissingExtraError
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+from edgeadapt.run import Run
+from edgeadapt.runtime import load_engine
+from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.runtime.openvino_engine import OpenVinoEngine
+from tests.lively import lively_run
+
+TEXTS = ["film", "the film was great", "we never liked the cold soup and the dull staff"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return lively_run(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    asked = Quantization(max_drop=1.0, engine=EngineName.OPENVINO)
+    options = ExportOptions(quantize=asked, exporter=Exporter.TORCH)
+    return export(run, options=options, output=tmp_path_factory.mktemp("openvino") / "bundle")
+
+
+def test_a_bundle_for_it_names_it_and_takes_fixed_scales(bundle: Bundle) -> None:
+    int8 = bundle.manifest.variants["int8"]
+
+    assert (int8.engine, int8.scheme) == ("openvino", "static-int8")
+    assert bundle.manifest.variants["fp32"].engine == "onnxruntime"
+    assert isinstance(load_engine(bundle, "int8"), OpenVinoEngine)
+    assert 'pip install "edgeadapt[openvino]"' in (bundle.path / "README.md").read_text()
+
+
+@pytest.mark.parametrize("texts", [*([text] for text in TEXTS), TEXTS])
+def test_it_answers_as_onnx_runtime_does_up_to_a_level_of_int8(
+    bundle: Bundle, texts: list[str]
+) -> None:
+    batch = bundle.text_encoder().batch(texts)
+    theirs = OnnxRuntimeEngine.load(bundle, "int8").run(batch)
+
+    ours = load_engine(bundle, "int8").run(batch)
+
+    assert ours.shape == (len(texts), 2)
+    assert ours.dtype == np.float32
+    fp32 = load_engine(bundle, "fp32").run(batch)
+    assert np.abs(ours - theirs).max() <= np.abs(theirs - fp32).max()
+
+
+def test_fp32_answers_are_fp32s(run: Run, tmp_path: Path) -> None:
+    options = ExportOptions(passes=(), exporter=Exporter.TORCH)
+    plain = export(run, options=options, output=tmp_path / "plain")
+    batch = plain.text_encoder().batch(TEXTS)
+
+    found = OpenVinoEngine(plain.path / "onnx/model.onnx").run(batch)
+
+    expected = OnnxRuntimeEngine(plain.path / "onnx/model.onnx").run(batch)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(None, None), (1, 1), (3, 3)])
+def test_the_model_is_compiled_for_the_thread_count_and_in_float32(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, threads: int | None, expected: int | None
+) -> None:
+    given: dict[str, Any] = {}
+    core = openvino.Core
+
+    class Remembering(core):  # type: ignore[misc, valid-type]
+        def compile_model(self, model: Path, device: str, how: dict[str, Any]) -> object:
+            given.update(how)
+            return super().compile_model(model, device, how)
+
+    monkeypatch.setattr(openvino, "Core", Remembering)
+    OpenVinoEngine.load(bundle, "int8", threads=threads)
+
+    assert given.get("INFERENCE_NUM_THREADS") == expected
+    assert given["INFERENCE_PRECISION_HINT"] == "f32"
+
+
+def test_it_says_its_name_and_version(bundle: Bundle) -> None:
+    assert load_engine(bundle, "int8").describe() == (
+        f"openvino {openvino.__version__.split('-')[0]}"
+    )
+
+
+def test_a_file_that_is_not_a_model_is_refused_and_named(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"this is no protobuf")
+
+    with pytest.raises(LayoutError, match=r"openvino .* cannot load .*model\.onnx"):
+        OpenVinoEngine(tmp_path / "model.onnx")
+
+
+def test_where_it_is_not_installed_the_extra_is_named(
+    run: Run, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "edgeadapt.runtime.openvino_engine")
+
+    with pytest.raises(MissingExtraError, match=r"needs the extra \[openvino\]"):
+        load_engine(bundle, "int8")
+    with pytest.raises(MissingExtraError, match=r"needs the extra \[openvino\]"):
+        export(run, options=ExportOptions(quantize=Quantization(engine=EngineName.OPENVINO)))

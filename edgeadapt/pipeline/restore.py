@@ -80,11 +80,16 @@ def kept_examples(run: Run, name: str) -> Examples:
 
 
 def write_tokenizer(folder: Path, run: Run, encoder: TextEncoder | None = None) -> None:
-    """Writes the run's tokenizer, or one made of it, as the files that other loaders look for."""
+    """Writes the run's tokenizer, or one made of it, as the files that other loaders look for.
+
+    Without the spaces and line breaks that a third of a large ``tokenizer.json`` is made of.
+    """
     if encoder is None:
-        (folder / "tokenizer.json").write_bytes((run.path / "tokenizer.json").read_bytes())
+        text = (run.path / "tokenizer.json").read_text(encoding="utf-8")
     else:
-        encoder.tokenizer.save(str(folder / "tokenizer.json"))
+        text = encoder.tokenizer.to_str()
+    short = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    (folder / "tokenizer.json").write_text(short, encoding="utf-8")
     config = json.loads((run.path / "tokenizer_config.json").read_text(encoding="utf-8"))
     special = {key: value for key, value in config.items() if key.endswith("_token")}
     for name, value in (

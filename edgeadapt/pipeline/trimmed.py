@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,47 +53,29 @@ class Trimming:
                 )
 
 
-class _Vocabulary(Protocol):
+@dataclass(frozen=True)
+class _Vocabulary:
     """A smaller vocabulary that may be put into a model."""
 
-    @property
-    def way(self) -> str:
-        """What becomes of a piece that has no embedding of its own."""
-
-    @property
-    def encoder(self) -> TextEncoder:
-        """The tokenizer that goes with it."""
-
-    @property
-    def rows(self) -> Tensor:
-        """The row of the whole table that each of its ids has, of shape ``(pieces,)``."""
+    way: str
+    """What becomes of a piece that has no embedding of its own: ``spelled`` or ``shared``."""
+    encoder: TextEncoder
+    """The tokenizer that goes with it."""
+    rows: Tensor
+    """The row of the whole table that each of its ids has, of shape ``(pieces,)``."""
 
     def put_into(self, model: PreTrainedModel) -> None:
         """Changes a model's embeddings."""
+        if self.way == "shared":
+            use_rows(model, self.rows)
+        else:
+            trim_embeddings(model, self.rows.tolist())
 
-
-@dataclass(frozen=True)
-class _Spelled:
-    """Pieces are left out of the tokenizer, which spells them with those that stay."""
-
-    encoder: TextEncoder
-    rows: Tensor
-    way: str = "spelled"
-
-    def put_into(self, model: PreTrainedModel) -> None:
-        trim_embeddings(model, self.rows.tolist())
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """The tokenizer stays; pieces share the embeddings of others."""
-
-    encoder: TextEncoder
-    rows: Tensor
-    way: str = "shared"
-
-    def put_into(self, model: PreTrainedModel) -> None:
-        use_rows(model, self.rows)
+    def bytes(self, *, width: int) -> int:
+        """Of the tokenizer and the embeddings, about, with one byte for each value."""
+        which = 4 * len(self.rows) if self.way == "shared" else 0
+        text = self.encoder.tokenizer.to_str().encode()
+        return len(text) + which + width * len(torch.unique(self.rows))
 
 
 @dataclass(frozen=True)
@@ -161,7 +143,7 @@ def trimmed(
     table = merged.model.get_input_embeddings().weight
     tried = list(_vocabularies(encoder, table, counts, sizes))
     found: list[TrimmedVocabulary] = []
-    for vocabulary in sorted(tried, key=lambda each: _bytes(each, width=table.shape[1])):
+    for vocabulary in sorted(tried, key=lambda each: each.bytes(width=table.shape[1])):
         found.append(judge.judged(vocabulary))
         cost = found[-1].drift
         progress.say(
@@ -196,15 +178,9 @@ def _vocabularies(
     neighbours = Neighbours.of(table, weights, always={token["id"] for token in special})
     for size in sizes:
         smaller = trim(encoder.tokenizer, counts, most=size)
-        yield _Spelled(encoder.with_tokenizer(smaller.tokenizer), torch.tensor(smaller.rows))
-        yield _Shared(encoder, neighbours.rows(size))
-
-
-def _bytes(vocabulary: _Vocabulary, *, width: int) -> int:
-    """Of the tokenizer and the embeddings, about, with one byte for each value."""
-    shared = 4 * len(vocabulary.rows) if vocabulary.way == "shared" else 0
-    text = vocabulary.encoder.tokenizer.to_str().encode()
-    return len(text) + shared + width * len(torch.unique(vocabulary.rows))
+        rows = torch.tensor(smaller.rows)
+        yield _Vocabulary("spelled", encoder.with_tokenizer(smaller.tokenizer), rows)
+        yield _Vocabulary("shared", encoder, neighbours.rows(size))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@
 
 A trial is a recipe changed by ``KEY=VALUE``; it goes into ``results/ablation.json`` with both
 scores, and is chosen by its validation score alone. Two jobs run side by side, one thread each
-(``--processes``). What a GPU computed goes into ``results/NAME-gpu.json``.
+(``--processes``). What a GPU computed goes into ``results/NAME-gpu.json``, what comes of another
+``--backbone`` into ``results/NAME-FOLDER.json``.
 
 The other runs stay under ``artifacts/runs`` as ``DATASET-RECIPE-SEED``, for what is measured of
 them later (``quantization.py``, ``kinds.py``, ``bench.py``).
@@ -67,6 +68,7 @@ def main() -> None:
     asked = parser.parse_args()
     name = "ablation" if asked.search else "accuracy"
     name += "-gpu" if torch.cuda.is_available() else ""
+    name += f"-{Path(asked.backbone).name}" if asked.backbone else ""
     jobs = [job.split(":") for job in asked.jobs] or table_jobs()
     failures = []
     with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as processes:
@@ -123,7 +125,8 @@ def measure(dataset: str, recipe: str, seed: str, backbone: str | None) -> dict[
         if backbone:
             tables["model"] = {"id": backbone}
         asked = Recipe().updated(tables, origin="benchmark")
-        runs = WORK / "runs" if recipe in RECIPES else Path(folder)
+        kept = recipe in RECIPES and not backbone
+        runs = WORK / "runs" if kept else Path(folder)
         with varied(variants, asked):
             info = train(asked, output=runs / f"{dataset}-{recipe}-{seed}", force=True).info
     return {

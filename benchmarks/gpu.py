@@ -114,7 +114,7 @@ class Process:
 
     def row(self) -> dict[str, Any]:
         found = {"contender": self.contender, "batch": self.batch}
-        if not self.seconds:
+        if len(self.seconds) < ROUNDS:
             self.log.seek(0)
             return {**found, "error": (self.log.read().strip().splitlines() or [""])[-1]}
         steps = STEPS[self.batch]

@@ -244,7 +244,7 @@ def write_ours(merged: Merged, *, fp32: Path, int8: Path) -> None:
 
 
 def write_for_openvino(merged: Merged, folder: Path, texts: Sequence[Sequence[int]]) -> None:
-    """Writes the graph that ``export --quantize --engine openvino`` makes."""
+    """Writes a graph that ``export --quantize --engine openvino`` tries."""
     folder.mkdir()
     passes = tuple(each for each in GraphPass if each is not GraphPass.ATTENTION)
     lower(merged, folder / "model.onnx", exporter=Exporter.AUTO, passes=passes)

@@ -90,7 +90,7 @@ def measure(run: Run, plain: Bundle, trained: Run, way: str) -> dict[str, Any]:
     variant = manifest.variants[chosen]
     return {
         "chosen": manifest.quantization["chosen"],
-        "pieces": bundle.text_encoder().tokenizer.get_vocab_size(),
+        "embeddings": _embeddings(bundle),
         "model_bytes": manifest.files[variant.file].bytes,
         "tokenizer_bytes": manifest.files["tokenizer.json"].bytes,
         "fp32_bytes": plain.manifest.files["onnx/model.onnx"].bytes,
@@ -98,6 +98,13 @@ def measure(run: Run, plain: Bundle, trained: Run, way: str) -> dict[str, Any]:
         "test": drift_on_test(run, (plain, "fp32"), (bundle, chosen)),
         "as_scored": as_scored(trained, bundle),
     }
+
+
+def _embeddings(bundle: Bundle) -> int:
+    """Word pieces with embeddings of their own."""
+    trimmed = bundle.manifest.parity.get("vocabulary")
+    pieces = bundle.text_encoder().tokenizer.get_vocab_size()
+    return trimmed["embeddings"] if trimmed else pieces
 
 
 def as_scored(run: Run, bundle: Bundle) -> float:

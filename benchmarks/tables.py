@@ -359,12 +359,16 @@ def gpu() -> str:
     contenders, batches = (list(dict.fromkeys(key[at] for key in rows)) for at in (0, 1))
     lines = []
     for contender in contenders:
-        each = [rows[contender, batch] for batch in batches]
-        speeds = [f"{row['examples_per_second']:,.0f}" for row in each]
-        largest = each[-1]
-        work = largest["examples_per_second"] * largest["flops_per_example"]
-        memory = f"{largest['peak_mb'] / 1e3:.1f} GB"
-        lines.append((contender, *speeds, memory, f"{work / found['peak_flops']:.0%}"))
+        each = [rows.get((contender, batch)) for batch in batches]
+        speeds = [f"{row['examples_per_second']:,.0f}" if row else "failed" for row in each]
+        memory = share = ""
+        if largest := each[-1]:
+            work = largest["examples_per_second"] * largest["flops_per_example"]
+            memory, share = (
+                f"{largest['peak_mb'] / 1e3:.1f} GB",
+                f"{work / found['peak_flops']:.0%}",
+            )
+        lines.append((contender, *speeds, memory, share))
     headers = ("texts/s in batches of", *map(str, batches), "peak", "of its peak FLOP/s")
     turns = len(found["rows"][0]["seconds_of_turns"])
     return (

@@ -23,6 +23,8 @@ def load(folder: Path, threads: int) -> Answer:
     how = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
     ours = folder / "model.onnx"
     model = ours if ours.is_file() else folder / "model.xml"
+    if ours.is_file():
+        how["INFERENCE_PRECISION_HINT"] = "f32"  # as edgeadapt's engine has it
     compiled = openvino.Core().compile_model(model, "CPU", how)
     names = [value.any_name for value in compiled.inputs]
     request = compiled.create_infer_request()

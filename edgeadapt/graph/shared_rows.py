@@ -4,6 +4,8 @@ A vocabulary that was made smaller by letting word pieces share rows leaves a ta
 rows are alike. Each is kept once, behind a list that says which row an id has.
 """
 
+from hashlib import blake2b
+
 import numpy as np
 import onnx
 
@@ -27,9 +29,8 @@ def share_rows(model: onnx.ModelProto) -> onnx.ModelProto:
         if table is None:
             continue
         numbers: dict[bytes, int] = {}
-        row_of = np.array(
-            [numbers.setdefault(row.tobytes(), len(numbers)) for row in table], dtype=np.int32
-        )
+        hashes = (blake2b(row.tobytes(), digest_size=16).digest() for row in table)
+        row_of = np.array([numbers.setdefault(each, len(numbers)) for each in hashes], np.int32)
         firsts = np.unique(row_of, return_index=True)[1]
         if table[firsts].nbytes + row_of.nbytes >= table.nbytes:
             continue

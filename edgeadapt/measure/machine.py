@@ -13,7 +13,10 @@ _SPEED_FLAGS = (
     "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
     "asimd", "asimddp", "i8mm", "sve",
 )  # fmt: skip
-_LIBRARIES = ("onnxruntime", "numpy", "tokenizers", "onnx", "torch", "transformers", "optimum-onnx")
+_LIBRARIES = (
+    "onnxruntime", "openvino", "numpy", "tokenizers", "onnx", "torch", "transformers",
+    "optimum-onnx",
+)  # fmt: skip
 
 
 def describe_machine() -> dict[str, Any]:

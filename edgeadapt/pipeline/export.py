@@ -91,7 +91,7 @@ def export(
         merged = merge(classifier)
         merge_parity = _prove_merge(merged, folder / "torch", gate, reference, options)
 
-        vocabulary = None
+        vocabulary, passes = None, options.passes
         if options.trim:
             vocabulary = trimmed(run, merged, encoder, asked=options.trim, progress=progress)
             encoder = vocabulary.encoder
@@ -99,13 +99,15 @@ def export(
             reference = gate.of_model(merged.model)
             if options.with_torch:
                 merged.save(folder / "torch")
+            if vocabulary.is_shared:
+                passes = tuple(dict.fromkeys([*passes, GraphPass.SHARED_ROWS]))
 
         task.advance(note="ONNX")
         exporter = lower(
             merged,
             folder / _FP32,
             exporter=options.exporter,
-            passes=options.passes,
+            passes=passes,
             pairs=run.info.pairs,
         )
         fp32 = OnnxRuntimeEngine(folder / _FP32)
@@ -124,7 +126,7 @@ def export(
                 folder / _FP32,
                 asked=options.quantize,
                 exporter=exporter,
-                passes=options.passes,
+                passes=passes,
                 progress=progress,
             )
 
@@ -139,7 +141,7 @@ def export(
             max_length=encoder.max_length,
             pad_id=encoder.pad_id,
             variants=_variants(options, chosen),
-            provenance={**_provenance(run, exporter), "passes": list(options.passes)},
+            provenance={**_provenance(run, exporter), "passes": list(passes)},
             parity={
                 "merge": {**merge_parity.to_dict(), **merged.report()},
                 "onnx": onnx_parity.to_dict(),

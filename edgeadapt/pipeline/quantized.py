@@ -95,10 +95,10 @@ class Quantization:
                 hint="Import it again with --dataset, or export without --quantize.",
             )
         if Scheme.STATIC_INT8 in self.wanted and CALIBRATION_FILE not in run.info.files:
+            option = "--scheme static-int8" if self.schemes else f"--engine {self.engine}"
             raise UsageError(
-                f"--scheme static-int8: {run.path} holds no training text to calibrate with.",
-                hint="It was trained by an earlier version: train it again, or leave static-int8 "
-                "out.",
+                f"{option}: {run.path} holds no training text to calibrate with.",
+                hint="It was trained by an earlier version: train it again, or leave this out.",
             )
 
 
@@ -181,6 +181,8 @@ def quantized(
             others = tuple(each for each in passes if each is not GraphPass.ATTENTION)
             lower(merged, products, exporter=exporter, passes=others, pairs=run.info.pairs)
         tried = candidates(asked.wanted, platform, asked.objective)
+        if asked.engine is not EngineName.ONNXRUNTIME:  # whose own operator 4 bits take
+            tried = [each for each in tried if each.embedding_bits != 4]
         if products == fp32:  # without attention as one node there is one form of the graph
             tried = list(dict.fromkeys(replace(each, fused=False) for each in tried))
         chosen = Path(folder) / "chosen.onnx"

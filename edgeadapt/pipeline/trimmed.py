@@ -1,8 +1,10 @@
 """A bundle's smaller vocabulary: chosen by the training text, judged by the validation text."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from edgeadapt.config import Task
-from edgeadapt.errors import GateError, UsageError
+from edgeadapt.errors import ExportError, GateError, UsageError
 from edgeadapt.metrics import Drift, Labels, Logits, drift
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import Merged
@@ -61,8 +63,15 @@ class _Vocabulary:
     """What becomes of a piece that has no embedding of its own: ``spelled`` or ``shared``."""
     encoder: TextEncoder
     """The tokenizer that goes with it."""
-    rows: Tensor
-    """The row of the whole table that each of its ids has, of shape ``(pieces,)``."""
+    embeddings: int
+    """Rows of the table that are left."""
+    find_rows: Callable[[], Tensor]
+    """Returns ``rows``; not asked before somebody needs them."""
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """The row of the whole table that each of its ids has, of shape ``(pieces,)``."""
+        return self.find_rows()
 
     def put_into(self, model: PreTrainedModel) -> None:
         """Changes a model's embeddings."""
@@ -73,9 +82,9 @@ class _Vocabulary:
 
     def bytes(self, *, width: int) -> int:
         """Of the tokenizer and the embeddings, about, with one byte for each value."""
-        which = 4 * len(self.rows) if self.way == "shared" else 0
-        text = self.encoder.tokenizer.to_str().encode()
-        return len(text) + which + width * len(torch.unique(self.rows))
+        tokenizer = self.encoder.tokenizer
+        which = 4 * tokenizer.get_vocab_size() if self.way == "shared" else 0
+        return len(tokenizer.to_str().encode()) + which + width * self.embeddings
 
 
 @dataclass(frozen=True)
@@ -97,16 +106,16 @@ class TrimmedVocabulary:
         return self.vocabulary.encoder
 
     @property
-    def embeddings(self) -> int:
-        """Rows of the table that are left."""
-        return len(torch.unique(self.vocabulary.rows))
+    def is_shared(self) -> bool:
+        """Whether pieces have the same embeddings, of which a graph then holds one."""
+        return self.vocabulary.way == "shared"
 
     def report(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
         return {
             "pieces_before": self.pieces_before,
             "pieces": self.encoder.tokenizer.get_vocab_size(),
-            "embeddings": self.embeddings,
+            "embeddings": self.vocabulary.embeddings,
             "others": self.vocabulary.way,
             "tokens_before": self.tokens[0],
             "tokens": self.tokens[1],
@@ -124,17 +133,13 @@ def trimmed(
 
     Raises:
         GateError: It costs more accuracy than allowed.
-        UsageError: The number is too small to spell every text.
-        ExportError: The tokenizer or the model cannot be trimmed.
+        UsageError: The number is too small.
+        ExportError: The model cannot be trimmed.
     """
     counts = json.loads((run.path / VOCABULARY_FILE).read_text(encoding="utf-8"))
     judge = _Judge.of(run, merged, encoder, asked.max_drop)
     before = encoder.tokenizer.get_vocab_size()
-    if asked.most is None:
-        least = len(trim(encoder.tokenizer, {}, most=None).rows)
-        sizes = [size for size in SIZES if least <= size < before]
-    else:
-        sizes = [asked.most]
+    sizes = [size for size in SIZES if size < before] if asked.most is None else [asked.most]
     if not sizes:
         raise UsageError(
             f"--trim-vocab auto: {before:,} word pieces are too few to leave any out.",
@@ -147,7 +152,7 @@ def trimmed(
         found.append(judge.judged(vocabulary))
         cost = found[-1].drift
         progress.say(
-            f"{found[-1].embeddings:,} embeddings, other pieces {vocabulary.way}: accuracy "
+            f"{vocabulary.embeddings:,} embeddings, other pieces {vocabulary.way}: accuracy "
             f"{cost.accuracy_before:.2%} -> {cost.accuracy_after:.2%}."
         )
         if asked.most is None and cost.accuracy_drop <= asked.max_drop:
@@ -170,17 +175,41 @@ def trimmed(
 def _vocabularies(
     encoder: TextEncoder, table: Tensor, counts: Mapping[str, int], sizes: Sequence[int]
 ) -> Iterator[_Vocabulary]:
-    ids = encoder.tokenizer.get_vocab(with_added_tokens=True)
-    weights = 1 / (10 + torch.arange(len(table)) / 1_000)  # common pieces come early
+    tokenizer, rows = encoder.tokenizer, len(table)
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    weights = 1 / (10 + torch.arange(rows) / 1_000)  # common pieces come early
     for piece, count in counts.items():
         weights[ids[piece]] += count
-    special = json.loads(encoder.tokenizer.to_str())["added_tokens"]
-    neighbours = Neighbours.of(table, weights, always={token["id"] for token in special})
+    special = {token["id"] for token in json.loads(tokenizer.to_str())["added_tokens"]}
+    special = {number for number in special if number < rows}
+
+    @cache
+    def neighbours() -> Neighbours:
+        return Neighbours.of(table, weights, always=special)
+
+    def nearest(size: int) -> Tensor:
+        return neighbours().rows(size)
+
+    least = _fewest_to_spell(encoder)
     for size in sizes:
-        smaller = trim(encoder.tokenizer, counts, most=size)
-        rows = torch.tensor(smaller.rows)
-        yield _Vocabulary("spelled", encoder.with_tokenizer(smaller.tokenizer), rows)
-        yield _Vocabulary("shared", encoder, neighbours.rows(size))
+        if size < len(special):
+            raise UsageError(
+                f"--trim-vocab {size}: expected at least {len(special)}, the special tokens."
+            )
+        if size >= least:
+            smaller = trim(tokenizer, counts, most=size)
+            spelled = encoder.with_tokenizer(smaller.tokenizer)
+            find = partial(torch.tensor, smaller.rows)
+            yield _Vocabulary("spelled", spelled, len(smaller.rows), find)
+        yield _Vocabulary("shared", encoder, min(size, rows), partial(nearest, size))
+
+
+def _fewest_to_spell(encoder: TextEncoder) -> float:
+    """Pieces that a smaller tokenizer has at least; infinite where there can be none."""
+    try:
+        return len(trim(encoder.tokenizer, {}, most=None).rows)
+    except ExportError:
+        return math.inf
 
 
 @dataclass(frozen=True)

@@ -129,8 +129,8 @@ size to win them.
 
 
 _REFUSED = (
-    "No bundle was written. Allow more with --max-drop, try more with --scheme auto, train longer, "
-    "or export without --quantize."
+    "No bundle was written. Allow more with --max-drop, try another --scheme, train longer, or "
+    "export without --quantize."
 )
 
 

@@ -227,7 +227,7 @@ def test_a_smaller_vocabulary_is_a_gate_of_its_own(cli: Cli, tiny_run: Run, fold
         (("--engine", "torch"), ("--engine: expected one of onnxruntime, openvino, found torch",)),
         (("--trim-vocab", "few"), ("--trim-vocab: expected a number above 0 or auto", "'few'")),
         (("--trim-vocab", "0"), ("--trim-vocab: expected a number above 0 or auto",)),
-        (("--trim-vocab", "7"), ("--trim-vocab 7: expected at least",)),
+        (("--trim-vocab", "3"), ("--trim-vocab 3: expected at least 5, the special tokens",)),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_is_written(

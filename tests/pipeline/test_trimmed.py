@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 import edgeadapt
 from edgeadapt.bundle import Bundle
-from edgeadapt.errors import GateError, UsageError
+from edgeadapt.errors import ExportError, GateError, UsageError
 from edgeadapt.pipeline.export import Quantization, Trimming, export
 from edgeadapt.pipeline.restore import text_encoder
 from edgeadapt.pipeline.trimmed import _vocabularies, trim
@@ -86,12 +86,51 @@ def test_shared_the_tokenizer_stays_and_texts_get_no_longer(run: Run, shared: Bu
     assert report["tokens"] == report["tokens_before"]
 
 
+def test_what_is_shared_is_held_once_whatever_passes_are_asked_for(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only("shared", monkeypatch)
+    options = replace(PLAIN, trim=Trimming(KEPT, max_drop=1.0), passes=())
+
+    found = export(run, options=options, output=tmp_path / "b")
+
+    assert tables_of(found, "fp32") == {KEPT}
+    assert found.manifest.provenance["passes"] == ["shared-rows"]
+
+
+@pytest.mark.parametrize("few", [8, 30])
+def test_with_fewer_than_it_takes_to_spell_pieces_share(run: Run, tmp_path: Path, few: int) -> None:
+    options = replace(PLAIN, trim=Trimming(few, max_drop=1.0))
+
+    report = export(run, options=options, output=tmp_path / "b").manifest.parity["vocabulary"]
+
+    assert (report["embeddings"], report["others"]) == (few, "shared")
+
+
+def test_pieces_of_a_tokenizer_that_cannot_be_made_smaller_share(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object, **options: object) -> object:
+        raise ExportError("no such tokenizer")
+
+    monkeypatch.setattr("edgeadapt.pipeline.trimmed.trim", refused)
+    options = replace(PLAIN, trim=Trimming(KEPT, max_drop=1.0))
+
+    report = export(run, options=options, output=tmp_path / "b").manifest.parity["vocabulary"]
+
+    assert (report["embeddings"], report["others"]) == (KEPT, "shared")
+
+
+def tables_of(bundle: Bundle, variant: str) -> set[int]:
+    """Rows of the tables of word pieces in a graph."""
+    graph = onnx.load(bundle.path / bundle.manifest.variants[variant].file).graph
+    tables = [each for each in graph.initializer if "word_embeddings" in each.name]
+    return {each.dims[0] for each in tables if len(each.dims) == 2}
+
+
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
 def test_a_graph_holds_no_more_embeddings_than_asked_for(small: Bundle, variant: str) -> None:
-    graph = onnx.load(small.path / small.manifest.variants[variant].file).graph
-
-    tables = [each for each in graph.initializer if "word_embeddings" in each.name]
-    assert {each.dims[0] for each in tables if len(each.dims) == 2} == {KEPT}
+    assert tables_of(small, variant) == {KEPT}
 
 
 def test_texts_whose_pieces_stay_get_the_answers_that_they_got(
@@ -140,7 +179,7 @@ def test_auto_takes_the_least_that_is_accurate_enough(
     only("spelled", monkeypatch)
     monkeypatch.setattr("edgeadapt.pipeline.trimmed.trim", ruined)
     # Too small to spell every text; too inaccurate; the least that is right; more than needed.
-    monkeypatch.setattr("edgeadapt.pipeline.trimmed.SIZES", (3, size - 6, size - 4, size - 3))
+    monkeypatch.setattr("edgeadapt.pipeline.trimmed.SIZES", (30, size - 6, size - 4, size - 3))
 
     asked = replace(PLAIN, trim=Trimming(max_drop=0.0))
     found = export(accurate_run, options=asked, output=tmp_path / "b")
@@ -167,7 +206,7 @@ def test_of_a_given_number_the_more_accurate_way_is_taken(
 
 def ruin(vocabulary: Any) -> Any:
     """One row for all pieces."""
-    return replace(vocabulary, rows=torch.zeros_like(vocabulary.rows))
+    return replace(vocabulary, find_rows=lambda: torch.zeros_like(vocabulary.rows))
 
 
 def test_a_long_text_is_cut_by_whoever_reads_the_tokenizer(run: Run, small: Bundle) -> None:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import openvino
 import pytest
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import EngineName, Exporter
+from edgeadapt.config import EngineName, Exporter, Objective, Platform
 from edgeadapt.errors import LayoutError, MissingExtraError
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.run import Run
@@ -40,6 +41,23 @@ def test_a_bundle_for_it_names_it_and_takes_fixed_scales(bundle: Bundle) -> None
     assert bundle.manifest.variants["fp32"].engine == "onnxruntime"
     assert isinstance(load_engine(bundle, "int8"), OpenVinoEngine)
     assert 'pip install "edgeadapt[openvino]"' in (bundle.path / "README.md").read_text()
+
+
+def test_no_operator_of_onnx_runtimes_own_is_in_its_graph_not_even_for_size(
+    run: Run, tmp_path: Path
+) -> None:
+    asked = Quantization(
+        objective=Objective.SIZE, max_drop=1.0, engine=EngineName.OPENVINO, platform=Platform.WASM
+    )
+    options = ExportOptions(quantize=asked, exporter=Exporter.TORCH)
+
+    found = export(run, options=options, output=tmp_path / "b")
+
+    graph = onnx.load(found.path / found.manifest.variants["int8"].file).graph
+    assert {node.domain for node in graph.node} == {""}
+    assert found.manifest.quantization
+    tried = [trial["candidate"] for trial in found.manifest.quantization["trials"]]
+    assert {each["embedding_bits"] for each in tried} == {8}
 
 
 @pytest.mark.parametrize("texts", [*([text] for text in TEXTS), TEXTS])

@@ -16,7 +16,7 @@ from edgeadapt.graph.attention import count_attention
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.models.merge import Merged
 from edgeadapt.pipeline.lower import lower
-from edgeadapt.pipeline.restore import kept_examples
+from edgeadapt.pipeline.restore import kept_examples, recipe_of
 from edgeadapt.pipeline.run_files import CALIBRATION_FILE
 from edgeadapt.platforms import this_platform
 from edgeadapt.progress import Progress
@@ -79,6 +79,11 @@ class Quantization:
     def wanted(self) -> tuple[Scheme, ...]:
         """The schemes to try."""
         return self.schemes or SCHEMES[self.engine][:1]
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is what ``train --quant-aware`` makes up for."""
+        return (self.wanted, self.objective) == ((Scheme.DYNAMIC_INT8,), Objective.LATENCY)
 
     def check(self, run: Run) -> None:
         """Checks that a run holds the texts that quantization needs, and that the engine is there.
@@ -181,6 +186,8 @@ def quantized(
             others = tuple(each for each in passes if each is not GraphPass.ATTENTION)
             lower(merged, products, exporter=exporter, passes=others, pairs=run.info.pairs)
         tried = candidates(asked.wanted, platform, asked.objective)
+        if recipe_of(run).training.quant_aware and asked.is_usual:
+            tried = tried[:1]  # the way that was simulated
         if asked.engine is not EngineName.ONNXRUNTIME:  # whose own operator 4 bits take
             tried = [each for each in tried if each.embedding_bits != 4]
         if products == fp32:  # without attention as one node there is one form of the graph

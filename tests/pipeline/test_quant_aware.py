@@ -21,7 +21,6 @@ from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.train import train
 from edgeadapt.platforms import Platform, this_platform
 from edgeadapt.quantize.candidate import Candidate, write
-from edgeadapt.quantize.candidates import candidates
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
@@ -178,11 +177,8 @@ def test_after_the_block_everything_is_computed_as_before() -> None:
 
 
 def test_a_run_is_trained_and_scored_as_its_int8_model_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    # The ladder would choose by latency among several.
-    usual = candidates([Scheme.DYNAMIC_INT8], this_platform())[:1]
-    monkeypatch.setattr("edgeadapt.pipeline.quantized.candidates", lambda *_: usual)
     recipe = lively_recipe(tmp_path, method="parallel+bitfit", quant_aware=True)
     run = train(recipe, output=tmp_path / "run")
     assert run.info.recipe["training"]["quant_aware"] is True
@@ -196,6 +192,8 @@ def test_a_run_is_trained_and_scored_as_its_int8_model_answers(
 
     assert [run.info.labels[label] for label in found.argmax(1)] == [r["prediction"] for r in rows]
     assert run.info.validation["accuracy"] == bundle.manifest.parity["int8"]["accuracy_after"]
+    assert bundle.manifest.quantization
+    assert len(bundle.manifest.quantization["trials"]) == 1  # no other way was simulated
 
 
 def test_a_run_can_be_finished_quant_aware(tmp_path: Path) -> None:

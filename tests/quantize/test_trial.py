@@ -117,6 +117,16 @@ def test_the_smallest_or_the_lightest_is_chosen_where_that_is_asked_for() -> Non
     assert chosen(Objective.MEMORY, *trials) == "light"
 
 
+def test_of_those_of_about_the_same_size_the_most_exact_is_chosen() -> None:
+    trials = (
+        trial("smallest", ms=1.0, rms=0.5, size=1_000),
+        trial("exact", ms=1.0, rms=0.1, size=1_015),
+        trial("large", ms=1.0, rms=0.0, size=1_030),
+    )
+
+    assert chosen(Objective.SIZE, *trials) == "exact"
+
+
 def test_where_memory_cannot_be_read_the_size_stands_for_it() -> None:
     trials = (
         trial("large", ms=1.0, rms=0.1, size=50, peak=None),

@@ -5,7 +5,11 @@
 >>> classifier.predict(["What a lovely little phone."])  # doctest: +SKIP
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# From 1.29 on ONNX Runtime tells its makers what runs, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from edgeadapt.runtime.classifier import Classifier, Prediction, load

@@ -1,5 +1,6 @@
 """OpenVINO on the CPU, which reads ONNX files of standard operators."""
 
+import sys
 from pathlib import Path
 from typing import Self
 
@@ -8,10 +9,18 @@ from edgeadapt.errors import LayoutError, MissingExtraError
 from edgeadapt.metrics import Logits
 from edgeadapt.text import TokenBatch
 
+# Importing OpenVINO reports so to its makers, from a process that outlives this one where there is
+# no network. Without this module it does not.
+_unheard = "openvino_telemetry" not in sys.modules
+if _unheard:
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 try:
     import openvino
 except ModuleNotFoundError as error:
     raise MissingExtraError("The OpenVINO engine", extra="openvino", missing=error.name) from None
+finally:
+    if _unheard:
+        del sys.modules["openvino_telemetry"]
 
 __all__ = ["OpenVinoEngine"]
 

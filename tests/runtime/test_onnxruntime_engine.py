@@ -1,7 +1,10 @@
 """The ONNX Runtime engine against raw ONNX Runtime, and what it refuses."""
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +131,21 @@ def test_only_the_files_that_are_opened_are_checked(own_bundle: Bundle) -> None:
 def test_an_unknown_variant_is_refused_with_those_that_there_are(bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="no variant 'int4': found fp32, int8, torch"):
         OnnxRuntimeEngine.load(bundle, "int4")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where it writes elsewhere is not known here")
+def test_nobody_is_told_that_it_is_used(bundle: Bundle, tmp_path: Path) -> None:
+    script = (
+        "import edgeadapt\n"
+        f"classifier = edgeadapt.load({str(bundle.path)!r}, variant='fp32')\n"
+        "classifier.predict(['film'])\n"
+    )
+    # ONNX Runtime itself is silent where tests are run.
+    silent = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in silent}
+
+    subprocess.run(
+        [sys.executable, "-c", script], env={**environment, "HOME": str(tmp_path)}, check=True
+    )
+
+    assert list(tmp_path.iterdir()) == []  # its identifier of this machine would be below

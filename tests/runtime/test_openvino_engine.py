@@ -1,5 +1,7 @@
 """The OpenVINO engine against ONNX Runtime on the same graph, and what it refuses."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -128,3 +130,17 @@ def test_where_it_is_not_installed_the_extra_is_named(
         load_engine(bundle, "int8")
     with pytest.raises(MissingExtraError, match=r"needs the extra \[openvino\]"):
         export(run, options=ExportOptions(quantize=Quantization(engine=EngineName.OPENVINO)))
+
+
+def test_nobody_is_told_that_it_is_used(tmp_path: Path) -> None:
+    script = (
+        "import sys, edgeadapt.runtime.openvino_engine\n"
+        "assert 'openvino' in sys.modules\n"
+        "assert not [name for name in sys.modules if 'openvino_telemetry' in name]\n"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    environment.pop("CI", None)
+
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+
+    assert list(tmp_path.iterdir()) == []

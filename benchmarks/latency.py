@@ -42,6 +42,7 @@ from edgeadapt.config import (
 )
 from edgeadapt.data import read_rows
 from edgeadapt.export import export_onnx
+from edgeadapt.measure.machine import usable_cores
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.models.sources import find_model
@@ -72,6 +73,11 @@ class Contender:
     needs: tuple[str, ...] = ()
     """What pip installs for it; without any it runs where this script does."""
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_cores(self) -> bool:
+        """Whether it takes all cores, whatever it is told."""
+        return "DEFAULT_SESSION" in self.environment
 
     def python(self) -> str:
         """Returns the interpreter that it runs in, with what it needs."""
@@ -157,8 +163,9 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
     prepare(run, shape, root)
     job = {"threads": threads, "scenarios": scenarios(run)}
     found: dict[str, list[dict[str, Any]]] = {}
+    contenders = [each for each in CONTENDERS if threads == usable_cores() or not each.all_cores]
     for number in range(ROUNDS):
-        for contender in CONTENDERS:
+        for contender in contenders:
             answer = json.loads(contender.ask("measure", root / contender.folder, given=job))
             found.setdefault(contender.title, []).append(answer)
             times = answer["scenarios"]
@@ -186,7 +193,7 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
                 for name in job["scenarios"]
             },
         }
-        for contender in CONTENDERS
+        for contender in contenders
     ]
 
 

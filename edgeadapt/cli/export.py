@@ -28,7 +28,7 @@ def export(
         EngineName,
         typer.Option(
             metavar="NAME",
-            help="What runs the quantized model: onnxruntime, or openvino (extra [openvino]).",
+            help="What runs the quantized model: onnxruntime, or openvino, an extra of its own.",
         ),
     ] = EngineName.ONNXRUNTIME,
     scheme: Annotated[

@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeadapt import __version__
+from edgeadapt.data import read_rows
 from edgeadapt.measure.machine import describe_machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -49,6 +52,13 @@ def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
 def machine_name(machine: Mapping[str, Any]) -> str:
     """Returns a machine's CPU and what it can do."""
     return f"{machine['cpu']} ({', '.join(machine['flags'] or ())})"
+
+
+def drawn_texts(dataset: str, split: str, count: int, *, seed: int = 0) -> list[str]:
+    """Returns so many texts of a benchmark data set, drawn at random."""
+    rows = read_rows(data_folder(dataset) / f"{split}.csv")
+    picked = np.random.default_rng(seed).permutation(len(rows))[:count]
+    return [rows[row]["text"] for row in picked]
 
 
 def data_folder(name: str) -> Path:

@@ -33,6 +33,8 @@ STEPS = {32: 20, 128: 20, 512: 10}
 """Of each turn, by the size of a batch; timed."""
 PEAK = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}
 """FLOP/s of dense bfloat16 products, by the vendor's data sheets of the SXM parts."""
+ANSWER = "ANSWER "
+"""What a process begins its answers with, among whatever else it prints."""
 CONTENDERS: dict[str, Contender] = {
     "edgeadapt parallel+bitfit": ours("parallel+bitfit"),
     "edgeadapt full": ours("full"),
@@ -128,9 +130,6 @@ class Process:
         }
 
 
-ANSWER = "ANSWER "
-
-
 class Turns(Clock):
     """Lets its process sleep between its turns."""
 
@@ -171,12 +170,12 @@ def long_texts(count: int) -> tuple[list[str], list[int]]:
     from edgeadapt.config import DataConfig
     from edgeadapt.training.datasets import load_dataset
 
-    train = load_dataset(DataConfig(dataset=str(data_folder("imdb"))), seed=0).train
-    labels = train.known_labels().tolist()
+    examples = load_dataset(DataConfig(dataset=str(data_folder("imdb"))), seed=0).train
+    labels = examples.known_labels().tolist()
     # A word is at least one token.
     found = [
         (str(text), label)
-        for text, label in zip(train.texts, labels, strict=True)
+        for text, label in zip(examples.texts, labels, strict=True)
         if len(str(text).split()) >= MAX_LENGTH
     ]
     texts, kept = zip(*islice(cycle(found), count), strict=True)

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import WORK, data_folder, save
+from common import WORK, drawn_texts, save
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.data import read_rows
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 
@@ -31,9 +30,7 @@ TEXTS = 200
 
 
 def main() -> None:
-    rows = read_rows(data_folder("sst2") / "test.csv")
-    picked = np.random.default_rng(0).permutation(len(rows))[:TEXTS]
-    texts = [rows[row]["text"] for row in picked]
+    texts = drawn_texts("sst2", "test", TEXTS)
     script = installed()
     found = [compared(script, f"sst2-adapter-0-{way}", texts) for way in WAYS]
     save("javascript", {"package": PACKAGE, "texts": TEXTS, "rows": found})

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from common import RESULTS, WORK, data_folder, load, save
+from common import RESULTS, WORK, drawn_texts, load, save
 from transformers import AutoModel, BertConfig
 
 import edgeadapt
@@ -40,7 +40,6 @@ from edgeadapt.config import (
     ModelConfig,
     Scheme,
 )
-from edgeadapt.data import read_rows
 from edgeadapt.export import export_onnx
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -209,9 +208,7 @@ def scenarios(run: Run) -> dict[str, dict[str, Any]]:
         for length in LENGTHS
     }
     for name, count in TEXTS.items():
-        rows = read_rows(data_folder(name) / "test.csv")
-        picked = np.random.default_rng(0).permutation(len(rows))[:count]
-        tokens = encoder.encode([rows[row]["text"] for row in picked])
+        tokens = encoder.encode(drawn_texts(name, "test", count))
         found[name] = {"texts": [each.ids[:128] for each in tokens], "warmup": 15, "passes": 1}
     return found
 
@@ -269,9 +266,8 @@ def write_for_openvino(merged: Merged, folder: Path, texts: Sequence[Sequence[in
 
 
 def calibration(run: Run) -> list[Sequence[int]]:
-    rows = read_rows(data_folder("sst2") / "train.csv")
-    picked = np.random.default_rng(1).permutation(len(rows))[:CALIBRATION]
-    return [each.ids for each in text_encoder(run).encode([rows[row]["text"] for row in picked])]
+    texts = drawn_texts("sst2", "train", CALIBRATION, seed=1)
+    return [each.ids for each in text_encoder(run).encode(texts)]
 
 
 def minilm(run: Run, root: Path, method: str) -> Merged:

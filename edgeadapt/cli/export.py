@@ -107,7 +107,7 @@ def export(
         from edgeadapt.pipeline.export import SCHEMES, ExportOptions, Quantization, Trimming
         from edgeadapt.pipeline.export import export as run_export
 
-    schemes = SCHEMES.get(engine, ()) if scheme == "auto" else _schemes(scheme)
+    schemes = _schemes(scheme, every=SCHEMES.get(engine, ()))
     asked = Quantization(schemes, objective, target, max_drop, threads, engine)
     terminal = Terminal()
     bundle = run_export(
@@ -147,9 +147,11 @@ def export(
     terminal.say(f"next: edgeadapt bench {bundle.name}")
 
 
-def _schemes(names: str | None) -> tuple[Scheme, ...]:
+def _schemes(names: str | None, *, every: tuple[Scheme, ...]) -> tuple[Scheme, ...]:
     if names is None:
         return ()
+    if names == "auto":
+        return every
     check_joined(names, Scheme, "--scheme", word="scheme")
     return tuple(Scheme(name) for name in names.split("+"))
 

@@ -1,6 +1,6 @@
 """A graph that is being changed: who makes a tensor, who reads it, what is constant."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -58,6 +58,21 @@ class Edited:
                 return len(initializer.dims)
         value = self.constant(tensor)
         return None if value is None else value.ndim
+
+    def tables(self, *operators: str) -> Iterator[tuple[onnx.NodeProto, NDArray[np.generic]]]:
+        """Yields nodes that take rows of a constant matrix which nothing else reads, and that.
+
+        Args:
+            operators: What the nodes are; the graph may be changed in between.
+        """
+        for node in [node for node in self.graph.node if node.op_type in operators]:
+            name = node.input[0]
+            axis = next((each.i for each in node.attribute if each.name == "axis"), 0)
+            if axis or self.rank(name) != 2 or len(self.readers(name)) != 1:
+                continue
+            table = self.constant(name)
+            if table is not None:
+                yield node, table
 
     def add_constant(self, name: str, value: NDArray[np.generic]) -> str:
         """Adds an initializer and returns its name."""

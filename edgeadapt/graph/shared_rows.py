@@ -20,14 +20,8 @@ def share_rows(model: onnx.ModelProto) -> onnx.ModelProto:
     A table that something else reads too is only copied.
     """
     edited = Edited(model)
-    for lookup in [node for node in edited.graph.node if node.op_type == "Gather"]:
+    for lookup, table in edited.tables("Gather"):
         name, ids = lookup.input
-        axis = next((attribute.i for attribute in lookup.attribute if attribute.name == "axis"), 0)
-        if axis or edited.rank(name) != 2 or len(edited.readers(name)) != 1:
-            continue
-        table = edited.constant(name)
-        if table is None:
-            continue
         numbers: dict[bytes, int] = {}
         hashes = (blake2b(row.tobytes(), digest_size=16).digest() for row in table)
         row_of = np.array([numbers.setdefault(each, len(numbers)) for each in hashes], np.int32)

@@ -23,6 +23,10 @@ __all__ = ["bench", "rows_of"]
 
 _EVALUATION = "evaluation.csv"
 _FULL = "full"
+_MODULES: Mapping[str, Sequence[str]] = MappingProxyType(
+    {EngineName.TORCH: ("torch", "transformers"), EngineName.OPENVINO: ("openvino",)}
+)
+"""What an engine needs beyond the base install."""
 
 
 def bench(
@@ -101,12 +105,6 @@ def bench(
 def rows_of(record: Record) -> list[Row]:
     """Returns the table of a record."""
     return rows(record)
-
-
-_MODULES: Mapping[str, Sequence[str]] = MappingProxyType(
-    {EngineName.TORCH: ("torch", "transformers"), EngineName.OPENVINO: ("openvino",)}
-)
-"""What an engine needs beyond the base install."""
 
 
 def _subjects(bundles: Sequence[Bundle], progress: Progress) -> list[Subject]:

@@ -30,13 +30,8 @@ def quantize_embeddings(model: onnx.ModelProto, *, bits: int = 8) -> onnx.ModelP
     reads too, and in 4 bits those whose width is no multiple of 32, stay as they are.
     """
     edited = Edited(model)
-    for node in [node for node in edited.graph.node if node.op_type in ("Gather", "Slice")]:
-        name = node.input[0]
-        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
-        if axis or edited.rank(name) != 2 or len(edited.readers(name)) != 1:
-            continue
-        found = edited.constant(name)
-        if found is None or found.dtype != np.float32 or len(found) < _FEWEST_ROWS:
+    for node, found in edited.tables("Gather", "Slice"):
+        if found.dtype != np.float32 or len(found) < _FEWEST_ROWS:
             continue
         table = np.asarray(found, np.float32)
         if node.op_type == "Slice":

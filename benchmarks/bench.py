@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from common import RESULTS, WORK
 
-from edgeadapt.bench.compare import rows
 from edgeadapt.bench.plan import PLANS, Effort
+from edgeadapt.bench.rows import rows
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.run import Run

@@ -32,7 +32,17 @@ VARIANTS = ("fp32", "int8")
 OPTIONS = ExportOptions(quantize=Quantization(max_drop=1.0))
 """What int8 costs is reported, whatever it is."""
 THREADS = 2
-PLAN = Plan(lengths=(16, 128), rounds=25, repeats=60, warmup=15, starts=0, texts=0, timed=0)
+PLAN = Plan(
+    lengths=(16, 128),
+    rounds=25,
+    repeats=60,
+    warmup=15,
+    starts=0,
+    texts=0,
+    timed=0,
+    bulks=0,
+    scaling=0,
+)
 """On a shared machine some processes run at half speed for their whole life: many short ones."""
 
 

@@ -7,7 +7,7 @@
 Every contender (``peers/``) runs in fresh processes that take turns, those of other libraries in
 environments of their own under ``artifacts/peers``. MiniLM-L6 is the run's; BERT-base has random
 weights, as time does not depend on them. Labels are compared with plain fp32's, so that nobody wins
-by computing something else.
+by computing something else. Rows of other machines stay.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from common import RESULTS, WORK, drawn_texts, load, save
+from common import RESULTS, WORK, drawn_texts, load, machine_name, save
 from transformers import AutoModel, BertConfig
 
 import edgeadapt
@@ -41,7 +41,7 @@ from edgeadapt.config import (
     Scheme,
 )
 from edgeadapt.export import export_onnx
-from edgeadapt.measure.machine import usable_cores
+from edgeadapt.measure.machine import describe_machine, usable_cores
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.models.sources import find_model
@@ -148,10 +148,12 @@ CONTENDERS = (
 def main() -> None:
     asked = sys.argv[1:] or [f"{s}:{t}" for s, t in product(SHAPES, THREADS)]
     rows = load("latency")["rows"] if (RESULTS / "latency.json").is_file() else []
+    machine = machine_name(describe_machine())
     for job in asked:
         shape, threads = job.split(":")
-        measured = measure(shape, int(threads))
-        rows = [row for row in rows if (row["shape"], row["threads"]) != (shape, int(threads))]
+        same = {"machine": machine, "shape": shape, "threads": int(threads)}
+        measured = [same | row for row in measure(shape, int(threads))]
+        rows = [row for row in rows if not same.items() <= row.items()]
         rows += measured
         save("latency", {"lengths": LENGTHS, "texts": TEXTS, "rounds": ROUNDS, "rows": rows})
 
@@ -174,8 +176,6 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
             print(f"{shape}, {threads} threads, {number + 1}/{ROUNDS} {contender.title:45}{shown}")
     return [
         {
-            "shape": shape,
-            "threads": threads,
             "contender": contender.title,
             "bytes": size(root / contender.folder),
             "labels_as_fp32": (

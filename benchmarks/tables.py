@@ -14,7 +14,9 @@ from typing import Any
 
 from common import RESULTS, load, machine_name
 
-from edgeadapt.bench.compare import rows
+from edgeadapt.bench.plan import PLANS, Effort, Plan
+from edgeadapt.bench.rows import rows
+from edgeadapt.measure.statistics import MIN_SAMPLES_P99
 from edgeadapt.record import Record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -207,6 +209,35 @@ def bench() -> str:
         f"over fixed token counts and over {record.evaluation['texts']:,} real texts with "
         f"tokenization; {record.created[:10]}."
     )
+
+
+def modes() -> str:
+    """What each size of the benchmark's plan measures."""
+    plans = [PLANS[effort] for effort in Effort]
+
+    def count(plan: Plan, name: str) -> str:
+        value = getattr(plan, name)
+        return ", ".join(map(str, value)) if isinstance(value, tuple) else f"{value:,g}"
+
+    rows = (
+        ("fresh processes for latency", "rounds"),
+        ("… token counts", "lengths"),
+        ("… timed runs at each, per process", "repeats"),
+        ("… real texts answered one by one, per process", "timed"),
+        ("texts that accuracy is measured on, at most", "texts"),
+        ("cold starts, process start to first label", "starts"),
+        ("processes for throughput", "bulks"),
+        ("… batch sizes, texts of similar length together", "batches"),
+        ("… real texts at each", "bulk"),
+        ("… texts of the leak check, per process", "calls"),
+        ("processes per number of threads, 1 to all", "scaling"),
+        ("least seconds of real texts, one by one and in bulk", "seconds"),
+    )
+    lines = [(title, *(count(plan, name) for plan in plans)) for title, name in rows]
+    samples = [plan.rounds * max(plan.repeats, plan.timed) for plan in plans]
+    lines.append(("p99", *("yes" if n >= MIN_SAMPLES_P99 else "insufficient" for n in samples)))
+    headers = ("per variant", *(f"`--{effort}`" for effort in Effort))
+    return table(tuple(name.replace("`--default`", "default") for name in headers), lines)
 
 
 def latency(threads: int) -> str:
@@ -557,6 +588,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "summary": summary,
         "reviews": reviews,
         "bench": bench,
+        "modes": modes,
         "latency": partial(latency, 2),
         "kinds": kinds,
         "backbones": backbones,

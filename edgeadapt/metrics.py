@@ -13,6 +13,7 @@ from edgeadapt.errors import GateError
 
 __all__ = [
     "Decisions",
+    "Difference",
     "Drift",
     "Labels",
     "Logits",
@@ -23,9 +24,11 @@ __all__ = [
     "calibration_error",
     "confidence",
     "decide",
+    "difference",
     "drift",
     "label_sets",
     "largest_shift",
+    "macro_f1_interval",
     "mean_loss",
     "probabilities",
     "rms_shift",
@@ -324,6 +327,60 @@ def drift(before: Logits, after: Logits, labels: Labels, *, task: Task) -> Drift
         largest_shift=largest_shift(before, after),
         rms_shift=rms_shift(before, after),
     )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One model's accuracy against another's, on the same texts."""
+
+    points: float
+    """Positive where it is better; in shares of the texts."""
+    interval: tuple[float, float]
+    """95 %, by resampling texts."""
+    won: int
+    """Texts that it alone labels right."""
+    lost: int
+    """Texts that the other alone labels right."""
+    p_value: float
+    """How often chance alone would part the texts that unevenly."""
+
+
+def difference(reference: Logits, logits: Logits, labels: Labels, *, task: Task) -> Difference:
+    """Compares two models on the same labelled texts, the first being the reference.
+
+    Source: McNemar 1947, Psychometrika 12 (2), in its exact form.
+    """
+    known = label_sets(labels, logits.shape[1])
+    gains = _right(decide(logits, task), known) - _right(decide(reference, task), known)
+    won, lost = int((gains > 0).sum()), int((gains < 0).sum())
+    rarer = sum(math.comb(won + lost, count) for count in range(min(won, lost) + 1))
+    return Difference(
+        points=float(gains.mean()),
+        interval=bootstrap_interval(gains),
+        won=won,
+        lost=lost,
+        # As whole numbers, which are exact however many texts there are.
+        p_value=min(1.0, 2 * rarer / 2 ** (won + lost)),
+    )
+
+
+def macro_f1_interval(
+    logits: Logits, labels: Labels, *, task: Task, resamples: int = 400, seed: int = 0
+) -> tuple[float, float]:
+    """Returns a 95 % interval of macro-F1, by resampling texts as ``bootstrap_interval`` does."""
+    given, known = decide(logits, task), label_sets(labels, logits.shape[1])
+    hits, occurs, chosen = (
+        np.asarray(part, dtype=np.float32) for part in (given & known, known, given)
+    )
+    generator = np.random.default_rng(seed)
+    scores = []
+    for _ in range(resamples):
+        drawn = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)))
+        right, there, said = (drawn.astype(np.float32) @ part for part in (hits, occurs, chosen))
+        seen = (there + said) > 0
+        scores.append(float((2 * right[seen] / (there + said)[seen]).mean()) if seen.any() else 0.0)
+    low, high = np.quantile(scores, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _right(given: Decisions, known: Decisions) -> NDArray[np.float64]:

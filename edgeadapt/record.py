@@ -1,10 +1,13 @@
 """A record on disk: what a benchmark measured, raw samples first.
 
-Every statistic that is shown can be recomputed from the samples in the record.
+Every statistic that is shown can be recomputed from the samples in the record. What a record holds
+is laid down in ``record.schema.json``, for other programs too.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -42,6 +45,35 @@ class Sample:
     """Peak resident memory before the model was loaded, one value per child."""
     logits: Sequence[Sequence[float]]
     """One row per evaluation text; empty without texts."""
+    tokenizer_bytes: int | None = None
+    """Size of the tokenizer's file. This and what follows is not in records of version 1."""
+    bundle_bytes: int | None = None
+    """Size of the whole bundle."""
+    runtime_bytes: int | None = None
+    """What the engine's library takes on disk with the others of the base install."""
+    memory: Mapping[str, Sequence[Mapping[str, int | None]]] = field(default_factory=dict)
+    """``"loaded"``, then scenarios in their order -> resident bytes after it, one value per child:
+    ``rss``, ``pss`` (shared pages divided among those who share them) and ``peak`` so far."""
+    starts: Sequence[Mapping[str, int]] = field(default_factory=list)
+    """From process start until everything was imported (``imported_ns``) and until the model was
+    loaded (``loaded_ns``), one value per child of ``first_label_ns``."""
+    pace_ns: Sequence[int] = field(default_factory=list)
+    """What a fixed computation took at the end of each measuring child."""
+    throughput: Mapping[str, Sequence[Sequence[Mapping[str, float | None]]]] = field(
+        default_factory=dict
+    )
+    """Batch size -> per child its passes: ``texts`` answered, ``ns``, ``joules`` where known."""
+    bulk_memory: Mapping[str, Sequence[Mapping[str, int | None]]] = field(default_factory=dict)
+    """``"loaded"``, then batch sizes -> resident bytes as in ``memory``."""
+    gauge: str | None = None
+    """What counted the energy."""
+    leak: Sequence[Sequence[Sequence[int | None]]] = field(default_factory=list)
+    """Per child the number of texts answered and the resident bytes then."""
+    threads_ns: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
+    """Number of threads -> latencies at one length, one list per child."""
+
+    def __str__(self) -> str:
+        return f"{self.bundle}:{self.variant}"
 
 
 @dataclass(frozen=True)
@@ -63,8 +95,10 @@ class Record:
     baseline: str
     """``BUNDLE:VARIANT`` that ratios refer to."""
     samples: Sequence[Sample]
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    """What the machine was up to ``before`` and ``after``, and how many cores ``others`` took."""
 
-    FORMAT_VERSION: ClassVar[int] = 1
+    FORMAT_VERSION: ClassVar[int] = 2
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -77,12 +111,28 @@ class Record:
         if not path.is_file():
             raise MissingError(f"There is no record at {path}.", hint="Measure: edgeadapt bench")
         value = read_versioned(path, supported=cls.FORMAT_VERSION)
-        try:
-            samples = tuple(Sample(**sample) for sample in value.pop("samples"))
-            return cls(**value, samples=samples)
-        except (TypeError, KeyError) as error:
-            raise LayoutError(f"{path} is not a benchmark record: {error}.") from None
+        _check(value, path)
+        samples = tuple(Sample(**sample) for sample in value.pop("samples"))
+        return cls(**value, samples=samples)
 
     def write(self, path: Path) -> None:
         """Writes the record atomically."""
         write_json(path, {"format_version": self.FORMAT_VERSION, **asdict(self)})
+
+
+def _check(value: Mapping[str, Any], path: Path) -> None:
+    """Compares what a file says with the schema.
+
+    Raises:
+        LayoutError: Something is missing, unknown or of another type.
+    """
+    import fastjsonschema
+
+    schema = files("edgeadapt").joinpath("record.schema.json").read_text(encoding="utf-8")
+    try:
+        fastjsonschema.compile(json.loads(schema))(dict(value))
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise LayoutError(
+            f"{path} is not a benchmark record: {error.message.removeprefix('data.')}.",
+            hint="Was it changed after edgeadapt bench had written it?",
+        ) from None

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import edgeadapt
-from edgeadapt.bench.compare import rows
-from edgeadapt.bench.plan import Plan
+from edgeadapt.bench.rows import rows
 from edgeadapt.config import Recipe
 from edgeadapt.data import write_csv
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.train import train
+from tests.bench.handmade import tiny_plan
 
-TINY_PLAN = Plan(lengths=(8, 16), rounds=1, repeats=3, warmup=1, starts=1, texts=20, timed=20)
+TINY_PLAN = tiny_plan(lengths=(8, 16), repeats=3, texts=20, timed=20)
 
 
 @pytest.fixture(scope="module")

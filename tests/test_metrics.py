@@ -32,9 +32,11 @@ from edgeadapt.metrics import (
     calibration_error,
     confidence,
     decide,
+    difference,
     drift,
     label_sets,
     largest_shift,
+    macro_f1_interval,
     mean_loss,
     probabilities,
     score,
@@ -529,3 +531,59 @@ def test_a_drift_of_label_sets_worked_out_by_hand() -> None:
 
     assert (found.accuracy_before, found.accuracy_after, found.accuracy_drop) == (1.0, 0.5, 0.5)
     assert (found.label_agreement, found.largest_shift) == (0.5, 2.0)
+
+
+def answers(*labels: int) -> Logits:
+    """Logits that give these labels, of two."""
+    return np.eye(2, dtype=np.float32)[list(labels)]
+
+
+def test_a_difference_counts_the_texts_that_one_model_alone_gets_right() -> None:
+    known = np.asarray([1, 1, 1, 1, 0])
+
+    found = difference(answers(1, 0, 0, 0, 0), answers(0, 1, 1, 0, 0), known, task=SINGLE)
+
+    assert (found.won, found.lost) == (2, 1)
+    assert found.points == pytest.approx(0.2)
+    assert found.interval[0] <= found.points <= found.interval[1]
+
+
+@pytest.mark.parametrize(("won", "lost"), [(0, 0), (1, 0), (3, 1), (10, 2), (7, 7), (0, 12)])
+def test_the_p_value_is_that_of_the_exact_binomial_test(won: int, lost: int) -> None:
+    scipy_stats = pytest.importorskip("scipy.stats")
+    known = np.ones(won + lost + 3, dtype=np.int64)
+    reference = answers(*[0] * won, *[1] * (lost + 3))
+    other = answers(*[1] * won, *[0] * lost, *[1] * 3)
+
+    found = difference(reference, other, known, task=SINGLE)
+
+    expected = scipy_stats.binomtest(won, won + lost).pvalue if won + lost else 1.0
+    assert found.p_value == pytest.approx(expected)
+
+
+def test_a_difference_of_thousands_of_texts_has_a_p_value() -> None:
+    known = np.ones(4_000, dtype=np.int64)
+    even = answers(*[0, 1] * 2_000), answers(*[1, 0] * 2_000)
+
+    assert difference(*even, known, task=SINGLE).p_value == pytest.approx(1)
+
+
+def test_the_interval_of_macro_f1_holds_it_and_narrows_with_more_texts() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, 2_000)
+    logits = answers(*np.where(generator.random(2_000) < 0.8, labels, 1 - labels))
+
+    few, many = (
+        macro_f1_interval(logits[:count], labels[:count], task=SINGLE) for count in (100, 2_000)
+    )
+
+    for (low, high), count in ((few, 100), (many, 2_000)):
+        exact = score(logits[:count], labels[:count], task=SINGLE).macro_f1
+        assert low < exact < high
+    assert (few[1] - few[0]) / (many[1] - many[0]) == pytest.approx(20**0.5, rel=0.3)
+
+
+def test_the_interval_of_a_perfect_macro_f1_is_a_point() -> None:
+    labels = np.asarray([0, 1, 0, 1])
+
+    assert macro_f1_interval(answers(0, 1, 0, 1), labels, task=SINGLE) == (1.0, 1.0)

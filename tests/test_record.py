@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ RECORD = Record(
     machine={"cpu": "a small one", "cores": 4},
     threads=2,
     plan={"children": 2},
-    evaluation={"texts": 2, "labels": [0, 1]},
+    evaluation={"origin": "by hand", "texts": 2, "labels": [0, 1]},
     baseline="tiny:fp32",
     samples=(SAMPLE, replace(SAMPLE, variant="fp32")),
 )
@@ -79,7 +80,7 @@ def test_no_sample_loses_a_digit_on_disk(
 def test_a_record_carries_the_format_version(tmp_path: Path) -> None:
     RECORD.write(tmp_path / "r.json")
 
-    assert json.loads((tmp_path / "r.json").read_text())["format_version"] == 1
+    assert json.loads((tmp_path / "r.json").read_text())["format_version"] == 2
 
 
 def test_a_number_that_json_cannot_hold_leaves_the_old_record_as_it_was(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_a_newer_record_is_refused_with_both_versions(tmp_path: Path) -> None:
     RECORD.write(tmp_path / "r.json")
     change_json(tmp_path / "r.json", format_version=4)
 
-    with pytest.raises(FormatVersionError, match=r"r\.json has format version 4.*up to 1"):
+    with pytest.raises(FormatVersionError, match=r"r\.json has format version 4.*up to 2"):
         Record.open(tmp_path / "r.json")
 
 
@@ -160,3 +161,59 @@ def test_a_bundles_manifest_is_not_a_record(tmp_path: Path, tiny_bundle: Bundle)
 
     with pytest.raises(LayoutError, match=r"r\.json is not a benchmark record"):
         Record.open(tmp_path / "r.json")
+
+
+def test_a_record_of_version_1_is_still_read(tmp_path: Path) -> None:
+    RECORD.write(tmp_path / "r.json")
+    value = json.loads((tmp_path / "r.json").read_text())
+    newer = {"conditions"}
+    newer_of_samples = {
+        "tokenizer_bytes", "bundle_bytes", "runtime_bytes", "memory", "starts", "pace_ns",
+        "throughput", "bulk_memory", "gauge", "leak", "threads_ns",
+    }  # fmt: skip
+    old = {name: item for name, item in value.items() if name not in newer} | {"format_version": 1}
+    old["samples"] = [
+        {name: item for name, item in sample.items() if name not in newer_of_samples}
+        for sample in value["samples"]
+    ]
+    (tmp_path / "old.json").write_text(json.dumps(old))
+
+    assert Record.open(tmp_path / "old.json") == RECORD
+
+
+def test_the_schema_knows_every_field_of_a_record() -> None:
+    schema = json.loads(files("edgeadapt").joinpath("record.schema.json").read_text())
+    sample = schema["definitions"]["sample"]
+
+    assert set(schema["properties"]) == {"format_version", *(f.name for f in fields(Record))}
+    assert set(sample["properties"]) == {field.name for field in fields(Sample)}
+    required = {
+        field.name
+        for field in fields(Sample)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+    assert set(sample["required"]) == required
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("bytes", "many", "samples[0].bytes must be integer"),
+        ("load_ns", [1.5], "samples[0].load_ns[0] must be integer"),
+        ("latency_ns", {"16": [5, 6]}, "must be array"),
+        ("logits", [["high"]], "must be number"),
+        ("throughput", {"8": [[{"texts": 4}]]}, "must contain ['texts', 'ns', 'joules']"),
+        ("surprise", 1, "must not contain {'surprise'} properties"),
+    ],
+)
+def test_a_figure_of_the_wrong_kind_is_refused_where_it_stands(
+    tmp_path: Path, name: str, value: object, expected: str
+) -> None:
+    RECORD.write(tmp_path / "r.json")
+    samples = json.loads((tmp_path / "r.json").read_text())["samples"]
+    samples[0][name] = value
+    change_json(tmp_path / "r.json", samples=samples)
+
+    with pytest.raises(LayoutError, match=r"r\.json is not a benchmark record") as caught:
+        Record.open(tmp_path / "r.json")
+    assert expected in caught.value.message

@@ -1,135 +1,219 @@
-"""From raw samples to the rows of the comparison table."""
+"""Two records side by side: what has changed by more than chance would."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgeadapt.config import Task
-from edgeadapt.measure.statistics import Latency, latency, median
-from edgeadapt.metrics import Score, agreement, largest_shift, score
+from edgeadapt.bench.documents import scenario_title
+from edgeadapt.bench.rows import answers, known_labels, task_of
+from edgeadapt.measure.statistics import Interval, latency, resampled_percentiles
+from edgeadapt.metrics import difference, score
 from edgeadapt.record import Record, Sample
 
-__all__ = ["Ratios", "Row", "rows"]
+__all__ = ["Change", "Comparison", "Verdict", "compare"]
+
+RERUN_SPREAD = 0.03
+"""By which the same benchmark differs from run to run on an idle machine; less is no change."""
+_RESAMPLES = 400
+_SECONDS, _MEGABYTES = 1e9, 1e6
+
+
+class Verdict(StrEnum):
+    """What a change amounts to."""
+
+    BETTER = "better"
+    SAME = "same"
+    """Within what chance, or another run, would do."""
+    WORSE = "worse"
 
 
 @dataclass(frozen=True)
-class Ratios:
-    """How a row compares with the baseline; above 1 is better than the baseline."""
+class Change:
+    """One figure in both records."""
 
-    latency: Mapping[str, float]
-    """Per scenario: baseline's p50 over this row's (times faster)."""
-    peak: float | None
-    """Baseline's peak memory over this row's (times smaller)."""
-    bytes: float
-    """Baseline's model size over this row's (times smaller)."""
+    row: str
+    """``BUNDLE:VARIANT``."""
+    figure: str
+    """What was measured, with its unit."""
+    before: float
+    after: float
+    change: float
+    """Relative growth of a time or size, or fall of a throughput or, in shares of the texts, of
+    accuracy: positive is worse."""
+    interval: Interval | None
+    """95 % interval of the change; ``None`` where nothing is left to chance."""
+    verdict: Verdict
+    fails: bool
+    """Whether it is worse, by more than is allowed."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table."""
+class Comparison:
+    """All changes between two records."""
 
-    bundle: str
-    variant: str
-    engine: str
-    method: str
-    accuracy: float | None
-    """0 to 1; ``None`` without labels."""
-    macro_f1: float | None
-    """0 to 1; ``None`` without labels."""
-    agreement: float | None
-    """Share of texts with the same labels as the bundle's fp32 variant; ``None`` without it."""
-    largest_shift: float | None
-    """Largest logit difference from the bundle's fp32 variant."""
-    latency_ms: Mapping[str, Latency]
-    """Tokens, or ``text`` for real texts with tokenization -> percentiles at batch 1."""
-    load_s: float | None
-    """Median seconds to load the model."""
-    first_label_s: float | None
-    """Median seconds from process start to first label."""
-    peak_mb: float | None
-    """Median peak resident memory in megabytes (1e6 bytes); ``None`` without /proc."""
-    import_mb: float | None
-    """Of which the interpreter, libraries and tokenizer, before the model was loaded."""
-    bytes: int
-    """Size of the model files."""
-    is_baseline: bool
-    ratios: Ratios
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+    """What else tells the records apart, in words."""
+
+    @property
+    def regressions(self) -> list[Change]:
+        """What is worse by more than is allowed."""
+        return [change for change in self.changes if change.fails]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
-        return asdict(self)
+        return {**asdict(self), "regressions": len(self.regressions)}
 
 
-def rows(record: Record) -> list[Row]:
-    """Returns one row per sample, in the record's order."""
-    baseline = next(sample for sample in record.samples if _name(sample) == record.baseline)
-    return [_row(sample, baseline, record) for sample in record.samples]
+def compare(
+    before: Record, after: Record, *, fail_over: float = 0.05, max_drop: float = 0.01
+) -> Comparison:
+    """Compares the rows that both records have.
+
+    A change counts where its 95 % interval excludes none and where it is larger than two runs on
+    one idle machine differ by. The interval of a latency comes from drawing processes, and samples
+    within them, anew; that of other times and of memory from drawing processes; that of accuracy,
+    which counts however small it is, from drawing texts.
+
+    Args:
+        before: The earlier record.
+        after: The later one.
+        fail_over: Share by which a time or size may grow, or a throughput fall.
+        max_drop: Share of texts by which accuracy may fall.
+    """
+    later = {str(sample): sample for sample in after.samples}
+    changes: list[Change] = []
+    for sample in before.samples:
+        if (other := later.get(str(sample))) is not None:
+            changes += _latencies(sample, other, fail_over)
+            changes += _medians(sample, other, fail_over)
+            changes += _accuracy((before, sample), (after, other), max_drop)
+    return Comparison(tuple(changes), tuple(_notes(before, after)))
 
 
-def _row(sample: Sample, baseline: Sample, record: Record) -> Row:
-    scored = _score(sample, record)
-    reference = _fp32_of(sample, record)
-    percentiles = _percentiles(sample)
-    return Row(
-        bundle=sample.bundle,
-        variant=sample.variant,
-        engine=sample.engine,
-        method=sample.method,
-        accuracy=scored.accuracy if scored else None,
-        macro_f1=scored.macro_f1 if scored else None,
-        agreement=agreement(*reference, task=_task(record)) if reference else None,
-        largest_shift=largest_shift(*reference) if reference else None,
-        latency_ms=percentiles,
-        load_s=_scaled(median(sample.load_ns), 1e9),
-        first_label_s=_scaled(median(sample.first_label_ns), 1e9),
-        peak_mb=_scaled(median(sample.peak_bytes), 1e6),
-        import_mb=_scaled(median(sample.import_bytes), 1e6),
-        bytes=sample.bytes,
-        is_baseline=_name(sample) == record.baseline,
-        ratios=_ratios(sample, percentiles, baseline),
+def _latencies(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
+    for name, children in before.latency_ns.items():
+        others = after.latency_ns.get(name, ())
+        first, then = latency(children), latency(others)
+        if not first or not then:
+            continue
+        growth = resampled_percentiles(others, seed=1) / resampled_percentiles(children) - 1
+        pairs = ((first.p50, then.p50), (first.p90, then.p90))
+        for column, (one, other) in enumerate(pairs):
+            if one is not None and other is not None:
+                figure = f"{scenario_title(name)}, p{50 + 40 * column}, ms"
+                change, interval = other / one - 1, _interval(growth[:, column])
+                yield _judged(before, figure, (one, other), change, interval, allowed)
+
+
+def _medians(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
+    """Figures of which each process, or pass, gives one value."""
+    for figure, first, then, unit in (
+        ("first label, s", before.first_label_ns, after.first_label_ns, _SECONDS),
+        ("load, s", before.load_ns, after.load_ns, _SECONDS),
+        ("peak, MB", before.peak_bytes, after.peak_bytes, _MEGABYTES),
+        ("model, MB", [before.bytes], [after.bytes], _MEGABYTES),
+    ):
+        one, other = (_known(values) for values in (first, then))
+        if len(one) and len(other):
+            values = (float(np.median(one)) / unit, float(np.median(other)) / unit)
+            change, interval = _growth(one, other)
+            yield _judged(before, figure, values, change, interval, allowed)
+    for batch in before.throughput:
+        one, other = (_ns_per_text(sample, batch) for sample in (before, after))
+        if len(one) and len(other):
+            values = (_SECONDS / float(np.median(one)), _SECONDS / float(np.median(other)))
+            change, interval = _growth(one, other)
+            figure = f"batch {batch}, texts/s"
+            yield _judged(before, figure, values, change, interval, allowed)
+
+
+def _accuracy(
+    before: tuple[Record, Sample], after: tuple[Record, Sample], allowed: float
+) -> Iterator[Change]:
+    labels, task = known_labels(before[0]), task_of(before[0])
+    logits, others = answers(before[1]), answers(after[1])
+    if labels is None or logits is None or others is None or not _same_texts(before[0], after[0]):
+        return
+    found = difference(logits, others, labels, task=task)
+    one, other = (100 * score(found, labels, task=task).accuracy for found in (logits, others))
+    low, high = found.interval
+    drop = (-high, -low)
+    yield _judged(before[1], "accuracy, %", (one, other), -found.points, drop, allowed, least=0.0)
+
+
+def _judged(
+    sample: Sample,
+    figure: str,
+    values: tuple[float, float],
+    change: float,
+    interval: Interval | None,
+    allowed: float,
+    *,
+    least: float = RERUN_SPREAD,
+) -> Change:
+    low, high = interval or (change, change)
+    verdict = Verdict.SAME
+    if abs(change) > least and (low > 0 or high < 0):
+        verdict = Verdict.WORSE if change > 0 else Verdict.BETTER
+    fails = verdict is Verdict.WORSE and change > allowed
+    return Change(str(sample), figure, *values, change, interval, verdict, fails)
+
+
+def _growth(
+    before: NDArray[np.float64], after: NDArray[np.float64]
+) -> tuple[float, Interval | None]:
+    """Relative growth of a median, with its interval where there are several values."""
+    change = float(np.median(after) / np.median(before) - 1)
+    if len(before) == len(after) == 1:
+        return change, None
+    generator = np.random.default_rng(0)
+    first, then = (
+        np.median(generator.choice(values, (_RESAMPLES, len(values))), axis=1)
+        for values in (before, after)
     )
+    return change, _interval(then / first - 1)
 
 
-def _ratios(sample: Sample, percentiles: Mapping[str, Latency], baseline: Sample) -> Ratios:
-    slower = _percentiles(baseline)
-    peak, baseline_peak = median(sample.peak_bytes), median(baseline.peak_bytes)
-    return Ratios(
-        latency={n: slower[n].p50 / p.p50 for n, p in percentiles.items() if n in slower},
-        peak=baseline_peak / peak if peak and baseline_peak else None,
-        bytes=baseline.bytes / sample.bytes,
+def _interval(drawn: NDArray[np.float64]) -> Interval:
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _known(values: Sequence[int | None]) -> NDArray[np.float64]:
+    return np.asarray([value for value in values if value is not None], dtype=np.float64)
+
+
+def _ns_per_text(sample: Sample, batch: str) -> NDArray[np.float64]:
+    passes = [one for child in sample.throughput.get(batch, ()) for one in child]
+    return np.asarray([(one["ns"] or 0) / (one["texts"] or 1) for one in passes])
+
+
+def _same_texts(before: Record, after: Record) -> bool:
+    names = ("sha256", "texts", "labels")
+    return all(before.evaluation.get(name) == after.evaluation.get(name) for name in names)
+
+
+def _notes(before: Record, after: Record) -> Iterator[str]:
+    first, then = (
+        {
+            "CPU": record.machine["cpu"],
+            "threads": str(record.threads),
+            "edgeadapt": record.edgeadapt,
+            **record.machine.get("versions", {}),
+        }
+        for record in (before, after)
     )
-
-
-def _percentiles(sample: Sample) -> dict[str, Latency]:
-    pooled = {name: latency(children) for name, children in sample.latency_ns.items()}
-    return {name: value for name, value in pooled.items() if value}
-
-
-def _score(sample: Sample, record: Record) -> Score | None:
-    labels = record.evaluation["labels"]
-    if labels is None or not len(sample.logits):
-        return None
-    logits = np.asarray(sample.logits, dtype=np.float32)
-    return score(logits, np.asarray(labels, dtype=np.int64), task=_task(record))
-
-
-def _task(record: Record) -> Task:
-    return Task(record.evaluation.get("task", Task.SINGLE_LABEL))
-
-
-def _fp32_of(sample: Sample, record: Record) -> tuple[Any, Any] | None:
-    """Logits of the same bundle's fp32 variant, and the sample's own."""
-    for other in record.samples:
-        if (other.bundle, other.variant) == (sample.bundle, "fp32") and len(other.logits):
-            return np.asarray(other.logits), np.asarray(sample.logits)
-    return None
-
-
-def _scaled(value: float | None, unit: float) -> float | None:
-    return None if value is None else value / unit
-
-
-def _name(sample: Sample) -> str:
-    return f"{sample.bundle}:{sample.variant}"
+    for name in dict.fromkeys([*first, *then]):
+        if first.get(name) != then.get(name):
+            yield f"{name}: {first.get(name, 'none')} before, {then.get(name, 'none')} after"
+    if not _same_texts(before, after):
+        yield "the texts are not the same: accuracy is not compared"
+    names, others = ({str(sample) for sample in record.samples} for record in (before, after))
+    for alone, when in ((names - others, "before"), (others - names, "after")):
+        if alone:
+            yield f"only {when}: {', '.join(sorted(alone))}"

@@ -1,7 +1,7 @@
 """How much is measured: three sizes of the same plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -32,16 +32,42 @@ class Plan:
     """Fresh processes timed from start to first label, interleaved over the variants."""
     texts: int = 2_000
     """Real texts that the first process answers (accuracy); further ones answer ``timed``."""
-    timed: int = 200
-    """Real texts that every further process answers (latency only)."""
+    timed: int = 120
+    """Real texts that every process answers under the clock, one after another."""
+    seconds: float = 0
+    """What real texts take at least, all processes together, one by one and in bulk."""
+    batches: tuple[int, ...] = (1, 8, 32)
+    """Batch sizes of the throughput."""
+    bulks: int = 2
+    """Fresh processes that measure throughput, then whether memory leaks."""
+    bulk: int = 256
+    """Real texts that are answered at each batch size."""
+    passes: int = 3
+    """Times that they are, per process."""
+    calls: int = 2_000
+    """Texts answered one after another to see whether memory leaks, per process."""
+    scaling: int = 2
+    """Fresh processes per number of threads."""
+
+    def without_times(self) -> "Plan":
+        """Returns the plan of what does not depend on speed, for emulated machines."""
+        return replace(
+            self, lengths=(), rounds=1, starts=0, timed=0, seconds=0, batches=(), bulks=0, scaling=0
+        )
 
 
 PLANS: Mapping[Effort, Plan] = MappingProxyType(
     {
         Effort.QUICK: Plan(
-            lengths=(16, 64, 128), rounds=2, repeats=35, warmup=5, starts=2, texts=200, timed=50
+            lengths=(16, 64, 128), rounds=2, repeats=35, warmup=5, starts=3, texts=200, timed=50,
+            batches=(1, 32), bulks=1, bulk=96, passes=2, calls=200, scaling=0,
         ),
         Effort.DEFAULT: Plan(),
-        Effort.THOROUGH: Plan(rounds=10, repeats=200, starts=30, timed=1_000),
+        Effort.THOROUGH: Plan(
+            rounds=10, repeats=200, starts=30, timed=1_000, seconds=60,
+            batches=(1, 2, 4, 8, 16, 32, 64), bulks=3, bulk=1_024, calls=10_000, scaling=3,
+        ),
     }
-)
+)  # fmt: skip
+"""What MLPerf's inference rules ask of a scenario, at least 60 s and 1,024 queries, the last one
+does; it is no MLPerf result."""

@@ -1,6 +1,6 @@
 """Runs a plan: every variant in fresh processes, interleaved, so that drift hits all alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,19 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeadapt import __version__
+from edgeadapt.bench.jobs import Subject, bulk_job, first_label_job, measure_job, scaling_job
 from edgeadapt.bench.plan import Plan
-from edgeadapt.bundle import Bundle
 from edgeadapt.config import Task
 from edgeadapt.measure.child import run_job, time_job
-from edgeadapt.measure.machine import describe_machine
-from edgeadapt.progress import SILENT, Progress
+from edgeadapt.measure.conditions import conditions, others_at_work
+from edgeadapt.measure.machine import describe_machine, install_bytes, usable_cores
+from edgeadapt.progress import SILENT, Bar, Progress
 from edgeadapt.record import Record, Sample
-from edgeadapt.text import Text, TextEncoder, text_of
+from edgeadapt.text import Text
 
 __all__ = ["Evaluation", "Subject", "measure"]
-
-_WORDS = "the room was small and the food came late but we would go back again"
-"""What is measured where no real text is needed, or none is at hand."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +36,20 @@ class Evaluation:
     where known."""
     task: Task = Task.SINGLE_LABEL
     """How many labels a text has."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One variant of one bundle, under measurement."""
-
-    bundle: Bundle
-    variant: str
-
-    def __str__(self) -> str:
-        return f"{self.bundle.name}:{self.variant}"
+    names: tuple[str, ...] = ()
+    """What the labels are called, in the order of the logits."""
 
 
 @dataclass
 class _Collected:
     """What the processes of one subject have answered so far."""
 
+    subject: Subject
     answers: list[dict[str, Any]] = field(default_factory=list)
     first_label_ns: list[int] = field(default_factory=list)
+    starts: list[dict[str, Any]] = field(default_factory=list)
+    bulks: list[dict[str, Any]] = field(default_factory=list)
+    threads_ns: dict[str, list[list[int]]] = field(default_factory=dict)
 
 
 def measure(
@@ -82,22 +75,22 @@ def measure(
         MeasurementError: A measuring process failed.
     """
     machine = describe_machine()
-    collected = {str(subject): _Collected() for subject in subjects}
+    if machine["emulation"]:
+        progress.warn(f"{machine['emulation']}: only answers are measured, no times.")
+        plan = plan.without_times()
+    before = conditions()
     texts = evaluation.texts[: plan.texts]
-    total = len(subjects) * (plan.rounds + plan.starts)
-    with progress.task("benchmark", total) as task:
-        for number in range(plan.rounds):
-            for subject in subjects:
-                job = _measure_job(subject, plan, threads)
-                job["texts"] = texts if number == 0 else texts[: plan.timed]
-                collected[str(subject)].answers.append(run_job(job))
-                task.advance(note=str(subject))
-        for _ in range(plan.starts):
-            for subject in subjects:
-                _, elapsed = time_job(_first_label_job(subject, threads, texts))
-                collected[str(subject)].first_label_ns.append(elapsed)
-                task.advance(note=f"{subject}, cold start")
+    collected = [_Collected(subject) for subject in subjects]
+    counts = _thread_counts() if plan.scaling else []
+    total = plan.rounds + plan.starts + plan.bulks + plan.scaling * len(counts)
+    with progress.task("benchmark", len(subjects) * total) as bar:
+        _measure(collected, plan, threads, texts, bar)
+        _start_cold(collected, plan, threads, texts, bar)
+        _answer_in_bulk(collected, plan, threads, texts, bar)
+        _scale(collected, plan, counts, bar)
+    after = conditions()
     labels = None if evaluation.labels is None else evaluation.labels[: len(texts)].tolist()
+    installed = install_bytes()
     return Record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         edgeadapt=__version__,
@@ -110,69 +103,97 @@ def measure(
             "texts": len(texts),
             "labels": labels,
             "task": evaluation.task,
+            "names": list(evaluation.names),
         },
         baseline=str(baseline),
-        samples=tuple(_sample(subject, collected[str(subject)]) for subject in subjects),
+        samples=tuple(_sample(found, installed) for found in collected),
+        conditions={
+            "before": before.to_dict(),
+            "after": after.to_dict(),
+            **others_at_work(before, after),
+        },
     )
 
 
-def _measure_job(subject: Subject, plan: Plan, threads: int) -> dict[str, Any]:
-    lengths = [n for n in plan.lengths if n <= subject.bundle.manifest.max_length]
-    return {
-        "task": "measure",
-        "bundle": str(subject.bundle.path),
-        "variant": subject.variant,
-        "threads": threads,
-        "fixed": _fixed_inputs(subject.bundle, lengths),
-        "warmup": plan.warmup,
-        "repeats": plan.repeats,
-    }
+_All = Sequence[_Collected]
 
 
-def _first_label_job(subject: Subject, threads: int, texts: Sequence[Text]) -> dict[str, Any]:
-    return {
-        "task": "first_label",
-        "bundle": str(subject.bundle.path),
-        "variant": subject.variant,
-        "threads": threads,
-        "text": texts[0] if texts else _made_up("A short text.", subject.bundle),
-    }
+def _measure(collected: _All, plan: Plan, threads: int, texts: Sequence[Text], bar: Bar) -> None:
+    for number in range(plan.rounds):
+        asked = texts if number == 0 else texts[: plan.timed]
+        for found in _turns(collected, bar):
+            found.answers.append(run_job(measure_job(found.subject, plan, threads, asked)))
 
 
-def _fixed_inputs(bundle: Bundle, lengths: Sequence[int]) -> list[dict[str, Any]]:
-    """Tokens of exactly the given lengths: plain words, repeated and cut."""
-    encoder = bundle.text_encoder()
-    inputs = []
-    for length in lengths:
-        cut = TextEncoder(
-            encoder.tokenizer, max_length=length, pad_id=encoder.pad_id, pairs=encoder.pairs
-        )
-        (tokens,) = cut.encode([_made_up(" ".join([_WORDS] * length), bundle)])
-        inputs.append(asdict(tokens))
-    return inputs
+def _start_cold(collected: _All, plan: Plan, threads: int, texts: Sequence[Text], bar: Bar) -> None:
+    for _ in range(plan.starts):
+        for found in _turns(collected, bar, ", cold start"):
+            answer, elapsed = time_job(first_label_job(found.subject, threads, texts))
+            found.first_label_ns.append(elapsed)
+            found.starts.append({name: answer[name] for name in ("imported_ns", "loaded_ns")})
 
 
-def _made_up(text: str, bundle: Bundle) -> Text:
-    """A text in the form that the bundle takes."""
-    return text_of([text] * (2 if bundle.manifest.pairs else 1))
+def _answer_in_bulk(
+    collected: _All, plan: Plan, threads: int, texts: Sequence[Text], bar: Bar
+) -> None:
+    for _ in range(plan.bulks):
+        for found in _turns(collected, bar, ", throughput"):
+            found.bulks.append(run_job(bulk_job(found.subject, plan, threads, texts)))
 
 
-def _sample(subject: Subject, collected: _Collected) -> Sample:
-    answers = collected.answers
+def _scale(collected: _All, plan: Plan, counts: Sequence[int], bar: Bar) -> None:
+    for _ in range(plan.scaling):
+        for threads in counts:
+            for found in _turns(collected, bar, f", {threads} threads"):
+                (times,) = run_job(scaling_job(found.subject, plan, threads))["latency_ns"].values()
+                found.threads_ns.setdefault(str(threads), []).append(times)
+
+
+def _turns(collected: _All, bar: Bar, note: str = "") -> Iterator[_Collected]:
+    for found in collected:
+        yield found
+        bar.advance(note=f"{found.subject}{note}")
+
+
+def _thread_counts() -> list[int]:
+    """1, 2, 4 … and all cores; up to eight cores every number."""
+    cores = usable_cores()
+    return [n for n in range(1, cores + 1) if cores <= 8 or n & (n - 1) == 0 or n == cores]
+
+
+def _sample(found: _Collected, installed: Mapping[str, int]) -> Sample:
+    subject, answers, bulks = found.subject, found.answers, found.bulks
     manifest = subject.bundle.manifest
-    file = manifest.variants[subject.variant].file
-    scenarios: Mapping[str, Any] = answers[0]["latency_ns"]
+    variant = manifest.variants[subject.variant]
+    needed = ("numpy", "tokenizers", subject.engine or variant.engine)
     return Sample(
         bundle=subject.bundle.name,
-        variant=subject.variant,
+        variant=subject.title,
         engine=answers[0]["engine"],
         method=str(manifest.provenance.get("method", "")),
         bytes=subject.bundle.variant_bytes(subject.variant),
-        sha256=manifest.files[file].sha256,
-        latency_ns={name: [answer["latency_ns"][name] for answer in answers] for name in scenarios},
+        sha256=manifest.files[variant.file].sha256,
+        latency_ns=_per_child(answers, "latency_ns"),
         load_ns=[answer["load_ns"] for answer in answers],
-        first_label_ns=collected.first_label_ns,
+        first_label_ns=found.first_label_ns,
         peak_bytes=[answer["peak_bytes"] for answer in answers],
         import_bytes=[answer["import_bytes"] for answer in answers],
         logits=answers[0]["logits"],
+        tokenizer_bytes=manifest.files["tokenizer.json"].bytes,
+        bundle_bytes=sum(file.bytes for file in manifest.files.values()),
+        runtime_bytes=sum(installed.get(name, 0) for name in needed),
+        memory=_per_child(answers, "memory"),
+        starts=found.starts,
+        pace_ns=[answer["pace_ns"] for answer in answers],
+        throughput=_per_child(bulks, "passes"),
+        bulk_memory=_per_child(bulks, "memory"),
+        gauge=bulks[0]["gauge"] if bulks else None,
+        leak=[bulk["leak"] for bulk in bulks],
+        threads_ns=found.threads_ns,
     )
+
+
+def _per_child(answers: Sequence[Mapping[str, Any]], name: str) -> dict[str, list[Any]]:
+    """Turns one mapping per child into a mapping to one value per child."""
+    keys = answers[0][name] if answers else ()
+    return {key: [answer[name][key] for answer in answers] for key in keys}

@@ -15,6 +15,7 @@ import typer
 
 from edgeadapt import __version__
 from edgeadapt.cli.bench import bench
+from edgeadapt.cli.compare import compare
 from edgeadapt.cli.convert import convert
 from edgeadapt.cli.export import export
 from edgeadapt.cli.importing import import_
@@ -22,6 +23,7 @@ from edgeadapt.cli.inspect import inspect
 from edgeadapt.cli.merge import merge
 from edgeadapt.cli.predict import predict
 from edgeadapt.cli.pretrain import pretrain
+from edgeadapt.cli.report import report
 from edgeadapt.cli.train import train
 from edgeadapt.errors import EdgeAdaptError
 
@@ -36,7 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, export, bench, predict, inspect, merge, import_, convert, pretrain):
+for command in (
+    train, export, bench, report, compare, predict, inspect, merge, import_, convert, pretrain,
+):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)
 
 

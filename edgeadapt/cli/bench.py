@@ -1,7 +1,9 @@
 """``edgeadapt bench``."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +16,10 @@ from edgeadapt.cli.options import (
     TextPairColumn,
     Threads,
 )
+
+if TYPE_CHECKING:
+    from edgeadapt.bench.plan import Plan
+    from edgeadapt.record import Record
 
 __all__ = ["bench"]
 
@@ -40,59 +46,145 @@ def bench(
             help="What ratios refer to; the full fine-tune in fp32 if left out.",
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="About a minute.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="About a minute for four variants.")
+    ] = False,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="More processes and samples.")
+        bool,
+        typer.Option(
+            "--thorough", help="Everything, p99 too: half an hour and more for four variants."
+        ),
     ] = False,
     threads: Threads = None,
+    lengths: Annotated[
+        str | None,
+        typer.Option(metavar="N,N…", help="Token counts to measure latency at, such as 16,128."),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(metavar="N,N…", help="Batch sizes to measure throughput at, such as 1,32."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME…",
+            help="onnxruntime, openvino, torch: what to run the variants on; each variant's own "
+            "engine if left out.",
+        ),
+    ] = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table as Markdown.")
+    ] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print every figure as CSV, a line per variant.")
+    ] = False,
 ) -> None:
-    """Measure bundles on this machine: accuracy, latency, memory, cold start, size."""
-    from edgeadapt.bench.plan import PLANS, Effort
+    """Measure bundles on this machine: accuracy, latency, throughput, memory, energy, size."""
     from edgeadapt.bundle import Bundle
-    from edgeadapt.cli.console import Terminal, print_json, show, stdout
-    from edgeadapt.errors import UsageError
+    from edgeadapt.cli.console import Terminal
     from edgeadapt.pipeline import places
     from edgeadapt.pipeline.bench import bench as run_bench
-    from edgeadapt.pipeline.bench import rows_of
+    from edgeadapt.pipeline.evaluation import EvaluationFile
 
-    if quick and thorough:
-        raise UsageError(
-            "--quick and --thorough exclude each other.", hint="Leave one of them out."
-        )
-    effort = Effort.QUICK if quick else Effort.THOROUGH if thorough else Effort.DEFAULT
+    _check_one({"--quick": quick, "--thorough": thorough})
+    _check_one({"--json": json, "--markdown": markdown, "--csv": csv})
+    plan = _plan(quick=quick, thorough=thorough, lengths=lengths, batch=batch)
     if bundles:
         opened = [Bundle.open(places.resolve(name, places.bundles())) for name in bundles]
     else:
         opened = Bundle.all_under(places.bundles())
     record, path = run_bench(
         opened,
-        plan=PLANS[effort],
-        data=data,
-        text_column=text_column or "text",
-        text_pair_column=text_pair_column,
-        label_column=label_column or "label",
+        plan=plan,
+        data=None
+        if data is None
+        else EvaluationFile(data, text_column or "text", text_pair_column, label_column or "label"),
         baseline=baseline,
+        engines=_engines(engine),
         threads=threads,
         output=places.target(output, places.records(), suffix=".json") if output else None,
         force=force,
         progress=Terminal(),
     )
-    rows = rows_of(record)
+    _show(record, path, json=json, markdown=markdown, csv=csv)
+
+
+def _check_one(flags: Mapping[str, bool]) -> None:
+    from edgeadapt.errors import UsageError
+
+    given = [name for name, value in flags.items() if value]
+    if len(given) > 1:
+        raise UsageError(
+            f"{' and '.join(given)} exclude each other.", hint="Leave all but one of them out."
+        )
+
+
+def _plan(*, quick: bool, thorough: bool, lengths: str | None, batch: str | None) -> "Plan":
+    from edgeadapt.bench.plan import PLANS, Effort
+
+    plan = PLANS[Effort.QUICK if quick else Effort.THOROUGH if thorough else Effort.DEFAULT]
+    changes: dict[str, Any] = {}
+    if lengths is not None:
+        changes["lengths"] = _numbers("--lengths", lengths)
+    if batch is not None:
+        changes["batches"] = _numbers("--batch", batch)
+    return replace(plan, **changes)
+
+
+def _numbers(option: str, given: str) -> tuple[int, ...]:
+    from edgeadapt.errors import UsageError
+
+    try:
+        return tuple(sorted({int(word) for word in given.split(",")}))
+    except ValueError:
+        raise UsageError(
+            f"{option}: expected whole numbers with commas between them, found {given!r}."
+        ) from None
+
+
+def _engines(given: str | None) -> list[str]:
+    from edgeadapt.config import EngineName
+    from edgeadapt.errors import UsageError
+
+    names = list(dict.fromkeys(given.split(","))) if given is not None else []
+    if unknown := [name for name in names if name not in list(EngineName)]:
+        raise UsageError(
+            f"--engine: expected some of {', '.join(EngineName)} with commas between them, found "
+            f"{unknown[0]!r}."
+        )
+    return names
+
+
+def _show(record: "Record", path: Path, *, json: bool, markdown: bool, csv: bool) -> None:
+    """Prints the table, in the form that was asked for."""
+    from edgeadapt.bench.documents import csv_of, markdown_of
+    from edgeadapt.bench.noise import disturbances
+    from edgeadapt.bench.rows import rows
+    from edgeadapt.cli.console import Terminal, print_json, show, stdout
+    from edgeadapt.cli.tables import bench_table
+
+    found, notes = rows(record), disturbances(record)
     if json:
         print_json(
             {
                 "record": str(path),
                 "baseline": record.baseline,
                 "machine": dict(record.machine),
+                "conditions": dict(record.conditions),
+                "disturbances": notes,
                 "threads": record.threads,
-                "rows": [row.to_dict() for row in rows],
+                "rows": [row.to_dict() for row in found],
             }
         )
-        return
-    from edgeadapt.cli.tables import bench_table
-
-    show(bench_table(rows, record))
-    stdout().print(f"record: {path}", highlight=False)
+    elif markdown or csv:
+        print(markdown_of(found, record) if markdown else csv_of(found), end="")
+        Terminal().say(f"record: {path}")
+    else:
+        show(bench_table(found, record))
+        for note in notes:
+            Terminal().warn(note)
+        Terminal().say(f"A page about it: edgeadapt report {path}")
+        stdout().print(f"record: {path}", highlight=False)

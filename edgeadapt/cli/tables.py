@@ -4,14 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgeadapt.bench.compare import Row
+from edgeadapt.bench.compare import RERUN_SPREAD, Change, Verdict
+from edgeadapt.bench.rows import Row
 from edgeadapt.bundle import Manifest
-from edgeadapt.measure.statistics import Latency
-from edgeadapt.metrics import wilson_interval
+from edgeadapt.measure.statistics import Interval, Latency
+from edgeadapt.metrics import Difference, wilson_interval
 from edgeadapt.pipeline.model_card import ladder_note, merge_note
 from edgeadapt.record import Record
 from edgeadapt.run import RunInfo
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "bench_table",
+    "changes_table",
     "comparison_table",
     "facts_table",
     "folds_table",
@@ -190,19 +192,27 @@ def bench_table(rows: Sequence[Row], record: Record) -> Group:
     """The comparison: how fast each variant is, then how good, how soon ready, how large."""
     machine = record.machine
     scored = f"{record.evaluation['texts']:,} texts" if record.evaluation["texts"] else "no texts"
-    return Group(
-        _latency_table(rows),
-        _captioned(
-            _cost_table(rows),
-            f"Latency in ms at batch 1: p50, p90, times faster than {record.baseline}; real texts "
-            f'with tokenization. Peak and model in MB, times smaller. "= fp32": labels the same '
-            f"as the bundle's fp32. {machine['cpu']}, {record.threads} threads, {scored}.",
-        ),
+    caption = (
+        f"Latency in ms at batch 1: p50 and half its 95 % interval, p90, p99 where there are "
+        f"samples enough, times faster than {record.baseline}; real texts with tokenization. Peak "
+        f'and model in MB, times smaller. "= fp32": labels the same as the bundle\'s fp32. ★: no '
+        f"other is at least as accurate and as fast. {machine['cpu']}, {record.threads} threads, "
+        f"{scored}."
     )
+    tables: list[RenderableType] = [_latency_table(rows), _cost_table(rows)]
+    if any(row.texts_per_s for row in rows):
+        tables.append(_bulk_table(rows))
+        caption += (
+            " Texts a second with tokenization, similar lengths together. Steady: resident after "
+            "the last text, of that its share of pages that processes share; leak: growth over "
+            "so many texts."
+        )
+    return Group(*tables, Text(caption, style="italic dim"))
 
 
 def _latency_table(rows: Sequence[Row]) -> Table:
-    scenarios = list(dict.fromkeys(name for row in rows for name in row.latency_ms))
+    names = dict.fromkeys(name for row in rows for name in row.latency_ms)
+    scenarios = [name for name in names if name != "text-model"]
     table = _table(("\nmodel", *map(_scenario, scenarios)))
     for row in rows:
         model = _model(row).append(f"\n{row.engine}", style="dim not bold")
@@ -216,6 +226,7 @@ def _cost_table(rows: Sequence[Row]) -> Table:
         (
             "\nmodel",
             "accuracy\nmacro-F1",
+            "against\nbaseline",
             "\n= fp32",
             "first\nlabel s",
             "\nload s",
@@ -226,7 +237,9 @@ def _cost_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         table.add_row(
             _model(row),
-            f"{_percent(row.accuracy)}\n{_percent(row.macro_f1)}",
+            f"{_between(row.accuracy, row.accuracy_interval)}\n"
+            f"{_between(row.macro_f1, row.macro_f1_interval)}",
+            _against(row.against_baseline),
             _percent(row.agreement),
             _number(row.first_label_s, 2),
             _number(row.load_s, 2),
@@ -234,6 +247,69 @@ def _cost_table(rows: Sequence[Row]) -> Table:
             _compared(f"{row.bytes / 1e6:.1f}", row.ratios.bytes),
         )
     return _unbroken(table)
+
+
+def _bulk_table(rows: Sequence[Row]) -> Table:
+    batches = list(dict.fromkeys(name for row in rows for name in row.texts_per_s))
+    counts = list(dict.fromkeys(name for row in rows for name in row.threads_ms))
+    table = _table(
+        (
+            "\nmodel",
+            *(f"texts/s\nbatch {batch}" for batch in batches),
+            *(f"{count} thread{'s' * (count != '1')}\np50 ms" for count in counts),
+            "steady MB\nits share",
+            "leak MB\nin texts",
+            "J per\n1,000",
+        )
+    )
+    for row in rows:
+        table.add_row(
+            _model(row),
+            *(
+                f"{row.texts_per_s[name].median:,.0f}" if name in row.texts_per_s else "-"
+                for name in batches
+            ),
+            *(f"{row.threads_ms[n].p50:.2f}" if n in row.threads_ms else "-" for n in counts),
+            f"{_number(row.rss_mb, 0)}\n{_number(row.pss_mb, 0)}",
+            _leak(row),
+            _number(row.joules_per_1000_texts, 1),
+        )
+    return _unbroken(table)
+
+
+def _leak(row: Row) -> Text:
+    if row.leak is None:
+        return Text("unavailable")
+    grown = row.leak.bytes_per_1000 * row.leak.calls / 1e9
+    style = "bold red" if row.leak.leaks else ""
+    return Text(f"{grown:.1f}{' leaks' if row.leak.leaks else ''}\n{row.leak.calls:,}", style=style)
+
+
+def changes_table(changes: Sequence[Change]) -> Group:
+    """What is another than before, worst first; what is the same is counted alone."""
+    moved = [change for change in changes if change.verdict is not Verdict.SAME]
+    table = _table(("figure", "before", "after", "change", "95 % interval", ""))
+    styles = {Verdict.WORSE: "yellow", Verdict.BETTER: "green"}
+    for change in sorted(moved, key=lambda each: -each.change):
+        sign = -1 if change.figure.startswith(("batch", "accuracy")) else 1
+        low, high = sorted(sign * end for end in change.interval or (change.change,) * 2)
+        table.add_row(
+            Text(f"{change.row}  {change.figure}"),
+            f"{change.before:.4g}",
+            f"{change.after:.4g}",
+            f"{sign * change.change:+.1%}",
+            "" if change.interval is None else f"{low:+.1%} to {high:+.1%}",
+            Text(
+                f"{change.verdict}{', too much' if change.fails else ''}",
+                style="bold red" if change.fails else styles[change.verdict],
+            ),
+        )
+    same = len(changes) - len(moved)
+    return _captioned(
+        table,
+        f"{len(changes)} figures compared, {same} the same within chance and {RERUN_SPREAD:.0%}, "
+        "by which two runs on an idle machine differ.",
+    )
 
 
 def _unbroken(table: Table) -> Table:
@@ -245,7 +321,8 @@ def _unbroken(table: Table) -> Table:
 
 
 def _model(row: Row) -> Text:
-    return Text(f"{row.bundle}\n{row.variant}", style="bold" if row.is_baseline else "")
+    best = " ★" if row.is_pareto else ""
+    return Text(f"{row.bundle}\n{row.variant}{best}", style="bold" if row.is_baseline else "")
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
@@ -276,7 +353,28 @@ def _latency(value: Latency | None, ratio: float | None) -> Text:
     if value is None:
         return Text("-")
     p90 = "insufficient" if value.p90 is None else f"{value.p90:.2f}"
-    return _compared(f"{value.p50:.2f}\n{p90}", ratio)
+    if value.p99 is not None:
+        p90 += f"\n{value.p99:.2f}"
+    return _compared(f"{value.p50:.2f}{_half(value)}\n{p90}", ratio)
+
+
+def _half(value: Latency) -> str:
+    """Half the width of p50's interval, as a share of it."""
+    if value.p50_interval is None:
+        return ""
+    low, high = value.p50_interval
+    return f" ±{(high - low) / 2 / value.p50:.0%}"
+
+
+def _between(value: float | None, interval: Interval | None) -> str:
+    if value is None or interval is None:
+        return "-"
+    return f"{value:.1%} ±{50 * (interval[1] - interval[0]):.1f}"
+
+
+def _against(found: Difference | None) -> str:
+    """Points of accuracy won, and how likely chance alone would win or lose as many."""
+    return "-" if found is None else f"{100 * found.points:+.1f}\np {found.p_value:.2f}"
 
 
 def _compared(figures: str, ratio: float | None) -> Text:

@@ -27,7 +27,8 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
 def time_job(job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """Like ``run_job``, with the nanoseconds from process start to the answer's arrival.
 
-    The end of the process (closing files, joining threads) is not counted.
+    The end of the process (closing files, joining threads) is not counted. The job says as
+    ``started_ns`` what the clock showed before the process began.
 
     Raises:
         MeasurementError: The process failed.
@@ -47,7 +48,7 @@ def time_job(job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
             assert process.stdout is not None
             try:
                 with contextlib.suppress(BrokenPipeError):  # it died early; stderr says why
-                    process.stdin.write(json.dumps(job))
+                    process.stdin.write(json.dumps({**job, "started_ns": started}))
                     process.stdin.close()
                 line = process.stdout.readline()
                 elapsed = perf_counter_ns() - started

@@ -2,12 +2,21 @@
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, files, version
+from pathlib import Path
 from typing import Any
 
+from edgeadapt.measure.files import text_in
 from edgeadapt.platforms import cpu_fields, cpu_flags
 
-__all__ = ["describe_machine", "usable_cores", "versions"]
+__all__ = [
+    "container",
+    "describe_machine",
+    "emulation",
+    "install_bytes",
+    "usable_cores",
+    "versions",
+]
 
 _SPEED_FLAGS = (
     "avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
@@ -27,9 +36,13 @@ def describe_machine() -> dict[str, Any]:
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "architecture": platform.machine(),
         "cores": usable_cores(),
+        "all_cores": os.cpu_count(),
+        "core_quota": _core_quota(),
         "flags": None if flags is None else [flag for flag in _SPEED_FLAGS if flag in flags],
         "memory_bytes": _memory_bytes(),
         "virtualized": None if flags is None else "hypervisor" in flags,
+        "container": container(),
+        "emulation": emulation(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "load_average": _load_average(),
@@ -42,6 +55,35 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def container() -> str | None:
+    """Returns what this process is contained by, such as ``docker``; ``None`` where nothing is."""
+    if Path("/.dockerenv").exists():
+        return "docker"
+    if Path("/run/.containerenv").exists():
+        return "podman"
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "kubernetes"
+    groups = text_in(Path("/proc/1/cgroup"))
+    return next((name for name in ("docker", "kubepods", "lxc") if name in groups), None)
+
+
+def emulation() -> str | None:
+    """Returns what emulates this CPU, whose times mean nothing then; ``None`` for a real one."""
+    kernel = text_in(Path("/proc/sys/kernel/arch"))  # since Linux 6.1; the kernel's own word
+    if kernel and kernel != platform.machine():
+        return f"user-mode emulation on {kernel}"
+    return "QEMU TCG" if "TCG" in cpu_fields().get("model name", "") else None
+
+
+def install_bytes() -> dict[str, int]:
+    """Returns what the installed libraries take on disk, as their installer recorded it."""
+    return {
+        name: sum(file.size or 0 for file in files(name) or ())
+        for name in _LIBRARIES
+        if name in versions()
+    }
 
 
 def versions() -> dict[str, str]:
@@ -60,6 +102,12 @@ def _memory_bytes() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+
+
+def _core_quota() -> float | None:
+    """Cores' worth of time that the control group may use; ``None`` for no limit."""
+    limit, _, period = text_in(Path("/sys/fs/cgroup/cpu.max")).partition(" ")
+    return int(limit) / int(period) if limit.isdigit() and period.isdigit() else None
 
 
 def _load_average() -> float | None:

@@ -1,8 +1,27 @@
 """Memory of the own process, from /proc."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["peak_bytes"]
+__all__ = ["Memory", "memory", "peak_bytes", "resident_bytes"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a process holds at one moment; ``None`` where the system does not say."""
+
+    rss: int | None
+    """Resident bytes, those of shared libraries counted whole."""
+    pss: int | None
+    """Resident bytes, those of shared pages divided among the processes that share them."""
+    peak: int | None
+    """Most resident bytes so far."""
+
+
+def memory() -> Memory:
+    """Returns what this process holds now, and the most that it has held."""
+    rollup = _kilobytes("/proc/self/smaps_rollup")
+    return Memory(rss=rollup.get("Rss"), pss=rollup.get("Pss"), peak=peak_bytes())
 
 
 def peak_bytes() -> int | None:
@@ -10,11 +29,23 @@ def peak_bytes() -> int | None:
 
     Read from VmHWM: ``ru_maxrss`` would start at the parent's peak, and polling misses peaks.
     """
+    return _kilobytes("/proc/self/status").get("VmHWM")
+
+
+def resident_bytes() -> int | None:
+    """Returns the resident memory of this process in bytes; cheaper to ask for than the rest."""
+    return _kilobytes("/proc/self/status").get("VmRSS")
+
+
+def _kilobytes(path: str) -> dict[str, int]:
+    """Reads the ``Name: number kB`` lines of a file of /proc, in bytes."""
     try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
+        lines = Path(path).read_text(encoding="ascii").splitlines()
     except OSError:
-        return None
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return None
+        return {}
+    words = (line.split() for line in lines)
+    return {
+        parts[0].removesuffix(":"): int(parts[1]) * 1024
+        for parts in words
+        if len(parts) == 3 and parts[2] == "kB"
+    }

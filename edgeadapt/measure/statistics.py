@@ -4,32 +4,85 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["MIN_SAMPLES_P90", "Latency", "latency", "median"]
+__all__ = [
+    "MIN_SAMPLES_P90",
+    "MIN_SAMPLES_P99",
+    "Interval",
+    "Latency",
+    "latency",
+    "median",
+    "resampled_percentiles",
+]
+
+Interval = tuple[float, float]
+"""The lower and the upper end."""
 
 MIN_SAMPLES_P90 = 64
-"""Samples below which p90 is not given: MLPerf's early-stopping figure for the 90th percentile."""
+MIN_SAMPLES_P99 = 662
+"""Samples below which a percentile is not given: MLPerf's early-stopping figures."""
+
+_PERCENTILES = (50, 90, 99)
+_RESAMPLES = 400
+_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Percentiles of one scenario, in milliseconds."""
+    """Percentiles of one scenario, in milliseconds, with 95 % intervals."""
 
     p50: float
     p90: float | None
-    """``None`` where there are too few samples."""
+    """``None`` where there are too few samples, as with p99."""
     n: int
     """Number of samples."""
+    p99: float | None = None
+    p50_interval: Interval | None = None
+    p90_interval: Interval | None = None
+    p99_interval: Interval | None = None
 
 
 def latency(children: Sequence[Sequence[int]]) -> Latency | None:
     """Pools the nanosecond samples of several child processes; ``None`` without samples."""
     pooled = np.asarray([sample for child in children for sample in child], dtype=np.float64)
-    if not len(pooled):
+    if not (count := len(pooled)):
         return None
-    p50, p90 = np.percentile(pooled, [50, 90]) / 1e6
-    enough = len(pooled) >= MIN_SAMPLES_P90
-    return Latency(p50=float(p50), p90=float(p90) if enough else None, n=len(pooled))
+    p50, p90, p99 = (float(value) for value in np.percentile(pooled, _PERCENTILES) / 1e6)
+    tail = 50 * (1 - _LEVEL)
+    ends = np.percentile(resampled_percentiles(children) / 1e6, [tail, 100 - tail], axis=0)
+    at50, at90, at99 = ((float(low), float(high)) for low, high in ends.T)
+    has90, has99 = count >= MIN_SAMPLES_P90, count >= MIN_SAMPLES_P99
+    return Latency(
+        p50=p50,
+        p90=p90 if has90 else None,
+        n=count,
+        p99=p99 if has99 else None,
+        p50_interval=at50,
+        p90_interval=at90 if has90 else None,
+        p99_interval=at99 if has99 else None,
+    )
+
+
+def resampled_percentiles(
+    children: Sequence[Sequence[int]], *, resamples: int = _RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """Returns p50, p90 and p99 of samples drawn anew; shape ``(resamples, 3)``, nanoseconds.
+
+    First the processes are drawn, then samples within each, so that what differs from process to
+    process (where its memory lies, which core it got) counts as chance, which it is. With one
+    process alone it is not seen.
+
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
+    """
+    known = [np.asarray(child, dtype=np.float64) for child in children if len(child)]
+    generator = np.random.default_rng(seed)
+    found = np.empty((resamples, len(_PERCENTILES)))
+    for row in range(resamples):
+        drawn = [known[index] for index in generator.integers(len(known), size=len(known))]
+        again = [child[generator.integers(len(child), size=len(child))] for child in drawn]
+        found[row] = np.percentile(np.concatenate(again), _PERCENTILES)
+    return found
 
 
 def median(values: Sequence[int | None]) -> float | None:

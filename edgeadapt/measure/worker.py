@@ -7,6 +7,8 @@ answer. Numbers are nanoseconds of ``time.perf_counter_ns`` and bytes.
 import json
 import os
 import sys
+from dataclasses import asdict
+from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from edgeadapt.errors import EdgeAdaptError
 
 if TYPE_CHECKING:
+    from edgeadapt.bundle import Bundle
     from edgeadapt.runtime.base import Engine
-    from edgeadapt.text import Text, Tokens
+    from edgeadapt.text import Text, TextEncoder, Tokens
 
 __all__ = ["main"]
 
@@ -32,42 +35,69 @@ def main() -> None:
 
 
 def _first_label(job: dict[str, Any]) -> dict[str, Any]:
-    """Answers one text the way an application would; the parent holds the clock."""
+    """Answers one text the way an application would.
+
+    The parent holds the clock, and tells in ``started_ns`` what it showed when this process began:
+    on every supported system all processes read the same one.
+    """
+    from edgeadapt.bundle import Bundle
+    from edgeadapt.runtime import engine_class
     from edgeadapt.runtime.classifier import load
 
-    classifier = load(job["bundle"], variant=job["variant"], threads=job["threads"])
-    return {"label": classifier.predict([_text(job["text"])])[0].label}
+    engine_class(Bundle.open(Path(job["bundle"])), job["variant"], job.get("engine"))
+    imported = perf_counter_ns()
+    classifier = load(
+        job["bundle"], variant=job["variant"], threads=job["threads"], engine=job.get("engine")
+    )
+    loaded = perf_counter_ns()
+    label = classifier.predict([_text(job["text"])])[0].label
+    started = job["started_ns"]
+    return {"label": label, "imported_ns": imported - started, "loaded_ns": loaded - started}
 
 
 def _measure(job: dict[str, Any]) -> dict[str, Any]:
     """Loads the model once and times it at batch 1, at fixed lengths and on real texts."""
-    from edgeadapt.bundle import Bundle
-    from edgeadapt.measure.memory import peak_bytes
-    from edgeadapt.runtime import engine_class, load_engine
+    from edgeadapt.measure.conditions import pace_ns
+    from edgeadapt.measure.memory import memory, peak_bytes
+    from edgeadapt.runtime import engine_class
     from edgeadapt.text import Tokens
 
-    bundle = Bundle.open(Path(job["bundle"]))
-    encoder = bundle.text_encoder()
-    engine_class(bundle, job["variant"])  # imports the library before the clock starts
+    bundle, encoder = _opened(job)
+    engine_class(bundle, job["variant"], job.get("engine"))  # imports before the clock starts
     import_bytes = peak_bytes()
     started = perf_counter_ns()
-    engine = load_engine(bundle, job["variant"], threads=job["threads"])
+    engine = _engine(bundle, job)
     load_ns = perf_counter_ns() - started
 
-    fixed = [Tokens(**fields) for fields in job["fixed"]]
-    latency_ns = {str(len(tokens)): _timed(engine, tokens, job) for tokens in fixed}
+    latency_ns, held = {}, {"loaded": asdict(memory())}
+    for tokens in (Tokens(**fields) for fields in job["fixed"]):
+        name = str(len(tokens))
+        latency_ns[name] = _timed(engine, tokens, job)
+        held[name] = asdict(memory())
 
     texts = [_text(value) for value in job["texts"]]
+    timed = texts[: job["timed"]]
     for text in texts[: job["warmup"]]:
         engine.run(encoder.batch([text]))
-    logits, samples = [], []
-    for text in texts:
-        started = perf_counter_ns()
-        row = engine.run(encoder.batch([text]))[0]
-        samples.append(perf_counter_ns() - started)
-        logits.append(row.tolist())
-    if samples:
-        latency_ns["text"] = samples
+    whole: list[int] = []
+    model: list[int] = []
+    logits: list[list[float]] = []
+    ends = perf_counter_ns() + int(job["seconds"] * 1e9)
+    while timed and (len(whole) < len(timed) or perf_counter_ns() < ends):
+        for text in timed:
+            started = perf_counter_ns()
+            batch = encoder.batch([text])
+            encoded = perf_counter_ns()
+            row = engine.run(batch)[0]
+            done = perf_counter_ns()
+            whole.append(done - started)
+            model.append(done - encoded)
+            if len(logits) < len(timed):
+                logits.append(row.tolist())
+    if timed:
+        latency_ns |= {"text": whole, "text-model": model}
+        held["text"] = asdict(memory())
+    logits += [engine.run(encoder.batch([text]))[0].tolist() for text in texts[len(timed) :]]
     return {
         "engine": engine.describe(),
         "load_ns": load_ns,
@@ -75,7 +105,57 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
         "logits": logits,
         "import_bytes": import_bytes,
         "peak_bytes": peak_bytes(),
+        "memory": held,
+        "pace_ns": pace_ns(),
     }
+
+
+def _bulk(job: dict[str, Any]) -> dict[str, Any]:
+    """Answers many texts at growing batch sizes, then one by one to see whether memory leaks."""
+    from edgeadapt.measure.energy import find_gauge
+    from edgeadapt.measure.memory import memory
+    from edgeadapt.runtime.base import text_logits
+
+    bundle, encoder = _opened(job)
+    engine, gauge = _engine(bundle, job), find_gauge()
+    texts = [_text(value) for value in job["texts"]]
+
+    def answer_all(batch: int) -> dict[str, Any]:
+        before, started = gauge.read() if gauge else [], perf_counter_ns()
+        text_logits(engine, encoder, texts, batch_size=batch)
+        elapsed = perf_counter_ns() - started
+        joules = gauge.spent(before, gauge.read()) if gauge else None
+        return {"texts": len(texts), "ns": elapsed, "joules": joules}
+
+    passes, held = {}, {"loaded": asdict(memory())}
+    for batch in job["batches"]:
+        text_logits(engine, encoder, texts[: 2 * batch], batch_size=batch)  # warm-up
+        passes[batch] = [answer_all(batch) for _ in range(job["passes"])]
+        held[str(batch)] = asdict(memory())
+    best = min(passes, key=lambda batch: min(one["ns"] for one in passes[batch]))
+    while sum(one["ns"] for one in passes[best]) < job["seconds"] * 1e9:
+        passes[best].append(answer_all(best))
+    return {
+        "passes": passes,
+        "memory": held,
+        "gauge": gauge.name if gauge else None,
+        "leak": _leak(engine, encoder, texts, job),
+    }
+
+
+def _leak(
+    engine: "Engine", encoder: "TextEncoder", texts: list["Text"], job: dict[str, Any]
+) -> list[list[int | None]]:
+    """Answers texts one after another, and reads now and then what memory the process holds."""
+    from edgeadapt.measure.memory import resident_bytes
+
+    step = max(1, job["calls"] // job["readings"])
+    readings = []
+    for number, text in enumerate(islice(cycle(texts), job["calls"]), 1):
+        engine.run(encoder.batch([text]))
+        if number % step == 0:
+            readings.append([number, resident_bytes()])
+    return readings
 
 
 def _graph(job: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +171,19 @@ def _graph(job: dict[str, Any]) -> dict[str, Any]:
         "latency_ns": [_timed(engine, tokens, job) for tokens in texts],
         "peak_bytes": peak_bytes(),
     }
+
+
+def _opened(job: dict[str, Any]) -> tuple["Bundle", "TextEncoder"]:
+    from edgeadapt.bundle import Bundle
+
+    bundle = Bundle.open(Path(job["bundle"]))
+    return bundle, bundle.text_encoder()
+
+
+def _engine(bundle: "Bundle", job: dict[str, Any]) -> "Engine":
+    from edgeadapt.runtime import load_engine
+
+    return load_engine(bundle, job["variant"], threads=job["threads"], engine=job.get("engine"))
 
 
 def _timed(engine: "Engine", tokens: "Tokens", job: dict[str, Any]) -> list[int]:
@@ -110,7 +203,12 @@ def _text(value: str | list[str]) -> "Text":
     return value if isinstance(value, str) else (value[0], value[1])
 
 
-_TASKS = {"first_label": _first_label, "measure": _measure, "graph": _graph}
+_TASKS = {
+    "first_label": _first_label,
+    "measure": _measure,
+    "bulk": _bulk,
+    "graph": _graph,
+}
 
 if __name__ == "__main__":
     main()

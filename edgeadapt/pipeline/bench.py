@@ -1,27 +1,27 @@
-"""``edgeadapt bench``: bundles become a record and a table."""
+"""``edgeadapt bench``: bundles become a record and its rows."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-from edgeadapt.bench.compare import Row, rows
+from edgeadapt.bench.jobs import first_label_job
 from edgeadapt.bench.plan import Plan
-from edgeadapt.bench.runner import Evaluation, Subject, measure
-from edgeadapt.bundle import Bundle, Manifest
+from edgeadapt.bench.runner import Subject, measure
+from edgeadapt.bundle import Bundle
 from edgeadapt.config import EngineName
-from edgeadapt.data import TEXT_COLUMNS, read_rows, to_examples
-from edgeadapt.errors import MissingError, UsageError
+from edgeadapt.errors import MeasurementError, MissingError, UsageError
+from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.pipeline import places
-from edgeadapt.pipeline.predict import check_pair_column
+from edgeadapt.pipeline.evaluation import EvaluationFile, evaluation_of
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record
-from edgeadapt.storage import check_free, sha256
+from edgeadapt.runtime import ENGINES
+from edgeadapt.storage import check_free
 
-__all__ = ["bench", "rows_of"]
+__all__ = ["bench"]
 
-_EVALUATION = "evaluation.csv"
 _FULL = "full"
 _MODULES: Mapping[str, Sequence[str]] = MappingProxyType(
     {EngineName.TORCH: ("torch", "transformers"), EngineName.OPENVINO: ("openvino",)}
@@ -33,11 +33,9 @@ def bench(
     bundles: Sequence[Bundle],
     *,
     plan: Plan,
-    data: Path | None = None,
-    text_column: str = "text",
-    text_pair_column: str | None = None,
-    label_column: str = "label",
+    data: EvaluationFile | None = None,
     baseline: str | None = None,
+    engines: Sequence[str] = (),
     threads: int | None = None,
     output: Path | None = None,
     force: bool = False,
@@ -47,15 +45,12 @@ def bench(
 
     Args:
         bundles: What to measure.
-        plan: How often.
-        data: CSV or JSONL to evaluate on instead of the bundles' own test text; without a label
-            column everything but accuracy is measured.
-        text_column: Column of ``data``.
-        text_pair_column: Column of ``data``, where the bundles take pairs; ``text_pair`` where
-            none is given.
-        label_column: Column of ``data``.
+        plan: What is measured how often.
+        data: What to evaluate on instead of the bundles' own test text.
         baseline: ``BUNDLE`` (its fp32) or ``BUNDLE:VARIANT``; the full fine-tune's fp32 where
             there is one, else the first bundle's.
+        engines: What to run the variants on; each variant's own engine where none is given. A
+            variant that another engine cannot read is left out there.
         threads: CPU threads for every engine; all cores where none is given.
         output: File of the record; a free name under ``artifacts/records`` where none is given.
         force: Replace an existing record.
@@ -78,6 +73,7 @@ def bench(
             f"--threads: expected at least 1, found {threads}.",
             hint="Leave it out for all cores.",
         )
+    _check_plan(plan, bundles)
     names = [bundle.name for bundle in bundles]
     if len(set(names)) < len(names):
         raise UsageError(
@@ -88,13 +84,12 @@ def bench(
     check_free(path, force=force)
     for bundle in bundles:
         bundle.verify()
-    subjects = _subjects(bundles, progress)
-    evaluation = _evaluation(bundles, data, text_column, text_pair_column, label_column)
+    subjects = _subjects(bundles, engines, progress)
     record = measure(
         subjects,
         plan=plan,
         threads=threads or usable_cores(),
-        evaluation=evaluation,
+        evaluation=evaluation_of(bundles, data),
         baseline=_baseline(subjects, baseline),
         progress=progress,
     )
@@ -102,22 +97,79 @@ def bench(
     return record, path
 
 
-def rows_of(record: Record) -> list[Row]:
-    """Returns the table of a record."""
-    return rows(record)
+def _check_plan(plan: Plan, bundles: Sequence[Bundle]) -> None:
+    """Refuses counts that cannot be measured.
+
+    Raises:
+        UsageError: One is too small, or no bundle takes texts of a length.
+    """
+    longest = max(bundle.manifest.max_length for bundle in bundles)
+    shortest = max(_shortest(bundle) for bundle in bundles)
+    for length in plan.lengths:
+        if length < shortest:
+            raise UsageError(
+                f"--lengths: expected at least {shortest} tokens, of which "
+                f"{shortest - 1 - bundles[0].manifest.pairs} are special ones, found {length}."
+            )
+    if plan.lengths and min(plan.lengths) > longest:
+        raise UsageError(
+            f"--lengths: expected at most {longest} tokens, to which these bundles cut every "
+            f"text, found {', '.join(map(str, plan.lengths))}."
+        )
+    if plan.batches and min(plan.batches) < 1:
+        raise UsageError(f"--batch: expected at least 1, found {min(plan.batches)}.")
 
 
-def _subjects(bundles: Sequence[Bundle], progress: Progress) -> list[Subject]:
-    """Every variant that can run here."""
+def _shortest(bundle: Bundle) -> int:
+    """Tokens of the shortest text: the special ones, and one of each part."""
+    pairs = bundle.manifest.pairs
+    return int(bundle.text_encoder().tokenizer.num_special_tokens_to_add(pairs)) + 1 + pairs
+
+
+def _subjects(
+    bundles: Sequence[Bundle], engines: Sequence[str], progress: Progress
+) -> list[Subject]:
+    """Every variant that can run here, on each of the engines.
+
+    Raises:
+        MissingExtraError: An engine was asked for that is not installed.
+        UsageError: None of the variants runs on any of the engines.
+    """
+    for engine in engines:
+        ENGINES[EngineName(engine)]()
     subjects = []
     for bundle in bundles:
         for name, variant in sorted(bundle.manifest.variants.items()):
-            needs = _MODULES.get(variant.engine, ())
-            if missing := [module for module in needs if not find_spec(module)]:
-                progress.say(f"{bundle.name}:{name} is left out: {missing[0]} is not installed.")
-                continue
-            subjects.append(Subject(bundle, name))
+            for engine in engines or (variant.engine,):
+                subject = Subject(bundle, name, None if engine == variant.engine else engine)
+                if why := _why_not(subject, engine):
+                    progress.say(f"{subject} is left out: {why}")
+                else:
+                    subjects.append(subject)
+    if not subjects:
+        raise UsageError(
+            f"No variant of these bundles runs here{' on ' * bool(engines)}{', '.join(engines)}.",
+            hint="Leave --engine out for each variant's own, and install what that needs.",
+        )
     return subjects
+
+
+def _why_not(subject: Subject, engine: str) -> str | None:
+    """Says why a variant does not run on an engine, or nothing."""
+    needs = _MODULES.get(engine, ())
+    if missing := [module for module in needs if not find_spec(module)]:
+        return f"{missing[0]} is not installed."
+    if subject.engine is None:
+        return None
+    own = subject.bundle.manifest.variants[subject.variant].engine
+    if EngineName.TORCH in (own, engine):
+        return f"{engine} does not read {own}'s files."
+    try:
+        run_job(first_label_job(subject, threads=1, texts=()))
+    except MeasurementError as error:
+        last = error.message.strip().splitlines()[-1]
+        return f"{engine} cannot run it ({last[:200]})."
+    return None
 
 
 def _baseline(subjects: Sequence[Subject], wanted: str | None) -> Subject:
@@ -127,81 +179,9 @@ def _baseline(subjects: Sequence[Subject], wanted: str | None) -> Subject:
     name, _, variant = wanted.partition(":")
     name = Path(name).name
     for subject in subjects:
-        if (subject.bundle.name, subject.variant) == (name, variant or "fp32"):
+        if (subject.bundle.name, subject.title) == (name, variant or "fp32"):
             return subject
     raise UsageError(
         f"--baseline: no row {wanted!r}: expected one of {', '.join(map(str, subjects))}.",
         hint="A bundle's name alone means its fp32.",
     )
-
-
-def _evaluation(
-    bundles: Sequence[Bundle],
-    data: Path | None,
-    text_column: str,
-    text_pair_column: str | None,
-    label_column: str,
-) -> Evaluation:
-    if data is not None:
-        manifest = _same_task(bundles)
-        check_pair_column(text_pair_column, manifest)
-        columns = (text_column, text_pair_column or TEXT_COLUMNS[1], label_column)
-        return _read(data, manifest, columns, origin=str(data))
-    carried = {
-        bundle.name: bundle.manifest.files[_EVALUATION].sha256
-        for bundle in bundles
-        if _EVALUATION in bundle.manifest.files
-    }
-    if not carried:
-        return Evaluation(origin="none", sha256=None)
-    if len(set(carried.values())) > 1 or len(carried) < len(bundles):
-        listed = ", ".join(f"{b.name} ({carried.get(b.name, 'none')[:8]})" for b in bundles)
-        raise UsageError(
-            f"These bundles carry different evaluation sets: {listed}.",
-            hint="Their accuracies cannot be compared. Name bundles of one data set, or give one "
-            "file for all with --data.",
-        )
-    columns = (*TEXT_COLUMNS, "label")
-    path = bundles[0].file(_EVALUATION)
-    return _read(path, _same_task(bundles), columns, origin=f"{_EVALUATION} of the bundles")
-
-
-def _read(
-    path: Path, manifest: Manifest, columns: tuple[str, str, str], *, origin: str
-) -> Evaluation:
-    """Reads texts as the manifest's model takes them; ``columns`` are text, text pair, label."""
-    found = read_rows(path)
-    text, text_pair, label = columns
-    examples = to_examples(
-        found,
-        text_column=text,
-        text_pair_column=text_pair if manifest.pairs else None,
-        label_column=label if label in found[0] else None,
-        label_names=manifest.labels,
-        task=manifest.task,
-        where=str(path),
-    )
-    return Evaluation(origin, sha256(path), examples.texts, examples.labels, manifest.task)
-
-
-def _same_task(bundles: Sequence[Bundle]) -> Manifest:
-    """The first bundle's manifest, after checking that the others do the same job."""
-    manifests = [bundle.manifest for bundle in bundles]
-    if len({manifest.labels for manifest in manifests}) > 1:
-        raise UsageError(
-            "These bundles have different labels: found "
-            + "; ".join(f"{b.name}: {', '.join(b.manifest.labels[:5])}" for b in bundles)
-            + ".",
-            hint="Name bundles of one task.",
-        )
-    if len({(manifest.task, manifest.pairs) for manifest in manifests}) > 1:
-        raise UsageError(
-            "These bundles have different tasks: found "
-            + "; ".join(
-                f"{b.name}: {b.manifest.task}, {'pairs' if b.manifest.pairs else 'single texts'}"
-                for b in bundles
-            )
-            + ".",
-            hint="Name bundles of one task.",
-        )
-    return manifests[0]

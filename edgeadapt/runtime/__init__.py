@@ -41,15 +41,15 @@ ENGINES: Mapping[EngineName, Callable[[], type[Engine]]] = MappingProxyType(
 """Engine -> its class. The engine's library is imported only when the class is asked for."""
 
 
-def engine_class(bundle: Bundle, variant: str) -> type[Engine]:
-    """Imports the engine that the manifest names for a variant.
+def engine_class(bundle: Bundle, variant: str, engine: str | None = None) -> type[Engine]:
+    """Imports the engine that the manifest names for a variant, or another one.
 
     Raises:
         UsageError: There is no such variant.
         LayoutError: The manifest names an engine that there is none of.
         MissingExtraError: The engine's library is not installed.
     """
-    name = bundle.variant(variant).engine
+    name = engine or bundle.variant(variant).engine
     if name not in list(EngineName):
         raise LayoutError(
             f"{bundle.path}: unknown engine {name!r} for the variant {variant!r}: expected one of "
@@ -59,8 +59,10 @@ def engine_class(bundle: Bundle, variant: str) -> type[Engine]:
     return ENGINES[EngineName(name)]()
 
 
-def load_engine(bundle: Bundle, variant: str, *, threads: int | None = None) -> Engine:
-    """Loads a variant on the engine that the manifest names for it.
+def load_engine(
+    bundle: Bundle, variant: str, *, threads: int | None = None, engine: str | None = None
+) -> Engine:
+    """Loads a variant on the engine that the manifest names for it, or on another one.
 
     Warns once where a quantized variant may answer otherwise than it was judged by.
 
@@ -78,4 +80,4 @@ def load_engine(bundle: Bundle, variant: str, *, threads: int | None = None) -> 
             "Export it with --target portable.",
             stacklevel=2,
         )
-    return engine_class(bundle, variant).load(bundle, variant, threads=threads)
+    return engine_class(bundle, variant, engine).load(bundle, variant, threads=threads)

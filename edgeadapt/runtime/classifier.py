@@ -98,7 +98,11 @@ class Classifier:
 
 
 def load(
-    bundle: str | PathLike[str], *, variant: str | None = None, threads: int | None = None
+    bundle: str | PathLike[str],
+    *,
+    variant: str | None = None,
+    threads: int | None = None,
+    engine: str | None = None,
 ) -> Classifier:
     """Loads a bundle; every file that is opened is checked against the manifest.
 
@@ -106,6 +110,7 @@ def load(
         bundle: Folder of the bundle.
         variant: ``int8``, ``fp32`` or another of the manifest; int8 where there is one.
         threads: CPU threads; the engine's default where none is given.
+        engine: ``onnxruntime``, ``openvino`` or ``torch``; the variant's own where none is given.
 
     Raises:
         LayoutError: There is no bundle, or it is unfinished, newer or damaged.
@@ -117,9 +122,12 @@ def load(
             hint="Leave it out for all cores.",
         )
     opened = Bundle.open(Path(bundle))
-    engine = load_engine(opened, variant or opened.default_variant(), threads=threads)
+    chosen = variant or opened.default_variant()
     return Classifier(
-        engine, opened.text_encoder(), opened.manifest.labels, task=opened.manifest.task
+        load_engine(opened, chosen, threads=threads, engine=engine),
+        opened.text_encoder(),
+        opened.manifest.labels,
+        task=opened.manifest.task,
     )
 
 

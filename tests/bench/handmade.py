@@ -5,11 +5,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgeadapt.bench.plan import Plan
 from edgeadapt.bundle import Bundle
 from edgeadapt.record import Record, Sample
 
 MS = 1_000_000
 """Nanoseconds."""
+
+
+def tiny_plan(**changes: Any) -> Plan:
+    """A plan of a few runs: one process per phase, no scaling over threads."""
+    values: dict[str, Any] = {
+        "lengths": (8,),
+        "rounds": 1,
+        "repeats": 2,
+        "warmup": 1,
+        "starts": 1,
+        "texts": 6,
+        "timed": 2,
+        "batches": (1, 2),
+        "bulks": 1,
+        "bulk": 4,
+        "passes": 2,
+        "calls": 20,
+        "scaling": 0,
+        **changes,
+    }
+    return Plan(**values)
 
 
 def make_sample(bundle: str = "small", variant: str = "fp32", **changes: Any) -> Sample:

@@ -1,267 +1,165 @@
-"""From raw samples to the rows of the table."""
+"""Two records side by side."""
 
-import json
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from edgeadapt.bench.compare import Row, rows
-from edgeadapt.config import Task
-from edgeadapt.measure.statistics import Latency, latency
-from edgeadapt.metrics import score
+from edgeadapt.bench.compare import Change, Verdict, compare
 from edgeadapt.record import Record
 from tests.bench.handmade import MS, make_record, make_sample
 
-FAST = {
-    "bytes": 22_500_000,
-    "latency_ns": {"16": [[1 * MS] * 64]},
-    "peak_bytes": [50_000_000],
-    "logits": [[2.5, 1.0], [1.5, 1.0], [3.0, 0.5], [0.0, 3.0]],
-}
-"""Twice as fast, four times smaller, and of another opinion about the second text."""
+LABELS = [0, 1, 0, 1]
 
 
-def row_of(record: Record, name: str) -> Row:
-    found = [row for row in rows(record) if f"{row.bundle}:{row.variant}" == name]
-    assert len(found) == 1
-    return found[0]
+def record(**changes: Any) -> Record:
+    return make_record(make_sample(**changes), labels=LABELS)
 
 
-def compared(labels: list[int] | None = None, **changes: Any) -> Row:
-    """The int8 row of a bundle whose fp32 is the baseline."""
-    int8 = make_sample(variant="int8", **{**FAST, **changes})
-    return row_of(make_record(make_sample(), int8, labels=labels), "small:int8")
+def changes(before: Record, after: Record, **limits: float) -> dict[str, Change]:
+    return {change.figure: change for change in compare(before, after, **limits).changes}
 
 
-def test_there_is_one_row_per_sample_in_the_records_order() -> None:
-    record = make_record(
-        make_sample("b", "int8"), make_sample("a"), make_sample("b"), baseline="a:fp32"
-    )
+def around(milliseconds: float) -> dict[str, Any]:
+    """Five processes of 40 samples each, within one per cent."""
+    spread = [round(milliseconds * MS * (1 + 0.0005 * (n % 20 - 10))) for n in range(40)]
+    return {"latency_ns": {"16": [spread] * 5}}
 
-    assert [(row.bundle, row.variant, row.is_baseline) for row in rows(record)] == [
-        ("b", "int8", False),
-        ("a", "fp32", True),
-        ("b", "fp32", False),
-    ]
 
+def test_a_record_is_the_same_as_itself() -> None:
+    found = compare(record(**around(2)), record(**around(2)))
 
-def test_a_row_says_what_was_measured() -> None:
-    row = compared(engine="some engine 2.0", method="lora+bitfit")
+    assert {change.verdict for change in found.changes} == {Verdict.SAME}
+    assert found.regressions == []
+    assert found.notes == ()
 
-    assert (row.engine, row.method, row.bytes) == ("some engine 2.0", "lora+bitfit", 22_500_000)
 
-
-def test_figures_are_medians_in_seconds_and_megabytes() -> None:
-    row = row_of(make_record(make_sample()), "small:fp32")
-
-    assert row.load_s == pytest.approx(0.2)
-    assert row.first_label_s == pytest.approx(0.7)
-    assert row.peak_mb == pytest.approx(200.0)
-    assert row.import_mb == pytest.approx(50.0)
-
-
-def test_latencies_are_pooled_over_the_processes() -> None:
-    samples = {"16": [[1 * MS] * 50, [3 * MS] * 50], "text": [[5 * MS] * 10, [5 * MS] * 2]}
-
-    row = compared(latency_ns=samples)
-
-    assert row.latency_ms == {
-        "16": Latency(p50=2.0, p90=3.0, n=100),
-        "text": Latency(p50=5.0, p90=None, n=12),
-    }
-
-
-def test_a_scenario_without_samples_is_left_out() -> None:
-    assert set(compared(latency_ns={"16": [[1 * MS]], "32": [[], []]}).latency_ms) == {"16"}
-
-
-def test_ratios_tell_how_many_times_better_than_the_baseline() -> None:
-    row = compared()
-
-    assert row.ratios.latency == {"16": pytest.approx(2.0)}
-    assert row.ratios.peak == pytest.approx(4.0)
-    assert row.ratios.bytes == pytest.approx(4.0)
-
-
-def test_a_slower_and_larger_row_has_ratios_below_one() -> None:
-    row = compared(latency_ns={"16": [[8 * MS]]}, bytes=180_000_000, peak_bytes=[400_000_000])
-
-    assert row.ratios.latency == {"16": pytest.approx(0.25)}
-    assert row.ratios.peak == pytest.approx(0.5)
-    assert row.ratios.bytes == pytest.approx(0.5)
-
-
-def test_the_baseline_compares_with_itself_as_one() -> None:
-    row = row_of(make_record(make_sample(), make_sample(variant="int8", **FAST)), "small:fp32")
-
-    assert row.is_baseline
-    assert row.ratios.latency == {"16": 1.0}
-    assert (row.ratios.peak, row.ratios.bytes) == (1.0, 1.0)
-
-
-def test_ratios_refer_to_the_records_baseline_wherever_it_stands() -> None:
-    record = make_record(make_sample(), make_sample(variant="int8", **FAST), baseline="small:int8")
-
-    assert row_of(record, "small:fp32").ratios.latency == {"16": pytest.approx(0.5)}
-
-
-def test_a_scenario_that_the_baseline_lacks_has_no_ratio() -> None:
-    row = compared(latency_ns={"16": [[1 * MS]], "32": [[1 * MS]]})
-
-    assert set(row.latency_ms) == {"16", "32"}
-    assert set(row.ratios.latency) == {"16"}
-
-
-def test_memory_that_could_not_be_read_has_neither_figure_nor_ratio() -> None:
-    row = compared(peak_bytes=[None, None], import_bytes=[None, None])
-
-    assert (row.peak_mb, row.import_mb, row.ratios.peak) == (None, None, None)
-
-
-def test_there_is_no_memory_ratio_where_the_baselines_could_not_be_read() -> None:
-    record = make_record(make_sample(peak_bytes=[None]), make_sample(variant="int8", **FAST))
-
-    row = row_of(record, "small:int8")
-
-    assert row.peak_mb == pytest.approx(50.0)
-    assert row.ratios.peak is None
-
-
-def test_a_process_whose_memory_could_not_be_read_does_not_count() -> None:
-    assert compared(peak_bytes=[None, 30_000_000, 50_000_000]).peak_mb == pytest.approx(40.0)
-
-
-def test_a_cold_start_that_was_not_measured_is_none() -> None:
-    assert compared(first_label_ns=[]).first_label_s is None
-
-
-def test_accuracy_and_macro_f1_are_those_of_the_one_judge() -> None:
-    labels = [0, 1, 0, 0]
-    expected = score(
-        np.asarray(FAST["logits"], dtype=np.float32),
-        np.asarray(labels, dtype=np.int64),
-        task=Task.SINGLE_LABEL,
-    )
-
-    row = compared(labels=labels)
-
-    assert (row.accuracy, row.macro_f1) == (expected.accuracy, expected.macro_f1)
-
-
-def test_accuracy_counted_by_hand() -> None:
-    # fp32 answers 0 1 0 1, int8 answers 0 0 0 1.
-    record = make_record(make_sample(), make_sample(variant="int8", **FAST), labels=[0, 1, 0, 0])
-
-    assert [row.accuracy for row in rows(record)] == [0.75, 0.5]
-
-
-def test_agreement_counts_the_labels_of_the_same_bundles_fp32() -> None:
-    row = compared()
-
-    assert row.agreement == 0.75
-    assert row.largest_shift == pytest.approx(1.5)
-
-
-def test_fp32_agrees_with_itself() -> None:
-    row = row_of(make_record(make_sample()), "small:fp32")
-
-    assert (row.agreement, row.largest_shift) == (1.0, 0.0)
-
-
-def test_agreement_never_refers_to_another_bundle() -> None:
-    opposite = [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
-    record = make_record(
-        make_sample("first", logits=opposite),
-        make_sample("second"),
-        make_sample("second", "int8", **FAST),
-        make_sample("third", "int8", **FAST),
-        baseline="first:fp32",
-    )
-
-    assert row_of(record, "second:int8").agreement == 0.75
-    assert row_of(record, "third:int8").agreement is None
-    assert row_of(record, "third:int8").largest_shift is None
-
-
-def test_agreement_needs_no_labels() -> None:
-    row = compared(labels=None)
-
-    assert (row.accuracy, row.macro_f1) == (None, None)
-    assert row.agreement == 0.75
-
-
-def test_without_texts_there_is_neither_accuracy_nor_agreement() -> None:
-    record = make_record(
-        make_sample(logits=[]), make_sample(variant="int8", **{**FAST, "logits": []})
-    )
-
-    for row in rows(record):
-        assert (row.accuracy, row.macro_f1) == (None, None)
-        assert (row.agreement, row.largest_shift) == (None, None)
-
-
-def test_statistics_are_the_same_from_a_written_and_read_record(tmp_path: Path) -> None:
-    shifts = {"logits": [[1 / 3, 0.1], [0.2, 1e-9], [1.0, 2 / 7], [0.5, 0.25]]}
-    samples = {"16": [[1_234_567, 2_345_678], [3_456_789]], "text": [[n * 997 for n in range(90)]]}
-    record = make_record(
-        make_sample(),
-        make_sample(variant="int8", **{**FAST, **shifts, "latency_ns": samples}),
-        make_sample("other", peak_bytes=[None, 7], import_bytes=[None, None]),
-        labels=[0, 1, 1, 1],
-    )
-    record.write(tmp_path / "record.json")
-
-    assert rows(Record.open(tmp_path / "record.json")) == rows(record)
-
-
-def test_a_row_as_json_holds_what_is_promised() -> None:
-    value = json.loads(json.dumps(compared(labels=[0, 1, 0, 0]).to_dict()))
-
-    assert value["bundle"] == "small"
-    assert value["variant"] == "int8"
-    assert value["engine"] == "onnxruntime 1.0"
-    assert value["accuracy"] == 0.5
-    assert value["agreement"] == 0.75
-    assert value["latency_ms"] == {"16": {"p50": 1.0, "p90": 1.0, "n": 64}}
-    assert value["first_label_s"] == pytest.approx(0.7)
-    assert value["peak_mb"] == pytest.approx(50.0)
-    assert value["bytes"] == 22_500_000
-    assert value["ratios"]["latency"] == {"16": 2.0}
-
-
-NANOSECONDS = st.lists(st.integers(1, 10**10), min_size=1, max_size=20)
-
-
-@given(baseline=NANOSECONDS, other=NANOSECONDS)
-@settings(max_examples=50, deadline=None)
-def test_a_ratio_times_the_rows_median_is_the_baselines(
-    baseline: list[int], other: list[int]
+@pytest.mark.parametrize(
+    ("milliseconds", "verdict", "fails"),
+    [
+        (1.0, Verdict.BETTER, False),
+        (2.04, Verdict.SAME, False),
+        (2.08, Verdict.WORSE, False),
+        (2.2, Verdict.WORSE, True),
+    ],
+)
+def test_a_latency_is_worse_beyond_the_rerun_spread_and_fails_beyond_the_limit(
+    milliseconds: float, verdict: Verdict, fails: bool
 ) -> None:
-    record = make_record(
-        make_sample(latency_ns={"16": [baseline]}),
-        make_sample(variant="int8", latency_ns={"16": [other]}),
+    found = changes(record(**around(2)), record(**around(milliseconds)))
+
+    for figure in ("16 tokens, p50, ms", "16 tokens, p90, ms"):
+        assert (found[figure].verdict, found[figure].fails) == (verdict, fails)
+        assert found[figure].change == pytest.approx(milliseconds / 2 - 1, rel=1e-6)
+
+
+def test_a_change_within_what_processes_differ_by_is_none() -> None:
+    noisy = {"latency_ns": {"16": [[n * MS] * 20 for n in (1, 2, 3, 4)]}}
+    slower = {"latency_ns": {"16": [[n * MS] * 20 for n in (1, 2, 3, 5)]}}
+
+    found = changes(record(**noisy), record(**slower))
+
+    assert found["16 tokens, p90, ms"].change > 0.05
+    assert found["16 tokens, p90, ms"].verdict is Verdict.SAME
+
+
+def test_more_can_be_allowed() -> None:
+    before, after = record(**around(2)), record(**around(2.4))
+
+    assert compare(before, after).regressions
+    assert not compare(before, after, fail_over=0.25).regressions
+
+
+def test_a_larger_model_is_worse_and_nothing_is_left_to_chance() -> None:
+    found = changes(record(), record(bytes=99_000_000))["model, MB"]
+
+    assert (found.before, found.after, found.interval) == (90.0, 99.0, None)
+    assert (found.verdict, found.fails) == (Verdict.WORSE, True)
+
+
+def test_throughput_that_falls_is_worse() -> None:
+    def bulk(milliseconds: int) -> dict[str, Any]:
+        one = {"texts": 100, "ns": milliseconds * MS, "joules": None}
+        return {"throughput": {"8": [[one] * 3]}}
+
+    found = changes(record(**bulk(50)), record(**bulk(100)))["batch 8, texts/s"]
+
+    assert (found.before, found.after) == (pytest.approx(2_000), pytest.approx(1_000))
+    assert (found.change, found.verdict) == (pytest.approx(1.0), Verdict.WORSE)
+
+
+def test_cold_starts_and_memory_are_compared_by_their_medians() -> None:
+    slow = {"first_label_ns": [900 * MS] * 3, "peak_bytes": [400_000_000] * 3}
+
+    found = changes(record(first_label_ns=[700 * MS] * 3), record(**slow))
+
+    assert found["first label, s"].change == pytest.approx(2 / 7)
+    assert found["peak, MB"].after == pytest.approx(400)
+    assert found["first label, s"].fails
+    assert found["peak, MB"].fails
+
+
+def test_memory_that_one_machine_cannot_read_is_not_compared() -> None:
+    assert "peak, MB" not in changes(record(), record(peak_bytes=[None]))
+
+
+def answering(right: int, of: int = 400) -> Record:
+    logits = [[0.0, 1.0]] * right + [[1.0, 0.0]] * (of - right)
+    return make_record(make_sample(logits=logits), labels=[1] * of)
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict", "fails"),
+    [
+        (400, Verdict.BETTER, False),
+        (360, Verdict.SAME, False),
+        (354, Verdict.WORSE, False),
+        (340, Verdict.WORSE, True),
+    ],
+)
+def test_accuracy_fails_beyond_the_allowed_drop(right: int, verdict: Verdict, fails: bool) -> None:
+    found = changes(answering(360), answering(right), max_drop=0.02)["accuracy, %"]
+
+    assert (found.verdict, found.fails) == (verdict, fails)
+    assert found.change == pytest.approx((360 - right) / 400)
+
+
+def test_two_answers_of_four_hundred_may_be_chance() -> None:
+    found = changes(answering(360), answering(358), max_drop=0)["accuracy, %"]
+
+    assert found.verdict is Verdict.SAME
+
+
+def test_accuracy_on_other_texts_is_not_compared() -> None:
+    other = record()
+    other.evaluation["sha256"] = "another"
+
+    found = compare(record(), other)
+
+    assert not [change for change in found.changes if change.figure.startswith("accuracy")]
+    assert "the texts are not the same: accuracy is not compared" in found.notes
+
+
+def test_what_else_differs_is_said() -> None:
+    after = replace(
+        make_record(make_sample(), make_sample(variant="int8"), labels=LABELS),
+        machine={"cpu": "Another CPU", "versions": {"onnxruntime": "2.0"}},
+        threads=4,
+        edgeadapt="9.9.9",
     )
-    expected = latency([baseline])
-    assert expected is not None
 
-    row = row_of(record, "small:int8")
+    notes = compare(record(), after).notes
 
-    assert row.ratios.latency["16"] * row.latency_ms["16"].p50 == pytest.approx(expected.p50)
+    assert notes == (
+        "CPU: Some CPU before, Another CPU after",
+        "threads: 2 before, 4 after",
+        "edgeadapt: 0.0.0 before, 9.9.9 after",
+        "onnxruntime: none before, 2.0 after",
+        "only after: small:int8",
+    )
 
 
-def test_label_sets_are_compared_as_the_record_says() -> None:
-    # Logits above 0, and of the same records the largest one.
-    fp32 = make_sample(logits=[[2.0, 1.0], [-1.0, 1.0], [-1.0, -2.0]])
-    int8 = make_sample(variant="int8", logits=[[2.0, 1.0], [-1.0, 1.0], [1.0, -2.0]])
-    record = make_record(fp32, int8, labels=[[1, 1], [0, 1], [0, 0]])
-    record.evaluation["task"] = "multi-label"
+def test_scenarios_of_one_record_alone_are_left_out() -> None:
+    other = {"latency_ns": {"32": [[MS] * 70]}}
 
-    found = {row.variant: row for row in rows(record)}
-
-    assert (found["fp32"].accuracy, found["fp32"].macro_f1) == (1.0, 1.0)
-    assert found["int8"].accuracy == pytest.approx(2 / 3)
-    assert found["int8"].agreement == pytest.approx(2 / 3)
+    assert not [name for name in changes(record(), record(**other)) if "tokens" in name]

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from edgeadapt.bench.plan import PLANS, Effort, Plan
-from edgeadapt.measure.statistics import MIN_SAMPLES_P90
+from edgeadapt.measure.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99
 
 
 @pytest.mark.parametrize("effort", Effort)
@@ -21,7 +21,7 @@ def test_every_effort_gives_enough_samples_for_p90_on_the_texts_of_a_full_bundle
 ) -> None:
     plan = PLANS[effort]
 
-    assert plan.texts + (plan.rounds - 1) * plan.timed >= MIN_SAMPLES_P90
+    assert plan.rounds * plan.timed >= MIN_SAMPLES_P90
 
 
 @pytest.mark.parametrize("effort", Effort)
@@ -45,7 +45,23 @@ def test_further_processes_answer_no_more_texts_than_the_first(effort: Effort) -
     assert PLANS[effort].timed <= PLANS[effort].texts
 
 
-@pytest.mark.parametrize("count", ["rounds", "repeats", "warmup", "starts", "texts", "timed"])
+@pytest.mark.parametrize(
+    "count",
+    [
+        "rounds",
+        "repeats",
+        "warmup",
+        "starts",
+        "texts",
+        "timed",
+        "seconds",
+        "bulks",
+        "bulk",
+        "passes",
+        "calls",
+        "scaling",
+    ],
+)
 def test_more_effort_never_measures_less(count: str) -> None:
     quick, default, thorough = (
         asdict(PLANS[effort])[count] for effort in (Effort.QUICK, Effort.DEFAULT, Effort.THOROUGH)
@@ -61,3 +77,29 @@ def test_the_default_effort_is_the_default_plan() -> None:
 def test_the_plans_cannot_be_changed() -> None:
     with pytest.raises(TypeError, match="does not support item assignment"):
         PLANS[Effort.QUICK] = Plan()  # type: ignore[index]
+
+
+def test_thorough_meets_the_rules_that_it_is_modelled_on() -> None:
+    plan = PLANS[Effort.THOROUGH]
+
+    assert plan.seconds >= 60
+    assert plan.rounds * plan.timed >= 1_024
+    assert plan.bulk >= 1_024
+    assert plan.calls >= 10_000
+    assert plan.starts >= 30
+    assert plan.rounds * min(plan.repeats, plan.timed) >= MIN_SAMPLES_P99
+
+
+def test_quick_gives_no_p99() -> None:
+    plan = PLANS[Effort.QUICK]
+
+    assert plan.rounds * max(plan.repeats, plan.timed) < MIN_SAMPLES_P99
+
+
+@pytest.mark.parametrize("effort", Effort)
+def test_a_plan_without_times_still_answers_every_text_once(effort: Effort) -> None:
+    plan = PLANS[effort].without_times()
+
+    assert (plan.lengths, plan.batches) == ((), ())
+    assert (plan.starts, plan.timed, plan.seconds, plan.bulks, plan.scaling) == (0, 0, 0, 0, 0)
+    assert (plan.rounds, plan.texts) == (1, PLANS[effort].texts)

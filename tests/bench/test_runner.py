@@ -11,7 +11,6 @@ import pytest
 
 import edgeadapt
 from edgeadapt.bench import runner
-from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.runner import Evaluation, Subject, measure
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Task
@@ -19,13 +18,14 @@ from edgeadapt.errors import MeasurementError
 from edgeadapt.record import Record
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
-from tests.bench.handmade import copy_bundle
+from tests.bench.handmade import copy_bundle, tiny_plan
 from tests.tasks import PAIRS, task_bundle
 
 TEXTS = ("the room was warm", "a cold meal", "good", "bad", "the film was great")
 LABELS = np.asarray([1, 0, 1, 0, 1])
 NO_TEXTS = Evaluation(origin="none", sha256=None)
-TINY = Plan(lengths=(8, 16, 64), rounds=2, repeats=3, warmup=1, starts=2, texts=4, timed=2)
+TINY = tiny_plan(lengths=(8, 16, 64), rounds=2, repeats=3, starts=2, texts=4, bulks=0)
+HELD = {"rss": 5, "pss": 4, "peak": 6}
 
 
 @dataclass
@@ -36,15 +36,28 @@ class Jobs:
     order: list[tuple[str, str, str]] = field(default_factory=list)
     """Task, name of the bundle and variant."""
     first_labels: list[Mapping[str, Any]] = field(default_factory=list)
+    bulks: list[Mapping[str, Any]] = field(default_factory=list)
 
     def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
         self._note(job)
+        if job["task"] == "bulk":
+            self.bulks.append(job)
+            number = len(self.bulks)
+            return {
+                "passes": {
+                    str(size): [{"texts": len(job["texts"]), "ns": number, "joules": None}]
+                    for size in job["batches"]
+                },
+                "memory": {"loaded": HELD, **{str(size): HELD for size in job["batches"]}},
+                "gauge": None,
+                "leak": [[10, number], [20, number]],
+            }
         self.rounds.append(job)
         number = len(self.rounds)
         lengths = [str(len(tokens["ids"])) for tokens in job["fixed"]]
         samples = {name: [number] * job["repeats"] for name in lengths}
         if job["texts"]:
-            samples["text"] = [number] * len(job["texts"])
+            samples["text"] = samples["text-model"] = [number] * job["timed"]
         return {
             "engine": "recording 1.0",
             "load_ns": 10 * number,
@@ -52,12 +65,15 @@ class Jobs:
             "logits": [[float(number), 0.0] for _ in job["texts"]],
             "import_bytes": 100 * number,
             "peak_bytes": 1000 * number,
+            "memory": {"loaded": HELD},
+            "pace_ns": number,
         }
 
     def time(self, job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         self._note(job)
         self.first_labels.append(job)
-        return {"label": "negative"}, 7 * len(self.first_labels)
+        number = len(self.first_labels)
+        return {"label": "negative", "imported_ns": number, "loaded_ns": 2 * number}, 7 * number
 
     def _note(self, job: Mapping[str, Any]) -> None:
         self.order.append((job["task"], Path(job["bundle"]).name, job["variant"]))
@@ -91,7 +107,9 @@ def subjects(tiny_bundle: Bundle, other_bundle: Bundle) -> list[Subject]:
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
     """Five labelled texts."""
-    return Evaluation(origin="by hand", sha256="abc", texts=TEXTS, labels=LABELS)
+    return Evaluation(
+        origin="by hand", sha256="abc", texts=TEXTS, labels=LABELS, names=("bad", "good")
+    )
 
 
 @pytest.fixture
@@ -158,13 +176,14 @@ def test_labels_are_those_of_the_texts_that_were_answered(
         "texts": 4,
         "labels": [1, 0, 1, 0],
         "task": "single-label",
+        "names": ["bad", "good"],
     }
 
 
 def test_fewer_texts_than_planned_are_all_answered(
     jobs: Jobs, run_plan: Callable[..., Record], evaluation: Evaluation
 ) -> None:
-    record = run_plan(plan=Plan(rounds=1, starts=1, texts=100, timed=50))
+    record = run_plan(plan=tiny_plan(texts=100, timed=50))
 
     assert record.evaluation["texts"] == len(TEXTS)
     assert record.evaluation["labels"] == LABELS.tolist()
@@ -201,7 +220,7 @@ def test_lengths_above_the_bundles_longest_input_are_left_out(
 ) -> None:
     assert tiny_bundle.manifest.max_length == 32
 
-    run_plan(plan=Plan(lengths=(16, 32, 33, 64), rounds=1, starts=0))
+    run_plan(plan=tiny_plan(lengths=(16, 32, 33, 64), bulks=0))
 
     assert {tuple(len(tokens["ids"]) for tokens in job["fixed"]) for job in jobs.rounds} == {
         (16, 32)
@@ -215,7 +234,7 @@ def test_a_fixed_input_has_its_length_and_special_tokens_at_both_ends_only(
     tokenizer = tiny_bundle.text_encoder().tokenizer
     special = {tokenizer.token_to_id(token) for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")}
 
-    run_plan(plan=Plan(lengths=(length,), rounds=1, starts=0))
+    run_plan(plan=tiny_plan(lengths=(length,), bulks=0))
 
     (fixed,) = jobs.rounds[0]["fixed"]
     tokens = fixed["ids"]
@@ -235,7 +254,8 @@ def test_a_sample_keeps_every_answer_of_its_own_subject(
     assert second.latency_ns == {
         "8": [[2] * 3, [5] * 3],
         "16": [[2] * 3, [5] * 3],
-        "text": [[2] * 4, [5] * 2],
+        "text": [[2] * 2, [5] * 2],
+        "text-model": [[2] * 2, [5] * 2],
     }
     assert second.load_ns == [20, 50]
     assert second.import_bytes == [200, 500]
@@ -322,7 +342,7 @@ def test_a_failing_process_ends_the_benchmark(
 def test_real_processes_give_as_many_samples_as_planned(measured: Record) -> None:
     for sample in measured.samples:
         counts = {name: list(map(len, children)) for name, children in sample.latency_ns.items()}
-        assert counts == {"8": [3, 3], "16": [3, 3], "text": [4, 2]}
+        assert counts == {"8": [3, 3], "16": [3, 3], "text": [2, 2], "text-model": [2, 2]}
         assert len(sample.load_ns) == len(sample.peak_bytes) == len(sample.import_bytes) == 2
         assert len(sample.first_label_ns) == 2
 
@@ -371,7 +391,7 @@ def pair_subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
 def test_a_fixed_input_of_pairs_has_its_length_and_two_segments(
     jobs: Jobs, run_plan: Callable[..., Record], pair_subject: Subject, length: int
 ) -> None:
-    plan = Plan(lengths=(length,), rounds=1, starts=0)
+    plan = tiny_plan(lengths=(length,), bulks=0)
 
     run_plan(subjects=[pair_subject], baseline=pair_subject, plan=plan, evaluation=NO_TEXTS)
 
@@ -384,7 +404,7 @@ def test_a_fixed_input_of_pairs_has_its_length_and_two_segments(
 def test_a_bundle_of_pairs_starts_cold_with_a_pair(
     jobs: Jobs, run_plan: Callable[..., Record], pair_subject: Subject
 ) -> None:
-    plan = Plan(lengths=(8,), rounds=1, starts=1)
+    plan = tiny_plan()
 
     run_plan(subjects=[pair_subject], baseline=pair_subject, plan=plan, evaluation=NO_TEXTS)
 
@@ -399,3 +419,129 @@ def test_the_record_says_the_task(jobs: Jobs, run_plan: Callable[..., Record]) -
 
     assert record.evaluation["task"] == "multi-label"
     assert record.evaluation["labels"] == sets[:4].tolist()
+
+
+def test_throughput_is_measured_in_processes_of_its_own_after_the_others(
+    jobs: Jobs, run_plan: Callable[..., Record]
+) -> None:
+    record = run_plan(plan=tiny_plan(bulks=2, starts=0, bulk=3))
+
+    assert [task for task, *_ in jobs.order] == ["measure"] * 3 + ["bulk"] * 6
+    assert {tuple(job["texts"]) for job in jobs.bulks} == {TEXTS[:3]}
+    assert {(job["calls"], job["passes"]) for job in jobs.bulks} == {(20, 2)}
+    second = record.samples[1]
+    assert second.throughput["2"] == [
+        [{"texts": 3, "ns": 2, "joules": None}],
+        [{"texts": 3, "ns": 5, "joules": None}],
+    ]
+    assert second.leak == [[[10, 2], [20, 2]], [[10, 5], [20, 5]]]
+    assert list(second.bulk_memory) == ["loaded", "1", "2"]
+
+
+def test_throughput_without_texts_is_that_of_made_up_ones(
+    jobs: Jobs, run_plan: Callable[..., Record]
+) -> None:
+    run_plan(evaluation=NO_TEXTS, plan=tiny_plan(bulk=3))
+
+    assert all(len(job["texts"]) == 3 and all(job["texts"]) for job in jobs.bulks)
+
+
+def test_every_number_of_threads_is_measured_in_turn(
+    jobs: Jobs, run_plan: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "usable_cores", lambda: 3)
+
+    record = run_plan(plan=tiny_plan(starts=0, bulks=0, scaling=2))
+
+    threads = [job["threads"] for job in jobs.rounds[3:]]
+    assert threads == 2 * [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert {len(job["fixed"][0]["ids"]) for job in jobs.rounds[3:]} == {32}
+    assert {name: len(found) for name, found in record.samples[0].threads_ns.items()} == {
+        "1": 2,
+        "2": 2,
+        "3": 2,
+    }
+
+
+def test_many_cores_are_counted_in_powers_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "usable_cores", lambda: 12)
+
+    assert runner._thread_counts() == [1, 2, 4, 8, 12]
+
+
+def test_an_emulated_machine_reports_answers_and_no_times(
+    jobs: Jobs, run_plan: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = {"cpu": "Cortex-A72", "emulation": "user-mode emulation on x86_64"}
+    monkeypatch.setattr(runner, "describe_machine", lambda: machine)
+
+    record = run_plan(plan=tiny_plan(scaling=2))
+
+    assert [task for task, *_ in jobs.order] == ["measure"] * 3
+    assert record.samples[0].latency_ns == {}
+    assert record.samples[0].logits
+    assert record.samples[0].first_label_ns == []
+
+
+def test_another_engine_is_named_in_the_row_and_in_the_job(
+    jobs: Jobs, run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    subjects = [Subject(tiny_bundle, "fp32"), Subject(tiny_bundle, "fp32", "openvino")]
+
+    record = run_plan(subjects=subjects, baseline=subjects[0])
+
+    assert [sample.variant for sample in record.samples] == ["fp32", "fp32@openvino"]
+    assert [job["engine"] for job in jobs.rounds[:2]] == [None, "openvino"]
+
+
+def test_a_record_says_what_the_machine_was_up_to(
+    jobs: Jobs, run_plan: Callable[..., Record]
+) -> None:
+    found = run_plan().conditions
+
+    assert set(found) == {"before", "after", "others", "stolen"}
+    assert found["others"] is None or found["others"] >= 0
+
+
+def test_a_sample_says_what_everything_takes_on_disk(
+    jobs: Jobs, run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    sample = run_plan().samples[0]
+
+    assert sample.tokenizer_bytes == (tiny_bundle.path / "tokenizer.json").stat().st_size
+    assert sample.bundle_bytes == sum(
+        (tiny_bundle.path / name).stat().st_size for name in tiny_bundle.manifest.files
+    )
+    assert sample.runtime_bytes is not None
+    assert sample.runtime_bytes > 20_000_000
+
+
+def test_real_processes_measure_throughput_memory_and_leaks(
+    run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    record = run_plan(subjects=[Subject(tiny_bundle, "int8")], plan=tiny_plan(scaling=1))
+
+    (sample,) = record.samples
+    assert list(sample.throughput) == ["1", "2"]
+    for (child,) in sample.throughput.values():
+        assert [(one["texts"], one["ns"] > 0) for one in child] == [(4, True)] * 2
+    assert [calls for calls, _ in sample.leak[0]] == list(range(1, 21))
+    assert all(held > 1_000_000 for _, held in sample.leak[0])
+    (loaded,) = sample.memory["loaded"]
+    assert 0 < loaded["pss"] <= loaded["rss"] <= loaded["peak"]
+    assert list(sample.threads_ns) == [str(n + 1) for n in range(len(sample.threads_ns))]
+    (start,) = sample.starts
+    assert 0 < start["imported_ns"] < start["loaded_ns"] < sample.first_label_ns[0]
+
+
+def test_real_texts_are_repeated_until_the_time_is_over(
+    run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    plan = tiny_plan(seconds=0.3, lengths=(), starts=0, bulks=0)
+
+    (sample,) = run_plan(subjects=[Subject(tiny_bundle, "int8")], plan=plan).samples
+
+    (times,) = sample.latency_ns["text"]
+    assert len(times) > plan.timed
+    assert len(times) % plan.timed == 0
+    assert len(sample.logits) == len(TEXTS)

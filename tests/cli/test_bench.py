@@ -13,14 +13,19 @@ import pytest
 
 from edgeadapt.bench import plan as plans
 from edgeadapt.bench.plan import Effort, Plan
+from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bundle import Bundle, Manifest
 from edgeadapt.data import read_rows, write_csv
-from edgeadapt.pipeline.bench import bench, rows_of
+from edgeadapt.pipeline.bench import bench
+from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.record import Record
 from tests.children import MAIN, open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, copy_bundle, edit_json, written
 
-TINY = Plan(lengths=(16, 24, 64), rounds=1, repeats=3, warmup=1, starts=1, texts=6, timed=2)
+TINY = Plan(
+    lengths=(16, 24, 64), rounds=1, repeats=3, warmup=1, starts=1, texts=6, timed=2,
+    batches=(1, 2), bulks=1, bulk=4, passes=1, calls=20, scaling=0,
+)  # fmt: skip
 TINY_MAIN = f"""
 from edgeadapt.bench import plan
 plan.PLANS = dict.fromkeys(plan.Effort, plan.{TINY!r})
@@ -70,9 +75,9 @@ def test_two_bundles_are_compared(cli: Cli, folder: Path, first: Path, second: P
         }
         assert row["engine"].startswith("onnxruntime ")
         assert 0 <= row["accuracy"] <= 1
-        assert row["latency_ms"].keys() == {"16", "24", "text"}
+        assert row["latency_ms"].keys() == {"16", "24", "text", "text-model"}
         assert row["latency_ms"]["16"]["n"] == 3
-        assert row["latency_ms"]["text"]["n"] == 6
+        assert row["latency_ms"]["text"]["n"] == 2
         assert row["latency_ms"]["16"]["p50"] > 0
         assert row["latency_ms"]["16"]["p90"] is None
         assert row["first_label_s"] > 0
@@ -83,7 +88,7 @@ def test_two_bundles_are_compared(cli: Cli, folder: Path, first: Path, second: P
     assert int8["ratios"]["latency"]["16"] == pytest.approx(
         fp32["latency_ms"]["16"]["p50"] / int8["latency_ms"]["16"]["p50"]
     )
-    assert fp32["ratios"]["latency"].keys() == {"16", "24", "text"}
+    assert fp32["ratios"]["latency"].keys() == {"16", "24", "text", "text-model"}
     assert set(fp32["ratios"]["latency"].values()) == {1.0}
     assert rows["second:fp32"]["agreement"] == 1.0
     assert rows["second:fp32"]["ratios"]["bytes"] == 1.0
@@ -105,7 +110,7 @@ def test_every_bundle_is_measured_where_none_is_named_and_a_table_is_shown(
     ):
         assert expected in words
     assert done.out.splitlines()[-1] == "record: artifacts/records/mine.json"
-    assert "benchmark 2/2" in done.err
+    assert "benchmark 3/3" in done.err
     assert Record.open(folder / "artifacts/records/mine.json").threads == 1
 
 
@@ -117,8 +122,7 @@ def test_texts_without_labels_give_everything_but_accuracy(
     record, _ = bench(
         [Bundle.open(first)],
         plan=TINY,
-        data=tmp_path / "texts.csv",
-        text_column="body",
+        data=EvaluationFile(tmp_path / "texts.csv", text_column="body"),
         threads=1,
     )
 
@@ -127,7 +131,7 @@ def test_texts_without_labels_give_everything_but_accuracy(
         assert row.accuracy is None
         assert row.macro_f1 is None
         assert row.agreement is not None
-        assert row.latency_ms["text"].n == 3
+        assert row.latency_ms["text"].n == 2
         assert row.first_label_s is not None
         assert row.peak_mb is not None
 
@@ -144,8 +148,8 @@ def test_missing_accuracy_is_null_in_json_and_a_dash_in_the_table(
     assert row["accuracy"] is None
     assert row["macro_f1"] is None
     lines = [line.split() for line in shown.splitlines()]
-    start = max(number for number, line in enumerate(lines) if line[:1] == ["second"])
-    assert lines[start][1:3] == ["-", "100.0%"]
+    _, start, _ = (number for number, line in enumerate(lines) if line[:1] == ["second"])
+    assert lines[start][1:4] == ["-", "-", "100.0%"]
     assert lines[start + 1][:2] == ["fp32", "-"]
 
 
@@ -153,9 +157,9 @@ def test_labelled_texts_of_ones_own_are_scored(folder: Path, second: Path, tmp_p
     bundle = Bundle.open(second)
     texts = [row["text"] for row in read_rows(bundle.file("evaluation.csv"))][:4]
     write_csv(tmp_path / "own.csv", {"review": texts, "mood": ["positive"] * 4})
-    asked = {"plan": TINY, "data": tmp_path / "own.csv", "text_column": "review", "threads": 1}
+    own = EvaluationFile(tmp_path / "own.csv", text_column="review", label_column="mood")
 
-    record, _ = bench([bundle], label_column="mood", **asked)
+    record, _ = bench([bundle], plan=TINY, data=own, threads=1)
 
     (sample,) = record.samples
     assert record.evaluation["labels"] == [1] * 4
@@ -412,3 +416,63 @@ def test_a_quick_benchmark_in_fresh_processes_prints_json_alone(folder: Path, se
     assert row["latency_ms"]["16"]["n"] == 70
     assert row["latency_ms"]["16"]["p90"] >= row["latency_ms"]["16"]["p50"]
     assert json.loads((folder / answer["record"]).read_text())["plan"]["rounds"] == 2
+
+
+def test_lengths_and_batch_sizes_can_be_chosen(cli: Cli, folder: Path, second: Path) -> None:
+    (row,) = cli(
+        "bench", "second", "--threads", "1", "--lengths", "12,8", "--batch", "4", "--json"
+    ).json["rows"]
+
+    assert list(row["latency_ms"]) == ["8", "12", "text", "text-model"]
+    assert list(row["texts_per_s"]) == ["4"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--lengths", "8;16"), ("--lengths: expected whole numbers", "'8;16'")),
+        (("--lengths", "2"), ("--lengths: expected at least 3 tokens", "found 2")),
+        (("--lengths", "900"), ("--lengths: expected at most 32 tokens", "found 900")),
+        (("--batch", "0"), ("--batch: expected at least 1, found 0",)),
+        (("--engine", "tensorrt"), ("--engine: expected some of onnxruntime, openvino, torch",)),
+        (("--engine", "torch"), ("No variant of these bundles runs here on torch",)),
+        (("--json", "--csv"), ("--json and --csv exclude each other",)),
+        (("--quick", "--thorough"), ("--quick and --thorough exclude each other",)),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    cli: Cli, folder: Path, second: Path, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    cli("bench", "second", *options).fails_with(*words)
+    assert only_bundles(folder)
+
+
+def test_csv_is_alone_on_standard_output(cli: Cli, folder: Path, second: Path) -> None:
+    done = cli("bench", "second", "--threads", "1", "--csv")
+
+    assert done.code == 0
+    header, line = done.out.splitlines()
+    assert header.startswith("bundle,variant,engine,method,accuracy")
+    assert line.startswith("second,fp32,onnxruntime")
+    assert "record: artifacts/records/bench-" in done.err
+
+
+def test_markdown_is_alone_on_standard_output(cli: Cli, folder: Path, second: Path) -> None:
+    done = cli("bench", "second", "--threads", "1", "--markdown")
+
+    assert done.out.startswith("| model | accuracy |")
+    assert "| second:fp32 ★ |" in done.out
+
+
+def test_another_engine_is_left_out_where_it_cannot_read_a_variant(
+    cli: Cli, folder: Path, first: Path
+) -> None:
+    pytest.importorskip("openvino")
+
+    done = cli("bench", "first", "--threads", "1", "--engine", "onnxruntime,openvino", "--json")
+
+    assert {row["variant"] for row in done.json["rows"]} >= {"fp32", "int8"}
+    for variant in ("fp32", "int8"):
+        shown = {row["variant"] for row in done.json["rows"]}
+        left_out = f"first:{variant}@openvino is left out: openvino cannot run it" in done.err
+        assert (f"{variant}@openvino" in shown) != left_out

@@ -57,6 +57,8 @@ def measure_job(bundle: Bundle, **changes: Any) -> dict[str, Any]:
         "threads": 1,
         "fixed": FIXED,
         "texts": TEXTS,
+        "timed": len(changes.get("texts", TEXTS)),
+        "seconds": 0,
         "warmup": 2,
         "repeats": 5,
         **changes,
@@ -70,6 +72,7 @@ def first_label_job(bundle: Bundle, **changes: Any) -> dict[str, Any]:
         "variant": "fp32",
         "threads": 1,
         "text": TEXTS[0],
+        "started_ns": 0,
         **changes,
     }
 
@@ -123,7 +126,7 @@ def test_there_are_as_many_samples_as_asked_for_at_every_length(
 ) -> None:
     counts = {name: len(samples) for name, samples in answer["latency_ns"].items()}
 
-    assert counts == {"3": 5, "7": 5, "text": len(TEXTS)}
+    assert counts == {"3": 5, "7": 5, "text": len(TEXTS), "text-model": len(TEXTS)}
 
 
 def test_samples_are_whole_nanoseconds_above_zero(answer: Mapping[str, Any]) -> None:
@@ -167,7 +170,7 @@ def test_without_texts_there_are_no_logits_and_no_text_latency(tiny_bundle: Bund
 def test_without_fixed_inputs_only_texts_are_timed(tiny_bundle: Bundle) -> None:
     found = run_job(measure_job(tiny_bundle, fixed=[]))
 
-    assert set(found["latency_ns"]) == {"text"}
+    assert set(found["latency_ns"]) == {"text", "text-model"}
 
 
 def test_warm_up_runs_are_made_and_not_recorded(
@@ -185,6 +188,7 @@ def test_warm_up_runs_are_made_and_not_recorded(
         "3": 4,
         "7": 4,
         "text": len(TEXTS),
+        "text-model": len(TEXTS),
     }
 
 
@@ -204,7 +208,8 @@ def test_the_first_label_is_the_classifiers(tiny_bundle: Bundle, variant: str) -
 
     found = run_job(first_label_job(tiny_bundle, variant=variant, text=TEXTS[1]))
 
-    assert found == {"label": expected}
+    assert found["label"] == expected
+    assert 0 < found["imported_ns"] < found["loaded_ns"]
 
 
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
@@ -234,7 +239,7 @@ def test_the_answer_is_one_line_of_json(tiny_bundle: Bundle) -> None:
     done = answer_in_fresh_process(code, first_label_job(tiny_bundle))
 
     assert done.stdout.count("\n") == 1
-    assert set(json.loads(done.stdout)) == {"label"}
+    assert set(json.loads(done.stdout)) == {"label", "imported_ns", "loaded_ns"}
 
 
 def test_the_worker_runs_in_any_folder(
@@ -242,7 +247,7 @@ def test_the_worker_runs_in_any_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert set(run_job(first_label_job(tiny_bundle))) == {"label"}
+    assert run_job(first_label_job(tiny_bundle))["label"]
 
 
 def test_a_file_in_the_working_folder_does_not_take_a_librarys_place(
@@ -251,7 +256,7 @@ def test_a_file_in_the_working_folder_does_not_take_a_librarys_place(
     (tmp_path / "tokenizers.py").write_text("raise SystemExit('not the library')\n")
     monkeypatch.chdir(tmp_path)
 
-    assert set(run_job(first_label_job(tiny_bundle))) == {"label"}
+    assert run_job(first_label_job(tiny_bundle))["label"]
 
 
 def test_pairs_arrive_as_lists_and_are_answered_as_pairs(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeadapt.bench.plan import Plan
+from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bench.runner import Evaluation, Subject
 from edgeadapt.bundle import Bundle
 from edgeadapt.data import read_rows, write_csv
@@ -22,13 +22,21 @@ from edgeadapt.errors import (
 )
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.pipeline import bench as bench_module
-from edgeadapt.pipeline.bench import bench, rows_of
+from edgeadapt.pipeline.bench import bench
+from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.progress import Progress
 from edgeadapt.record import Record
 from edgeadapt.storage import sha256
-from tests.bench.handmade import copy_bundle, make_record, make_sample, only, without_evaluation
+from tests.bench.handmade import (
+    copy_bundle,
+    make_record,
+    make_sample,
+    only,
+    tiny_plan,
+    without_evaluation,
+)
 
-TINY = Plan(lengths=(8,), rounds=1, repeats=2, warmup=1, starts=1, texts=6, timed=2)
+TINY = tiny_plan()
 
 
 @dataclass
@@ -320,7 +328,7 @@ def test_given_data_takes_the_place_of_different_evaluation_sets(
     data = tmp_path / "data.csv"
     write_csv(data, {"text": ["a good room", "a bad one"], "label": ["positive", "negative"]})
 
-    bench([tiny_bundle, with_other_texts("other")], plan=TINY, data=data)
+    bench([tiny_bundle, with_other_texts("other")], plan=TINY, data=EvaluationFile(data))
 
     evaluation = measurement.evaluation
     assert evaluation.texts == ("a good room", "a bad one")
@@ -335,7 +343,7 @@ def test_data_without_a_label_column_is_unlabelled(
     data = tmp_path / "data.csv"
     write_csv(data, {"text": ["a good room", "a bad one"]})
 
-    bench([tiny_bundle], plan=TINY, data=data)
+    bench([tiny_bundle], plan=TINY, data=EvaluationFile(data))
 
     assert measurement.evaluation.texts == ("a good room", "a bad one")
     assert measurement.evaluation.labels is None
@@ -347,7 +355,8 @@ def test_the_columns_of_the_data_can_be_named(
     data = tmp_path / "data.jsonl"
     data.write_text('{"review": "a good room", "mood": "positive", "text": "not this"}\n')
 
-    bench([tiny_bundle], plan=TINY, data=data, text_column="review", label_column="mood")
+    asked = EvaluationFile(data, text_column="review", label_column="mood")
+    bench([tiny_bundle], plan=TINY, data=asked)
 
     assert measurement.evaluation.texts == ("a good room",)
     np.testing.assert_array_equal(measurement.evaluation.labels, [1])
@@ -360,7 +369,7 @@ def test_data_with_an_unknown_label_is_refused(
     write_csv(data, {"text": ["a good room", "a room"], "label": ["positive", "neutral"]})
 
     with pytest.raises(DataError, match=r"data\.csv, row 2: unknown label 'neutral'.*negative, po"):
-        bench([tiny_bundle], plan=TINY, data=data)
+        bench([tiny_bundle], plan=TINY, data=EvaluationFile(data))
 
     assert measurement.calls == []
 
@@ -372,7 +381,7 @@ def test_data_without_the_text_column_is_refused(
     write_csv(data, {"sentence": ["a good room"], "label": ["positive"]})
 
     with pytest.raises(DataError, match=r"data\.csv: no column 'text': found sentence, label") as e:
-        bench([tiny_bundle], plan=TINY, data=data)
+        bench([tiny_bundle], plan=TINY, data=EvaluationFile(data))
 
     assert "--text-column" in e.value.hint
 
@@ -388,8 +397,10 @@ def test_bundles_with_different_labels_are_refused(
     write_csv(tmp_path / "data.csv", {"text": ["a room"]})
     other = bundle_like("other", labels=("no", "yes"))
 
+    data = EvaluationFile(tmp_path / "data.csv") if give_data else None
+
     with pytest.raises(UsageError, match="tiny: negative, positive; other: no, yes"):
-        bench([tiny_bundle, other], plan=TINY, data=tmp_path / "data.csv" if give_data else None)
+        bench([tiny_bundle, other], plan=TINY, data=data)
 
     assert measurement.calls == []
 
@@ -513,7 +524,7 @@ def test_unlabelled_data_gives_everything_but_accuracy(
     bundle = copy_bundle(tiny_bundle, tmp_path / "one", **only(tiny_bundle, "fp32"))
     write_csv(tmp_path / "data.csv", {"text": ["a good room", "a bad one", "a film"]})
 
-    record, _ = bench([bundle], plan=TINY, data=tmp_path / "data.csv", threads=1)
+    record, _ = bench([bundle], plan=TINY, data=EvaluationFile(tmp_path / "data.csv"), threads=1)
     (row,) = rows_of(record)
 
     assert (row.accuracy, row.macro_f1) == (None, None)

@@ -14,13 +14,14 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from edgeadapt.bench.plan import Plan
+from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import DataConfig, Exporter, ModelConfig, Recipe
 from edgeadapt.errors import DataError, ModelError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import merge
 from edgeadapt.pipeline import train as training
-from edgeadapt.pipeline.bench import bench, rows_of
+from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.export import ExportOptions, export
 from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.inspect import inspect

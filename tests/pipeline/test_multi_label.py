@@ -10,8 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from transformers import AutoTokenizer, TextClassificationPipeline
 
 import edgeadapt
-from edgeadapt.bench.compare import rows
-from edgeadapt.bench.plan import Plan
+from edgeadapt.bench.rows import rows
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Task
 from edgeadapt.models.inference import torch_logits
@@ -22,6 +21,7 @@ from edgeadapt.record import Record
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from tests.bench.handmade import tiny_plan
 from tests.lively import lively_bundle
 from tests.pipeline.exporting import read_csv
 from tests.tasks import MULTI_LABEL, TOPICS, task_bundle, task_run, topical, topics_of
@@ -29,7 +29,7 @@ from tests.tasks import MULTI_LABEL, TOPICS, task_bundle, task_run, topical, top
 LIMIT = 1e-5
 TEXTS = [topical(number) for number in range(128, 160)]
 KNOWN = np.asarray([[int(topic in topics_of(text)) for topic in TOPICS] for text in TEXTS])
-PLAN = Plan(lengths=(8,), rounds=1, repeats=2, warmup=1, starts=1, texts=32, timed=4)
+PLAN = tiny_plan(texts=32, timed=4)
 
 
 @pytest.fixture(scope="module")

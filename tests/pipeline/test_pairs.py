@@ -13,19 +13,20 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import edgeadapt
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.bench.compare import rows
-from edgeadapt.bench.plan import Plan
+from edgeadapt.bench.rows import rows
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Task
 from edgeadapt.data import write_csv
 from edgeadapt.errors import DataError, ModelError, UsageError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.bench import bench
+from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from tests.bench.handmade import tiny_plan
 from tests.conftest import TINY_CONFIGS, make_tokenizer
 from tests.pipeline.exporting import read_csv
 from tests.tasks import PAIRS, pair, task_bundle, task_recipe, task_run
@@ -190,7 +191,7 @@ def test_a_bundle_of_single_texts_refuses_a_pair(tiny_bundle: Bundle) -> None:
 
 
 def test_pairs_are_measured(bert: Bundle, tmp_path: Path) -> None:
-    plan = Plan(lengths=(8, 9, 16), rounds=1, repeats=2, warmup=1, starts=1, texts=24, timed=4)
+    plan = tiny_plan(lengths=(8, 9, 16), texts=24, timed=4)
 
     record, _ = bench([bert], plan=plan, threads=1, output=tmp_path / "record.json")
 
@@ -200,21 +201,19 @@ def test_pairs_are_measured(bert: Bundle, tmp_path: Path) -> None:
     np.testing.assert_allclose(fp32.logits, expected, rtol=0, atol=LIMIT)
     assert set(measured) == {"fp32", "int8", "torch"}
     for row in measured.values():
-        assert set(row.latency_ms) == {"8", "9", "16", "text"}
+        assert set(row.latency_ms) == {"8", "9", "16", "text", "text-model"}
     assert measured["fp32"].accuracy == pytest.approx(bert.manifest.provenance["test"]["accuracy"])
     assert measured["torch"].agreement == 1.0
 
 
 def test_other_pairs_are_measured_from_a_file(bert: Bundle, tmp_path: Path) -> None:
     write_csv(tmp_path / "data.csv", {"a": ["good"], "b": ["bad"], "label": ["differ"]})
-    plan = Plan(lengths=(8,), rounds=1, repeats=1, warmup=0, starts=1)
+    plan = tiny_plan()
 
     record, _ = bench(
         [bert],
         plan=plan,
-        data=tmp_path / "data.csv",
-        text_column="a",
-        text_pair_column="b",
+        data=EvaluationFile(tmp_path / "data.csv", "a", "b"),
         output=tmp_path / "record.json",
     )
 
@@ -226,8 +225,10 @@ def test_other_pairs_are_measured_from_a_file(bert: Bundle, tmp_path: Path) -> N
 def test_a_file_without_second_texts_is_not_measured(bert: Bundle, tmp_path: Path) -> None:
     write_csv(tmp_path / "data.csv", {"text": ["good"], "label": ["differ"]})
 
+    data = EvaluationFile(tmp_path / "data.csv")
+
     with pytest.raises(DataError, match="no column 'text_pair'") as caught:
-        bench([bert], plan=Plan(), data=tmp_path / "data.csv", output=tmp_path / "record.json")
+        bench([bert], plan=tiny_plan(), data=data, output=tmp_path / "record.json")
 
     assert "--text-pair-column" in caught.value.hint
 
@@ -239,7 +240,7 @@ def test_bundles_of_pairs_and_of_single_texts_are_not_compared(
     single = Bundle.write(copy, replace(bert.manifest, pairs=False))
 
     with pytest.raises(UsageError, match=r"bundle: single-label, pairs; single: .* single texts"):
-        bench([bert, single], plan=Plan(), output=tmp_path / "record.json")
+        bench([bert, single], plan=tiny_plan(), output=tmp_path / "record.json")
 
 
 def test_a_tokenizer_without_a_template_for_pairs_is_refused_before_training(

@@ -1,0 +1,89 @@
+"""Figures of one sample, each from its raw values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeadapt.measure.statistics import Interval
+from edgeadapt.record import Sample
+
+__all__ = [
+    "Leak",
+    "Throughput",
+    "import_share",
+    "joules_per_1000",
+    "leak",
+    "throughput",
+]
+
+_SETTLED = 0.2
+"""Share of a leak check's texts after which memory should have stopped growing."""
+_LEAKED_BYTES = 1_000_000
+"""What noise of an allocator stays below."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Texts per second at one batch size."""
+
+    median: float
+    interval: Interval
+    """The slowest and the fastest pass; there are too few for anything finer."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What became of memory over many texts."""
+
+    calls: int
+    """Texts that each process answered."""
+    bytes_per_1000: float
+    """By which memory grew, once it had settled; the median over the processes."""
+    leaks: bool
+    """Whether it grew by over a megabyte in every process."""
+
+
+def throughput(sample: Sample) -> dict[str, Throughput]:
+    """Returns texts per second for every batch size, over all passes of all processes."""
+    return {batch: _speed(children) for batch, children in sample.throughput.items()}
+
+
+def _speed(children: Sequence[Sequence[Mapping[str, float | None]]]) -> Throughput:
+    speeds = [1e9 * float(one["texts"] or 0) / float(one["ns"] or 1) for c in children for one in c]
+    return Throughput(float(np.median(speeds)), (min(speeds), max(speeds)))
+
+
+def joules_per_1000(sample: Sample) -> float | None:
+    """Returns the energy of 1,000 texts at the batch size that takes least; ``None`` unmeasured."""
+    per_batch = []
+    for children in sample.throughput.values():
+        passes = [one for child in children for one in child]
+        joules = [one["joules"] for one in passes if one["joules"] is not None]
+        if passes and len(joules) == len(passes):
+            per_batch.append(1_000 * sum(joules) / sum(one["texts"] or 0 for one in passes))
+    return min(per_batch, default=None)
+
+
+def import_share(sample: Sample) -> float | None:
+    """Returns the median share of a cold start that is over when all is imported, 0 to 1."""
+    pairs = zip(sample.starts, sample.first_label_ns, strict=False)
+    shares = [start["imported_ns"] / whole for start, whole in pairs]
+    return float(np.median(shares)) if shares else None
+
+
+def leak(sample: Sample) -> Leak | None:
+    """Returns what became of memory; ``None`` where it was not watched, or cannot be read."""
+    slopes, grown, calls = [], [], 0
+    for readings in sample.leak:
+        known = np.asarray([pair for pair in readings if None not in pair], dtype=np.float64)
+        if len(known) < 3:
+            return None
+        calls = int(known[-1, 0])
+        settled = known[known[:, 0] > _SETTLED * calls]
+        slope = float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0])
+        slopes.append(slope)
+        grown.append(slope * (settled[-1, 0] - settled[0, 0]) > _LEAKED_BYTES)
+    if not slopes:
+        return None
+    return Leak(calls, 1_000 * float(np.median(slopes)), all(grown))

@@ -1,0 +1,107 @@
+"""What the measured processes are asked to do."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgeadapt.bench.plan import Plan
+from edgeadapt.bundle import Bundle
+from edgeadapt.text import Text, TextEncoder, text_of
+
+__all__ = ["Subject", "bulk_job", "first_label_job", "measure_job", "scaling_job"]
+
+SCALING_TOKENS = 64
+"""At which the number of threads is varied."""
+LEAK_READINGS = 50
+"""Of the memory in the course of the leak check."""
+_WORDS = "the room was small and the food came late but we would go back again"
+"""What is measured where no real text is needed, or none is at hand."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One variant of one bundle, under measurement."""
+
+    bundle: Bundle
+    variant: str
+    engine: str | None = None
+    """Another engine than the manifest's; ``None`` for that."""
+
+    @property
+    def title(self) -> str:
+        """The variant's name, with the engine where it is not the manifest's."""
+        return f"{self.variant}@{self.engine}" if self.engine else self.variant
+
+    def __str__(self) -> str:
+        return f"{self.bundle.name}:{self.title}"
+
+
+def measure_job(
+    subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]
+) -> dict[str, Any]:
+    """Latency at fixed lengths and over real texts, and the answers to those."""
+    return {
+        **_job("measure", subject, threads),
+        "fixed": _fixed_inputs(subject.bundle, plan.lengths),
+        "texts": texts,
+        "timed": min(plan.timed, len(texts)),
+        "seconds": plan.seconds / plan.rounds,
+        "warmup": plan.warmup,
+        "repeats": plan.repeats,
+    }
+
+
+def scaling_job(subject: Subject, plan: Plan, threads: int) -> dict[str, Any]:
+    """Latency at one length."""
+    job = measure_job(subject, plan, threads, texts=())
+    longest = min(SCALING_TOKENS, subject.bundle.manifest.max_length)
+    return {**job, "fixed": _fixed_inputs(subject.bundle, (longest,))}
+
+
+def bulk_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]) -> dict[str, Any]:
+    """Throughput, the energy that it takes, and a leak check."""
+    return {
+        **_job("bulk", subject, threads),
+        "texts": texts[: plan.bulk] or [_made_up(_WORDS, subject.bundle)] * plan.bulk,
+        "batches": plan.batches,
+        "passes": plan.passes,
+        "seconds": plan.seconds / max(1, plan.bulks),
+        "calls": plan.calls,
+        "readings": LEAK_READINGS,
+    }
+
+
+def first_label_job(subject: Subject, threads: int, texts: Sequence[Text]) -> dict[str, Any]:
+    """One answer, as soon as possible."""
+    text = texts[0] if texts else _made_up("A short text.", subject.bundle)
+    return {**_job("first_label", subject, threads), "text": text}
+
+
+def _job(task: str, subject: Subject, threads: int) -> dict[str, Any]:
+    return {
+        "task": task,
+        "bundle": str(subject.bundle.path),
+        "variant": subject.variant,
+        "engine": subject.engine,
+        "threads": threads,
+    }
+
+
+def _fixed_inputs(bundle: Bundle, lengths: Sequence[int]) -> list[dict[str, Any]]:
+    """Tokens of exactly the given lengths: plain words, repeated and cut."""
+    encoder = bundle.text_encoder()
+    inputs = []
+    for length in lengths:
+        if length > bundle.manifest.max_length:
+            continue
+        cut = TextEncoder(
+            encoder.tokenizer, max_length=length, pad_id=encoder.pad_id, pairs=encoder.pairs
+        )
+        (tokens,) = cut.encode([_made_up(" ".join([_WORDS] * length), bundle)])
+        inputs.append(asdict(tokens))
+    return inputs
+
+
+def _made_up(text: str, bundle: Bundle) -> Text:
+    """A text in the form that the bundle takes."""
+    return text_of([text] * (2 if bundle.manifest.pairs else 1))

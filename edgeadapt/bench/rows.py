@@ -1,0 +1,268 @@
+"""From raw samples to the rows of the comparison table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from edgeadapt.bench.figures import (
+    Leak,
+    Throughput,
+    import_share,
+    joules_per_1000,
+    leak,
+    throughput,
+)
+from edgeadapt.config import Task
+from edgeadapt.measure.statistics import Interval, Latency, latency, median
+from edgeadapt.metrics import (
+    Difference,
+    Labels,
+    Logits,
+    agreement,
+    difference,
+    largest_shift,
+    macro_f1_interval,
+    score,
+    wilson_interval,
+)
+from edgeadapt.record import Record, Sample
+
+__all__ = ["Ratios", "Row", "answers", "known_labels", "rows", "task_of"]
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """How a row compares with the baseline; above 1 is better than the baseline."""
+
+    latency: Mapping[str, float]
+    """Per scenario: baseline's p50 over this row's (times faster)."""
+    peak: float | None
+    """Baseline's peak memory over this row's (times smaller)."""
+    bytes: float
+    """Baseline's model size over this row's (times smaller)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    bundle: str
+    variant: str
+    engine: str
+    method: str
+    accuracy: float | None
+    """0 to 1; ``None`` without labels, as the three that follow."""
+    accuracy_interval: Interval | None
+    macro_f1: float | None
+    macro_f1_interval: Interval | None
+    against_baseline: Difference | None
+    """Accuracy against the baseline's on the same texts; ``None`` for the baseline, too."""
+    agreement: float | None
+    """Share of texts with the same labels as the bundle's fp32 variant; ``None`` without it."""
+    agreement_interval: Interval | None
+    largest_shift: float | None
+    """Largest logit difference from the bundle's fp32 variant."""
+    latency_ms: Mapping[str, Latency]
+    """Tokens, ``text`` for real texts with tokenization or ``text-model`` for them without ->
+    percentiles at batch 1."""
+    texts_per_s: Mapping[str, Throughput]
+    """Batch size -> throughput over real texts with tokenization."""
+    threads_ms: Mapping[str, Latency]
+    """Threads -> percentiles at one length."""
+    load_s: float | None
+    """Median seconds to load the model."""
+    first_label_s: float | None
+    """Median seconds from process start to first label."""
+    import_share: float | None
+    """Share of them that had passed when everything was imported, 0 to 1."""
+    peak_mb: float | None
+    """Median peak resident memory in megabytes (1e6 bytes); ``None`` without /proc."""
+    import_mb: float | None
+    """Of which the interpreter, libraries and tokenizer, before the model was loaded."""
+    rss_mb: float | None
+    """Median resident memory after the last scenario at batch 1."""
+    pss_mb: float | None
+    """The same with shared pages divided among those who share them."""
+    peak_mb_after: Mapping[str, float]
+    """Scenario -> median peak until its end, each adding to those before it."""
+    peak_mb_at_batch: Mapping[str, float]
+    """Batch size -> the same in the processes that measure throughput."""
+    leak: Leak | None
+    joules_per_1000_texts: float | None
+    """``None`` where the machine has no gauge that can be read."""
+    bytes: int
+    """Size of the model files."""
+    tokenizer_bytes: int | None
+    bundle_bytes: int | None
+    runtime_bytes: int | None
+    """What the engine and the libraries it needs take on disk."""
+    is_baseline: bool
+    is_pareto: bool
+    """Whether no other row is at least as accurate and as fast, and better in one of them."""
+    ratios: Ratios
+
+    @property
+    def name(self) -> str:
+        """``BUNDLE:VARIANT``."""
+        return f"{self.bundle}:{self.variant}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return asdict(self)
+
+
+def rows(record: Record) -> list[Row]:
+    """Returns one row per sample, in the record's order."""
+    baseline = next(sample for sample in record.samples if str(sample) == record.baseline)
+    percentiles = {str(sample): _percentiles(sample.latency_ns) for sample in record.samples}
+    best = _pareto(record, percentiles)
+    return [
+        _row(sample, baseline, record, percentiles, is_pareto=str(sample) in best)
+        for sample in record.samples
+    ]
+
+
+def answers(sample: Sample) -> Logits | None:
+    """Returns a sample's logits, of shape ``(texts, labels)``; ``None`` without texts."""
+    return np.asarray(sample.logits, dtype=np.float32) if len(sample.logits) else None
+
+
+def known_labels(record: Record) -> Labels | None:
+    """Returns the labels of a record's texts, where they are known."""
+    labels = record.evaluation["labels"]
+    return None if labels is None else np.asarray(labels, dtype=np.int64)
+
+
+def task_of(record: Record) -> Task:
+    """Returns how many labels the texts of a record have."""
+    return Task(record.evaluation.get("task", Task.SINGLE_LABEL))
+
+
+def _row(
+    sample: Sample,
+    baseline: Sample,
+    record: Record,
+    percentiles: Mapping[str, Mapping[str, Latency]],
+    *,
+    is_pareto: bool,
+) -> Row:
+    own = percentiles[str(sample)]
+    last = list(sample.memory.values())[-1:]
+    return Row(
+        bundle=sample.bundle,
+        variant=sample.variant,
+        engine=sample.engine,
+        method=sample.method,
+        **_quality(sample, baseline, record),
+        latency_ms=own,
+        texts_per_s=throughput(sample),
+        threads_ms=_percentiles(sample.threads_ns),
+        load_s=_scaled(median(sample.load_ns), 1e9),
+        first_label_s=_scaled(median(sample.first_label_ns), 1e9),
+        import_share=import_share(sample),
+        peak_mb=_scaled(median(sample.peak_bytes), 1e6),
+        import_mb=_scaled(median(sample.import_bytes), 1e6),
+        rss_mb=_held(last[0], "rss") if last else None,
+        pss_mb=_held(last[0], "pss") if last else None,
+        peak_mb_after=_peaks(sample.memory),
+        peak_mb_at_batch=_peaks(sample.bulk_memory),
+        leak=leak(sample),
+        joules_per_1000_texts=joules_per_1000(sample),
+        bytes=sample.bytes,
+        tokenizer_bytes=sample.tokenizer_bytes,
+        bundle_bytes=sample.bundle_bytes,
+        runtime_bytes=sample.runtime_bytes,
+        is_baseline=sample is baseline,
+        is_pareto=is_pareto,
+        ratios=_ratios(sample, baseline, own, percentiles[str(baseline)]),
+    )
+
+
+def _quality(sample: Sample, baseline: Sample, record: Record) -> dict[str, Any]:
+    """How good the answers are, and how close to fp32's."""
+    logits, labels, task = answers(sample), known_labels(record), task_of(record)
+    found: dict[str, Any] = dict.fromkeys(
+        (
+            "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "against_baseline",
+            "agreement", "agreement_interval", "largest_shift",
+        )
+    )  # fmt: skip
+    if logits is None:
+        return found
+    if labels is not None:
+        scored = score(logits, labels, task=task)
+        found |= {
+            "accuracy": scored.accuracy,
+            "accuracy_interval": wilson_interval(scored.accuracy, len(labels)),
+            "macro_f1": scored.macro_f1,
+            "macro_f1_interval": macro_f1_interval(logits, labels, task=task),
+        }
+        reference = answers(baseline)
+        if reference is not None and sample is not baseline:
+            found["against_baseline"] = difference(reference, logits, labels, task=task)
+    if (fp32 := _fp32_of(sample, record)) is not None:
+        same = agreement(fp32, logits, task=task)
+        found |= {
+            "agreement": same,
+            "agreement_interval": wilson_interval(same, len(logits)),
+            "largest_shift": largest_shift(fp32, logits),
+        }
+    return found
+
+
+def _ratios(
+    sample: Sample, baseline: Sample, own: Mapping[str, Latency], slower: Mapping[str, Latency]
+) -> Ratios:
+    peak, baseline_peak = median(sample.peak_bytes), median(baseline.peak_bytes)
+    return Ratios(
+        latency={n: slower[n].p50 / p.p50 for n, p in own.items() if n in slower},
+        peak=baseline_peak / peak if peak and baseline_peak else None,
+        bytes=baseline.bytes / sample.bytes,
+    )
+
+
+def _pareto(record: Record, percentiles: Mapping[str, Mapping[str, Latency]]) -> set[str]:
+    """Names of the samples that none beats in accuracy and in latency over real texts."""
+    labels, task = known_labels(record), task_of(record)
+    points = {}
+    for sample in record.samples:
+        logits, found = answers(sample), percentiles[str(sample)]
+        if labels is not None and logits is not None and "text" in found:
+            accuracy = score(logits, labels, task=task).accuracy
+            points[str(sample)] = (-accuracy, found["text"].p50)
+    return {
+        name
+        for name, (error, time) in points.items()
+        if not any(
+            other[0] <= error and other[1] <= time and other != (error, time)
+            for other in points.values()
+        )
+    }
+
+
+def _percentiles(children: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, Latency]:
+    pooled = {name: latency(samples) for name, samples in children.items()}
+    return {name: value for name, value in pooled.items() if value}
+
+
+def _fp32_of(sample: Sample, record: Record) -> Logits | None:
+    """Logits of the same bundle's fp32 variant."""
+    for other in record.samples:
+        if (other.bundle, other.variant) == (sample.bundle, "fp32"):
+            return answers(other)
+    return None
+
+
+def _peaks(memory: Mapping[str, Sequence[Mapping[str, int | None]]]) -> dict[str, float]:
+    held = {name: _held(children, "peak") for name, children in memory.items()}
+    return {name: value for name, value in held.items() if value is not None}
+
+
+def _held(children: Sequence[Mapping[str, int | None]], kind: str) -> float | None:
+    return _scaled(median([child[kind] for child in children]), 1e6)
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit

@@ -1,0 +1,37 @@
+"""``edgeadapt report``."""
+
+from typing import Annotated
+
+import typer
+
+from edgeadapt.cli.options import Force, Output
+
+__all__ = ["report"]
+
+
+def report(
+    records: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECORD...", help="Of one machine or several: paths, or names under artifacts/."
+        ),
+    ],
+    output: Output = None,
+    title: Annotated[
+        str, typer.Option(metavar="TEXT", help="Heading of the page.")
+    ] = "edgeadapt benchmark",
+    force: Force = False,
+) -> None:
+    """Write one page of HTML about records: tables and charts that need no network."""
+    from edgeadapt.cli.console import Terminal, stdout
+    from edgeadapt.pipeline import places
+    from edgeadapt.pipeline.report import report as write_report
+
+    path = write_report(
+        [places.resolve(name, places.records(), suffix=".json") for name in records],
+        output=places.target(output, places.records(), suffix=".html") if output else None,
+        title=title,
+        force=force,
+        progress=Terminal(),
+    )
+    stdout().print(f"page: {path}", highlight=False)

@@ -1,0 +1,123 @@
+"""What a machine is up to while it is measured: clock, heat, brakes, and who else is at work."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, perf_counter_ns
+from typing import Any
+
+from edgeadapt.measure.files import number_in, text_in
+
+__all__ = ["Conditions", "conditions", "others_at_work", "pace_ns"]
+
+_CPUS = Path("/sys/devices/system/cpu")
+_HEAT = Path("/sys/class/thermal")
+_PI_BRAKES = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+_STAT = Path("/proc/stat")
+_STEPS = 20_000
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """One moment; ``None`` where the system does not say."""
+
+    governor: str | None
+    """How the clock is chosen, such as ``performance``; several are listed."""
+    frequency_mhz: float | None
+    """Mean of the cores' clocks."""
+    temperature_c: float | None
+    """Of the hottest sensor."""
+    throttled: str | None
+    """What has slowed the CPU down so far: the Raspberry Pi's word, or the count of events."""
+    load_average: float | None
+    """Of one minute."""
+    at: float
+    """Seconds of a clock that only differences are taken of."""
+    busy_s: float | None
+    """CPU seconds of all processes together since the start of the system."""
+    stolen_s: float | None
+    """CPU seconds that a virtual machine's host gave to others."""
+    own_s: float
+    """CPU seconds of this process and of those that it has waited for."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns what is worth keeping."""
+        kept = ("governor", "frequency_mhz", "temperature_c", "throttled", "load_average")
+        return {name: getattr(self, name) for name in kept}
+
+
+def conditions() -> Conditions:
+    """Returns the present conditions."""
+    busy, stolen = _busy_and_stolen()
+    governors = {text_in(path) for path in _CPUS.glob("cpu[0-9]*/cpufreq/scaling_governor")}
+    clocks = _numbers(_CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
+    heat = _numbers(_HEAT.glob("thermal_zone*/temp"))
+    times = os.times()
+    return Conditions(
+        governor=", ".join(sorted(filter(None, governors))) or None,
+        frequency_mhz=sum(clocks) / len(clocks) / 1e3 if clocks else None,
+        temperature_c=max(heat) / 1e3 if heat else None,
+        throttled=_throttled(),
+        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        at=perf_counter(),
+        busy_s=busy,
+        stolen_s=stolen,
+        own_s=times.user + times.system + times.children_user + times.children_system,
+    )
+
+
+def others_at_work(before: Conditions, after: Conditions) -> dict[str, float | None]:
+    """Returns how many cores other processes, and the host's other guests, kept busy meanwhile."""
+    seconds = after.at - before.at
+    if None in (before.busy_s, after.busy_s, before.stolen_s, after.stolen_s) or seconds <= 0:
+        return {"others": None, "stolen": None}
+    assert before.busy_s is not None
+    assert after.busy_s is not None
+    assert before.stolen_s is not None
+    assert after.stolen_s is not None
+    others = after.busy_s - before.busy_s - (after.own_s - before.own_s)
+    return {
+        "others": max(0.0, others / seconds),
+        "stolen": max(0.0, (after.stolen_s - before.stolen_s) / seconds),
+    }
+
+
+def pace_ns() -> int:
+    """Returns the nanoseconds that a fixed small computation takes now: the best of five.
+
+    It tells a slow core or a lowered clock where the system tells nothing, as in virtual machines.
+    """
+    found = []
+    for _ in range(5):
+        started = perf_counter_ns()
+        total = 0
+        for number in range(_STEPS):
+            total += number * number
+        found.append(perf_counter_ns() - started)
+    return min(found)
+
+
+def _busy_and_stolen() -> tuple[float | None, float | None]:
+    """CPU seconds in use and stolen, over all cores.
+
+    Fields of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal, guest … of which
+    guests are counted in user already.
+    """
+    first = text_in(_STAT).split("\n", 1)[0].split()
+    if len(first) < 9 or not hasattr(os, "sysconf"):
+        return None, None
+    ticks = [int(word) / os.sysconf("SC_CLK_TCK") for word in first[1:9]]
+    user, nice, system, _, _, irq, softirq, steal = ticks
+    return user + nice + system + irq + softirq, steal
+
+
+def _throttled() -> str | None:
+    if flags := text_in(_PI_BRAKES):
+        return None if int(flags, 16) == 0 else f"0x{int(flags, 16):x}"
+    counts = _numbers(_CPUS.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
+    return f"{int(sum(counts))} events" if sum(counts) else None
+
+
+def _numbers(paths: Iterable[Path]) -> list[float]:
+    return [value for path in paths if (value := number_in(path)) is not None]

@@ -1,0 +1,83 @@
+"""Energy that the machine says it has spent: RAPL's counters, or a discharging battery."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeadapt.measure.files import number_in, text_in
+
+__all__ = ["EnergyGauge", "find_gauge"]
+
+_SYSTEM = Path("/sys/class")
+
+
+@dataclass(frozen=True)
+class _Counter:
+    """A file that counts energy."""
+
+    path: Path
+    unit: float
+    """Joules of one; negative where it counts what is left."""
+    limit: float = 0
+    """Joules at which it starts anew; 0 where it does not."""
+
+
+@dataclass(frozen=True)
+class EnergyGauge:
+    """Counters of the whole machine, or of its processors."""
+
+    name: str
+    """What is counted, in words."""
+    counters: Sequence[_Counter]
+
+    def read(self) -> list[float]:
+        """Returns joules of each counter; only differences of two readings mean anything.
+
+        Raises:
+            OSError: A counter cannot be read any more.
+        """
+        return [float(each.path.read_text(encoding="ascii")) * each.unit for each in self.counters]
+
+    def spent(self, before: Sequence[float], after: Sequence[float]) -> float:
+        """Returns the joules from one reading to a later one."""
+        pairs = zip(self.counters, before, after, strict=True)
+        return sum(
+            (end - start) % each.limit if each.limit else end - start for each, start, end in pairs
+        )
+
+
+def find_gauge(system: Path = _SYSTEM) -> EnergyGauge | None:
+    """Returns the best gauge that this process may read; ``None`` where there is none.
+
+    RAPL counts the processors alone, and Linux has let only root read it since 2020
+    (CVE-2020-8694). A battery counts the whole machine, while nothing charges it.
+
+    Args:
+        system: Where Linux describes its devices.
+    """
+    for name, counters in (
+        ("RAPL, processor packages", _rapl(system)),
+        ("battery, the whole machine", _battery(system)),
+    ):
+        if counters:
+            return EnergyGauge(name, counters)
+    return None
+
+
+def _rapl(system: Path) -> list[_Counter]:
+    """Microjoules of each processor package; its parts (``intel-rapl:0:0``) are in them."""
+    return [
+        _Counter(zone / "energy_uj", 1e-6, (number_in(zone / "max_energy_range_uj") or 0) / 1e6)
+        for zone in sorted((system / "powercap").glob("intel-rapl:?"))
+        if number_in(zone / "energy_uj") is not None
+    ]
+
+
+def _battery(system: Path) -> list[_Counter]:
+    """Microwatt hours that are left."""
+    return [
+        _Counter(supply / "energy_now", -3_600e-6)
+        for supply in sorted((system / "power_supply").glob("BAT*"))
+        if text_in(supply / "status") == "Discharging"
+        and number_in(supply / "energy_now") is not None
+    ]

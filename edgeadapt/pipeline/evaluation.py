@@ -1,0 +1,102 @@
+"""The texts that a benchmark answers: a user's file, or what the bundles carry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeadapt.bench.runner import Evaluation
+from edgeadapt.bundle import Bundle, Manifest
+from edgeadapt.data import TEXT_COLUMNS, read_rows, to_examples
+from edgeadapt.errors import UsageError
+from edgeadapt.pipeline.predict import check_pair_column
+from edgeadapt.storage import sha256
+
+__all__ = ["EvaluationFile", "evaluation_of"]
+
+_EVALUATION = "evaluation.csv"
+
+
+@dataclass(frozen=True)
+class EvaluationFile:
+    """Texts to evaluate on, labelled or not."""
+
+    path: Path
+    """CSV or JSONL; without a label column everything but accuracy is measured."""
+    text_column: str = TEXT_COLUMNS[0]
+    text_pair_column: str | None = None
+    """Where the bundles take pairs; ``text_pair`` where none is given."""
+    label_column: str = "label"
+
+
+def evaluation_of(bundles: Sequence[Bundle], file: EvaluationFile | None) -> Evaluation:
+    """Returns the texts of a file or, without one, the test text that the bundles carry.
+
+    Raises:
+        UsageError: The bundles do different jobs, or carry different test text.
+        DataError: The file cannot be read, or lacks a column.
+    """
+    if file is not None:
+        manifest = _same_task(bundles)
+        check_pair_column(file.text_pair_column, manifest)
+        return _read(file, manifest, origin=str(file.path))
+    carried = {
+        bundle.name: bundle.manifest.files[_EVALUATION].sha256
+        for bundle in bundles
+        if _EVALUATION in bundle.manifest.files
+    }
+    if not carried:
+        return Evaluation(origin="none", sha256=None)
+    if len(set(carried.values())) > 1 or len(carried) < len(bundles):
+        listed = ", ".join(f"{b.name} ({carried.get(b.name, 'none')[:8]})" for b in bundles)
+        raise UsageError(
+            f"These bundles carry different evaluation sets: {listed}.",
+            hint="Their accuracies cannot be compared. Name bundles of one data set, or give one "
+            "file for all with --data.",
+        )
+    own = EvaluationFile(bundles[0].file(_EVALUATION))
+    return _read(own, _same_task(bundles), origin=f"{_EVALUATION} of the bundles")
+
+
+def _read(file: EvaluationFile, manifest: Manifest, *, origin: str) -> Evaluation:
+    """Reads texts as the manifest's model takes them."""
+    found = read_rows(file.path)
+    examples = to_examples(
+        found,
+        text_column=file.text_column,
+        text_pair_column=(file.text_pair_column or TEXT_COLUMNS[1]) if manifest.pairs else None,
+        label_column=file.label_column if file.label_column in found[0] else None,
+        label_names=manifest.labels,
+        task=manifest.task,
+        where=str(file.path),
+    )
+    return Evaluation(
+        origin,
+        sha256(file.path),
+        examples.texts,
+        examples.labels,
+        task=manifest.task,
+        names=manifest.labels,
+    )
+
+
+def _same_task(bundles: Sequence[Bundle]) -> Manifest:
+    """The first bundle's manifest, after checking that the others do the same job."""
+    manifests = [bundle.manifest for bundle in bundles]
+    if len({manifest.labels for manifest in manifests}) > 1:
+        raise UsageError(
+            "These bundles have different labels: found "
+            + "; ".join(f"{b.name}: {', '.join(b.manifest.labels[:5])}" for b in bundles)
+            + ".",
+            hint="Name bundles of one task.",
+        )
+    if len({(manifest.task, manifest.pairs) for manifest in manifests}) > 1:
+        raise UsageError(
+            "These bundles have different tasks: found "
+            + "; ".join(
+                f"{b.name}: {b.manifest.task}, {'pairs' if b.manifest.pairs else 'single texts'}"
+                for b in bundles
+            )
+            + ".",
+            hint="Name bundles of one task.",
+        )
+    return manifests[0]

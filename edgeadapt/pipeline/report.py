@@ -1,0 +1,199 @@
+"""``edgeadapt report``: records become one page of HTML."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeadapt.bench.noise import disturbances
+from edgeadapt.bench.rows import Row, answers, known_labels, rows, task_of
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import EdgeAdaptError, UsageError
+from edgeadapt.metrics import score
+from edgeadapt.pipeline import places
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.record import Record, Sample
+from edgeadapt.report.page import render
+from edgeadapt.storage import check_free, write_text
+
+__all__ = ["report"]
+
+_FACTS = (
+    ("CPU", "cpu"),
+    ("cores", "cores"),
+    ("can do", "flags"),
+    ("virtual machine", "virtualized"),
+    ("container", "container"),
+    ("emulation", "emulation"),
+    ("system", "system"),
+    ("Python", "python"),
+)
+
+
+def report(
+    records: Sequence[Path],
+    *,
+    output: Path | None = None,
+    title: str = "edgeadapt benchmark",
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Path:
+    """Writes a page about records, one machine beside the other.
+
+    Curves of the training are shown where the bundles, and the runs they come from, are still
+    where ``edgeadapt`` puts them.
+
+    Args:
+        records: Files of records.
+        output: The page; a free name under ``artifacts/records`` where none is given.
+        title: Its heading.
+        force: Replace an existing page.
+        progress: Where to report.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UsageError: There is no record.
+        LayoutError: One cannot be read.
+        OutputExistsError: The page is there already.
+        MissingExtraError: The chart library is not installed.
+    """
+    if not records:
+        raise UsageError("report: expected at least one record.", hint="edgeadapt report RECORD…")
+    path = output or places.new_name(places.records(), "report", suffix=".html")
+    check_free(path, force=force)
+    opened = [(file.stem, Record.open(file)) for file in records]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(
+        path,
+        render(
+            {
+                "title": title,
+                "summary": _summary([record for _, record in opened]),
+                "records": [_described(name, record) for name, record in opened],
+            }
+        ),
+    )
+    progress.say(f"{path.stat().st_size / 1e6:.1f} MB, needs no network")
+    return path
+
+
+def _summary(records: Sequence[Record]) -> str:
+    models = {str(sample) for record in records for sample in record.samples}
+    texts = max(record.evaluation["texts"] for record in records)
+    return (
+        f"{len(models)} variants on {len(records)} machine{'s' * (len(records) > 1)}, up to "
+        f"{texts:,} texts, every figure from fresh processes that took turns."
+    )
+
+
+def _described(name: str, record: Record) -> dict[str, Any]:
+    found = rows(record)
+    return {
+        "name": name,
+        "baseline": record.baseline,
+        "machine": _facts(record),
+        "notes": disturbances(record),
+        "rows": [
+            row.to_dict() | {"quantiles": _quantiles(sample)}
+            for row, sample in zip(found, record.samples, strict=True)
+        ],
+        "classes": _classes(record, found),
+        "curves": _curves(record),
+    }
+
+
+def _facts(record: Record) -> dict[str, str]:
+    machine = record.machine
+    facts = {title: _words(machine[key]) for title, key in _FACTS if machine.get(key)}
+    if machine.get("memory_bytes"):
+        facts["memory"] = f"{machine['memory_bytes'] / 1e9:.1f} GB"
+    for when in ("before", "after"):
+        known = {k: v for k, v in record.conditions.get(when, {}).items() if v is not None}
+        if known:
+            facts[when] = ", ".join(f"{k.replace('_', ' ')} {_words(v)}" for k, v in known.items())
+    gauges = {sample.gauge for sample in record.samples}
+    return facts | {
+        "threads": str(record.threads),
+        "texts": f"{record.evaluation['texts']:,}, {record.evaluation['origin']}",
+        "energy": ", ".join(sorted(filter(None, gauges))) or "unavailable",
+        "libraries": ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items()),
+        "edgeadapt": record.edgeadapt,
+        "measured": record.created,
+    }
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _quantiles(sample: Sample) -> dict[str, list[float]]:
+    """Milliseconds within which 0, 1 … 100 % of a scenario's samples lie."""
+    pooled = {
+        name: np.concatenate([np.asarray(child, dtype=np.float64) for child in children])
+        for name, children in sample.latency_ns.items()
+        if any(map(len, children))
+    }
+    grid = np.arange(101)
+    return {name: (np.percentile(times, grid) / 1e6).tolist() for name, times in pooled.items()}
+
+
+def _classes(record: Record, found: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+    labels = known_labels(record)
+    if labels is None:
+        return {}
+    classes = {}
+    for row, sample in zip(found, record.samples, strict=True):
+        if (logits := answers(sample)) is None:
+            continue
+        scored = score(logits, labels, task=task_of(record))
+        count = logits.shape[1]
+        names = record.evaluation.get("names") or [f"label {number}" for number in range(count)]
+        counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=count)
+        classes[row.name] = [
+            {
+                "label": name,
+                "texts": int(texts),
+                "precision": precision,
+                "recall": recall,
+                "f1": 2 * precision * recall / max(precision + recall, 1e-12),
+            }
+            for name, texts, precision, recall in zip(
+                names, counts, scored.precision, scored.recall, strict=True
+            )
+        ]
+    return classes
+
+
+def _curves(record: Record) -> dict[str, dict[str, list[float]]]:
+    """What happened in the trainings that the bundles come from, as far as those are at hand."""
+    curves = {}
+    for name in dict.fromkeys(sample.bundle for sample in record.samples):
+        try:
+            run = str(Bundle.open(places.bundles() / name).manifest.provenance.get("run", ""))
+        except EdgeAdaptError:
+            continue
+        history = places.runs() / run / "history.jsonl"
+        if run and history.is_file():
+            lines = [json.loads(line) for line in history.read_text("utf-8").splitlines()]
+            curves[run] = _curve(lines)
+    return curves
+
+
+def _curve(events: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    steps, epochs = (
+        [event for event in events if event["event"] == kind] for kind in ("step", "epoch")
+    )
+    return {
+        "steps": [event["step"] for event in steps],
+        "losses": [event["loss"] for event in steps],
+        "epoch_steps": [event["step"] for event in epochs],
+        "accuracies": [event["accuracy"] for event in epochs],
+    }

@@ -1,0 +1,1 @@
+"""A page about benchmark records: one file of HTML that needs no network."""

@@ -1,0 +1,240 @@
+"""The page itself: tables that need no script, and the figures that charts are drawn of."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from edgeadapt.errors import MissingExtraError
+
+try:
+    from plotly.offline import get_plotlyjs
+except ModuleNotFoundError as error:
+    raise MissingExtraError("A report", extra="report", missing=error.name) from None
+
+__all__ = ["render"]
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{summary}</p>
+<div class="machines">{machines}</div>
+{tables}
+<h2>Charts</h2>
+<div class="charts">{charts}</div>
+<h2>By label</h2>
+{classes}
+<script type="application/json" id="figures">{figures}</script>
+<script>{library}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+_CHARTS = (
+    ("pareto", "Accuracy against latency", "real texts with tokenization; bars are 95 % intervals"),
+    ("by-length", "Latency against length", "one text at a time, p50 and its 95 % interval"),
+    ("memory", "Memory", "peak of the process, median over processes"),
+    ("distribution", "Latency distribution", "share of the texts answered within a time"),
+    ("throughput", "Throughput", "with tokenization, texts of similar length together"),
+    ("training", "Training", "of the runs that these models come from, where they are at hand"),
+)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table of rows."""
+
+    title: str
+    value: Callable[[Mapping[str, Any]], Any]
+    shown: Callable[[Any], str]
+    """How a value that is not ``None`` is written."""
+    below: Callable[[Mapping[str, Any]], str] = lambda row: ""
+    """A smaller line below."""
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """Returns the page as HTML.
+
+    Args:
+        content: ``title``, ``summary`` and ``records``, each with ``name``, ``machine`` (facts by
+            name), ``notes``, ``baseline``, ``rows`` (as ``Row.to_dict`` gives them, with
+            ``quantiles``: scenario -> milliseconds of 0 to 100 %), ``classes`` (row -> a mapping
+            per label) and ``curves`` (run -> ``steps``, ``losses``, ``epoch_steps``,
+            ``accuracies``).
+    """
+    records = content["records"]
+    scenarios = dict.fromkeys(
+        name for record in records for row in record["rows"] for name in row["quantiles"]
+    )
+    return _PAGE.format(
+        title=escape(content["title"]),
+        summary=escape(content["summary"]),
+        style=_asset("style.css"),
+        machines="".join(map(_machine, records)),
+        tables="".join(map(_table, records)),
+        charts="".join(_chart(*chart, scenarios=list(scenarios)) for chart in _CHARTS),
+        classes="".join(_classes(record) for record in records),
+        # A script element ends at tags in its text, and knows no entities.
+        figures=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
+        library=get_plotlyjs().replace("</script", "<\\/script"),
+        script=_asset("charts.js"),
+    )
+
+
+def _machine(record: Mapping[str, Any]) -> str:
+    facts = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
+        for name, value in record["machine"].items()
+    )
+    notes = "".join(f"<li>{escape(note)}</li>" for note in record["notes"])
+    noise = f'<ul class="noise">{notes}</ul>' if notes else ""
+    return (
+        f'<section class="machine"><h3>{escape(record["name"])}</h3><dl>{facts}</dl>{noise}'
+        "</section>"
+    )
+
+
+def _table(record: Mapping[str, Any]) -> str:
+    columns = _columns(record["rows"])
+    header = "".join(f"<th>{escape(column.title)}</th>" for column in columns)
+    body = "".join(_line(row, columns) for row in record["rows"])
+    return (
+        f"<h2>{escape(record['name'])}</h2><p>Times at batch 1, p50 above and p90 below, with how "
+        f"many times as fast as {escape(record['baseline'])}. Marked: no other is at least as "
+        'accurate and as fast.</p><div class="scroll"><table class="rows">'
+        f"<thead><tr><th>model</th>{header}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _line(row: Mapping[str, Any], columns: Sequence[_Column]) -> str:
+    marks = [name for name in ("baseline", "pareto") if row[f"is_{name}"]]
+    classes = " ".join("best" if mark == "pareto" else mark for mark in marks)
+    name = f"{row['bundle']}:{row['variant']}"
+    cells = "".join(_cell(row, column) for column in columns)
+    return (
+        f'<tr class="{classes}" data-row="{escape(name)}"><td>{escape(name)}'
+        f"<small>{escape(row['engine'])}</small></td>{cells}</tr>"
+    )
+
+
+def _cell(row: Mapping[str, Any], column: _Column) -> str:
+    value = column.value(row)
+    if value is None:
+        return f'<td data-figure="{escape(column.title)}">–</td>'
+    below = column.below(row)
+    small = f"<small>{escape(below)}</small>" if below else ""
+    return (
+        f'<td data-figure="{escape(column.title)}" data-value="{value!r}">'
+        f"{escape(column.shown(value))}{small}</td>"
+    )
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
+    """Columns for what any of the rows has."""
+    scenarios = dict.fromkeys(name for row in rows for name in row["latency_ms"])
+    batches = dict.fromkeys(name for row in rows for name in row["texts_per_s"])
+    columns = [
+        _Column(
+            "accuracy", _of("accuracy"), _percent, lambda row: _range(row["accuracy_interval"])
+        ),
+        _Column(
+            "macro-F1", _of("macro_f1"), _percent, lambda row: _range(row["macro_f1_interval"])
+        ),
+        _Column("= fp32", _of("agreement"), _percent),
+        *(_latency(name) for name in scenarios if name != "text-model"),
+        *(
+            _Column(f"texts/s, batch {name}", _speed(name), lambda value: f"{value:,.0f}")
+            for name in batches
+        ),
+        _Column("first label, s", _of("first_label_s"), _fixed(2)),
+        _Column("peak, MB", _of("peak_mb"), _fixed(0), _times_smaller("peak")),
+        _Column("model, MB", lambda row: row["bytes"] / 1e6, _fixed(1), _times_smaller("bytes")),
+        _Column("J per 1,000 texts", _of("joules_per_1000_texts"), _fixed(1)),
+    ]
+    return [one for one in columns if any(one.value(row) is not None for row in rows)]
+
+
+def _of(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda row: row[name]
+
+
+def _speed(batch: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda row: row["texts_per_s"].get(batch, {}).get("median")
+
+
+def _latency(name: str) -> _Column:
+    title = "real texts, ms" if name == "text" else f"{name} tokens, ms"
+
+    def below(row: Mapping[str, Any]) -> str:
+        p90, ratio = row["latency_ms"][name]["p90"], row["ratios"]["latency"].get(name)
+        found = "insufficient" if p90 is None else f"{p90:.2f}"
+        return found if ratio is None else f"{found} · {ratio:.2f} ×"
+
+    return _Column(title, lambda row: row["latency_ms"].get(name, {}).get("p50"), _fixed(2), below)
+
+
+def _times_smaller(name: str) -> Callable[[Mapping[str, Any]], str]:
+    def below(row: Mapping[str, Any]) -> str:
+        ratio = row["ratios"][name]
+        return "" if ratio is None else f"{ratio:.2f} × smaller"
+
+    return below
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2%}"
+
+
+def _range(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def _fixed(digits: int) -> Callable[[float], str]:
+    return lambda value: f"{value:,.{digits}f}"
+
+
+def _chart(name: str, title: str, explained: str, *, scenarios: Sequence[str]) -> str:
+    choice = ""
+    if name == "distribution":
+        titles = {"text": "real texts", "text-model": "real texts, the model alone"}
+        options = "".join(
+            f'<option value="{escape(one)}"{" selected" * (one == "text")}>'
+            f"{escape(titles.get(one, f'{one} tokens'))}</option>"
+            for one in scenarios
+        )
+        choice = f'<select id="scenario" aria-label="Scenario">{options}</select>'
+    return (
+        f"<figure><figcaption>{escape(title)}<span>{escape(explained)}</span></figcaption>"
+        f'{choice}<div class="chart" id="{name}"></div></figure>'
+    )
+
+
+def _classes(record: Mapping[str, Any]) -> str:
+    if not record["classes"]:
+        return f"<p>{escape(record['name'])}: the texts have no labels.</p>"
+    return "".join(
+        f"<details><summary>{escape(name)} · {escape(record['name'])}</summary>"
+        '<div class="scroll"><table class="labels"><thead><tr><th>label</th><th>texts</th>'
+        "<th>precision</th><th>recall</th><th>F1</th></tr></thead><tbody>"
+        + "".join(
+            f"<tr><td>{escape(one['label'])}</td><td>{one['texts']:,}</td>"
+            f"<td>{one['precision']:.1%}</td><td>{one['recall']:.1%}</td><td>{one['f1']:.1%}</td>"
+            "</tr>"
+            for one in labels
+        )
+        + "</tbody></table></div></details>"
+        for name, labels in record["classes"].items()
+    )
+
+
+def _asset(name: str) -> str:
+    return files("edgeadapt.report").joinpath(name).read_text(encoding="utf-8")

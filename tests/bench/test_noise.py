@@ -1,0 +1,77 @@
+"""What disturbed a benchmark."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edgeadapt.bench.noise import disturbances
+from tests.bench.handmade import MS, make_record, make_sample
+
+
+def noise(conditions: dict[str, Any] | None = None, **changes: Any) -> list[str]:
+    record = make_record(make_sample(**changes))
+    return disturbances(replace(record, conditions=conditions or {}))
+
+
+def processes(*medians: float) -> dict[str, Any]:
+    return {"latency_ns": {"16": [[round(m * MS)] * 5 for m in medians]}}
+
+
+def test_a_quiet_machine_is_not_spoken_of() -> None:
+    quiet = {"others": 0.01, "stolen": 0.0, "before": {}, "after": {}}
+
+    assert noise(quiet, pace_ns=[100, 101, 99]) == []
+
+
+def test_a_record_of_version_1_says_nothing_of_the_machine() -> None:
+    assert noise() == []
+
+
+def test_processes_that_differ_are_named_with_their_figures() -> None:
+    (found,) = noise(**processes(1.0, 1.0, 1.0, 1.5, 1.5))
+
+    assert "small:fp32 at 16 tokens: 1.00 to 1.50 ms" in found
+    assert "1 of 1 scenarios" in found
+
+
+def test_one_slow_process_of_five_is_chance() -> None:
+    assert noise(**processes(1.0, 1.0, 1.0, 1.0, 3.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({"others": 0.5, "stolen": 0.0}, "other processes kept 0.50 cores busy"),
+        ({"others": 0.0, "stolen": 0.1}, "the host gave 0.10 cores' time"),
+        (
+            {"before": {"frequency_mhz": 2000.0}, "after": {"frequency_mhz": 1500.0}},
+            "the clock fell from 2000 to 1500 MHz",
+        ),
+        ({"before": {}, "after": {"throttled": "0x50005"}}, "throttled (0x50005)"),
+        ({"before": {}, "after": {"governor": "powersave"}}, "the governor powersave"),
+    ],
+)
+def test_what_the_machine_says_is_passed_on(conditions: dict[str, Any], expected: str) -> None:
+    (found,) = noise(conditions)
+
+    assert expected in found
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"before": {"frequency_mhz": 2000.0}, "after": {"frequency_mhz": 1950.0}},
+        {"before": {"throttled": "3 events"}, "after": {"throttled": "3 events"}},
+        {"before": {}, "after": {"governor": "performance"}},
+        {"others": None, "stolen": None},
+    ],
+)
+def test_what_is_as_it_should_be_is_not(conditions: dict[str, Any]) -> None:
+    assert noise(conditions) == []
+
+
+def test_a_core_that_became_slower_is_told_by_the_fixed_computation() -> None:
+    (found,) = noise(pace_ns=[100, 104, 112])
+
+    assert "took 12% longer in the last round" in found

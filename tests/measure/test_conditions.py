@@ -1,0 +1,132 @@
+"""What the machine is up to, on files as Linux writes them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgeadapt.measure import conditions as module
+from edgeadapt.measure.conditions import Conditions, conditions, others_at_work, pace_ns
+
+STAT = "cpu  1000 200 300 9000 50 30 20 70 400 0\ncpu0 1 2 3\n"
+QUIET = Conditions(
+    governor=None,
+    frequency_mhz=None,
+    temperature_c=None,
+    throttled=None,
+    load_average=0.0,
+    at=100.0,
+    busy_s=50.0,
+    stolen_s=1.0,
+    own_s=5.0,
+)
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, object], None]:
+    """Writes the files of another machine."""
+    monkeypatch.setattr(module, "_CPUS", tmp_path / "cpu")
+    monkeypatch.setattr(module, "_HEAT", tmp_path / "thermal")
+    monkeypatch.setattr(module, "_PI_BRAKES", tmp_path / "get_throttled")
+    monkeypatch.setattr(module, "_STAT", tmp_path / "stat")
+
+    def write(name: str, content: object) -> None:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{content}\n")
+
+    return write
+
+
+def test_a_machine_that_says_nothing_is_unknown(system: Callable[[str, object], None]) -> None:
+    found = conditions()
+
+    assert (found.governor, found.frequency_mhz, found.temperature_c) == (None, None, None)
+    assert (found.throttled, found.busy_s, found.stolen_s) == (None, None, None)
+
+
+def test_clocks_are_averaged_and_the_hottest_sensor_counts(
+    system: Callable[[str, object], None],
+) -> None:
+    for core, kilohertz in enumerate((1_500_000, 2_500_000)):
+        system(f"cpu/cpu{core}/cpufreq/scaling_cur_freq", kilohertz)
+        system(f"cpu/cpu{core}/cpufreq/scaling_governor", "ondemand")
+    for zone, millidegrees in enumerate((41_000, 63_500)):
+        system(f"thermal/thermal_zone{zone}/temp", millidegrees)
+
+    found = conditions()
+
+    assert (found.frequency_mhz, found.governor, found.temperature_c) == (2000.0, "ondemand", 63.5)
+
+
+@pytest.mark.parametrize(("word", "expected"), [("0", None), ("50005", "0x50005")])
+def test_a_raspberry_pi_says_what_slows_it_down(
+    system: Callable[[str, object], None], word: str, expected: str | None
+) -> None:
+    system("get_throttled", word)
+
+    assert conditions().throttled == expected
+
+
+def test_throttling_events_of_all_cores_are_counted(system: Callable[[str, object], None]) -> None:
+    for core, count in enumerate((0, 3, 4)):
+        system(f"cpu/cpu{core}/thermal_throttle/core_throttle_count", count)
+
+    assert conditions().throttled == "7 events"
+
+
+def test_busy_time_is_all_but_waiting_and_guests_are_in_it_already(
+    system: Callable[[str, object], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system("stat", STAT)
+    monkeypatch.setattr(module.os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
+
+    found = conditions()
+
+    assert found.busy_s == pytest.approx(15.5)
+    assert found.stolen_s == pytest.approx(0.7)
+
+
+def test_a_host_without_the_steal_field_is_unknown(system: Callable[[str, object], None]) -> None:
+    system("stat", "cpu  1 2 3 4")
+
+    assert conditions().busy_s is None
+
+
+def test_others_are_what_is_busy_beside_ourselves() -> None:
+    after = replace(QUIET, at=110.0, busy_s=62.0, stolen_s=1.5, own_s=15.0)
+
+    assert others_at_work(QUIET, after) == {
+        "others": pytest.approx(0.2),
+        "stolen": pytest.approx(0.05),
+    }
+
+
+def test_rounding_gives_nobody_less_than_nothing() -> None:
+    after = replace(QUIET, at=110.0, busy_s=59.0, own_s=15.0)
+
+    assert others_at_work(QUIET, after)["others"] == 0.0
+
+
+def test_where_times_are_unknown_so_are_the_others() -> None:
+    unknown = replace(QUIET, at=110.0, busy_s=None)
+
+    assert others_at_work(QUIET, unknown) == {"others": None, "stolen": None}
+
+
+def test_what_is_kept_goes_into_a_record() -> None:
+    assert set(conditions().to_dict()) == {
+        "governor",
+        "frequency_mhz",
+        "temperature_c",
+        "throttled",
+        "load_average",
+    }
+
+
+def test_the_fixed_computation_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_STEPS", 2_000)
+    short = pace_ns()
+    monkeypatch.setattr(module, "_STEPS", 200_000)
+
+    assert pace_ns() > 10 * short > 0

@@ -1,0 +1,271 @@
+"""The page about records: what it says, and how a browser shows it."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeadapt.bench.rows import rows
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import LayoutError, OutputExistsError, UsageError
+from edgeadapt.pipeline.report import report
+from edgeadapt.record import Record
+from edgeadapt.run import Run
+from tests.bench.handmade import MS, copy_bundle, make_record, make_sample
+from tests.report.browser import DARK, needs_chromium, open_page, printed, screenshot
+
+LABELS = [0, 1, 0, 0]
+BLUE = (0x00, 0x72, 0xB2)
+"""Of the first row, in every chart."""
+
+
+def timed(milliseconds: float) -> dict[str, Any]:
+    times = {
+        name: [[round(milliseconds * factor * MS * (1 + n / 100)) for n in range(40)]] * 2
+        for name, factor in (("16", 1), ("64", 3), ("text", 2), ("text-model", 1.9))
+    }
+    speed = {"texts": 100, "ns": round(milliseconds * 50 * MS), "joules": None}
+    return {"latency_ns": times, "throughput": {"1": [[speed] * 2], "8": [[speed] * 2]}}
+
+
+def a_record(cpu: str = "Some CPU") -> Record:
+    found = make_record(
+        make_sample(**timed(2)),
+        make_sample(variant="int8", bytes=22_500_000, **timed(1)),
+        labels=LABELS,
+    )
+    found.evaluation["names"] = ["bad </script><b>", "good"]
+    return replace(found, machine={"cpu": cpu, "versions": {"onnxruntime": "1.0"}})
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A record on disk."""
+    a_record().write(tmp_path / "pi.json")
+    return tmp_path / "pi.json"
+
+
+@pytest.fixture
+def page(written: Path, tmp_path: Path) -> Path:
+    """The page about it."""
+    return report([written], output=tmp_path / "page.html")
+
+
+class Cells(HTMLParser):
+    """Figures of the table of rows: (row, column) -> value."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.values: dict[tuple[str, str], float] = {}
+        self._row = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag == "tr":
+            self._row = found.get("data-row") or ""
+        if tag == "td" and found.get("data-value"):
+            self.values[self._row, str(found["data-figure"])] = float(str(found["data-value"]))
+
+
+def without_scripts(text: str) -> str:
+    return re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
+def figures_in(text: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text, re.S)
+    assert found
+    return dict(json.loads(found[1]))
+
+
+def test_the_tables_values_are_the_records(page: Path) -> None:
+    fp32, int8 = rows(a_record())
+
+    values = Cells(page.read_text()).values
+
+    for row in (fp32, int8):
+        assert values[row.name, "accuracy"] == row.accuracy
+        assert values[row.name, "16 tokens, ms"] == row.latency_ms["16"].p50
+        assert values[row.name, "real texts, ms"] == row.latency_ms["text"].p50
+        assert values[row.name, "texts/s, batch 8"] == row.texts_per_s["8"].median
+        assert values[row.name, "first label, s"] == row.first_label_s
+        assert values[row.name, "peak, MB"] == row.peak_mb
+        assert values[row.name, "model, MB"] == row.bytes / 1e6
+
+
+def test_a_figure_that_no_row_has_gets_no_column(page: Path) -> None:
+    assert "J per 1,000 texts" not in without_scripts(page.read_text())
+
+
+def test_charts_are_drawn_of_the_same_figures(page: Path) -> None:
+    (found,) = figures_in(page.read_text())["records"]
+
+    samples = a_record().samples
+    for shown, row, sample in zip(found["rows"], rows(a_record()), samples, strict=True):
+        assert shown["latency_ms"]["16"]["p50"] == row.latency_ms["16"].p50
+        pooled = np.concatenate([np.asarray(child) for child in sample.latency_ns["16"]]) / 1e6
+        quantiles = shown["quantiles"]["16"]
+        assert len(quantiles) == 101
+        assert quantiles[50] == pytest.approx(np.median(pooled))
+        assert (quantiles[0], quantiles[100]) == pytest.approx((pooled.min(), pooled.max()))
+
+
+def test_every_label_has_its_scores(page: Path) -> None:
+    (found,) = figures_in(page.read_text())["records"]
+
+    bad, good = found["classes"]["small:fp32"]  # answers 0 1 0 1 to 0 1 0 0
+    assert (bad["texts"], bad["precision"], bad["recall"]) == (3, 1.0, pytest.approx(2 / 3))
+    assert (good["texts"], good["precision"], good["recall"]) == (1, 0.5, 1.0)
+    assert good["f1"] == pytest.approx(2 / 3)
+
+
+def test_names_from_outside_cannot_become_markup(page: Path) -> None:
+    text = page.read_text()
+
+    assert "<b>" not in text
+    assert "bad &lt;/script&gt;&lt;b&gt;" in text
+
+
+def test_the_page_needs_no_network(page: Path) -> None:
+    text = without_scripts(page.read_text())
+
+    assert not re.findall(r"(?:src|href)\s*=|url\(|@import", text)
+
+
+def test_several_machines_stand_side_by_side(written: Path, tmp_path: Path) -> None:
+    a_record("Another CPU").write(tmp_path / "laptop.json")
+
+    page = report([written, tmp_path / "laptop.json"], output=tmp_path / "page.html")
+
+    text = without_scripts(page.read_text())
+    assert text.count('class="machine"') == text.count('class="rows"') == 2
+    assert "Some CPU" in text
+    assert "Another CPU" in text
+    assert "2 variants on 2 machines" in text
+
+
+def test_what_disturbed_a_benchmark_is_said(tmp_path: Path) -> None:
+    noisy = replace(a_record(), conditions={"others": 1.5, "before": {}, "after": {}})
+    noisy.write(tmp_path / "noisy.json")
+
+    page = report([tmp_path / "noisy.json"], output=tmp_path / "page.html")
+
+    assert "other processes kept 1.50 cores busy" in page.read_text()
+
+
+def test_texts_without_labels_give_a_page_without_accuracy(tmp_path: Path) -> None:
+    make_record(make_sample(**timed(2))).write(tmp_path / "r.json")
+
+    text = report([tmp_path / "r.json"], output=tmp_path / "page.html").read_text()
+
+    assert "the texts have no labels" in text
+    assert ("small:fp32", "accuracy") not in Cells(text).values
+
+
+def test_training_curves_are_shown_where_the_run_is_at_hand(
+    tiny_run: Run, tiny_bundle: Bundle, in_empty_folder: Path
+) -> None:
+    copy_bundle(tiny_bundle, in_empty_folder / "artifacts/bundles/small")
+    run = in_empty_folder / "artifacts/runs" / tiny_bundle.manifest.provenance["run"]
+    run.mkdir(parents=True)
+    (run / "history.jsonl").write_bytes((tiny_run.path / "history.jsonl").read_bytes())
+    a_record().write(in_empty_folder / "r.json")
+
+    page = report([in_empty_folder / "r.json"])
+
+    assert page.parent == Path("artifacts/records")
+    (curve,) = figures_in(page.read_text())["records"][0]["curves"].values()
+    events = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert curve["losses"] == [event["loss"] for event in events if event["event"] == "step"]
+    assert curve["accuracies"] == [e["accuracy"] for e in events if e["event"] == "epoch"]
+
+
+def test_a_page_is_never_replaced_unasked(written: Path, page: Path) -> None:
+    with pytest.raises(OutputExistsError, match=r"page\.html"):
+        report([written], output=page)
+
+    assert report([written], output=page, force=True) == page
+
+
+def test_no_record_is_no_page() -> None:
+    with pytest.raises(UsageError, match="at least one record"):
+        report([])
+
+
+def test_what_is_no_record_leaves_no_page(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text('{"format_version": 2}')
+
+    with pytest.raises(LayoutError, match="not a benchmark record"):
+        report([tmp_path / "r.json"], output=tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_browser_draws_every_chart_without_complaint(page: Path) -> None:
+    opened = open_page(page)
+
+    assert opened.console == []
+    assert 'data-drawn="yes"' in opened.dom
+    for chart in ("pareto", "by-length", "memory", "distribution", "throughput"):
+        drawn = re.search(rf'id="{chart}"[^>]*class="[^"]*js-plotly-plot', opened.dom) or re.search(
+            rf'class="[^"]*js-plotly-plot[^"]*"[^>]*id="{chart}"', opened.dom
+        )
+        assert drawn, chart
+    assert re.search(r"<figure hidden[^>]*><figcaption>Training", opened.dom)
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_the_table_that_a_browser_shows_has_the_records_values(page: Path) -> None:
+    assert Cells(open_page(page).dom).values == Cells(page.read_text()).values
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_page_with_a_broken_script_would_be_noticed(page: Path) -> None:
+    page.write_text(page.read_text().replace("drawAll();\n", "drawAll(undefinedName);\n", 1))
+
+    assert any("undefinedName" in line for line in open_page(page).console)
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_screen(page: Path, width: int) -> None:
+    probe = (
+        "<script>document.body.dataset.wider = "
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth</script>"
+    )
+    page.write_text(page.read_text().replace("</body>", f"{probe}</body>"))
+
+    assert 'data-wider="0"' in open_page(page, width=max(width, 500)).dom
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_picture_of_the_page_has_its_colours(page: Path, tmp_path: Path, dark: bool) -> None:
+    image = pytest.importorskip("PIL.Image")
+    options = (DARK,) if dark else ()
+
+    picture = image.open(screenshot(page, tmp_path / "page.png", options=options)).convert("RGB")
+
+    pixels = np.asarray(picture)
+    brightness = pixels.mean()
+    assert brightness < 60 if dark else brightness > 200
+    assert (pixels == BLUE).all(axis=2).sum() > 500
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_the_page_can_be_printed(page: Path, tmp_path: Path) -> None:
+    pdf = printed(page, tmp_path / "page.pdf").read_bytes()
+
+    assert pdf.startswith(b"%PDF")
+    assert len(pdf) > 30_000

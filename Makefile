@@ -2,6 +2,7 @@
 # make test    install what the tests need and run them
 # make lint    format, lint, types, layers
 # make bench   reproduce the tables of the README (a night on 2 cores; needs data sets, see README)
+# make bench-peers   reproduce those beside other tools: two hours, most of them idle
 #
 # PYTHON=python3.12     another interpreter
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -14,7 +15,7 @@ export TORCH_INDEX CONSTRAINTS
 BIN := $(VENV)/bin
 TRAIN := train optimum demo
 
-.PHONY: help demo test test-bare test-transformers5 lint bench clean
+.PHONY: help demo test test-bare test-transformers5 lint bench bench-peers clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -60,10 +61,21 @@ bench:
 	$(BIN)/python benchmarks/quantization.py
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/kinds.py
 	$(BIN)/python benchmarks/backbones.py
 	$(BIN)/python benchmarks/footprint.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/tables.py
+
+# Each peer in an environment of its own under artifacts/peers.
+bench-peers:
+	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test interop
+	$(BIN)/python benchmarks/accuracy.py sst2:adapter:0
+	$(BIN)/python benchmarks/quantization.py sst2:0:default
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/loadgen.py
+	$(BIN)/python benchmarks/measuring.py
 	$(BIN)/python benchmarks/tables.py
 
 clean:

@@ -16,6 +16,8 @@ from edgeadapt.measure.machine import describe_machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
 WORK = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts"))
+SST2_BUNDLE = WORK / "bundles" / "sst2-adapter-0-default"
+"""What ``quantization.py sst2:0:default`` leaves."""
 
 
 def save(name: str, values: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@
 Every contender (``peers/``) runs in fresh processes that take turns, those of other libraries in
 environments of their own under ``artifacts/peers``. MiniLM-L6 is the run's; BERT-base has random
 weights, as time does not depend on them. Labels are compared with plain fp32's, so that nobody wins
-by computing something else. Rows of other machines stay.
+by computing something else, and of the trained ones accuracy is measured on all of SST-2's test
+text. A contender that fails is a row that says so. Rows of other machines stay.
 """
 
 import hashlib
@@ -22,13 +23,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from common import RESULTS, WORK, drawn_texts, load, machine_name, save
+from common import RESULTS, WORK, data_folder, drawn_texts, load, machine_name, save
 from transformers import AutoModel, BertConfig
 
 import edgeadapt
@@ -40,6 +41,7 @@ from edgeadapt.config import (
     ModelConfig,
     Scheme,
 )
+from edgeadapt.data import read_rows
 from edgeadapt.export import export_onnx
 from edgeadapt.measure.machine import describe_machine, usable_cores
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -72,6 +74,8 @@ class Contender:
     needs: tuple[str, ...] = ()
     """What pip installs for it; without any it runs where this script does."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    shapes: tuple[str, ...] = ("MiniLM-L6", "BERT-base")
+    """What it is measured on: where a process takes a minute to begin, the trained one alone."""
 
     @property
     def all_cores(self) -> bool:
@@ -98,13 +102,21 @@ class Contender:
             [self.python(), PEERS / f"{self.script}.py", *words],
             input=json.dumps(given),
             env={**os.environ, "PYTHONWARNINGS": "ignore", **self.environment},
-            stdout=subprocess.PIPE,
+            capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
+        if done.returncode:
+            last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+            raise PeerError(f"{words[0]}: {last[:300]}")
         return done.stdout
 
 
+class PeerError(Exception):
+    """A contender's process failed; the last of its words."""
+
+
+TRAINED = ("MiniLM-L6",)
 BACKBONE = "edgeadapt-backbone"
 _session = partial(Contender, script="onnxruntime_session")
 OURS, FP32 = "edgeadapt int8", "onnxruntime fp32"
@@ -142,6 +154,29 @@ CONTENDERS = (
         ),
     ),
     Contender("torch eager fp32", "torch_eager", "torch"),
+    Contender("torch.compile fp32", "torch_compiled", "torch-compiled", shapes=TRAINED),
+    Contender(
+        "torchao int8, torch.compile",
+        "torchao_int8",
+        "torchao",
+        ("torchao==0.18.0", "transformers==4.57.6", "torch==2.13.0"),
+        shapes=TRAINED,
+    ),
+    Contender("optimum int8 (avx512_vnni)", "optimum_int8", "optimum-int8"),
+    Contender(
+        "Olive int8",
+        "olive_int8",
+        "olive-int8",
+        ("olive-ai==0.13.0", "transformers==4.57.6", "torch==2.13.0", "onnxruntime==1.32.0"),
+        environment={"OLIVE_DISABLE_TELEMETRY": "1"},
+    ),
+    Contender(
+        "model2vec static embeddings",
+        "model2vec_static",
+        "model2vec",
+        ("model2vec[distill]==0.10.0", "torch==2.13.0", "scikit-learn"),
+        shapes=TRAINED,
+    ),
 )
 
 
@@ -161,13 +196,24 @@ def main() -> None:
 def measure(shape: str, threads: int) -> list[dict[str, Any]]:
     run = Run.open(WORK / "runs" / RUN)
     root = WORK / "latency" / shape
-    prepare(run, shape, root)
+    failures = prepare(run, shape, root)
     job = {"threads": threads, "scenarios": scenarios(run)}
     found: dict[str, list[dict[str, Any]]] = {}
-    contenders = [each for each in CONTENDERS if threads == usable_cores() or not each.all_cores]
+    contenders = [
+        each
+        for each in CONTENDERS
+        if shape in each.shapes and (threads == usable_cores() or not each.all_cores)
+    ]
     for number in range(ROUNDS):
         for contender in contenders:
-            answer = json.loads(contender.ask("measure", root / contender.folder, given=job))
+            if contender.title in failures:
+                continue
+            try:
+                answer = json.loads(contender.ask("measure", root / contender.folder, given=job))
+            except PeerError as error:
+                failures[contender.title] = str(error)
+                print(f"{contender.title} failed: {error}")
+                continue
             found.setdefault(contender.title, []).append(answer)
             times = answer["scenarios"]
             shown = "  ".join(
@@ -175,7 +221,9 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
             )
             print(f"{shape}, {threads} threads, {number + 1}/{ROUNDS} {contender.title:45}{shown}")
     return [
-        {
+        {"contender": contender.title, "error": failures[contender.title]}
+        if contender.title in failures
+        else {
             "contender": contender.title,
             "bytes": size(root / contender.folder),
             "labels_as_fp32": (
@@ -183,6 +231,7 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
                 if contender.folder != BACKBONE
                 else None
             ),
+            "test_accuracy": accuracy(run, contender, root) if shape in TRAINED else None,
             "load_ms": [answer["load_ns"] / 1e6 for answer in found[contender.title]],
             "process_medians_ms": {
                 name: [
@@ -194,6 +243,20 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
         }
         for contender in contenders
     ]
+
+
+def accuracy(run: Run, contender: Contender, root: Path) -> float | None:
+    """Share of SST-2's test text that a contender labels right; ``None`` without a trained head."""
+    rows = read_rows(data_folder("sst2") / "test.csv")
+    texts = [each.ids for each in text_encoder(run).encode([row["text"] for row in rows])]
+    job = {"test": {"texts": texts, "warmup": 0, "passes": 1}}
+    given = {"threads": usable_cores(), "scenarios": job}
+    answer = json.loads(contender.ask("measure", root / contender.folder, given=given))
+    logits = np.asarray(answer["scenarios"]["test"]["logits"])
+    if contender.folder == BACKBONE or logits.shape[1] != len(run.info.labels):
+        return None
+    pairs = zip(rows, logits.argmax(axis=1), strict=True)
+    return fmean(int(row["label"]) == found for row, found in pairs)
 
 
 def scenarios(run: Run) -> dict[str, dict[str, Any]]:
@@ -213,11 +276,17 @@ def scenarios(run: Run) -> dict[str, dict[str, Any]]:
     return found
 
 
-def prepare(run: Run, shape: str, root: Path) -> None:
-    """Writes every contender's files, unless they are of this very run and code."""
+def prepare(run: Run, shape: str, root: Path) -> dict[str, str]:
+    """Writes every contender's files, unless they are of this very run and code.
+
+    Returns:
+        Title of each contender that failed at it -> why.
+    """
     note, made_of = root / "prepared.json", [run.info.files, described()]
-    if note.is_file() and json.loads(note.read_text()) == made_of:
-        return
+    if note.is_file():
+        before = json.loads(note.read_text())
+        if before["made_of"] == made_of:
+            return dict(before["failures"])
     shutil.rmtree(root, ignore_errors=True)
     source, texts = root / "source", calibration(run)
     merged = SHAPES[shape](run, root, "parallel")
@@ -225,14 +294,29 @@ def prepare(run: Run, shape: str, root: Path) -> None:
     write_for_openvino(merged, root / "edgeadapt-openvino", texts)
     export_onnx(merged.save(source), source / "stock.onnx", exporter=Exporter.AUTO)
     write_tokenizer(source, run)
+    write_training_text(run, source / "train.json")
     alone = SHAPES[shape](run, root, "head")
     write_ours(alone, fp32=root / "backbone-fp32", int8=root / BACKBONE)
     for folder in (root / "backbone-fp32", root / "backbone"):
         shutil.rmtree(folder, ignore_errors=True)
+    failures = {}
     for contender in CONTENDERS:
-        if not contender.folder.startswith("edgeadapt"):
-            contender.ask("prepare", source, root / contender.folder, given=texts)
-    note.write_text(json.dumps(made_of))
+        if not contender.folder.startswith("edgeadapt") and shape in contender.shapes:
+            try:
+                contender.ask("prepare", source, root / contender.folder, given=texts)
+            except (PeerError, subprocess.CalledProcessError) as error:
+                failures[contender.title] = str(error)
+                print(f"{contender.title} failed: {error}")
+    note.write_text(json.dumps({"made_of": made_of, "failures": failures}))
+    return failures
+
+
+def write_training_text(run: Run, path: Path) -> None:
+    """Writes what a contender trains a head of its own on."""
+    rows = read_rows(data_folder("sst2") / "train.csv")
+    tokens = text_encoder(run).encode([row["text"] for row in rows])
+    labels = [int(row["label"]) for row in rows]
+    path.write_text(json.dumps({"ids": [each.ids for each in tokens], "labels": labels}))
 
 
 def described() -> str:

@@ -240,41 +240,117 @@ def modes() -> str:
     return table(tuple(name.replace("`--default`", "default") for name in headers), lines)
 
 
-def latency(threads: int) -> str:
-    """Every contender's milliseconds, and how many times as long as ours they are."""
+def latency(where: Callable[[dict[str, Any], str], bool]) -> str:
+    """Every contender's milliseconds, and how many times as long as ours they are.
+
+    Args:
+        where: A row and the name of the machine of the latest run -> whether it is shown.
+    """
     found = load("latency")
-    tables = []
-    for shape in dict.fromkeys(row["shape"] for row in found["rows"]):
-        rows = [r for r in found["rows"] if (r["shape"], r["threads"]) == (shape, threads)]
-        if not rows:
+    newest = machine_name(found["machine"])
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for row in found["rows"]:
+        if where(row, newest):
+            groups.setdefault((row["machine"], row["shape"], row["threads"]), []).append(row)
+    if not groups:
+        raise FileNotFoundError
+    return "\n\n".join(
+        latency_table(rows, shape)
+        + f"\n\n{machine}, {threads} thread{'s' * (threads > 1)}, {found['rounds']} interleaved "
+        "rounds of fresh processes, of whose medians the mean of the fastest third is shown."
+        for (machine, shape, threads), rows in groups.items()
+    )
+
+
+def latency_table(rows: Sequence[dict[str, Any]], shape: str) -> str:
+    ours = rows[0]["process_medians_ms"]
+    scored = any(row.get("test_accuracy") is not None for row in rows)
+    lines = []
+    for row in rows:
+        if "error" in row:
+            lines.append(
+                (row["contender"], f"failed: {row['error']}", *[""] * (len(ours) + scored))
+            )
             continue
-        ours = rows[0]["process_medians_ms"]
-        lines = [
+        times = (
+            f"{fastest(times):.2f}"
+            + (f" ({fastest(times) / fastest(ours[name]):.2f} ×)" if row is not rows[0] else "")
+            for name, times in row["process_medians_ms"].items()
+        )
+        accuracy = row.get("test_accuracy")
+        lines.append(
             (
                 row["contender"],
-                *(
-                    f"{fastest(times):.2f}"
-                    + (
-                        f" ({fastest(times) / fastest(ours[name]):.2f} ×)"
-                        if row is not rows[0]
-                        else ""
-                    )
-                    for name, times in row["process_medians_ms"].items()
-                ),
+                *times,
+                *(["" if accuracy is None else f"{accuracy:.1%}"] if scored else []),
                 "" if row["labels_as_fp32"] is None else f"{row['labels_as_fp32']:.1%}",
                 f"{row['bytes'] / 1e6:.0f}",
             )
-            for row in rows
-        ]
-        headers = (f"{shape}, ms at batch 1", *ours, "labels = fp32's", "MB")
-        tables.append(table(headers, lines))
-    if not tables:
-        return "no record yet"
-    return "\n\n".join(tables) + (
-        f"\n\n{machine_name(found['machine'])}, {threads} "
-        f"thread{'s' * (threads > 1)}, {found['rounds']} interleaved rounds of fresh processes, of "
-        "whose medians the mean of the fastest third is shown."
+        )
+    headers = (f"{shape}, ms at batch 1", *ours, *(["accuracy"] if scored else []))
+    return table((*headers, "labels = fp32's", "MB"), lines)
+
+
+def on_two_threads(row: dict[str, Any], newest: str) -> bool:
+    return bool(row["threads"] == 2 and row["machine"] == newest)
+
+
+def elsewhere(row: dict[str, Any], newest: str) -> bool:
+    return not on_two_threads(row, newest)
+
+
+def stability() -> str:
+    """How many of ten runs are as close to their median as they should be."""
+    found = load("stability")
+    lines = []
+    for percentile, limit in found["within"].items():
+        rows = [row for row in found["rows"] if row["percentile"] == percentile]
+        worst = max(rows, key=lambda row: row["largest_deviation"])
+        met = sum(row["runs_within"] >= found["runs"] - 1 for row in rows)
+        lines.append(
+            (
+                f"{percentile} within {limit:.0%} in nine of ten runs",
+                f"{met} of {len(rows)} figures",
+                f"{min(row['runs_within'] for row in rows)} of {found['runs']}",
+                f"{worst['largest_deviation']:.1%}, {worst['variant']} at {worst['scenario']}",
+            )
+        )
+    return table(("", "met by", "fewest runs", "largest deviation"), lines) + (
+        f"\n\n{machine_name(found['machine'])}; {found['created'][:10]}."
     )
+
+
+def loadgen() -> str:
+    """Our estimator beside the load generator's."""
+    found = load("loadgen")
+    lines = [
+        (
+            row["percentile"],
+            f"{row['same_samples']:.2%}",
+            f"{row['separate_runs']:+.1%}",
+            f"{row['rerun_spread']:.1%}",
+        )
+        for row in found["rows"]
+    ]
+    headers = ("", "same samples", "runs of their own", "our own runs among themselves")
+    return table(headers, lines) + f"\n\n{found['package']}, {machine_name(found['machine'])}."
+
+
+def measuring() -> str:
+    """The same file in optimum-benchmark."""
+    found = load("measuring")
+    lengths = list(dict.fromkeys(row["tokens"] for row in found["rows"]))
+    lines = []
+    for way in dict.fromkeys(row["way"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["way"] == way]
+        times = (
+            f"{median(row['process_medians_ms']):.2f} / {median(row['process_means_ms']):.2f}"
+            for row in rows
+        )
+        peaks = [row["peak_mb"] for row in rows if row["peak_mb"] is not None]
+        lines.append((way, *times, f"{max(peaks):.0f}" if peaks else ""))
+    headers = ("p50 / mean, ms", *(f"{tokens} tokens" for tokens in lengths), "MB")
+    return table(headers, lines) + f"\n\n{machine_name(found['machine'])}."
 
 
 def fastest(times: Sequence[float], *, part: int = 3) -> float:
@@ -589,7 +665,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "reviews": reviews,
         "bench": bench,
         "modes": modes,
-        "latency": partial(latency, 2),
+        "latency": partial(latency, on_two_threads),
         "kinds": kinds,
         "backbones": backbones,
         "training": training,
@@ -599,7 +675,12 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "accuracy": accuracy,
     },
     "benchmarks/notes/training.md": {"ablation": ablation},
-    "benchmarks/notes/graphs.md": {"latency": partial(latency, 1)},
+    "benchmarks/notes/graphs.md": {"latency": partial(latency, elsewhere)},
+    "benchmarks/notes/measuring.md": {
+        "stability": stability,
+        "loadgen": loadgen,
+        "measuring": measuring,
+    },
 }
 """Document -> name of a table in it -> what makes it."""
 

@@ -56,6 +56,11 @@ def check_bench() -> None:
         done = edgeadapt("bench", str(BUNDLE), "--quick", "--json", "--output", record)
         assert done.returncode == 0, done.stderr
         table = {row["variant"]: row for row in json.loads(done.stdout)["rows"]}
+        compared = edgeadapt("compare", record, record, "--json")
+        page = edgeadapt("report", record)
+    assert compared.returncode == 0, compared.stderr
+    assert json.loads(compared.stdout)["regressions"] == 0
+    assert 'pip install "edgeadapt[report]"' in page.stderr, page.stderr
     assert set(table) == {"fp32", "int8"}, table
     assert table["int8"]["accuracy"] == 1.0, table
     assert table["int8"]["latency_ms"]["16"]["p50"] > 0, table

@@ -1,7 +1,7 @@
 """torch eager, fp32: what runs without exporting anything."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,9 +14,15 @@ def prepare(source: Path, target: Path, texts: Sequence[Ids]) -> None:
         shutil.copy(source / name, target / name)
 
 
-def load(folder: Path, threads: int) -> Answer:
+def load(
+    folder: Path,
+    threads: int,
+    *,
+    change: Callable[[torch.nn.Module], torch.nn.Module] = lambda model: model,
+) -> Answer:
+    """Loads the checkpoint, with something done to it."""
     torch.set_num_threads(threads)
-    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    model = change(AutoModelForSequenceClassification.from_pretrained(folder).eval())
 
     def answer(ids: Ids) -> object:
         with torch.inference_mode():

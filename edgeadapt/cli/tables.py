@@ -195,7 +195,8 @@ def bench_table(rows: Sequence[Row], record: Record) -> Group:
     caption = (
         f"Latency in ms at batch 1: p50 and half its 95 % interval, p90, p99 where there are "
         f"samples enough, times faster than {record.baseline}; real texts with tokenization. Peak "
-        f'and model in MB, times smaller. "= fp32": labels the same as the bundle\'s fp32. ★: no '
+        f'and model in MB, times smaller. "= fp32": labels the same as the bundle\'s fp32, and the '
+        f"largest shift of a logit. Runtime: the engine and what it needs, installed. ★: no "
         f"other is at least as accurate and as fast. {machine['cpu']}, {record.threads} threads, "
         f"{scored}."
     )
@@ -227,11 +228,12 @@ def _cost_table(rows: Sequence[Row]) -> Table:
             "\nmodel",
             "accuracy\nmacro-F1",
             "against\nbaseline",
-            "\n= fp32",
-            "first\nlabel s",
+            "= fp32\nlogits ±",
+            "1st label s\nof it imports",
             "\nload s",
             "peak\nMB",
             "model\nMB",
+            "bundle MB\nruntime",
         )
     )
     for row in rows:
@@ -240,11 +242,14 @@ def _cost_table(rows: Sequence[Row]) -> Table:
             f"{_between(row.accuracy, row.accuracy_interval)}\n"
             f"{_between(row.macro_f1, row.macro_f1_interval)}",
             _against(row.against_baseline),
-            _percent(row.agreement),
-            _number(row.first_label_s, 2),
+            f"{_percent(row.agreement)}\n"
+            f"{'-' if row.largest_shift is None else f'{row.largest_shift:.2f}'}",
+            f"{_number(row.first_label_s, 2)}\n"
+            f"{'-' if row.import_share is None else f'{row.import_share:.0%}'}",
             _number(row.load_s, 2),
             _compared(_number(row.peak_mb, 0), row.ratios.peak),
             _compared(f"{row.bytes / 1e6:.1f}", row.ratios.bytes),
+            f"{_megabytes(row.bundle_bytes)}\n{_megabytes(row.runtime_bytes)}",
         )
     return _unbroken(table)
 
@@ -385,6 +390,10 @@ def _compared(figures: str, ratio: float | None) -> Text:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
+
+
+def _megabytes(value: int | None) -> str:
+    return "-" if value is None else f"{value / 1e6:.1f}"
 
 
 def _number(value: float | None, digits: int) -> str:

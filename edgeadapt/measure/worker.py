@@ -60,6 +60,7 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
     from edgeadapt.measure.conditions import pace_ns
     from edgeadapt.measure.memory import memory, peak_bytes
     from edgeadapt.runtime import engine_class
+    from edgeadapt.runtime.base import text_logits
     from edgeadapt.text import Tokens
 
     bundle, encoder = _opened(job)
@@ -76,38 +77,40 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
         held[name] = asdict(memory())
 
     texts = [_text(value) for value in job["texts"]]
-    timed = texts[: job["timed"]]
-    for text in texts[: job["warmup"]]:
-        engine.run(encoder.batch([text]))
-    whole: list[int] = []
-    model: list[int] = []
-    logits: list[list[float]] = []
-    ends = perf_counter_ns() + int(job["seconds"] * 1e9)
-    while timed and (len(whole) < len(timed) or perf_counter_ns() < ends):
-        for text in timed:
-            started = perf_counter_ns()
-            batch = encoder.batch([text])
-            encoded = perf_counter_ns()
-            row = engine.run(batch)[0]
-            done = perf_counter_ns()
-            whole.append(done - started)
-            model.append(done - encoded)
-            if len(logits) < len(timed):
-                logits.append(row.tolist())
-    if timed:
-        latency_ns |= {"text": whole, "text-model": model}
+    if job["timed"]:
+        latency_ns |= _timed_texts(engine, encoder, texts[: job["timed"]], job)
         held["text"] = asdict(memory())
-    logits += [engine.run(encoder.batch([text]))[0].tolist() for text in texts[len(timed) :]]
     return {
         "engine": engine.describe(),
         "load_ns": load_ns,
         "latency_ns": latency_ns,
-        "logits": logits,
+        "logits": text_logits(engine, encoder, texts).tolist() if texts else [],
         "import_bytes": import_bytes,
         "peak_bytes": peak_bytes(),
         "memory": held,
         "pace_ns": pace_ns(),
     }
+
+
+def _timed_texts(
+    engine: "Engine", encoder: "TextEncoder", texts: list["Text"], job: dict[str, Any]
+) -> dict[str, list[int]]:
+    """Answers texts one by one, all over again until the time is over: in all, and in the model."""
+    for text in texts[: job["warmup"]]:
+        engine.run(encoder.batch([text]))
+    whole: list[int] = []
+    model: list[int] = []
+    ends = perf_counter_ns() + int(job["seconds"] * 1e9)
+    while not whole or perf_counter_ns() < ends:
+        for text in texts:
+            started = perf_counter_ns()
+            batch = encoder.batch([text])
+            encoded = perf_counter_ns()
+            engine.run(batch)
+            done = perf_counter_ns()
+            whole.append(done - started)
+            model.append(done - encoded)
+    return {"text": whole, "text-model": model}
 
 
 def _bulk(job: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from edgeadapt.bench.noise import disturbances
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import MissingError, UnfinishedError
 from edgeadapt.pipeline import places
@@ -154,5 +155,6 @@ def _record(record: Record) -> dict[str, Any]:
         "rows": [f"{sample.bundle}:{sample.variant}" for sample in record.samples],
         "baseline": record.baseline,
         "texts": record.evaluation["texts"],
+        "disturbed_by": disturbances(record),
         "created": record.created,
     }

@@ -108,6 +108,17 @@ function memory() {
   });
 }
 
+function growth() {
+  draw("growth", all.filter((row) => Object.keys(row.peak_mb_after).length).map((row) => {
+    const moments = [
+      ...Object.entries(row.peak_mb_after).map(([name, mb]) => [/^\d+$/.test(name) ? name + " tokens" : name, mb]),
+      ...Object.entries(row.peak_mb_at_batch).filter(([name]) => name !== "loaded")
+        .map(([name, mb]) => ["batch " + name, mb]),
+    ];
+    return line(row, moments.map(([name]) => name), moments.map(([, mb]) => mb));
+  }), { xaxis: { type: "category" }, yaxis: { title: { text: "MB" }, rangemode: "tozero" } });
+}
+
 function distribution() {
   const scenario = document.getElementById("scenario").value;
   draw("distribution", all.filter((row) => row.quantiles[scenario]).map((row) =>
@@ -152,7 +163,7 @@ function training() {
 }
 
 function drawAll() {
-  for (const chart of [pareto, byLength, memory, distribution, throughput, training]) chart();
+  for (const chart of [pareto, byLength, memory, growth, distribution, throughput, training]) chart();
 }
 
 document.getElementById("scenario").addEventListener("change", distribution);

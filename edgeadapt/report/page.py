@@ -43,6 +43,7 @@ _CHARTS = (
     ("pareto", "Accuracy against latency", "real texts with tokenization; bars are 95 % intervals"),
     ("by-length", "Latency against length", "one text at a time, p50 and its 95 % interval"),
     ("memory", "Memory", "peak of the process, median over processes"),
+    ("growth", "Memory against length and batch", "peak until then; lengths, then batch sizes"),
     ("distribution", "Latency distribution", "share of the texts answered within a time"),
     ("throughput", "Throughput", "with tokenization, texts of similar length together"),
     ("training", "Training", "of the runs that these models come from, where they are at hand"),
@@ -149,15 +150,18 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
         _Column(
             "macro-F1", _of("macro_f1"), _percent, lambda row: _range(row["macro_f1_interval"])
         ),
-        _Column("= fp32", _of("agreement"), _percent),
+        _Column("= fp32", _of("agreement"), _percent, _shift),
         *(_latency(name) for name in scenarios if name != "text-model"),
         *(
             _Column(f"texts/s, batch {name}", _speed(name), lambda value: f"{value:,.0f}")
             for name in batches
         ),
-        _Column("first label, s", _of("first_label_s"), _fixed(2)),
+        _Column("first label, s", _of("first_label_s"), _fixed(2), _imports),
         _Column("peak, MB", _of("peak_mb"), _fixed(0), _times_smaller("peak")),
         _Column("model, MB", lambda row: row["bytes"] / 1e6, _fixed(1), _times_smaller("bytes")),
+        _Column("tokenizer, MB", _megabytes("tokenizer_bytes"), _fixed(1)),
+        _Column("bundle, MB", _megabytes("bundle_bytes"), _fixed(1)),
+        _Column("runtime, MB", _megabytes("runtime_bytes"), _fixed(0)),
         _Column("J per 1,000 texts", _of("joules_per_1000_texts"), _fixed(1)),
     ]
     return [one for one in columns if any(one.value(row) is not None for row in rows)]
@@ -165,6 +169,10 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
 
 def _of(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda row: row[name]
+
+
+def _megabytes(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda row: None if row[name] is None else row[name] / 1e6
 
 
 def _speed(batch: str) -> Callable[[Mapping[str, Any]], Any]:
@@ -188,6 +196,15 @@ def _times_smaller(name: str) -> Callable[[Mapping[str, Any]], str]:
         return "" if ratio is None else f"{ratio:.2f} × smaller"
 
     return below
+
+
+def _shift(row: Mapping[str, Any]) -> str:
+    return f"logits ± {row['largest_shift']:.2f}"
+
+
+def _imports(row: Mapping[str, Any]) -> str:
+    share = row["import_share"]
+    return "" if share is None else f"imports {share:.0%}"
 
 
 def _percent(value: float) -> str:

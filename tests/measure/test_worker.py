@@ -183,7 +183,7 @@ def test_warm_up_runs_are_made_and_not_recorded(
 
     lengths = [batch.input_ids.shape[1] for batch in engine.batches]
     assert lengths[: 2 * (3 + 4)] == [3] * 7 + [7] * 7
-    assert len(lengths[2 * (3 + 4) :]) == 3 + len(TEXTS)
+    assert len(lengths[2 * (3 + 4) :]) == 3 + 2 * len(TEXTS)
     assert {name: len(samples) for name, samples in found["latency_ns"].items()} == {
         "3": 4,
         "7": 4,

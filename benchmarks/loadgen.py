@@ -1,0 +1,139 @@
+"""p50 and p90 beside MLPerf's load generator: on the same samples, and on runs of their own.
+
+    python benchmarks/quantization.py sst2:0:default    # once: the bundle
+    python benchmarks/loadgen.py [BUNDLE]               # two minutes of an idle machine
+
+The generator asks for one text after another (single stream); the same queries are timed from
+within, so that both estimators see the same samples. Processes of the generator and of edgeadapt's
+own bench take turns. Nothing here is an MLPerf result.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter_ns
+from typing import Any
+
+from common import SST2_BUNDLE, WORK, save
+
+from edgeadapt.bench.jobs import Subject, measure_job
+from edgeadapt.bench.plan import Plan
+from edgeadapt.bundle import Bundle
+from edgeadapt.measure.child import run_job
+from edgeadapt.measure.machine import usable_cores
+from edgeadapt.measure.statistics import latency
+from edgeadapt.pipeline.evaluation import evaluation_of
+from edgeadapt.runtime import load_engine
+
+PACKAGE = "mlcommons-loadgen==6.0.17"
+PLACE = WORK / "peers" / "loadgen"
+QUERIES, SECONDS, ROUNDS = 1_024, 5, 7
+TEXTS = 1_024
+PERCENTILES = (50, 90)
+
+
+def main() -> None:
+    bundle = Path(SST2_BUNDLE if len(sys.argv) < 2 else sys.argv[1])
+    if not PLACE.is_dir():
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", PLACE]
+        subprocess.run([*pip, PACKAGE], check=True)
+    rounds = []
+    for number in range(ROUNDS):
+        rounds.append({"generator": asked_by_generator(bundle), "bench": asked_by_bench(bundle)})
+        print(f"{number + 1}/{ROUNDS}", rounds[-1], flush=True)
+    save(
+        "loadgen",
+        {"package": PACKAGE, "rounds": rounds, "rows": [row(rounds, p) for p in ("p50", "p90")]},
+    )
+
+
+def row(rounds: list[dict[str, Any]], percentile: str) -> dict[str, Any]:
+    """How far the estimators are apart, and how far runs are."""
+    own, theirs, bench = (
+        [found[who][whose][percentile] for found in rounds]
+        for who, whose in (("generator", "own"), ("generator", "theirs"), ("bench", "own"))
+    )
+    middle = median(bench)
+    return {
+        "percentile": percentile,
+        "same_samples": max(abs(one / other - 1) for one, other in zip(own, theirs, strict=True)),
+        "separate_runs": middle / median(theirs) - 1,
+        "rerun_spread": max(abs(value / middle - 1) for value in bench),
+    }
+
+
+def asked_by_bench(bundle: Path) -> dict[str, Any]:
+    """One process of edgeadapt's own bench over the same texts."""
+    opened = Bundle.open(bundle)
+    plan = Plan(lengths=(), rounds=1, timed=TEXTS, seconds=SECONDS)
+    texts = evaluation_of([opened], None).texts[:TEXTS]
+    answer = run_job(measure_job(Subject(opened, "int8"), plan, usable_cores(), texts))
+    found = latency([answer["latency_ns"]["text"]])
+    assert found
+    return {"own": {"p50": found.p50, "p90": found.p90}}
+
+
+def asked_by_generator(bundle: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, __file__, "--asked", bundle],
+        env={**os.environ, "PYTHONPATH": f"{PLACE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def answer_generator(bundle: Bundle) -> None:
+    """Lets the generator ask, in this process, and prints both estimates."""
+    import mlperf_loadgen as generator
+
+    encoder = bundle.text_encoder()
+    engine = load_engine(bundle, "int8", threads=usable_cores())
+    texts = evaluation_of([bundle], None).texts[:TEXTS]
+    for text in texts[:20]:
+        engine.run(encoder.batch([text]))
+    samples: list[int] = []
+
+    def answer(queries: list[Any]) -> None:
+        for query in queries:
+            started = perf_counter_ns()
+            engine.run(encoder.batch([texts[query.index]]))
+            response = generator.QuerySampleResponse(query.id, 0, 0)
+            generator.QuerySamplesComplete([response])
+            samples.append(perf_counter_ns() - started)
+
+    settings = generator.TestSettings()
+    settings.scenario = generator.TestScenario.SingleStream
+    settings.mode = generator.TestMode.PerformanceOnly
+    settings.min_query_count, settings.min_duration_ms = QUERIES, SECONDS * 1_000
+    with TemporaryDirectory() as folder:
+        log = generator.LogSettings()
+        log.log_output.outdir = folder
+        sut = generator.ConstructSUT(answer, lambda: None)
+        library = generator.ConstructQSL(len(texts), len(texts), lambda _: None, lambda _: None)
+        generator.StartTestWithLogSettings(sut, library, settings, log)
+        summary = Path(folder, "mlperf_log_summary.txt").read_text()
+    theirs = {
+        f"p{share}": int(
+            re.findall(rf"{share}\.00 percentile latency \(ns\)\s*:\s*(\d+)", summary)[0]
+        )
+        / 1e6
+        for share in PERCENTILES
+    }
+    found = latency([samples])
+    assert found
+    own = {"p50": found.p50, "p90": found.p90}
+    print(json.dumps({"queries": len(samples), "own": own, "theirs": theirs}), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--asked"]:
+        answer_generator(Bundle.open(Path(sys.argv[2])))
+    sys.exit(main())

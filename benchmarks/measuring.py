@@ -1,0 +1,114 @@
+"""The same ONNX file in edgeadapt's bench and in optimum-benchmark: whose figures differ, and why.
+
+    python benchmarks/quantization.py sst2:0:default    # once: the bundle
+    python benchmarks/measuring.py [BUNDLE]             # five minutes of an idle machine
+
+Optimum-benchmark runs as it does by default, then with the threads of ours, with and without its
+watch over memory, which polls from a process beside the measured one. Fresh processes take turns.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from statistics import fmean, median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from common import SST2_BUNDLE, WORK, save
+
+from edgeadapt.bench.jobs import Subject, measure_job
+from edgeadapt.bench.plan import Plan
+from edgeadapt.bundle import Bundle
+from edgeadapt.measure.child import run_job
+from edgeadapt.measure.machine import usable_cores
+
+NEEDS = (
+    "optimum-benchmark==0.6.0",
+    "optimum==1.26.1",
+    "transformers==4.53.3",
+    "datasets==4.0.0",
+    "numpy<2.4",
+    "torch==2.13.0",
+    "onnxruntime==1.32.0",
+    "onnx",
+)
+"""Newer versions of the others are not what it was written for: it does not start."""
+SCRIPT = Path(__file__).parent / "peers" / "with_optimum_benchmark.py"
+LENGTHS, ROUNDS = (16, 64, 128), 5
+WAYS = {
+    "optimum-benchmark, as it comes": ("0", "memory"),
+    "optimum-benchmark, our threads": (str(usable_cores()), "memory"),
+    "optimum-benchmark, our threads, memory unwatched": (str(usable_cores()), "none"),
+}
+OURS = "edgeadapt bench"
+
+
+def main() -> None:
+    bundle = Bundle.open(Path(SST2_BUNDLE if len(sys.argv) < 2 else sys.argv[1]))
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    with TemporaryDirectory() as folder:
+        shutil.copytree(bundle.path, folder, dirs_exist_ok=True)
+        shutil.copy(bundle.file(bundle.variant("int8").file), Path(folder) / "model.onnx")
+        shutil.rmtree(Path(folder) / "onnx")
+        for number in range(ROUNDS):
+            for tokens in LENGTHS:
+                found.setdefault((OURS, tokens), []).append(ours(bundle, tokens))
+                for way, (threads, memory) in WAYS.items():
+                    answer = theirs(folder, tokens, threads, memory)
+                    found.setdefault((way, tokens), []).append(answer)
+            print(f"{number + 1}/{ROUNDS}", flush=True)
+    save(
+        "measuring",
+        {"needs": NEEDS, "rounds": ROUNDS, "rows": [row(*each) for each in found.items()]},
+    )
+
+
+def row(key: tuple[str, int], answers: list[dict[str, Any]]) -> dict[str, Any]:
+    way, tokens = key
+    peaks = [answer["peak_mb"] for answer in answers]
+    return {
+        "way": way,
+        "tokens": tokens,
+        "process_medians_ms": [median(answer["ms"]) for answer in answers],
+        "process_means_ms": [fmean(answer["ms"]) for answer in answers],
+        "peak_mb": None if None in peaks else median(peaks),
+    }
+
+
+def ours(bundle: Bundle, tokens: int) -> dict[str, Any]:
+    plan = Plan(lengths=(tokens,), rounds=1, repeats=100)
+    answer = run_job(measure_job(Subject(bundle, "int8"), plan, usable_cores(), ()))
+    times = answer["latency_ns"][str(tokens)]
+    return {"ms": [time / 1e6 for time in times], "peak_mb": answer["peak_bytes"] / 1e6}
+
+
+def theirs(folder: str, tokens: int, threads: str, memory: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [python(), SCRIPT, folder, str(tokens), threads, memory],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"optimum-benchmark failed: {done.stderr.strip()[-500:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {"ms": [1e3 * value for value in found["seconds"]], "peak_mb": found["max_ram_mb"]}
+
+
+def python() -> Path:
+    place = WORK / "peers" / "optimum_benchmark"
+    note = place / "installed.json"
+    if not (note.is_file() and json.loads(note.read_text()) == list(NEEDS)):
+        venv.create(place, with_pip=True, clear=True)
+        subprocess.run([place / "bin/python", "-m", "pip", "install", "-q", *NEEDS], check=True)
+        note.write_text(json.dumps(NEEDS))
+    return place / "bin" / "python"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.measure import machine
-from edgeadapt.measure.machine import describe_machine, usable_cores, versions
+from edgeadapt.measure.machine import (
+    container,
+    describe_machine,
+    emulation,
+    install_bytes,
+    usable_cores,
+    versions,
+)
 
 X86 = (
     "processor\t: 0\nmodel name\t: Some CPU @ 2.50GHz\nflags\t\t: fpu avx2 hypervisor avx512_vnni\n"
@@ -177,3 +184,86 @@ def test_one_core_is_usable_where_nobody_knows(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(os, "cpu_count", lambda: None)
 
     assert usable_cores() == 1
+
+
+def replace_files(monkeypatch: pytest.MonkeyPatch, **contents: str) -> None:
+    """Says what files hold, by the last part of their names; all others are empty."""
+    monkeypatch.setattr(machine, "text_in", lambda path: contents.get(path.name.split(".")[0], ""))
+
+
+def test_a_kernel_of_another_architecture_means_emulation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    replace_files(monkeypatch, arch="x86_64")
+
+    assert emulation() == "user-mode emulation on x86_64"
+
+
+def test_a_kernel_of_the_own_architecture_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_files(monkeypatch, arch=platform.machine())
+    replace_cpuinfo(monkeypatch, X86)
+
+    assert emulation() is None
+
+
+def test_a_kernel_that_does_not_say_is_taken_for_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_files(monkeypatch)
+    replace_cpuinfo(monkeypatch, X86)
+
+    assert emulation() is None
+
+
+def test_a_whole_machine_can_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_files(monkeypatch)
+    replace_cpuinfo(monkeypatch, X86.replace("Some CPU @ 2.50GHz", "QEMU TCG CPU version 2.5+"))
+
+    assert emulation() == "QEMU TCG"
+
+
+def test_this_machine_is_not_emulated() -> None:
+    assert emulation() is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ("12:cpu:/docker/4fe0", "docker"),
+        ("0::/kubepods/burstable/pod1", "kubepods"),
+        ("0::/lxc/web", "lxc"),
+        ("0::/init.scope", None),
+    ],
+)
+def test_a_container_is_known_by_its_control_group(
+    monkeypatch: pytest.MonkeyPatch, groups: str, expected: str | None
+) -> None:
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    replace_files(monkeypatch, cgroup=groups)
+
+    assert container() == expected
+
+
+def test_a_container_is_known_by_the_file_that_its_engine_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: path.name == ".containerenv")
+
+    assert container() == "podman"
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("150000 100000", 1.5), ("max 100000", None), ("", None)]
+)
+def test_a_control_group_may_limit_the_cores(
+    monkeypatch: pytest.MonkeyPatch, limit: str, expected: float | None
+) -> None:
+    replace_files(monkeypatch, cpu=limit)
+
+    assert describe_machine()["core_quota"] == expected
+
+
+def test_what_the_installed_libraries_take_is_known() -> None:
+    found = install_bytes()
+
+    assert set(found) == set(versions())
+    assert 30_000_000 < found["onnxruntime"] < 300_000_000
+    assert found["numpy"] > 10_000_000

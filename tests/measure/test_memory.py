@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.measure.memory import peak_bytes
+from edgeadapt.measure.memory import Memory, memory, peak_bytes, resident_bytes
 
 MEGABYTES = 1_000_000
 
@@ -77,3 +77,43 @@ def test_there_is_no_peak_where_the_kernel_gives_no_high_water_mark(
     replace_status(monkeypatch, "Name:\tpython\nThreads:\t1\n")
 
     assert peak_bytes() is None
+
+
+def test_what_is_held_now_lies_below_the_peak() -> None:
+    held = memory()
+
+    assert held.rss is not None
+    assert held.pss is not None
+    assert held.peak is not None
+    assert 0 < held.pss <= held.rss <= held.peak
+
+
+def test_memory_that_is_given_back_is_held_no_more() -> None:
+    code = """
+from edgeadapt.measure.memory import memory
+block = b"x" * 50_000_000
+held = memory()
+del block
+print(held.rss, memory().rss, held.peak, memory().peak)
+"""
+    before, after, peak, later = map(int, run_python(code).split())
+
+    assert before - after > 49 * MEGABYTES
+    assert later > peak - MEGABYTES  # the kernel adds its counters up now and then
+
+
+def test_two_ways_to_ask_for_resident_memory_agree() -> None:
+    held, resident = memory().rss, resident_bytes()
+
+    assert held is not None
+    assert resident == pytest.approx(held, rel=0.05)
+
+
+def test_without_proc_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, **_: object) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", fail)
+
+    assert memory() == Memory(rss=None, pss=None, peak=None)
+    assert resident_bytes() is None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import Force, Output
+from edgeadapt.cli.options import Force, Json, Output
 
 __all__ = ["report"]
 
@@ -21,9 +21,10 @@ def report(
         str, typer.Option(metavar="TEXT", help="Heading of the page.")
     ] = "edgeadapt benchmark",
     force: Force = False,
+    json: Json = False,
 ) -> None:
     """Write one page of HTML about records: tables and charts that need no network."""
-    from edgeadapt.cli.console import Terminal, stdout
+    from edgeadapt.cli.console import Terminal, print_json, stdout
     from edgeadapt.pipeline import places
     from edgeadapt.pipeline.report import report as write_report
 
@@ -34,4 +35,7 @@ def report(
         force=force,
         progress=Terminal(),
     )
-    stdout().print(f"page: {path}", highlight=False)
+    if json:
+        print_json({"page": str(path)})
+    else:
+        stdout().print(f"page: {path}", highlight=False)

@@ -36,7 +36,7 @@ class Latency:
     p90: float | None
     """``None`` where there are too few samples, as with p99."""
     n: int
-    """Number of samples."""
+    """Number of samples, of all processes."""
     p99: float | None = None
     p50_interval: Interval | None = None
     p90_interval: Interval | None = None
@@ -44,11 +44,17 @@ class Latency:
 
 
 def latency(children: Sequence[Sequence[int]]) -> Latency | None:
-    """Pools the nanosecond samples of several child processes; ``None`` without samples."""
-    pooled = np.asarray([sample for child in children for sample in child], dtype=np.float64)
-    if not (count := len(pooled)):
+    """Summarizes the nanosecond samples of several child processes; ``None`` without samples.
+
+    Each percentile is the median over the processes of each one's own. Were the samples pooled, one
+    process of five that happens to run at half speed would by itself decide p90: it has a fifth of
+    the samples, and they are the slowest.
+    """
+    known = _arrays(children)
+    if not known:
         return None
-    p50, p90, p99 = (float(value) for value in np.percentile(pooled, _PERCENTILES) / 1e6)
+    count = sum(map(len, known))
+    p50, p90, p99 = (float(value) for value in _typical(known) / 1e6)
     tail = 50 * (1 - _LEVEL)
     ends = np.percentile(resampled_percentiles(children) / 1e6, [tail, 100 - tail], axis=0)
     at50, at90, at99 = ((float(low), float(high)) for low, high in ends.T)
@@ -75,14 +81,23 @@ def resampled_percentiles(
 
     Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
     """
-    known = [np.asarray(child, dtype=np.float64) for child in children if len(child)]
+    known = _arrays(children)
     generator = np.random.default_rng(seed)
     found = np.empty((resamples, len(_PERCENTILES)))
     for row in range(resamples):
         drawn = [known[index] for index in generator.integers(len(known), size=len(known))]
-        again = [child[generator.integers(len(child), size=len(child))] for child in drawn]
-        found[row] = np.percentile(np.concatenate(again), _PERCENTILES)
+        found[row] = _typical([one[generator.integers(len(one), size=len(one))] for one in drawn])
     return found
+
+
+def _arrays(children: Sequence[Sequence[int]]) -> list[NDArray[np.float64]]:
+    return [np.asarray(child, dtype=np.float64) for child in children if len(child)]
+
+
+def _typical(children: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """p50, p90 and p99 of the process in the middle."""
+    own = [np.percentile(child, _PERCENTILES) for child in children]
+    return np.asarray(np.median(own, axis=0), dtype=np.float64)
 
 
 def median(values: Sequence[int | None]) -> float | None:

@@ -31,6 +31,12 @@ def test_a_page_may_go_anywhere(cli: Cli, record: Path, tmp_path: Path) -> None:
     assert (tmp_path / "p.html").is_file()
 
 
+def test_json_names_the_page(cli: Cli, record: Path) -> None:
+    assert cli("report", "pi", "--output", "mine", "--json").json == {
+        "page": "artifacts/records/mine.html"
+    }
+
+
 def test_a_page_of_its_own_name_each_time(cli: Cli, folder: Path, record: Path) -> None:
     assert {cli("report", "pi").code for _ in range(2)} == {0}
     assert len(list((folder / "artifacts/records").glob("report-*.html"))) == 2

@@ -1,4 +1,4 @@
-"""One measurement of optimum-benchmark: ``FOLDER TOKENS THREADS MEMORY`` -> its report as JSON."""
+"""One measurement of optimum-benchmark: ``FOLDER TOKENS THREADS MEMORY`` -> ``ANSWER`` and JSON."""
 
 import json
 import sys
@@ -30,7 +30,9 @@ def main(folder: str, tokens: str, threads: str, memory: str) -> None:
     )
     forward = report.to_dict()["forward"]
     held = forward["memory"]["max_ram"] if memory == "memory" else None
-    print(json.dumps({"seconds": forward["latency"]["values"], "max_ram_mb": held}))
+    answer = {"seconds": forward["latency"]["values"], "max_ram_mb": held}
+    # Its processes log to standard output too, in their own time.
+    print(f"\nANSWER {json.dumps(answer)}", flush=True)
 
 
 if __name__ == "__main__":

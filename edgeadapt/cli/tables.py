@@ -194,7 +194,8 @@ def bench_table(rows: Sequence[Row], record: Record) -> Group:
     scored = f"{record.evaluation['texts']:,} texts" if record.evaluation["texts"] else "no texts"
     caption = (
         f"Latency in ms at batch 1: p50 and half its 95 % interval, p90, p99 where there are "
-        f"samples enough, times faster than {record.baseline}; real texts with tokenization. Peak "
+        f"samples enough, times faster than {record.baseline}; real texts with tokenization, and "
+        f"the model alone. Peak "
         f'and model in MB, times smaller. "= fp32": labels the same as the bundle\'s fp32, and the '
         f"largest shift of a logit. Runtime: the engine and what it needs, installed. ★: no "
         f"other is at least as accurate and as fast. {machine['cpu']}, {record.threads} threads, "
@@ -212,8 +213,7 @@ def bench_table(rows: Sequence[Row], record: Record) -> Group:
 
 
 def _latency_table(rows: Sequence[Row]) -> Table:
-    names = dict.fromkeys(name for row in rows for name in row.latency_ms)
-    scenarios = [name for name in names if name != "text-model"]
+    scenarios = list(dict.fromkeys(name for row in rows for name in row.latency_ms))
     table = _table(("\nmodel", *map(_scenario, scenarios)))
     for row in rows:
         model = _model(row).append(f"\n{row.engine}", style="dim not bold")
@@ -351,7 +351,8 @@ def _table(headers: Iterable[str]) -> Table:
 
 
 def _scenario(name: str) -> str:
-    return "real\ntexts" if name == "text" else f"{name}\ntokens"
+    titles = {"text": "real\ntexts", "text-model": "the model\nalone"}
+    return titles.get(name, f"{name}\ntokens")
 
 
 def _latency(value: Latency | None, ratio: float | None) -> Text:

@@ -56,7 +56,7 @@ class Jobs:
         number = len(self.rounds)
         lengths = [str(len(tokens["ids"])) for tokens in job["fixed"]]
         samples = {name: [number] * job["repeats"] for name in lengths}
-        if job["texts"]:
+        if job["timed"]:
             samples["text"] = samples["text-model"] = [number] * job["timed"]
         return {
             "engine": "recording 1.0",

@@ -514,7 +514,11 @@ def test_a_bundle_is_measured_written_and_compared(
     assert fp32.is_baseline
     assert fp32.ratios.bytes == 1.0
     assert int8.accuracy is not None
-    assert {name: value.n for name, value in int8.latency_ms.items()} == {"8": 2, "text": 6}
+    assert {name: value.n for name, value in int8.latency_ms.items()} == {
+        "8": 2,
+        "text": 2,
+        "text-model": 2,
+    }
     assert record.evaluation["texts"] == 6
 
 
@@ -529,7 +533,7 @@ def test_unlabelled_data_gives_everything_but_accuracy(
 
     assert (row.accuracy, row.macro_f1) == (None, None)
     assert row.agreement == 1.0
-    assert row.latency_ms["text"].n == 3
+    assert row.latency_ms["text"].n == 2
     assert row.first_label_s is not None
 
 

@@ -104,6 +104,7 @@ def test_a_record_is_described(tmp_path: Path) -> None:
         "rows": ["small:fp32", "small:int8"],
         "baseline": "small:fp32",
         "texts": 4,
+        "disturbed_by": [],
         "created": "2025-01-01T00:00:00+00:00",
     }
 

@@ -110,11 +110,15 @@ function memory() {
 
 function growth() {
   draw("growth", all.filter((row) => Object.keys(row.peak_mb_after).length).map((row) => {
+    // Keys that are numbers come first in an object, whatever was written first.
+    const { loaded, text, ...byTokens } = row.peak_mb_after;
+    const { loaded: again, ...byBatch } = row.peak_mb_at_batch;
     const moments = [
-      ...Object.entries(row.peak_mb_after).map(([name, mb]) => [/^\d+$/.test(name) ? name + " tokens" : name, mb]),
-      ...Object.entries(row.peak_mb_at_batch).filter(([name]) => name !== "loaded")
-        .map(([name, mb]) => ["batch " + name, mb]),
-    ];
+      ["loaded", loaded],
+      ...Object.entries(byTokens).map(([name, mb]) => [name + " tokens", mb]),
+      ["real texts", text],
+      ...Object.entries(byBatch).map(([name, mb]) => ["batch " + name, mb]),
+    ].filter(([, mb]) => mb !== undefined);
     return line(row, moments.map(([name]) => name), moments.map(([, mb]) => mb));
   }), { xaxis: { type: "category" }, yaxis: { title: { text: "MB" }, rangemode: "tozero" } });
 }
@@ -156,7 +160,7 @@ function training() {
     margin: { l: 50, r: 50, t: 10, b: 45 },
     xaxis: { title: { text: "step" } }, yaxis: { title: { text: "loss" } },
     yaxis2: {
-      title: { text: "accuracy" }, overlaying: "y", side: "right", tickformat: ".0%",
+      title: { text: "accuracy" }, overlaying: "y", side: "right", tickformat: ".1%",
       gridcolor: "rgba(0,0,0,0)",
     },
   });

@@ -4,7 +4,8 @@
     python benchmarks/stability.py [BUNDLE]             # ten minutes of an idle machine
 
 Every figure of each run is compared with the median of all ten: p50 should be within 3 % of it and
-p90 within 5 % in nine of ten runs.
+p90 within 5 % in nine of ten runs. On a shared machine "idle" is not ours to decide: the bench is
+run until ten runs have said of themselves that nothing disturbed them, and the others are counted.
 """
 
 import sys
@@ -23,7 +24,7 @@ from edgeadapt.bundle import Bundle
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.pipeline.evaluation import evaluation_of
 
-RUNS = 10
+RUNS, MOST = 10, 20
 PLAN = replace(Plan(), starts=0, bulks=0, scaling=0, texts=Plan.timed)
 """The default's latencies, and nothing else."""
 WITHIN = {"p50": 0.03, "p90": 0.05}
@@ -32,8 +33,9 @@ WITHIN = {"p50": 0.03, "p90": 0.05}
 def main() -> None:
     bundle = Bundle.open(SST2_BUNDLE if len(sys.argv) < 2 else Path(sys.argv[1]))
     subjects = [Subject(bundle, name) for name in ("fp32", "int8")]
-    found, noise = [], []
-    for number in range(RUNS):
+    found: list[dict[tuple[str, str, str], float]] = []
+    noise = []
+    while len(found) < RUNS and len(noise) < MOST:
         record = measure(
             subjects,
             plan=PLAN,
@@ -41,20 +43,22 @@ def main() -> None:
             evaluation=evaluation_of([bundle], None),
             baseline=subjects[0],
         )
-        found.append(
-            {
-                (row.variant, scenario, percentile): getattr(latency, percentile)
-                for row in rows(record)
-                for scenario, latency in row.latency_ms.items()
-                for percentile in WITHIN
-            }
-        )
         noise.append(disturbances(record))
-        print(f"{number + 1}/{RUNS}", noise[-1], flush=True)
+        if not noise[-1]:
+            found.append(
+                {
+                    (row.variant, scenario, percentile): getattr(latency, percentile)
+                    for row in rows(record)
+                    for scenario, latency in row.latency_ms.items()
+                    for percentile in WITHIN
+                }
+            )
+        print(f"{len(found)}/{RUNS}", noise[-1], flush=True)
     save(
         "stability",
         {
-            "runs": RUNS,
+            "runs": len(found),
+            "disturbed": len(noise) - len(found),
             "plan": asdict(PLAN),
             "within": WITHIN,
             "disturbances": noise,

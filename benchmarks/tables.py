@@ -316,7 +316,8 @@ def stability() -> str:
             )
         )
     return table(("", "met by", "fewest runs", "largest deviation"), lines) + (
-        f"\n\n{machine_name(found['machine'])}; {found['created'][:10]}."
+        f"\n\n{machine_name(found['machine'])}; {found['created'][:10]}. {found['disturbed']} "
+        "further runs said that they were disturbed, and are left out."
     )
 
 

@@ -313,7 +313,7 @@ def changes_table(changes: Sequence[Change]) -> Group:
     return _captioned(
         table,
         f"{len(changes)} figures compared, {same} the same within chance and {RERUN_SPREAD:.0%}, "
-        "by which two runs on an idle machine differ.",
+        "by which two runs on an idle machine may differ.",
     )
 
 

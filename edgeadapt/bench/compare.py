@@ -17,7 +17,7 @@ from edgeadapt.record import Record, Sample
 __all__ = ["Change", "Comparison", "Verdict", "compare"]
 
 RERUN_SPREAD = 0.03
-"""By which two runs on an idle machine may differ, so that less is no change; a busy one says so."""
+"""By which two runs on an idle machine may differ, so that less is no change."""
 _RESAMPLES = 400
 _SECONDS, _MEGABYTES = 1e9, 1e6
 
@@ -75,9 +75,9 @@ def compare(
     """Compares the rows that both records have.
 
     A change counts where its 95 % interval excludes none and where it is larger than two runs on
-    one idle machine may differ by. The interval of a latency comes from drawing processes, and samples
-    within them, anew; that of other times and of memory from drawing processes; that of accuracy,
-    which counts however small it is, from drawing texts.
+    one idle machine may differ by. The interval of a latency comes from drawing processes, and
+    samples within them, anew; that of other times and of memory from drawing processes; that of
+    accuracy, which counts however small it is, from drawing texts.
 
     Args:
         before: The earlier record.

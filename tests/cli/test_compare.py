@@ -49,6 +49,17 @@ def test_what_got_faster_is_no_regression(cli: Cli, records: Path) -> None:
     assert "better" in done.out
 
 
+def test_throughput_is_shown_as_it_grew(cli: Cli, records: Path) -> None:
+    for name, milliseconds in (("slow", 100), ("fast", 40)):
+        speed = {"8": [[{"texts": 100, "ns": milliseconds * MS, "joules": None}] * 3]}
+        make_record(make_sample(throughput=speed), labels=LABELS).write(records / f"{name}.json")
+
+    faster, slower = cli("compare", "slow", "fast"), cli("compare", "fast", "slow")
+
+    assert ("+150.0%" in faster.out, faster.code) == (True, 0)
+    assert ("-60.0%" in slower.out, slower.code) == (True, 1)
+
+
 @pytest.mark.parametrize("share", ["60%", "0.6", " 60 % "])
 def test_more_can_be_allowed(cli: Cli, records: Path, share: str) -> None:
     assert cli("compare", "first", "slower", "--fail-over", share.replace(" %", "%")).code == 0

@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 import sys
+import venv
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +18,6 @@ from edgeadapt.measure.machine import describe_machine
 
 RESULTS = Path(__file__).resolve().parent / "results"
 WORK = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts"))
-SST2_BUNDLE = WORK / "bundles" / "sst2-adapter-0-default"
-"""What ``quantization.py sst2:0:default`` leaves."""
 
 
 def save(name: str, values: dict[str, Any]) -> None:
@@ -61,6 +61,24 @@ def drawn_texts(dataset: str, split: str, count: int, *, seed: int = 0) -> list[
     rows = read_rows(data_folder(dataset) / f"{split}.csv")
     picked = np.random.default_rng(seed).permutation(len(rows))[:count]
     return [rows[row]["text"] for row in picked]
+
+
+def asked_bundle() -> Path:
+    """Returns the bundle asked for, else what ``quantization.py sst2:0:default`` leaves."""
+    return Path(sys.argv[1]) if sys.argv[1:] else WORK / "bundles" / "sst2-adapter-0-default"
+
+
+def peer_python(name: str, needs: Sequence[str]) -> Path:
+    """Returns the interpreter of a peer's own environment, with what it needs installed."""
+    place = WORK / "peers" / name
+    python, note = place / "bin" / "python", place / "installed.json"
+    if not (note.is_file() and json.loads(note.read_text()) == list(needs)):
+        venv.create(place, with_pip=True, clear=True)
+        index = os.environ.get("TORCH_INDEX")
+        extra = ["--extra-index-url", index] if index else []
+        subprocess.run([python, "-m", "pip", "install", "-q", *extra, *needs], check=True)
+        note.write_text(json.dumps(needs))
+    return python
 
 
 def data_folder(name: str) -> Path:

@@ -17,7 +17,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +28,16 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from common import RESULTS, WORK, data_folder, drawn_texts, load, machine_name, save
+from common import (
+    RESULTS,
+    WORK,
+    data_folder,
+    drawn_texts,
+    load,
+    machine_name,
+    peer_python,
+    save,
+)
 from transformers import AutoModel, BertConfig
 
 import edgeadapt
@@ -86,15 +94,7 @@ class Contender:
         """Returns the interpreter that it runs in, with what it needs."""
         if not self.needs:
             return sys.executable
-        place = WORK / "peers" / self.script
-        python, note = place / "bin" / "python", place / "installed.json"
-        if not (note.is_file() and json.loads(note.read_text()) == list(self.needs)):
-            venv.create(place, with_pip=True, clear=True)
-            index = os.environ.get("TORCH_INDEX")
-            extra = ["--extra-index-url", index] if index else []
-            subprocess.run([python, "-m", "pip", "install", "-q", *extra, *self.needs], check=True)
-            note.write_text(json.dumps(self.needs))
-        return str(python)
+        return str(peer_python(self.script, self.needs))
 
     def ask(self, *words: str | Path, given: object) -> str:
         """Runs its script with JSON on standard input and returns what it prints."""
@@ -220,6 +220,11 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
                 f"{name} {median(times[name]['nanoseconds']) / 1e6:.2f}" for name in times
             )
             print(f"{shape}, {threads} threads, {number + 1}/{ROUNDS} {contender.title:45}{shown}")
+    accuracies = {
+        each.title: accuracy(run, each, root)
+        for each in contenders
+        if shape in TRAINED and each.title not in failures and each.folder != BACKBONE
+    }
     return [
         {"contender": contender.title, "error": failures[contender.title]}
         if contender.title in failures
@@ -231,7 +236,7 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
                 if contender.folder != BACKBONE
                 else None
             ),
-            "test_accuracy": accuracy(run, contender, root) if shape in TRAINED else None,
+            "test_accuracy": accuracies.get(contender.title),
             "load_ms": [answer["load_ns"] / 1e6 for answer in found[contender.title]],
             "process_medians_ms": {
                 name: [
@@ -251,9 +256,13 @@ def accuracy(run: Run, contender: Contender, root: Path) -> float | None:
     texts = [each.ids for each in text_encoder(run).encode([row["text"] for row in rows])]
     job = {"test": {"texts": texts, "warmup": 0, "passes": 1}}
     given = {"threads": usable_cores(), "scenarios": job}
-    answer = json.loads(contender.ask("measure", root / contender.folder, given=given))
+    try:
+        answer = json.loads(contender.ask("measure", root / contender.folder, given=given))
+    except PeerError as error:  # its times are measured already
+        print(f"{contender.title}, accuracy: {error}")
+        return None
     logits = np.asarray(answer["scenarios"]["test"]["logits"])
-    if contender.folder == BACKBONE or logits.shape[1] != len(run.info.labels):
+    if logits.shape[1] != len(run.info.labels):
         return None
     pairs = zip(rows, logits.argmax(axis=1), strict=True)
     return fmean(int(row["label"]) == found for row, found in pairs)

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter_ns
 from typing import Any
 
-from common import SST2_BUNDLE, WORK, save
+from common import WORK, asked_bundle, save
 
 from edgeadapt.bench.jobs import Subject, measure_job
 from edgeadapt.bench.plan import Plan
@@ -38,7 +38,7 @@ PERCENTILES = (50, 90)
 
 
 def main() -> None:
-    bundle = Path(SST2_BUNDLE if len(sys.argv) < 2 else sys.argv[1])
+    bundle = asked_bundle()
     if not PLACE.is_dir():
         pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", PLACE]
         subprocess.run([*pip, PACKAGE], check=True)

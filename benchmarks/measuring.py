@@ -12,13 +12,12 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common import SST2_BUNDLE, WORK, save
+from common import asked_bundle, peer_python, save
 
 from edgeadapt.bench.jobs import Subject, measure_job
 from edgeadapt.bench.plan import Plan
@@ -48,7 +47,7 @@ OURS = "edgeadapt bench"
 
 
 def main() -> None:
-    bundle = Bundle.open(Path(SST2_BUNDLE if len(sys.argv) < 2 else sys.argv[1]))
+    bundle = Bundle.open(asked_bundle())
     found: dict[tuple[str, int], list[dict[str, Any]]] = {}
     with TemporaryDirectory() as folder:
         shutil.copytree(bundle.path, folder, dirs_exist_ok=True)
@@ -88,7 +87,7 @@ def ours(bundle: Bundle, tokens: int) -> dict[str, Any]:
 
 def theirs(folder: str, tokens: int, threads: str, memory: str) -> dict[str, Any]:
     done = subprocess.run(
-        [python(), SCRIPT, folder, str(tokens), threads, memory],
+        [peer_python("optimum_benchmark", NEEDS), SCRIPT, folder, str(tokens), threads, memory],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
@@ -99,16 +98,6 @@ def theirs(folder: str, tokens: int, threads: str, memory: str) -> dict[str, Any
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("ANSWER "))
     found = json.loads(line.removeprefix("ANSWER "))
     return {"ms": [1e3 * value for value in found["seconds"]], "peak_mb": found["max_ram_mb"]}
-
-
-def python() -> Path:
-    place = WORK / "peers" / "optimum_benchmark"
-    note = place / "installed.json"
-    if not (note.is_file() and json.loads(note.read_text()) == list(NEEDS)):
-        venv.create(place, with_pip=True, clear=True)
-        subprocess.run([place / "bin/python", "-m", "pip", "install", "-q", *NEEDS], check=True)
-        note.write_text(json.dumps(NEEDS))
-    return place / "bin" / "python"
 
 
 if __name__ == "__main__":

@@ -10,11 +10,10 @@ run until ten runs have said of themselves that nothing disturbed them, and the 
 
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common import SST2_BUNDLE, save
+from common import asked_bundle, save
 
 from edgeadapt.bench.noise import disturbances
 from edgeadapt.bench.plan import Plan
@@ -31,7 +30,7 @@ WITHIN = {"p50": 0.03, "p90": 0.05}
 
 
 def main() -> None:
-    bundle = Bundle.open(SST2_BUNDLE if len(sys.argv) < 2 else Path(sys.argv[1]))
+    bundle = Bundle.open(asked_bundle())
     subjects = [Subject(bundle, name) for name in ("fp32", "int8")]
     found: list[dict[tuple[str, str, str], float]] = []
     noise = []

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 from edgeadapt.errors import LayoutError, MissingError
 from edgeadapt.storage import read_versioned, write_json
 
-__all__ = ["Record", "Sample"]
+__all__ = ["Record", "Sample", "scenario_title"]
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,12 @@ class Record:
     def write(self, path: Path) -> None:
         """Writes the record atomically."""
         write_json(path, {"format_version": self.FORMAT_VERSION, **asdict(self)})
+
+
+def scenario_title(name: str) -> str:
+    """Returns what a key of ``Sample.latency_ns`` stands for."""
+    titles = {"text": "real texts", "text-model": "real texts, model alone"}
+    return titles.get(name, f"{name} tokens")
 
 
 def _check(value: Mapping[str, Any], path: Path) -> None:

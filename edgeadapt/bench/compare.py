@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeadapt.bench.documents import scenario_title
 from edgeadapt.bench.rows import answers, known_labels, task_of
 from edgeadapt.measure.statistics import Interval, latency, resampled_percentiles
 from edgeadapt.metrics import difference, score
-from edgeadapt.record import Record, Sample
+from edgeadapt.record import Record, Sample, scenario_title
 
 __all__ = ["Change", "Comparison", "Verdict", "compare"]
 
@@ -42,8 +41,8 @@ class Change:
     before: float
     after: float
     change: float
-    """Relative growth of a time or size, or fall of a throughput or, in shares of the texts, of
-    accuracy: positive is worse."""
+    """Relative growth of a time (of throughput: of a text's) or size or, in shares of the texts,
+    fall of accuracy: positive is worse."""
     interval: Interval | None
     """95 % interval of the change; ``None`` where nothing is left to chance."""
     verdict: Verdict
@@ -82,7 +81,7 @@ def compare(
     Args:
         before: The earlier record.
         after: The later one.
-        fail_over: Share by which a time or size may grow, or a throughput fall.
+        fail_over: Share by which a time, also that of a text in bulk, or a size may grow.
         max_drop: Share of texts by which accuracy may fall.
     """
     later = {str(sample): sample for sample in after.samples}

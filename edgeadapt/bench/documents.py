@@ -8,9 +8,9 @@ from typing import Any
 from edgeadapt.bench.noise import disturbances
 from edgeadapt.bench.rows import Row
 from edgeadapt.measure.statistics import Interval, Latency
-from edgeadapt.record import Record
+from edgeadapt.record import Record, scenario_title
 
-__all__ = ["csv_of", "markdown_of", "scenario_title"]
+__all__ = ["csv_of", "markdown_of"]
 
 
 def csv_of(rows: Sequence[Row]) -> str:
@@ -53,12 +53,6 @@ def markdown_of(rows: Sequence[Row], record: Record) -> str:
         f"threads, {record.evaluation['texts']:,} texts, edgeadapt {record.edgeadapt}, "
         f"{record.created[:10]}.\n" + (f"\n{notes}" if notes else "")
     )
-
-
-def scenario_title(name: str) -> str:
-    """Returns what a scenario's name stands for."""
-    titles = {"text": "real texts", "text-model": "real texts, model alone"}
-    return titles.get(name, f"{name} tokens")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the measured processes are asked to do."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgeadapt.bench.plan import Plan
@@ -53,9 +53,8 @@ def measure_job(
 
 def scaling_job(subject: Subject, plan: Plan, threads: int) -> dict[str, Any]:
     """Latency at one length."""
-    job = measure_job(subject, plan, threads, texts=())
-    longest = min(SCALING_TOKENS, subject.bundle.manifest.max_length)
-    return {**job, "fixed": _fixed_inputs(subject.bundle, (longest,))}
+    length = min(SCALING_TOKENS, subject.bundle.manifest.max_length)
+    return measure_job(subject, replace(plan, lengths=(length,)), threads, texts=())
 
 
 def bulk_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from edgeadapt.record import Record
+from edgeadapt.record import Record, scenario_title
 
 __all__ = ["disturbances"]
 
@@ -31,7 +31,10 @@ def disturbances(record: Record) -> list[str]:
 def _spreads(record: Record) -> Iterator[str]:
     """Processes that differ by more than they should, with the worst scenario."""
     medians = {
-        (str(sample), scenario): np.asarray([np.median(child) for child in children]) / 1e6
+        (str(sample), scenario_title(scenario)): np.asarray(
+            [np.median(child) for child in children]
+        )
+        / 1e6
         for sample in record.samples
         for scenario, children in sample.latency_ns.items()
         if len(children) > 1 and all(map(len, children))
@@ -45,13 +48,13 @@ def _spreads(record: Record) -> Iterator[str]:
         low, _, high = quartiles[worst[0]]
         yield (
             f"the medians of fresh processes differ by over {_SPREAD:.0%} in {worst[1]} of "
-            f"{len(medians)} scenarios, most for {_named(*worst[0])}: {low:.2f} to {high:.2f} ms "
-            f"between their quartiles"
+            f"{len(medians)} scenarios, most for {' at '.join(worst[0])}: "
+            f"{low:.2f} to {high:.2f} ms between their quartiles"
         )
     if worst := _worst(slowest, _SLOW):
         yield (
             f"single processes ran over {_SLOW:.0%} slower than most in {worst[1]} of "
-            f"{len(medians)} scenarios, most for {_named(*worst[0])}: "
+            f"{len(medians)} scenarios, most for {' at '.join(worst[0])}: "
             f"{medians[worst[0]].max():.2f} ms against {quartiles[worst[0]][1]:.2f} ms"
         )
 
@@ -60,11 +63,6 @@ def _worst(found: Mapping[_Key, float], limit: float) -> tuple[_Key, int] | None
     """What is furthest above a limit, and how many are."""
     above = [key for key, value in found.items() if value > limit]
     return (max(above, key=found.__getitem__), len(above)) if above else None
-
-
-def _named(sample: str, scenario: str) -> str:
-    where = "real texts" if scenario.startswith("text") else f"{scenario} tokens"
-    return f"{sample} at {where}"
 
 
 def _company(record: Record) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """From raw samples to the rows of the comparison table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Ratios:
     """Baseline's model size over this row's (times smaller)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One line of the table."""
 
@@ -52,17 +52,17 @@ class Row:
     variant: str
     engine: str
     method: str
-    accuracy: float | None
+    accuracy: float | None = None
     """0 to 1; ``None`` without labels, as the three that follow."""
-    accuracy_interval: Interval | None
-    macro_f1: float | None
-    macro_f1_interval: Interval | None
-    against_baseline: Difference | None
+    accuracy_interval: Interval | None = None
+    macro_f1: float | None = None
+    macro_f1_interval: Interval | None = None
+    against_baseline: Difference | None = None
     """Accuracy against the baseline's on the same texts; ``None`` for the baseline, too."""
-    agreement: float | None
+    agreement: float | None = None
     """Share of texts with the same labels as the bundle's fp32 variant; ``None`` without it."""
-    agreement_interval: Interval | None
-    largest_shift: float | None
+    agreement_interval: Interval | None = None
+    largest_shift: float | None = None
     """Largest logit difference from the bundle's fp32 variant."""
     latency_ms: Mapping[str, Latency]
     """Tokens, ``text`` for real texts with tokenization or ``text-model`` for them without ->
@@ -99,7 +99,7 @@ class Row:
     runtime_bytes: int | None
     """What the engine and the libraries it needs take on disk."""
     is_baseline: bool
-    is_pareto: bool
+    is_pareto: bool = False
     """Whether no other row is at least as accurate and as fast, and better in one of them."""
     ratios: Ratios
 
@@ -117,11 +117,9 @@ def rows(record: Record) -> list[Row]:
     """Returns one row per sample, in the record's order."""
     baseline = next(sample for sample in record.samples if str(sample) == record.baseline)
     percentiles = {str(sample): _percentiles(sample.latency_ns) for sample in record.samples}
-    best = _pareto(record, percentiles)
-    return [
-        _row(sample, baseline, record, percentiles, is_pareto=str(sample) in best)
-        for sample in record.samples
-    ]
+    found = [_row(sample, baseline, record, percentiles) for sample in record.samples]
+    best = _pareto(found)
+    return [replace(row, is_pareto=row.name in best) for row in found]
 
 
 def answers(sample: Sample) -> Logits | None:
@@ -145,8 +143,6 @@ def _row(
     baseline: Sample,
     record: Record,
     percentiles: Mapping[str, Mapping[str, Latency]],
-    *,
-    is_pareto: bool,
 ) -> Row:
     own = percentiles[str(sample)]
     last = list(sample.memory.values())[-1:]
@@ -175,7 +171,6 @@ def _row(
         bundle_bytes=sample.bundle_bytes,
         runtime_bytes=sample.runtime_bytes,
         is_baseline=sample is baseline,
-        is_pareto=is_pareto,
         ratios=_ratios(sample, baseline, own, percentiles[str(baseline)]),
     )
 
@@ -183,12 +178,7 @@ def _row(
 def _quality(sample: Sample, baseline: Sample, record: Record) -> dict[str, Any]:
     """How good the answers are, and how close to fp32's."""
     logits, labels, task = answers(sample), known_labels(record), task_of(record)
-    found: dict[str, Any] = dict.fromkeys(
-        (
-            "accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "against_baseline",
-            "agreement", "agreement_interval", "largest_shift",
-        )
-    )  # fmt: skip
+    found: dict[str, Any] = {}
     if logits is None:
         return found
     if labels is not None:
@@ -223,15 +213,13 @@ def _ratios(
     )
 
 
-def _pareto(record: Record, percentiles: Mapping[str, Mapping[str, Latency]]) -> set[str]:
-    """Names of the samples that none beats in accuracy and in latency over real texts."""
-    labels, task = known_labels(record), task_of(record)
-    points = {}
-    for sample in record.samples:
-        logits, found = answers(sample), percentiles[str(sample)]
-        if labels is not None and logits is not None and "text" in found:
-            accuracy = score(logits, labels, task=task).accuracy
-            points[str(sample)] = (-accuracy, found["text"].p50)
+def _pareto(rows: Sequence[Row]) -> set[str]:
+    """Names of the rows that none beats in accuracy and in latency over real texts."""
+    points = {
+        row.name: (-row.accuracy, row.latency_ms["text"].p50)
+        for row in rows
+        if row.accuracy is not None and "text" in row.latency_ms
+    }
     return {
         name
         for name, (error, time) in points.items()

@@ -8,6 +8,7 @@ from time import perf_counter, perf_counter_ns
 from typing import Any
 
 from edgeadapt.measure.files import number_in, text_in
+from edgeadapt.measure.machine import load_average
 
 __all__ = ["Conditions", "conditions", "others_at_work", "pace_ns"]
 
@@ -59,7 +60,7 @@ def conditions() -> Conditions:
         frequency_mhz=sum(clocks) / len(clocks) / 1e3 if clocks else None,
         temperature_c=max(heat) / 1e3 if heat else None,
         throttled=_throttled(),
-        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        load_average=load_average(),
         at=perf_counter(),
         busy_s=busy,
         stolen_s=stolen,
@@ -70,12 +71,11 @@ def conditions() -> Conditions:
 def others_at_work(before: Conditions, after: Conditions) -> dict[str, float | None]:
     """Returns how many cores other processes, and the host's other guests, kept busy meanwhile."""
     seconds = after.at - before.at
-    if None in (before.busy_s, after.busy_s, before.stolen_s, after.stolen_s) or seconds <= 0:
-        return {"others": None, "stolen": None}
-    assert before.busy_s is not None
-    assert after.busy_s is not None
-    assert before.stolen_s is not None
-    assert after.stolen_s is not None
+    unknown: dict[str, float | None] = {"others": None, "stolen": None}
+    if before.busy_s is None or before.stolen_s is None:
+        return unknown
+    if after.busy_s is None or after.stolen_s is None or seconds <= 0:
+        return unknown
     others = after.busy_s - before.busy_s - (after.own_s - before.own_s)
     return {
         "others": max(0.0, others / seconds),

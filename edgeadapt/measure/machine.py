@@ -14,6 +14,7 @@ __all__ = [
     "describe_machine",
     "emulation",
     "install_bytes",
+    "load_average",
     "usable_cores",
     "versions",
 ]
@@ -45,7 +46,7 @@ def describe_machine() -> dict[str, Any]:
         "emulation": emulation(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "load_average": _load_average(),
+        "load_average": load_average(),
         "versions": versions(),
     }
 
@@ -79,11 +80,7 @@ def emulation() -> str | None:
 
 def install_bytes() -> dict[str, int]:
     """Returns what the installed libraries take on disk, as their installer recorded it."""
-    return {
-        name: sum(file.size or 0 for file in files(name) or ())
-        for name in _LIBRARIES
-        if name in versions()
-    }
+    return {name: sum(file.size or 0 for file in files(name) or ()) for name in versions()}
 
 
 def versions() -> dict[str, str]:
@@ -110,7 +107,8 @@ def _core_quota() -> float | None:
     return int(limit) / int(period) if limit.isdigit() and period.isdigit() else None
 
 
-def _load_average() -> float | None:
+def load_average() -> float | None:
+    """Returns the load of the last minute; ``None`` where the system does not say."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):

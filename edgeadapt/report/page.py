@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from edgeadapt.errors import MissingExtraError
+from edgeadapt.record import scenario_title
 
 try:
     from plotly.offline import get_plotlyjs
@@ -180,13 +181,12 @@ def _speed(batch: str) -> Callable[[Mapping[str, Any]], Any]:
 
 
 def _latency(name: str) -> _Column:
-    title = "real texts, ms" if name == "text" else f"{name} tokens, ms"
-
     def below(row: Mapping[str, Any]) -> str:
         p90, ratio = row["latency_ms"][name]["p90"], row["ratios"]["latency"].get(name)
         found = "insufficient" if p90 is None else f"{p90:.2f}"
         return found if ratio is None else f"{found} · {ratio:.2f} ×"
 
+    title = f"{scenario_title(name)}, ms"
     return _Column(title, lambda row: row["latency_ms"].get(name, {}).get("p50"), _fixed(2), below)
 
 
@@ -222,10 +222,9 @@ def _fixed(digits: int) -> Callable[[float], str]:
 def _chart(name: str, title: str, explained: str, *, scenarios: Sequence[str]) -> str:
     choice = ""
     if name == "distribution":
-        titles = {"text": "real texts", "text-model": "real texts, the model alone"}
         options = "".join(
             f'<option value="{escape(one)}"{" selected" * (one == "text")}>'
-            f"{escape(titles.get(one, f'{one} tokens'))}</option>"
+            f"{escape(scenario_title(one))}</option>"
             for one in scenarios
         )
         choice = f'<select id="scenario" aria-label="Scenario">{options}</select>'

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeadapt.bench.figures import texts_per_s
 from edgeadapt.bench.rows import answers, known_labels, task_of
 from edgeadapt.measure.statistics import Interval, latency, resampled_percentiles
 from edgeadapt.metrics import difference, score
@@ -19,6 +20,9 @@ RERUN_SPREAD = 0.03
 """By which two runs on an idle machine may differ, so that less is no change."""
 _RESAMPLES = 400
 _SECONDS, _MEGABYTES = 1e9, 1e6
+
+_Growth = tuple[float, Interval | None]
+"""A relative change, and its 95 % interval where something is left to chance."""
 
 
 class Verdict(StrEnum):
@@ -41,13 +45,19 @@ class Change:
     before: float
     after: float
     change: float
-    """Relative growth of a time (of throughput: of a text's) or size or, in shares of the texts,
-    fall of accuracy: positive is worse."""
+    """Relative growth; that of accuracy in shares of the texts."""
     interval: Interval | None
     """95 % interval of the change; ``None`` where nothing is left to chance."""
+    lower_is_better: bool
+    """Whether growth is for the worse: of a time or a size, not of accuracy or throughput."""
     verdict: Verdict
     fails: bool
     """Whether it is worse, by more than is allowed."""
+
+    @property
+    def worsening(self) -> float:
+        """The change, positive where it is for the worse."""
+        return self.change if self.lower_is_better else -self.change
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,7 @@ def compare(
     Args:
         before: The earlier record.
         after: The later one.
-        fail_over: Share by which a time, also that of a text in bulk, or a size may grow.
+        fail_over: Share by which a time or a size may grow, or throughput fall.
         max_drop: Share of texts by which accuracy may fall.
     """
     later = {str(sample): sample for sample in after.samples}
@@ -105,8 +115,8 @@ def _latencies(before: Sample, after: Sample, allowed: float) -> Iterator[Change
         for column, (one, other) in enumerate(pairs):
             if one is not None and other is not None:
                 figure = f"{scenario_title(name)}, p{50 + 40 * column}, ms"
-                change, interval = other / one - 1, _interval(growth[:, column])
-                yield _judged(before, figure, (one, other), change, interval, allowed)
+                change = other / one - 1, _interval(growth[:, column])
+                yield _judged(before, figure, (one, other), change, allowed)
 
 
 def _medians(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
@@ -120,15 +130,15 @@ def _medians(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
         one, other = (_known(values) for values in (first, then))
         if len(one) and len(other):
             values = (float(np.median(one)) / unit, float(np.median(other)) / unit)
-            change, interval = _growth(one, other)
-            yield _judged(before, figure, values, change, interval, allowed)
+            yield _judged(before, figure, values, _growth(one, other), allowed)
     for batch in before.throughput:
-        one, other = (_ns_per_text(sample, batch) for sample in (before, after))
+        one, other = (_texts_per_s(sample, batch) for sample in (before, after))
         if len(one) and len(other):
-            values = (_SECONDS / float(np.median(one)), _SECONDS / float(np.median(other)))
-            change, interval = _growth(one, other)
+            values = (float(np.median(one)), float(np.median(other)))
             figure = f"batch {batch}, texts/s"
-            yield _judged(before, figure, values, change, interval, allowed)
+            yield _judged(
+                before, figure, values, _growth(one, other), allowed, lower_is_better=False
+            )
 
 
 def _accuracy(
@@ -140,32 +150,32 @@ def _accuracy(
         return
     found = difference(logits, others, labels, task=task)
     one, other = (100 * score(found, labels, task=task).accuracy for found in (logits, others))
-    low, high = found.interval
-    drop = (-high, -low)
-    yield _judged(before[1], "accuracy, %", (one, other), -found.points, drop, allowed, least=0.0)
+    change = found.points, found.interval
+    yield _judged(
+        before[1], "accuracy, %", (one, other), change, allowed, lower_is_better=False, least=0.0
+    )
 
 
 def _judged(
     sample: Sample,
     figure: str,
     values: tuple[float, float],
-    change: float,
-    interval: Interval | None,
+    change: _Growth,
     allowed: float,
     *,
+    lower_is_better: bool = True,
     least: float = RERUN_SPREAD,
 ) -> Change:
-    low, high = interval or (change, change)
+    growth, interval = change
+    low, high = interval or (growth, growth)
     verdict = Verdict.SAME
-    if abs(change) > least and (low > 0 or high < 0):
-        verdict = Verdict.WORSE if change > 0 else Verdict.BETTER
-    fails = verdict is Verdict.WORSE and change > allowed
-    return Change(str(sample), figure, *values, change, interval, verdict, fails)
+    if abs(growth) > least and (low > 0 or high < 0):
+        verdict = Verdict.WORSE if (growth > 0) is lower_is_better else Verdict.BETTER
+    fails = verdict is Verdict.WORSE and abs(growth) > allowed
+    return Change(str(sample), figure, *values, growth, interval, lower_is_better, verdict, fails)
 
 
-def _growth(
-    before: NDArray[np.float64], after: NDArray[np.float64]
-) -> tuple[float, Interval | None]:
+def _growth(before: NDArray[np.float64], after: NDArray[np.float64]) -> _Growth:
     """Relative growth of a median, with its interval where there are several values."""
     change = float(np.median(after) / np.median(before) - 1)
     if len(before) == len(after) == 1:
@@ -187,9 +197,9 @@ def _known(values: Sequence[int | None]) -> NDArray[np.float64]:
     return np.asarray([value for value in values if value is not None], dtype=np.float64)
 
 
-def _ns_per_text(sample: Sample, batch: str) -> NDArray[np.float64]:
-    passes = [one for child in sample.throughput.get(batch, ()) for one in child]
-    return np.asarray([(one["ns"] or 0) / (one["texts"] or 1) for one in passes])
+def _texts_per_s(sample: Sample, batch: str) -> NDArray[np.float64]:
+    children = sample.throughput.get(batch, ())
+    return np.asarray([texts_per_s(one) for child in children for one in child])
 
 
 def _same_texts(before: Record, after: Record) -> bool:

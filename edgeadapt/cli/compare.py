@@ -17,7 +17,8 @@ def compare(
     fail_over: Annotated[
         str,
         typer.Option(
-            metavar="SHARE", help="By how much a time or size may grow: 5%, or 0.05 for the same."
+            metavar="SHARE",
+            help="By how much a time or size may grow, or throughput fall: 5%, or 0.05.",
         ),
     ] = "5%",
     max_drop: Annotated[
@@ -47,10 +48,10 @@ def compare(
         for note in found.notes:
             Terminal().say(note)
     if regressions := found.regressions:
-        worst = max(regressions, key=lambda change: change.change)
+        worst = max(regressions, key=lambda change: change.worsening)
         raise GateError(
             f"{len(regressions)} figure{'s are' if len(regressions) > 1 else ' is'} worse by more "
-            f"than is allowed ({allowed:.3g} of a time or size): most of all {worst.row}, "
+            f"than is allowed ({allowed:.1%}, accuracy {max_drop}): most of all {worst.row}, "
             f"{worst.figure}, {worst.before:.4g} before and {worst.after:.4g} after "
             f"({worst.change:+.1%}).",
             hint="Measure again on an idle machine, or allow more with --fail-over.",

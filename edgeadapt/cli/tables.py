@@ -295,13 +295,13 @@ def changes_table(changes: Sequence[Change]) -> Group:
     moved = [change for change in changes if change.verdict is not Verdict.SAME]
     table = _table(("figure", "before", "after", "change", "95 % interval", ""))
     styles = {Verdict.WORSE: "yellow", Verdict.BETTER: "green"}
-    for change in sorted(moved, key=lambda each: -each.change):
-        low, high = sorted(_growth(change, end) for end in change.interval or (change.change,) * 2)
+    for change in sorted(moved, key=lambda each: -each.worsening):
+        low, high = change.interval or (change.change, change.change)
         table.add_row(
             Text(f"{change.row}  {change.figure}"),
             f"{change.before:.4g}",
             f"{change.after:.4g}",
-            f"{_growth(change, change.change):+.1%}",
+            f"{change.change:+.1%}",
             "" if change.interval is None else f"{low:+.1%} to {high:+.1%}",
             Text(
                 f"{change.verdict}{', too much' if change.fails else ''}",
@@ -314,14 +314,6 @@ def changes_table(changes: Sequence[Change]) -> Group:
         f"{len(changes)} figures compared, {same} the same within chance and {RERUN_SPREAD:.0%}, "
         "by which two runs on an idle machine may differ.",
     )
-
-
-def _growth(change: Change, worse: float) -> float:
-    """By how much the figure itself grew, of how much worse it became."""
-    if change.figure.startswith("accuracy"):
-        return -worse
-    # What is worse by a half takes half as long again: two thirds as many texts a second.
-    return 1 / (1 + worse) - 1 if change.figure.startswith("batch") else worse
 
 
 def _unbroken(table: Table) -> Table:

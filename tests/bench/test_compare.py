@@ -85,7 +85,9 @@ def test_throughput_that_falls_is_worse() -> None:
     found = changes(record(**bulk(50)), record(**bulk(100)))["batch 8, texts/s"]
 
     assert (found.before, found.after) == (pytest.approx(2_000), pytest.approx(1_000))
-    assert (found.change, found.verdict) == (pytest.approx(1.0), Verdict.WORSE)
+    assert (found.change, found.verdict) == (pytest.approx(-0.5), Verdict.WORSE)
+    assert found.worsening == pytest.approx(0.5)
+    assert found.fails
 
 
 def test_cold_starts_and_memory_are_compared_by_their_medians() -> None:
@@ -121,7 +123,7 @@ def test_accuracy_fails_beyond_the_allowed_drop(right: int, verdict: Verdict, fa
     found = changes(answering(360), answering(right), max_drop=0.02)["accuracy, %"]
 
     assert (found.verdict, found.fails) == (verdict, fails)
-    assert found.change == pytest.approx((360 - right) / 400)
+    assert found.change == pytest.approx((right - 360) / 400)
 
 
 def test_two_answers_of_four_hundred_may_be_chance() -> None:

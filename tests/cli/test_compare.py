@@ -85,6 +85,7 @@ def test_json_holds_every_change(cli: Cli, records: Path) -> None:
         "after",
         "change",
         "interval",
+        "lower_is_better",
         "verdict",
         "fails",
     }

@@ -1,8 +1,9 @@
 """Runs a plan: every variant in fresh processes, interleaved, so that drift hits all alike."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from edgeadapt.config import Task
 from edgeadapt.measure.child import run_job, time_job
 from edgeadapt.measure.conditions import conditions, others_at_work
 from edgeadapt.measure.machine import describe_machine, install_bytes, usable_cores
-from edgeadapt.progress import SILENT, Bar, Progress
+from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record, Sample
 from edgeadapt.text import Text
 
@@ -81,13 +82,12 @@ def measure(
     before = conditions()
     texts = evaluation.texts[: plan.texts]
     collected = [_Collected(subject) for subject in subjects]
-    counts = _thread_counts() if plan.scaling else []
-    total = plan.rounds + plan.starts + plan.bulks + plan.scaling * len(counts)
-    with progress.task("benchmark", len(subjects) * total) as bar:
-        _measure(collected, plan, threads, texts, bar)
-        _start_cold(collected, plan, threads, texts, bar)
-        _answer_in_bulk(collected, plan, threads, texts, bar)
-        _scale(collected, plan, counts, bar)
+    turns = _interleaved(_all_series(plan, threads, texts))
+    with progress.task("benchmark", len(subjects) * len(turns)) as bar:
+        for series, number in turns:
+            for found in collected:
+                series.run(found, number)
+                bar.advance(note=f"{found.subject}{series.note}")
     after = conditions()
     labels = None if evaluation.labels is None else evaluation.labels[: len(texts)].tolist()
     installed = install_bytes()
@@ -115,44 +115,57 @@ def measure(
     )
 
 
-_All = Sequence[_Collected]
+@dataclass(frozen=True)
+class _Series:
+    """Fresh processes of one kind."""
+
+    processes: int
+    """Per subject."""
+    run: Callable[[_Collected, int], None]
+    """Starts one of them, given its number from 0, and keeps what it answers."""
+    note: str = ""
+    """What the progress display says of them."""
 
 
-def _measure(collected: _All, plan: Plan, threads: int, texts: Sequence[Text], bar: Bar) -> None:
-    for number in range(plan.rounds):
+def _all_series(plan: Plan, threads: int, texts: Sequence[Text]) -> list[_Series]:
+    """Everything that a plan asks for, the kinds in the order in which they begin."""
+
+    def measured(found: _Collected, number: int) -> None:
         asked = texts if number == 0 else texts[: plan.timed]
-        for found in _turns(collected, bar):
-            found.answers.append(run_job(measure_job(found.subject, plan, threads, asked)))
+        found.answers.append(run_job(measure_job(found.subject, plan, threads, asked)))
+
+    def started(found: _Collected, _: int) -> None:
+        answer, elapsed = time_job(first_label_job(found.subject, threads, texts))
+        found.first_label_ns.append(elapsed)
+        found.starts.append({name: answer[name] for name in ("imported_ns", "loaded_ns")})
+
+    def answered_in_bulk(found: _Collected, _: int) -> None:
+        found.bulks.append(run_job(bulk_job(found.subject, plan, threads, texts)))
+
+    def scaled(count: int, found: _Collected, _: int) -> None:
+        (times,) = run_job(scaling_job(found.subject, plan, count))["latency_ns"].values()
+        found.threads_ns.setdefault(str(count), []).append(times)
+
+    return [
+        _Series(plan.rounds, measured),
+        _Series(plan.starts, started, ", cold start"),
+        _Series(plan.bulks, answered_in_bulk, ", throughput"),
+        *(
+            _Series(plan.scaling, partial(scaled, count), f", {count} threads")
+            for count in _thread_counts()
+        ),
+    ]
 
 
-def _start_cold(collected: _All, plan: Plan, threads: int, texts: Sequence[Text], bar: Bar) -> None:
-    for _ in range(plan.starts):
-        for found in _turns(collected, bar, ", cold start"):
-            answer, elapsed = time_job(first_label_job(found.subject, threads, texts))
-            found.first_label_ns.append(elapsed)
-            found.starts.append({name: answer[name] for name in ("imported_ns", "loaded_ns")})
+def _interleaved(series: Sequence[_Series]) -> list[tuple[_Series, int]]:
+    """Spreads every kind of process over the whole benchmark.
 
-
-def _answer_in_bulk(
-    collected: _All, plan: Plan, threads: int, texts: Sequence[Text], bar: Bar
-) -> None:
-    for _ in range(plan.bulks):
-        for found in _turns(collected, bar, ", throughput"):
-            found.bulks.append(run_job(bulk_job(found.subject, plan, threads, texts)))
-
-
-def _scale(collected: _All, plan: Plan, counts: Sequence[int], bar: Bar) -> None:
-    for _ in range(plan.scaling):
-        for threads in counts:
-            for found in _turns(collected, bar, f", {threads} threads"):
-                (times,) = run_job(scaling_job(found.subject, plan, threads))["latency_ns"].values()
-                found.threads_ns.setdefault(str(threads), []).append(times)
-
-
-def _turns(collected: _All, bar: Bar, note: str = "") -> Iterator[_Collected]:
-    for found in collected:
-        yield found
-        bar.advance(note=f"{found.subject}{note}")
+    A machine's speed changes from minute to minute. What is measured within a few seconds shows
+    one of its moods; what is spread over all the time that there is shows most of them, and two
+    runs agree better.
+    """
+    turns = [(one, number) for one in series for number in range(one.processes)]
+    return sorted(turns, key=lambda turn: turn[1] / turn[0].processes)
 
 
 def _thread_counts() -> list[int]:

@@ -143,7 +143,19 @@ def test_rounds_and_starts_are_interleaved_over_the_subjects(
     names = [("tiny", "fp32"), ("tiny", "int8"), ("other", "fp32")]
     one_round = [("measure", *name) for name in names]
     one_start = [("first_label", *name) for name in names]
-    assert jobs.order == 2 * one_round + 2 * one_start
+    assert jobs.order == 2 * (one_round + one_start)
+
+
+def test_every_kind_of_process_is_spread_over_the_whole_benchmark(
+    jobs: Jobs, run_plan: Callable[..., Record], subjects: list[Subject]
+) -> None:
+    run_plan(subjects=subjects[:1], plan=tiny_plan(rounds=2, starts=6, bulks=1, bulk=3))
+
+    tasks = [task for task, *_ in jobs.order]
+    assert tasks == [
+        *("measure", "first_label", "bulk", "first_label", "first_label"),
+        *("measure", "first_label", "first_label", "first_label"),
+    ]
 
 
 def test_every_job_gets_the_plans_counts_and_the_threads(
@@ -421,7 +433,7 @@ def test_the_record_says_the_task(jobs: Jobs, run_plan: Callable[..., Record]) -
     assert record.evaluation["labels"] == sets[:4].tolist()
 
 
-def test_throughput_is_measured_in_processes_of_its_own_after_the_others(
+def test_throughput_is_measured_in_processes_of_its_own(
     jobs: Jobs, run_plan: Callable[..., Record]
 ) -> None:
     record = run_plan(plan=tiny_plan(bulks=2, starts=0, bulk=3))

@@ -59,6 +59,9 @@ class Sample:
     loaded (``loaded_ns``), one value per child of ``first_label_ns``."""
     pace_ns: Sequence[int] = field(default_factory=list)
     """What a fixed computation took at the end of each measuring child."""
+    signal_ns: Sequence[int | None] = field(default_factory=list)
+    """What a signal from one core to another and back took at the beginning of each; ``None`` where
+    that cannot be measured."""
     throughput: Mapping[str, Sequence[Sequence[Mapping[str, float | None]]]] = field(
         default_factory=dict
     )

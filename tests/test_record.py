@@ -169,7 +169,7 @@ def test_a_record_of_version_1_is_still_read(tmp_path: Path) -> None:
     newer = {"conditions"}
     newer_of_samples = {
         "tokenizer_bytes", "bundle_bytes", "runtime_bytes", "memory", "starts", "pace_ns",
-        "throughput", "bulk_memory", "gauge", "leak", "threads_ns",
+        "signal_ns", "throughput", "bulk_memory", "gauge", "leak", "threads_ns",
     }  # fmt: skip
     old = {name: item for name, item in value.items() if name not in newer} | {"format_version": 1}
     old["samples"] = [

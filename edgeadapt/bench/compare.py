@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeadapt.bench.figures import texts_per_s
 from edgeadapt.bench.rows import answers, known_labels, task_of
-from edgeadapt.measure.statistics import Interval, latency, resampled_percentiles
+from edgeadapt.measure.statistics import Interval, latency, median, resampled_percentiles
 from edgeadapt.metrics import difference, score
 from edgeadapt.record import Record, Sample, scenario_title
 
@@ -18,6 +18,8 @@ __all__ = ["Change", "Comparison", "Verdict", "compare"]
 
 RERUN_SPREAD = 0.03
 """By which two runs on an idle machine may differ, so that less is no change."""
+PACE_SPREAD, SIGNAL_SPREAD = 1.1, 1.5
+"""Times as long for what depends on the machine alone: beyond it, it is another machine."""
 _RESAMPLES = 400
 _SECONDS, _MEGABYTES = 1e9, 1e6
 
@@ -207,6 +209,11 @@ def _same_texts(before: Record, after: Record) -> bool:
     return all(before.evaluation.get(name) == after.evaluation.get(name) for name in names)
 
 
+def _middle(record: Record, field: str) -> float | None:
+    """The median over all processes of a record."""
+    return median([ns for sample in record.samples for ns in getattr(sample, field)])
+
+
 def _notes(before: Record, after: Record) -> Iterator[str]:
     first, then = (
         {
@@ -222,6 +229,16 @@ def _notes(before: Record, after: Record) -> Iterator[str]:
             yield f"{name}: {first.get(name, 'none')} before, {then.get(name, 'none')} after"
     if not _same_texts(before, after):
         yield "the texts are not the same: accuracy is not compared"
+    for what, field, limit in (
+        ("a fixed computation", "pace_ns", PACE_SPREAD),
+        ("a signal from one core to another", "signal_ns", SIGNAL_SPREAD),
+    ):
+        one, other = (_middle(record, field) for record in (before, after))
+        if one and other and max(one, other) > limit * min(one, other):
+            yield (
+                f"{what} took {one:,.0f} ns before and {other:,.0f} ns after: the machine itself "
+                "is not what it was"
+            )
     names, others = ({str(sample) for sample in record.samples} for record in (before, after))
     for alone, when in ((names - others, "before"), (others - names, "after")):
         if alone:

@@ -21,11 +21,14 @@ _STOLEN = 0.02
 """Cores that the host gave to other guests."""
 _SLOWER = 0.05
 """Fall of the clock, or rise of a fixed computation's time, from first to last."""
+_FARTHER = 2.0
+"""Times as long for a signal between two cores, in one process as in another: no chance does that,
+and a cache that is shared or not makes more of a difference."""
 
 
 def disturbances(record: Record) -> list[str]:
     """Returns what a reader of the figures should know, in words; nothing of a quiet machine."""
-    return [*_spreads(record), *_company(record), *_slowdown(record)]
+    return [*_spreads(record), *_company(record), *_slowdown(record), *_moves(record)]
 
 
 def _spreads(record: Record) -> Iterator[str]:
@@ -86,6 +89,15 @@ def _slowdown(record: Record) -> Iterator[str]:
     paces = [_drift(sample.pace_ns) for sample in record.samples if len(sample.pace_ns) > 1]
     if paces and (drift := float(np.median(paces))) > _SLOWER:
         yield f"a fixed computation took {drift:.0%} longer in the last round than in the first"
+
+
+def _moves(record: Record) -> Iterator[str]:
+    signals = [ns for sample in record.samples for ns in sample.signal_ns if ns]
+    if record.threads > 1 and signals and max(signals) > _FARTHER * min(signals):
+        yield (
+            f"a signal from one core to another took {min(signals)} to {max(signals)} ns: the host "
+            "of this machine moves the cores, and what several threads do takes other times then"
+        )
 
 
 def _drift(paces: Sequence[int]) -> float:

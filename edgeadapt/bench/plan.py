@@ -22,17 +22,17 @@ class Plan:
 
     lengths: tuple[int, ...] = (16, 32, 64, 128)
     """Fixed token counts; those above a bundle's ``max_length`` are left out."""
-    rounds: int = 5
+    rounds: int = 8
     """Fresh measuring processes, interleaved over the variants."""
-    repeats: int = 100
+    repeats: int = 60
     """Timed runs per fixed length and process."""
     warmup: int = 10
     """Runs before the timed ones, per fixed length and process; not recorded."""
-    starts: int = 15
+    starts: int = 10
     """Fresh processes timed from start to first label, interleaved over the variants."""
     texts: int = 2_000
     """Real texts that the first process answers (accuracy); further ones answer ``timed``."""
-    timed: int = 120
+    timed: int = 80
     """Real texts that every process answers under the clock, one after another."""
     seconds: float = 0
     """What real texts take at least, all processes together, one by one and in bulk."""
@@ -44,7 +44,7 @@ class Plan:
     """Real texts that are answered at each batch size."""
     passes: int = 3
     """Times that they are, per process."""
-    calls: int = 2_000
+    calls: int = 1_000
     """Texts answered one after another to see whether memory leaks, per process."""
     scaling: int = 2
     """Fresh processes per number of threads."""

@@ -198,6 +198,7 @@ def _sample(found: _Collected, installed: Mapping[str, int]) -> Sample:
         memory=_per_child(answers, "memory"),
         starts=found.starts,
         pace_ns=[answer["pace_ns"] for answer in answers],
+        signal_ns=[answer["signal_ns"] for answer in answers],
         throughput=_per_child(bulks, "passes"),
         bulk_memory=_per_child(bulks, "memory"),
         gauge=bulks[0]["gauge"] if bulks else None,

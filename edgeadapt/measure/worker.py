@@ -57,6 +57,10 @@ def _first_label(job: dict[str, Any]) -> dict[str, Any]:
 
 def _measure(job: dict[str, Any]) -> dict[str, Any]:
     """Loads the model once and times it at batch 1, at fixed lengths and on real texts."""
+    from edgeadapt.measure.cores import signal_ns
+
+    signal = signal_ns()  # while this process has a single thread
+
     from edgeadapt.measure.conditions import pace_ns
     from edgeadapt.measure.memory import memory, peak_bytes
     from edgeadapt.runtime import engine_class
@@ -89,6 +93,7 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
         "peak_bytes": peak_bytes(),
         "memory": held,
         "pace_ns": pace_ns(),
+        "signal_ns": signal,
     }
 
 

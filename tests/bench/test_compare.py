@@ -161,6 +161,22 @@ def test_what_else_differs_is_said() -> None:
     )
 
 
+def test_a_machine_that_is_not_what_it_was_is_said() -> None:
+    before = record(pace_ns=[500_000] * 3, signal_ns=[150, 160, None])
+    slower = record(pace_ns=[600_000] * 3, signal_ns=[150, 160, None])
+    farther = record(pace_ns=[500_000] * 3, signal_ns=[600, 610, 605])
+
+    assert compare(before, before).notes == ()
+    assert compare(before, slower).notes == (
+        "a fixed computation took 500,000 ns before and 600,000 ns after: the machine itself is "
+        "not what it was",
+    )
+    assert compare(before, farther).notes == (
+        "a signal from one core to another took 155 ns before and 605 ns after: the machine itself "
+        "is not what it was",
+    )
+
+
 def test_scenarios_of_one_record_alone_are_left_out() -> None:
     other = {"latency_ns": {"32": [[MS] * 70]}}
 

@@ -78,6 +78,20 @@ def test_what_is_as_it_should_be_is_not(conditions: dict[str, Any]) -> None:
     assert noise(conditions) == []
 
 
+def test_cores_that_were_moved_are_told_by_the_signal_between_them() -> None:
+    (found,) = noise(signal_ns=[150, None, 610, 150])
+
+    assert found.startswith("a signal from one core to another took 150 to 610 ns")
+    assert noise(signal_ns=[150, 280, None]) == []
+    assert noise(signal_ns=[None, None]) == []
+
+
+def test_a_single_thread_does_not_feel_where_the_other_cores_are() -> None:
+    moved = replace(make_record(make_sample(signal_ns=[150, 610]), labels=None), threads=1)
+
+    assert disturbances(moved) == []
+
+
 def test_a_core_that_became_slower_is_told_by_the_fixed_computation() -> None:
     (found,) = noise(pace_ns=[100, 104, 112])
 

@@ -67,6 +67,7 @@ class Jobs:
             "peak_bytes": 1000 * number,
             "memory": {"loaded": HELD},
             "pace_ns": number,
+            "signal_ns": number,
         }
 
     def time(self, job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:

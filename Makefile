@@ -62,6 +62,7 @@ bench:
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/stability.py
+	$(BIN)/python benchmarks/cores.py
 	$(BIN)/python benchmarks/kinds.py
 	$(BIN)/python benchmarks/backbones.py
 	$(BIN)/python benchmarks/footprint.py

@@ -5,7 +5,6 @@ python benchmarks/bench.py                                 # on an idle machine
 """
 
 import sys
-from dataclasses import replace
 
 from common import RESULTS, WORK
 
@@ -16,8 +15,6 @@ from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.run import Run
 
 THREADS = 2
-ROUNDS = 9
-"""On a shared machine some processes run at half speed for their whole life: more of them."""
 ADAPTERS, FULL = "sst2-adapter-0", "sst2-full-0"
 
 
@@ -32,7 +29,7 @@ def main() -> None:
     ]
     record, path = bench(
         bundles,
-        plan=replace(PLANS[Effort.DEFAULT], rounds=ROUNDS),
+        plan=PLANS[Effort.DEFAULT],
         threads=THREADS,
         output=RESULTS / "bench.json",
         force=True,

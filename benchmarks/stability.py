@@ -5,9 +5,8 @@
 
 Every figure of each run is compared with the median of all ten: p50 should be within 3 % of it and
 p90 within 5 % in nine of ten runs. On a shared machine "idle" is not ours to decide. The bench is
-run until ten runs have said of themselves that nothing disturbed them and, where several threads
-work together, found the two cores as near to each other as ever; the others are counted. Neither
-looks at the figures that are compared.
+run until ten runs have said of themselves that nothing disturbed them, and found the cores as near
+to each other as ever; the others are counted.
 """
 
 import sys
@@ -27,7 +26,7 @@ from edgeadapt.measure.machine import usable_cores
 from edgeadapt.pipeline.evaluation import evaluation_of
 from edgeadapt.record import Record
 
-RUNS, MOST = 10, 18
+RUNS, MOST = 10, 20
 PLAN = replace(Plan(), texts=Plan.timed)
 """The default; accuracy is not compared."""
 WITHIN = {"p50": 0.03, "p90": 0.05}
@@ -35,38 +34,36 @@ WITHIN = {"p50": 0.03, "p90": 0.05}
 
 def main() -> None:
     bundle = Bundle.open(asked_bundle())
-    records: dict[int, list[Record]] = {1: [], usable_cores(): []}
-    while len(records[1]) < MOST and any(len(quiet(found)) < RUNS for found in records.values()):
-        for threads, found in records.items():
-            if len(quiet(found)) < RUNS:
-                found.append(run(bundle, threads))
-                print(threads, f"{len(quiet(found))}/{RUNS}", disturbances(found[-1]), flush=True)
+    records: list[Record] = []
+    while len(quiet(records)) < RUNS and len(records) < MOST:
+        records.append(run(bundle))
+        print(f"{len(quiet(records))}/{RUNS}", disturbances(records[-1]), flush=True)
+    counted = quiet(records)
+    found = [figures(record) for record in counted]
     save(
         "stability",
         {
             "plan": asdict(PLAN),
             "within": WITHIN,
-            "rows": [row for threads in records for row in figures(threads, records[threads])],
+            "rows": [figure(key, [each[key] for each in found]) for key in found[0]],
             "runs": [
                 {
-                    "threads": threads,
-                    "signal_ns": signal(record),
+                    "counts": record in counted,
                     "disturbances": disturbances(record),
-                    "counts": record in quiet(found),
+                    "signal_ns": signal(record),
                 }
-                for threads, found in records.items()
-                for record in found
+                for record in records
             ],
         },
     )
 
 
-def run(bundle: Bundle, threads: int) -> Record:
+def run(bundle: Bundle) -> Record:
     subjects = [Subject(bundle, name) for name in ("fp32", "int8")]
     return measure(
         subjects,
         plan=PLAN,
-        threads=threads,
+        threads=usable_cores(),
         evaluation=evaluation_of([bundle], None),
         baseline=subjects[0],
     )
@@ -78,8 +75,7 @@ def quiet(records: list[Record]) -> list[Record]:
     return [
         record
         for record in records
-        if not disturbances(record)
-        and (record.threads == 1 or signal(record) <= SIGNAL_SPREAD * nearest)
+        if not disturbances(record) and signal(record) <= SIGNAL_SPREAD * nearest
     ]
 
 
@@ -88,25 +84,17 @@ def signal(record: Record) -> float:
     return median([ns or 0 for sample in record.samples for ns in sample.signal_ns])
 
 
-def figures(threads: int, records: list[Record]) -> list[dict[str, Any]]:
-    """Every figure of the runs that count, and how many of them are close to their median."""
-    found = [
-        {
-            (row.variant, scenario, percentile): getattr(latency, percentile)
-            for row in rows(record)
-            for scenario, latency in row.latency_ms.items()
-            for percentile in WITHIN
-        }
-        for record in quiet(records)
-    ]
-    return [
-        {"threads": threads, **figure(key, [run[key] for run in found])}
-        for key in (found[0] if found else ())
-    ]
+def figures(record: Record) -> dict[tuple[str, str, str], float]:
+    return {
+        (row.variant, scenario, percentile): getattr(latency, percentile)
+        for row in rows(record)
+        for scenario, latency in row.latency_ms.items()
+        for percentile in WITHIN
+    }
 
 
 def figure(key: tuple[str, str, str], values: list[float]) -> dict[str, Any]:
-    """One figure of all runs."""
+    """One figure of all runs, and how many of them are as close to their median as they should."""
     variant, scenario, percentile = key
     middle = median(values)
     deviations = [value / middle - 1 for value in values]

@@ -301,22 +301,24 @@ def elsewhere(row: dict[str, Any], newest: str) -> bool:
 def stability() -> str:
     """How many of ten runs are as close to their median as they should be."""
     found = load("stability")
+    runs = sum(run["counts"] for run in found["runs"])
     lines = []
     for percentile, limit in found["within"].items():
         rows = [row for row in found["rows"] if row["percentile"] == percentile]
         worst = max(rows, key=lambda row: row["largest_deviation"])
-        met = sum(row["runs_within"] >= found["runs"] - 1 for row in rows)
+        met = sum(row["runs_within"] >= runs - 1 for row in rows)
         lines.append(
             (
                 f"{percentile} within {limit:.0%} in nine of ten runs",
                 f"{met} of {len(rows)} figures",
-                f"{min(row['runs_within'] for row in rows)} of {found['runs']}",
+                f"{min(row['runs_within'] for row in rows)} of {runs}",
                 f"{worst['largest_deviation']:.1%}, {worst['variant']} at {worst['scenario']}",
             )
         )
     return table(("", "met by", "fewest runs", "largest deviation"), lines) + (
-        f"\n\n{machine_name(found['machine'])}; {found['created'][:10]}. {found['disturbed']} "
-        "further runs said that they were disturbed, and are left out."
+        f"\n\n{machine_name(found['machine'])}; {found['created'][:10]}. "
+        f"{len(found['runs']) - runs} further runs said that they were disturbed, or found the "
+        "cores farther from each other, and are left out."
     )
 
 

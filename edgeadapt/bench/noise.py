@@ -6,7 +6,7 @@ import numpy as np
 
 from edgeadapt.record import Record, scenario_title
 
-__all__ = ["disturbances"]
+__all__ = ["FARTHER", "disturbances"]
 
 _Key = tuple[str, str]
 """A sample and a scenario."""
@@ -21,7 +21,7 @@ _STOLEN = 0.02
 """Cores that the host gave to other guests."""
 _SLOWER = 0.05
 """Fall of the clock, or rise of a fixed computation's time, from first to last."""
-_FARTHER = 2.0
+FARTHER = 2.0
 """Times as long for a signal between two cores, in one process as in another: no chance does that,
 and a cache that is shared or not makes more of a difference."""
 
@@ -93,7 +93,7 @@ def _slowdown(record: Record) -> Iterator[str]:
 
 def _moves(record: Record) -> Iterator[str]:
     signals = [ns for sample in record.samples for ns in sample.signal_ns if ns]
-    if record.threads > 1 and signals and max(signals) > _FARTHER * min(signals):
+    if record.threads > 1 and signals and max(signals) > FARTHER * min(signals):
         yield (
             f"a signal from one core to another took {min(signals)} to {max(signals)} ns: the host "
             "of this machine moves the cores, and what several threads do takes other times then"

@@ -1,0 +1,72 @@
+"""Whether it matters how near two cores are to each other: the bench's signal beside latencies.
+
+    python benchmarks/quantization.py sst2:0:default    # once: the bundle
+    python benchmarks/cores.py [BUNDLE]                 # ten minutes of an idle machine
+
+Every few seconds a fresh process measures the signal between two cores, then, at 16 tokens, every
+variant on one thread and on two. A host that never moves its cores gives one row.
+"""
+
+import sys
+from dataclasses import replace
+from statistics import median
+from time import sleep
+from typing import Any
+
+from common import asked_bundle, save
+
+from edgeadapt.bench.jobs import Subject, measure_job
+from edgeadapt.bench.noise import FARTHER
+from edgeadapt.bench.plan import Plan
+from edgeadapt.bundle import Bundle
+from edgeadapt.measure.child import run_job
+
+LOOKS, PAUSE = 60, 4.0
+"""How often, and seconds in between."""
+TOKENS = 16
+PLAN = replace(Plan(), lengths=(TOKENS,), repeats=60, timed=0)
+
+
+def main() -> None:
+    bundle = Bundle.open(asked_bundle())
+    looks = []
+    for _ in range(LOOKS):
+        looks.append(look(bundle))
+        print(looks[-1], flush=True)
+        sleep(PAUSE)
+    nearest = min(look["signal_ns"] for look in looks)
+    apart = {
+        "near": [look for look in looks if look["signal_ns"] <= FARTHER * nearest],
+        "far": [look for look in looks if look["signal_ns"] > FARTHER * nearest],
+    }
+    save(
+        "cores",
+        {
+            "tokens": TOKENS,
+            "rows": [
+                {
+                    "cores": name,
+                    "looks": len(found),
+                    **{key: median(look[key] for look in found) for key in found[0]},
+                }
+                for name, found in apart.items()
+                if found
+            ],
+            "looks": looks,
+        },
+    )
+
+
+def look(bundle: Bundle) -> dict[str, Any]:
+    """Returns the slowest of four signals in nanoseconds, and p50 in milliseconds."""
+    found: dict[str, Any] = {"signal_ns": 0}
+    for variant in ("fp32", "int8"):
+        for threads in (1, 2):
+            answer = run_job(measure_job(Subject(bundle, variant), PLAN, threads, texts=()))
+            found["signal_ns"] = max(found["signal_ns"], answer["signal_ns"])
+            found[f"{variant}, {threads} threads"] = median(answer["latency_ns"][str(TOKENS)]) / 1e6
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -81,6 +81,15 @@ def peer_python(name: str, needs: Sequence[str]) -> Path:
     return python
 
 
+def signal_between_cores() -> int | None:
+    """Returns what the bench measures of the cores, from a process with a single thread."""
+    code = "from edgeadapt.measure.cores import signal_ns; print(signal_ns() or '')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return int(done.stdout) if done.stdout.strip() else None
+
+
 def data_folder(name: str) -> Path:
     """Returns the folder of a benchmark data set, or stops with a word on where to get it."""
     root = Path(os.environ.get("EDGEADAPT_DATA", Path(__file__).parents[2] / "shared" / "data"))

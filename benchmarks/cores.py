@@ -47,7 +47,7 @@ def main() -> None:
                 {
                     "cores": name,
                     "looks": len(found),
-                    **{key: median(look[key] for look in found) for key in found[0]},
+                    **{key: median(each[key] for each in found) for key in found[0]},
                 }
                 for name, found in apart.items()
                 if found
@@ -64,7 +64,8 @@ def look(bundle: Bundle) -> dict[str, Any]:
         for threads in (1, 2):
             answer = run_job(measure_job(Subject(bundle, variant), PLAN, threads, texts=()))
             found["signal_ns"] = max(found["signal_ns"], answer["signal_ns"])
-            found[f"{variant}, {threads} threads"] = median(answer["latency_ns"][str(TOKENS)]) / 1e6
+            name = f"{variant}, {threads} thread{'s' * (threads > 1)}"
+            found[name] = median(answer["latency_ns"][str(TOKENS)]) / 1e6
     return found
 
 

@@ -37,6 +37,7 @@ from common import (
     machine_name,
     peer_python,
     save,
+    signal_between_cores,
 )
 from transformers import AutoModel, BertConfig
 
@@ -153,6 +154,20 @@ CONTENDERS = (
             "onnxruntime==1.32.0",
         ),
     ),
+    Contender(
+        "SetFit int8",
+        "setfit_int8",
+        "setfit",
+        (
+            "setfit==1.2.0",
+            "sentence-transformers[train]==5.1.2",
+            "transformers==4.57.6",
+            "torch==2.13.0",
+            "skl2onnx==1.20.0",
+            "onnxruntime==1.32.0",
+        ),
+        shapes=TRAINED,
+    ),
     Contender("torch eager fp32", "torch_eager", "torch"),
     Contender("torch.compile fp32", "torch_compiled", "torch-compiled", shapes=TRAINED),
     Contender(
@@ -208,13 +223,14 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
         for contender in contenders:
             if contender.title in failures:
                 continue
+            signal = signal_between_cores()
             try:
                 answer = json.loads(contender.ask("measure", root / contender.folder, given=job))
             except PeerError as error:
                 failures[contender.title] = str(error)
                 print(f"{contender.title} failed: {error}")
                 continue
-            found.setdefault(contender.title, []).append(answer)
+            found.setdefault(contender.title, []).append({**answer, "signal_ns": signal})
             times = answer["scenarios"]
             shown = "  ".join(
                 f"{name} {median(times[name]['nanoseconds']) / 1e6:.2f}" for name in times
@@ -237,6 +253,7 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
                 else None
             ),
             "test_accuracy": accuracies.get(contender.title),
+            "signal_ns": [answer["signal_ns"] for answer in found[contender.title]],
             "load_ms": [answer["load_ns"] / 1e6 for answer in found[contender.title]],
             "process_medians_ms": {
                 name: [

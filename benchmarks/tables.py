@@ -7,13 +7,13 @@ python benchmarks/tables.py --check    # exit 1 when one differs from the result
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
 from common import RESULTS, load, machine_name
 
+from edgeadapt.bench.noise import disturbances
 from edgeadapt.bench.plan import PLANS, Effort, Plan
 from edgeadapt.bench.rows import rows
 from edgeadapt.measure.statistics import MIN_SAMPLES_P99
@@ -121,11 +121,15 @@ def faster(tokens: str) -> Callable[[], str]:
     def figure() -> str:
         record = bench_record()
         samples = {(sample.method, sample.variant): sample for sample in record.samples}
-        int8 = samples["parallel+bitfit", "int8"].latency_ns[tokens]
-        eager = samples["full", "torch"].latency_ns[tokens]
-        pooled = median(chain(*eager)) / median(chain(*int8))
-        rounds = [median(slow) / median(fast) for slow, fast in zip(eager, int8, strict=True)]
-        return f"**{pooled:.2f} ×** (rounds: {min(rounds):.1f} to {max(rounds):.1f})"
+        eager, int8 = (
+            [median(process) for process in samples[which].latency_ns[tokens]]
+            for which in (("full", "torch"), ("parallel+bitfit", "int8"))
+        )
+        rounds = [slow / fast for slow, fast in zip(eager, int8, strict=True)]
+        return (
+            f"**{median(eager) / median(int8):.2f} ×** "
+            f"(rounds: {min(rounds):.1f} to {max(rounds):.1f})"
+        )
 
     return figure
 
@@ -208,6 +212,7 @@ def bench() -> str:
         + f"\n\n{machine_name(record.machine)}, {record.threads} threads, batch 1; p50 / p90 in ms "
         f"over fixed token counts and over {record.evaluation['texts']:,} real texts with "
         f"tokenization; {record.created[:10]}."
+        + "".join(f"\n\nIt said of itself: {note}." for note in disturbances(record))
     )
 
 
@@ -320,6 +325,23 @@ def stability() -> str:
         f"{len(found['runs']) - runs} further runs said that they were disturbed, or found the "
         "cores farther from each other, and are left out."
     )
+
+
+def cores() -> str:
+    """Latencies with the cores near to each other, and far."""
+    found = load("cores")
+    kinds = [name for name in found["rows"][0] if "thread" in name]
+    lines = [
+        (
+            row["cores"],
+            str(row["looks"]),
+            f"{row['signal_ns']:.0f}",
+            *(f"{row[kind]:.2f}" for kind in kinds),
+        )
+        for row in found["rows"]
+    ]
+    headers = ("cores", "looks", "signal, ns", *(f"{kind}, ms" for kind in kinds))
+    return table(headers, lines) + f"\n\n{machine_name(found['machine'])}."
 
 
 def loadgen() -> str:
@@ -680,6 +702,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "benchmarks/notes/graphs.md": {"latency": partial(latency, elsewhere)},
     "benchmarks/notes/measuring.md": {
         "stability": stability,
+        "cores": cores,
         "loadgen": loadgen,
         "measuring": measuring,
     },

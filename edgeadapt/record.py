@@ -100,6 +100,8 @@ class Record:
     samples: Sequence[Sample]
     conditions: Mapping[str, Any] = field(default_factory=dict)
     """What the machine was up to ``before`` and ``after``, and how many cores ``others`` took."""
+    bundles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Name of each bundle -> what its manifest says of where the model comes from."""
 
     FORMAT_VERSION: ClassVar[int] = 2
 

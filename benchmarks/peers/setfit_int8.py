@@ -16,6 +16,7 @@ PLAIN, QUANTIZED = "model.onnx", "model_quantized.onnx"
 
 
 def prepare(source: Path, target: Path, texts: Sequence[Ids]) -> None:
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from sentence_transformers import SentenceTransformer
     from setfit.exporters.onnx import export_onnx
@@ -27,7 +28,11 @@ def prepare(source: Path, target: Path, texts: Sequence[Ids]) -> None:
         np.stack([_mean(body, ids) for ids in train["ids"]]), train["labels"]
     )
     export_onnx(body, head, opset=15, output_path=str(target / PLAIN))
-    quantize_dynamic(target / PLAIN, target / QUANTIZED, weight_type=QuantType.QInt8)
+    graph = onnx.load(target / PLAIN)
+    versions = {each.domain: each.version for each in graph.opset_import}
+    del graph.opset_import[:]  # the export names a domain twice, which the quantizer refuses
+    graph.opset_import.extend(map(onnx.helper.make_opsetid, versions, versions.values()))
+    quantize_dynamic(graph, target / QUANTIZED, weight_type=QuantType.QInt8)
     (target / PLAIN).unlink()
 
 

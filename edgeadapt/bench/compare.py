@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeadapt.bench.figures import texts_per_s
+from edgeadapt.bench.noise import typical_ns
 from edgeadapt.bench.rows import answers, known_labels, task_of
-from edgeadapt.measure.statistics import Interval, latency, median, resampled_percentiles
+from edgeadapt.measure.statistics import Interval, latency, resampled_percentiles
 from edgeadapt.metrics import difference, score
 from edgeadapt.record import Record, Sample, scenario_title
 
@@ -209,11 +210,6 @@ def _same_texts(before: Record, after: Record) -> bool:
     return all(before.evaluation.get(name) == after.evaluation.get(name) for name in names)
 
 
-def _middle(record: Record, field: str) -> float | None:
-    """The median over all processes of a record."""
-    return median([ns for sample in record.samples for ns in getattr(sample, field)])
-
-
 def _notes(before: Record, after: Record) -> Iterator[str]:
     first, then = (
         {
@@ -229,11 +225,11 @@ def _notes(before: Record, after: Record) -> Iterator[str]:
             yield f"{name}: {first.get(name, 'none')} before, {then.get(name, 'none')} after"
     if not _same_texts(before, after):
         yield "the texts are not the same: accuracy is not compared"
-    for what, field, limit in (
+    for what, name, limit in (
         ("a fixed computation", "pace_ns", PACE_SPREAD),
         ("a signal from one core to another", "signal_ns", SIGNAL_SPREAD),
     ):
-        one, other = (_middle(record, field) for record in (before, after))
+        one, other = (typical_ns(record, name) for record in (before, after))
         if one and other and max(one, other) > limit * min(one, other):
             yield (
                 f"{what} took {one:,.0f} ns before and {other:,.0f} ns after: the machine itself "

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from edgeadapt.measure.statistics import median
 from edgeadapt.record import Record, scenario_title
 
-__all__ = ["FARTHER", "disturbances"]
+__all__ = ["FARTHER", "disturbances", "typical_ns"]
 
 _Key = tuple[str, str]
 """A sample and a scenario."""
@@ -29,6 +30,16 @@ and a cache that is shared or not makes more of a difference."""
 def disturbances(record: Record) -> list[str]:
     """Returns what a reader of the figures should know, in words; nothing of a quiet machine."""
     return [*_spreads(record), *_company(record), *_slowdown(record), *_moves(record)]
+
+
+def typical_ns(record: Record, name: str) -> float | None:
+    """Returns the median over all processes of what depends on the machine alone.
+
+    Args:
+        record: The benchmark.
+        name: ``pace_ns``, a fixed computation, or ``signal_ns``, from one core to another and back.
+    """
+    return median([ns for sample in record.samples for ns in getattr(sample, name)])
 
 
 def _spreads(record: Record) -> Iterator[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeadapt import __version__
 from edgeadapt.bench.jobs import Subject, bulk_job, first_label_job, measure_job, scaling_job
 from edgeadapt.bench.plan import Plan
+from edgeadapt.bundle import Manifest
 from edgeadapt.config import Task
 from edgeadapt.measure.child import run_job, time_job
 from edgeadapt.measure.conditions import conditions, others_at_work
@@ -112,6 +113,7 @@ def measure(
             "after": after.to_dict(),
             **others_at_work(before, after),
         },
+        bundles={subject.bundle.name: _origin(subject.bundle.manifest) for subject in subjects},
     )
 
 
@@ -172,6 +174,20 @@ def _thread_counts() -> list[int]:
     """1, 2, 4 … and all cores; up to eight cores every number."""
     cores = usable_cores()
     return [n for n in range(1, cores + 1) if cores <= 8 or n & (n - 1) == 0 or n == cores]
+
+
+def _origin(manifest: Manifest) -> dict[str, Any]:
+    """Where a bundle's model comes from; of its scores in training only single figures."""
+    provenance = dict(manifest.provenance)
+    for split in ("validation", "test"):
+        scores = provenance.get(split) or {}
+        provenance[split] = {k: v for k, v in scores.items() if not isinstance(v, list | Mapping)}
+    return {
+        "created": manifest.created,
+        "edgeadapt": manifest.edgeadapt,
+        "provenance": provenance,
+        "schemes": {name: variant.scheme for name, variant in manifest.variants.items()},
+    }
 
 
 def _sample(found: _Collected, installed: Mapping[str, int]) -> Sample:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeadapt.bench.noise import disturbances
+from edgeadapt.bench.noise import disturbances, typical_ns
 from edgeadapt.bench.rows import Row, answers, known_labels, rows, task_of
-from edgeadapt.bundle import Bundle
-from edgeadapt.errors import EdgeAdaptError, UsageError
+from edgeadapt.errors import UsageError
 from edgeadapt.metrics import score
 from edgeadapt.pipeline import places
 from edgeadapt.progress import SILENT, Progress
@@ -30,6 +29,8 @@ _FACTS = (
     ("system", "system"),
     ("Python", "python"),
 )
+_HASH = 16
+"""Digits of a hash that are shown: enough to tell two apart."""
 
 
 def report(
@@ -42,8 +43,8 @@ def report(
 ) -> Path:
     """Writes a page about records, one machine beside the other.
 
-    Curves of the training are shown where the bundles, and the runs they come from, are still
-    where ``edgeadapt`` puts them.
+    Curves of the training are shown where the runs that the models come from are still where
+    ``edgeadapt`` puts them.
 
     Args:
         records: Files of records.
@@ -101,6 +102,7 @@ def _described(name: str, record: Record) -> dict[str, Any]:
             row.to_dict() | {"quantiles": _quantiles(sample)}
             for row, sample in zip(found, record.samples, strict=True)
         ],
+        "origins": {name: _origin(name, record) for name in record.bundles},
         "classes": _classes(record, found),
         "curves": _curves(record),
     }
@@ -115,6 +117,9 @@ def _facts(record: Record) -> dict[str, str]:
         known = {k: v for k, v in record.conditions.get(when, {}).items() if v is not None}
         if known:
             facts[when] = ", ".join(f"{k.replace('_', ' ')} {_words(v)}" for k, v in known.items())
+    for title, name in (("fixed computation", "pace_ns"), ("signal between cores", "signal_ns")):
+        if ns := typical_ns(record, name):
+            facts[title] = f"{ns:,.0f} ns"
     gauges = {sample.gauge for sample in record.samples}
     return facts | {
         "threads": str(record.threads),
@@ -124,6 +129,44 @@ def _facts(record: Record) -> dict[str, str]:
         "edgeadapt": record.edgeadapt,
         "measured": record.created,
     }
+
+
+def _origin(name: str, record: Record) -> dict[str, str]:
+    """Where a bundle's model comes from, as far as its manifest says."""
+    origin = record.bundles[name]
+    made = origin["provenance"]
+    recipe, backbone = made.get("recipe", {}), made.get("backbone", {})
+    training, test = recipe.get("training", {}), made.get("test", {})
+    facts = {
+        "run": made.get("run"),
+        "backbone": backbone.get("id"),
+        "its commit": backbone.get("commit"),
+        "method": made.get("method"),
+        "trained": _trained(made),
+        "data": recipe.get("data", {}).get("dataset"),
+        "its fingerprint": made.get("data_fingerprint", "")[:_HASH],
+        "seed": training.get("seed"),
+        "epochs": training.get("epochs"),
+        "accuracy in training": f"{test['accuracy']:.2%}" if "accuracy" in test else None,
+        "exporter": made.get("exporter"),
+        "graph passes": made.get("passes"),
+        "libraries": [f"{library} {v}" for library, v in made.get("versions", {}).items()],
+        "exported": f"{origin['created']}, edgeadapt {origin['edgeadapt']}",
+    }
+    for sample in record.samples:
+        if sample.bundle == name:
+            scheme = origin["schemes"].get(sample.variant)
+            facts[sample.variant] = ", ".join(filter(None, [scheme, sample.sha256[:_HASH]]))
+    return {title: _words(value) for title, value in facts.items() if value not in (None, "", [])}
+
+
+def _trained(made: Mapping[str, Any]) -> str | None:
+    if not made.get("total_parameters"):
+        return None
+    share = made["trainable_parameters"] / made["total_parameters"]
+    return (
+        f"{made['trainable_parameters']:,} parameters of {made['total_parameters']:,} ({share:.2%})"
+    )
 
 
 def _words(value: Any) -> str:
@@ -175,13 +218,9 @@ def _classes(record: Record, found: Sequence[Row]) -> dict[str, list[dict[str, A
 def _curves(record: Record) -> dict[str, dict[str, list[float]]]:
     """What happened in the trainings that the bundles come from, as far as those are at hand."""
     curves = {}
-    for name in dict.fromkeys(sample.bundle for sample in record.samples):
-        try:
-            run = str(Bundle.open(places.bundles() / name).manifest.provenance.get("run", ""))
-        except EdgeAdaptError:
-            continue
-        history = places.runs() / run / "history.jsonl"
-        if run and history.is_file():
+    for origin in record.bundles.values():
+        run = origin["provenance"].get("run")
+        if run and (history := places.runs() / run / "history.jsonl").is_file():
             lines = [json.loads(line) for line in history.read_text("utf-8").splitlines()]
             curves[run] = _curve(lines)
     return curves

@@ -28,12 +28,13 @@ _PAGE = """<!doctype html>
 <body>
 <h1>{title}</h1>
 <p>{summary}</p>
-<div class="machines">{machines}</div>
+<div class="panels">{machines}</div>
 {tables}
 <h2>Charts</h2>
 <div class="charts">{charts}</div>
 <h2>By label</h2>
 {classes}
+{origins}
 <script type="application/json" id="figures">{figures}</script>
 <script>{library}</script>
 <script>{script}</script>
@@ -69,9 +70,9 @@ def render(content: Mapping[str, Any]) -> str:
     Args:
         content: ``title``, ``summary`` and ``records``, each with ``name``, ``machine`` (facts by
             name), ``notes``, ``baseline``, ``rows`` (as ``Row.to_dict`` gives them, with
-            ``quantiles``: scenario -> milliseconds of 0 to 100 %), ``classes`` (row -> a mapping
-            per label) and ``curves`` (run -> ``steps``, ``losses``, ``epoch_steps``,
-            ``accuracies``).
+            ``quantiles``: scenario -> milliseconds of 0 to 100 %), ``origins`` (bundle -> facts by
+            name), ``classes`` (row -> a mapping per label) and ``curves`` (run -> ``steps``,
+            ``losses``, ``epoch_steps``, ``accuracies``).
     """
     records = content["records"]
     scenarios = dict.fromkeys(
@@ -81,10 +82,11 @@ def render(content: Mapping[str, Any]) -> str:
         title=escape(content["title"]),
         summary=escape(content["summary"]),
         style=_asset("style.css"),
-        machines="".join(map(_machine, records)),
+        machines="".join(_panel(one["name"], one["machine"], one["notes"]) for one in records),
         tables="".join(map(_table, records)),
         charts="".join(_chart(*chart, scenarios=list(scenarios)) for chart in _CHARTS),
         classes="".join(_classes(record) for record in records),
+        origins=_origins(records),
         # A script element ends at tags in its text, and knows no entities.
         figures=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
         library=get_plotlyjs().replace("</script", "<\\/script"),
@@ -92,17 +94,26 @@ def render(content: Mapping[str, Any]) -> str:
     )
 
 
-def _machine(record: Mapping[str, Any]) -> str:
-    facts = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>"
-        for name, value in record["machine"].items()
+def _panel(title: str, facts: Mapping[str, str], notes: Sequence[str] = ()) -> str:
+    listed = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items()
     )
-    notes = "".join(f"<li>{escape(note)}</li>" for note in record["notes"])
-    noise = f'<ul class="noise">{notes}</ul>' if notes else ""
+    noise = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
-        f'<section class="machine"><h3>{escape(record["name"])}</h3><dl>{facts}</dl>{noise}'
-        "</section>"
+        f'<section class="panel"><h3>{escape(title)}</h3><dl>{listed}</dl>'
+        + (f'<ul class="noise">{noise}</ul>' if noise else "")
+        + "</section>"
     )
+
+
+def _origins(records: Sequence[Mapping[str, Any]]) -> str:
+    """Every bundle once, unless two records' differ."""
+    panels = dict.fromkeys(
+        _panel(name, facts) for record in records for name, facts in record["origins"].items()
+    )
+    if not panels:
+        return ""
+    return f'<h2>Where the models come from</h2><div class="panels">{"".join(panels)}</div>'
 
 
 def _table(record: Mapping[str, Any]) -> str:

@@ -314,6 +314,21 @@ def test_the_record_says_what_was_asked_for(jobs: Jobs, run_plan: Callable[..., 
     assert {"cpu", "cores", "versions"} <= set(record.machine)
 
 
+def test_the_record_says_where_the_models_come_from(
+    jobs: Jobs, run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    origins = run_plan().bundles
+
+    assert set(origins) == {"tiny", "other"}
+    manifest = tiny_bundle.manifest
+    assert origins["tiny"]["created"] == manifest.created
+    assert origins["tiny"]["provenance"]["run"] == manifest.provenance["run"]
+    assert origins["tiny"]["schemes"]["int8"] == manifest.variants["int8"].scheme
+    scores = origins["tiny"]["provenance"]["test"]
+    assert scores["accuracy"] == manifest.provenance["test"]["accuracy"]
+    assert "confusion" not in scores
+
+
 def test_progress_ends_at_its_total(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
     @dataclass
     class Counting:

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from edgeadapt.bench.rows import rows
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import LayoutError, OutputExistsError, UsageError
 from edgeadapt.pipeline.report import report
 from edgeadapt.record import Record
 from edgeadapt.run import Run
-from tests.bench.handmade import MS, copy_bundle, make_record, make_sample
+from tests.bench.handmade import MS, make_record, make_sample
 from tests.report.browser import DARK, needs_chromium, open_page, printed, screenshot
 
 LABELS = [0, 1, 0, 0]
@@ -143,7 +142,7 @@ def test_several_machines_stand_side_by_side(written: Path, tmp_path: Path) -> N
     page = report([written, tmp_path / "laptop.json"], output=tmp_path / "page.html")
 
     text = without_scripts(page.read_text())
-    assert text.count('class="machine"') == text.count('class="rows"') == 2
+    assert text.count('class="panel"') == text.count('class="rows"') == 2
     assert "Some CPU" in text
     assert "Another CPU" in text
     assert "2 variants on 2 machines" in text
@@ -167,14 +166,58 @@ def test_texts_without_labels_give_a_page_without_accuracy(tmp_path: Path) -> No
     assert ("small:fp32", "accuracy") not in Cells(text).values
 
 
+ORIGIN = {
+    "created": "2025-01-01T00:00:00+00:00",
+    "edgeadapt": "0.9",
+    "provenance": {
+        "run": "a-run",
+        "method": "parallel",
+        "backbone": {"id": "some/encoder", "commit": "abc123"},
+        "recipe": {"data": {"dataset": "reviews"}, "training": {"seed": 7, "epochs": 4}},
+        "data_fingerprint": "f" * 64,
+        "trainable_parameters": 20,
+        "total_parameters": 1_000,
+        "test": {"accuracy": 0.875},
+        "versions": {"torch": "2.0"},
+    },
+    "schemes": {"fp32": None, "int8": "dynamic-int8"},
+}
+
+
+def test_where_the_models_come_from_is_said(tmp_path: Path) -> None:
+    replace(a_record(), bundles={"small": ORIGIN}).write(tmp_path / "r.json")
+
+    page = report([tmp_path / "r.json", tmp_path / "r.json"], output=tmp_path / "page.html")
+
+    text = without_scripts(page.read_text())
+    assert text.count("<h3>small</h3>") == 1
+    for name, fact in (
+        ("run", "a-run"),
+        ("backbone", "some/encoder"),
+        ("its commit", "abc123"),
+        ("trained", "20 parameters of 1,000 (2.00%)"),
+        ("its fingerprint", "f" * 16),
+        ("seed", "7"),
+        ("accuracy in training", "87.50%"),
+        ("libraries", "torch 2.0"),
+        ("exported", "2025-01-01T00:00:00+00:00, edgeadapt 0.9"),
+        ("int8", f"dynamic-int8, {'0' * 16}"),
+        ("fp32", "0" * 16),
+    ):
+        assert f"<dt>{name}</dt><dd>{fact}</dd>" in text
+
+
+def test_records_that_do_not_know_where_models_come_from_leave_it_out(page: Path) -> None:
+    assert "Where the models come from" not in page.read_text()
+
+
 def test_training_curves_are_shown_where_the_run_is_at_hand(
-    tiny_run: Run, tiny_bundle: Bundle, in_empty_folder: Path
+    tiny_run: Run, in_empty_folder: Path
 ) -> None:
-    copy_bundle(tiny_bundle, in_empty_folder / "artifacts/bundles/small")
-    run = in_empty_folder / "artifacts/runs" / tiny_bundle.manifest.provenance["run"]
+    run = in_empty_folder / "artifacts/runs/a-run"
     run.mkdir(parents=True)
     (run / "history.jsonl").write_bytes((tiny_run.path / "history.jsonl").read_bytes())
-    a_record().write(in_empty_folder / "r.json")
+    replace(a_record(), bundles={"small": ORIGIN}).write(in_empty_folder / "r.json")
 
     page = report([in_empty_folder / "r.json"])
 

@@ -2,6 +2,8 @@
 
 python benchmarks/accuracy.py sst2:adapter:0 sst2:full:0   # the runs
 python benchmarks/bench.py                                 # on an idle machine
+
+Where a host moves its virtual cores, again until it did not: the record says.
 """
 
 import sys

@@ -57,9 +57,13 @@ def model_id(name: str) -> str:
 def target(name: str, folder: Path, *, suffix: str = "") -> Path:
     """Returns where to write what the user calls ``name``: a bare word in ``folder``, else a path.
 
-    Unlike ``resolve``, whatever else is called so in the working folder.
+    A path that ends in no suffix gets one, as a name does. Unlike ``resolve``, whatever else is
+    called so in the working folder.
     """
     separators = os.sep + (os.altsep or "")
-    if name in (".", "..") or any(sign in name for sign in separators):
-        return Path(name).expanduser()
+    path = Path(name).expanduser()
+    if path.name in ("", ".."):
+        return path
+    if any(sign in name for sign in separators):
+        return path if path.suffix or not suffix else path.with_name(f"{path.name}{suffix}")
     return folder / f"{name.removesuffix(suffix)}{suffix}"

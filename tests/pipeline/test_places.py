@@ -100,8 +100,12 @@ def test_a_suffix_may_be_left_out(in_empty_folder: Path, name: str) -> None:
     assert places.resolve(name, Path("records"), suffix=".json") == Path("records/first.json")
 
 
-def test_a_path_gets_no_suffix(in_empty_folder: Path) -> None:
+def test_a_path_that_is_there_needs_no_suffix(in_empty_folder: Path) -> None:
+    (in_empty_folder / "here").mkdir()
+    (in_empty_folder / "here" / "first").touch()
+
     assert places.resolve("here/first", Path("records"), suffix=".json") == Path("here/first")
+    assert places.resolve("here/new", Path("records"), suffix=".json") == Path("here/new.json")
 
 
 @given(WORDS, WORDS)
@@ -134,3 +138,19 @@ def test_a_bare_word_to_write_goes_into_the_folder_whatever_else_is_called_so(
     assert places.target("first.json", Path("records"), suffix=".json") == Path(
         "records/first.json"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("./first", "first.json"),
+        ("./first.json", "first.json"),
+        ("./first.txt", "first.txt"),
+        ("some/folder/first", "some/folder/first.json"),
+        (".", "."),
+        ("..", ".."),
+        ("../..", "../.."),
+    ],
+)
+def test_a_path_to_write_that_ends_in_no_suffix_gets_one(name: str, path: str) -> None:
+    assert places.target(name, Path("records"), suffix=".json") == Path(path)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeadapt.bench.figures import texts_per_s
-from edgeadapt.bench.noise import typical_ns
+from edgeadapt.bench.noise import disturbances, typical_ns
 from edgeadapt.bench.rows import answers, known_labels, task_of
+from edgeadapt.errors import UsageError
 from edgeadapt.measure.statistics import Interval, latency, resampled_percentiles
 from edgeadapt.metrics import difference, score
 from edgeadapt.record import Record, Sample, scenario_title
@@ -96,20 +97,34 @@ def compare(
         after: The later one.
         fail_over: Share by which a time or a size may grow, or throughput fall.
         max_drop: Share of texts by which accuracy may fall.
+
+    Raises:
+        UsageError: No row is in both.
     """
     later = {str(sample): sample for sample in after.samples}
+    if later.keys().isdisjoint(map(str, before.samples)):
+        raise UsageError(
+            "The records have no row in common, so that nothing can be compared: found "
+            f"{', '.join(map(str, before.samples))} before and {', '.join(later)} after.",
+            hint="Rows are told apart by bundle, variant and engine.",
+        )
     changes: list[Change] = []
     for sample in before.samples:
         if (other := later.get(str(sample))) is not None:
-            changes += _latencies(sample, other, fail_over)
+            same_texts = _same_texts(before, after)
+            changes += _latencies(sample, other, fail_over, same_texts=same_texts)
             changes += _medians(sample, other, fail_over)
+            if same_texts:
+                changes += _throughputs(sample, other, fail_over)
             changes += _accuracy((before, sample), (after, other), max_drop)
     return Comparison(tuple(changes), tuple(_notes(before, after)))
 
 
-def _latencies(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
+def _latencies(
+    before: Sample, after: Sample, allowed: float, *, same_texts: bool
+) -> Iterator[Change]:
     for name, children in before.latency_ns.items():
-        others = after.latency_ns.get(name, ())
+        others = after.latency_ns.get(name, ()) if same_texts or name.isdigit() else ()
         first, then = latency(children), latency(others)
         if not first or not then:
             continue
@@ -123,7 +138,7 @@ def _latencies(before: Sample, after: Sample, allowed: float) -> Iterator[Change
 
 
 def _medians(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
-    """Figures of which each process, or pass, gives one value."""
+    """Figures of which each process gives one value."""
     for figure, first, then, unit in (
         ("first label, s", before.first_label_ns, after.first_label_ns, _SECONDS),
         ("load, s", before.load_ns, after.load_ns, _SECONDS),
@@ -134,6 +149,10 @@ def _medians(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
         if len(one) and len(other):
             values = (float(np.median(one)) / unit, float(np.median(other)) / unit)
             yield _judged(before, figure, values, _growth(one, other), allowed)
+
+
+def _throughputs(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
+    """Texts a second, of which each pass gives one value."""
     for batch in before.throughput:
         one, other = (_texts_per_s(sample, batch) for sample in (before, after))
         if len(one) and len(other):
@@ -224,7 +243,9 @@ def _notes(before: Record, after: Record) -> Iterator[str]:
         if first.get(name) != then.get(name):
             yield f"{name}: {first.get(name, 'none')} before, {then.get(name, 'none')} after"
     if not _same_texts(before, after):
-        yield "the texts are not the same: accuracy is not compared"
+        yield "the texts are not the same: what depends on them is not compared"
+    for when, record in (("before", before), ("after", after)):
+        yield from (f"{when}, {note}" for note in disturbances(record))
     for what, name, limit in (
         ("a fixed computation", "pace_ns", PACE_SPREAD),
         ("a signal from one core to another", "signal_ns", SIGNAL_SPREAD),

@@ -16,9 +16,11 @@ __all__ = ["csv_of", "markdown_of"]
 def csv_of(rows: Sequence[Row]) -> str:
     """Returns every figure, a line per row; a column is a path such as ``latency_ms.16.p50``."""
     lines = [_flat(row.to_dict()) for row in rows]
-    columns = list(dict.fromkeys(name for line in lines for name in line))
+    names = dict.fromkeys(name for line in lines for name in line)
+    # A row without a value where others have several has no column for it alone.
+    columns = [name for name in names if not any(one.startswith(f"{name}.") for one in names)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue()
@@ -29,7 +31,7 @@ def markdown_of(rows: Sequence[Row], record: Record) -> str:
     scenarios = list(dict.fromkeys(name for row in rows for name in row.latency_ms))
     header = (
         "model", "accuracy", "= fp32", *(f"{scenario_title(name)}, ms" for name in scenarios),
-        "texts/s", "first label, s", "peak, MB", "model, MB",
+        "texts/s at best", "first label, s", "peak, MB", "model, MB",
     )  # fmt: skip
     lines = [
         (

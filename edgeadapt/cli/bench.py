@@ -149,7 +149,7 @@ def _engines(given: str | None) -> list[str]:
     from edgeadapt.config import EngineName
     from edgeadapt.errors import UsageError
 
-    names = list(dict.fromkeys(given.split(","))) if given is not None else []
+    names = list(dict.fromkeys(map(str.strip, given.split(",")))) if given is not None else []
     if unknown := [name for name in names if name not in list(EngineName)]:
         raise UsageError(
             f"--engine: expected some of {', '.join(EngineName)} with commas between them, found "

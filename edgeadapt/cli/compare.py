@@ -66,6 +66,6 @@ def _share(option: str, given: str) -> float:
         value = float(number) / (100 if percent else 1)
     except ValueError:
         value = -1.0
-    if not 0 <= value < float("inf"):
+    if not 0 <= value < float("inf") or (value > 1 and not percent):  # 5 is meant to be 5 %
         raise UsageError(f"{option}: expected a share such as 5% or 0.05, found {given!r}.")
     return value

@@ -18,7 +18,7 @@ def inspect(
     ],
     json: Json = False,
 ) -> None:
-    """Say what a run, bundle, record or checkpoint is, after checking every file's hash."""
+    """Say what a run, bundle, record or checkpoint is, with every file's hash checked."""
     from edgeadapt.cli.console import print_json, show
     from edgeadapt.pipeline.inspect import inspect as look
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from edgeadapt.bench.compare import RERUN_SPREAD, Change, Verdict
 from edgeadapt.bench.rows import Row
 from edgeadapt.bundle import Manifest
-from edgeadapt.measure.statistics import Interval, Latency
+from edgeadapt.measure.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99, Interval, Latency
 from edgeadapt.metrics import Difference, wilson_interval
 from edgeadapt.pipeline.model_card import ladder_note, merge_note
 from edgeadapt.record import Record
@@ -193,8 +193,9 @@ def bench_table(rows: Sequence[Row], record: Record) -> Group:
     machine = record.machine
     scored = f"{record.evaluation['texts']:,} texts" if record.evaluation["texts"] else "no texts"
     caption = (
-        f"Latency in ms at batch 1: p50 and half its 95 % interval, p90, p99 where there are "
-        f"samples enough, times faster than {record.baseline}; real texts with tokenization, and "
+        f"Latency in ms at batch 1: p50 and half its 95 % interval, p90 (of {MIN_SAMPLES_P90} "
+        f"samples and more), p99 (of {MIN_SAMPLES_P99}), times faster than {record.baseline}; real "
+        f"texts with tokenization, and "
         f"the model alone. Peak "
         f'and model in MB, times smaller. "= fp32": labels the same as the bundle\'s fp32, and the '
         f"largest shift of a logit. Runtime: the engine and what it needs, installed. ★: no "
@@ -285,7 +286,7 @@ def _bulk_table(rows: Sequence[Row]) -> Table:
 def _leak(row: Row) -> Text:
     if row.leak is None:
         return Text("unavailable")
-    grown = row.leak.bytes_per_1000 * row.leak.calls / 1e9
+    grown = round(row.leak.bytes_per_1000 * row.leak.calls / 1e9, 1) + 0.0  # never -0.0
     style = "bold red" if row.leak.leaks else ""
     return Text(f"{grown:.1f}{' leaks' if row.leak.leaks else ''}\n{row.leak.calls:,}", style=style)
 
@@ -309,11 +310,11 @@ def changes_table(changes: Sequence[Change]) -> Group:
             ),
         )
     same = len(changes) - len(moved)
-    return _captioned(
-        table,
+    caption = (
         f"{len(changes)} figures compared, {same} the same within chance and {RERUN_SPREAD:.0%}, "
-        "by which two runs on an idle machine may differ.",
+        "by which two runs on an idle machine may differ."
     )
+    return _captioned(table, caption) if moved else Group(Text(caption))
 
 
 def _unbroken(table: Table) -> Table:
@@ -404,7 +405,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        words = [str(each) for each in value]
+        return ("; " if any("," in word for word in words) else ", ").join(words) or "none"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"

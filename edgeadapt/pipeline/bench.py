@@ -68,12 +68,13 @@ def bench(
             f"There is no bundle under {places.bundles()}.",
             hint="Write one with `edgeadapt export --quantize`, or name the bundle to measure.",
         )
-    if threads is not None and threads < 1:
+    if threads is not None and not 1 <= threads <= usable_cores():
         raise UsageError(
-            f"--threads: expected at least 1, found {threads}.",
+            f"--threads: expected at least 1 and at most {usable_cores()}, the cores that this "
+            f"process may use, found {threads}.",
             hint="Leave it out for all cores.",
         )
-    _check_plan(plan, bundles)
+    _check_plan(plan, bundles, progress)
     names = [bundle.name for bundle in bundles]
     if len(set(names)) < len(names):
         raise UsageError(
@@ -97,8 +98,8 @@ def bench(
     return record, path
 
 
-def _check_plan(plan: Plan, bundles: Sequence[Bundle]) -> None:
-    """Refuses counts that cannot be measured.
+def _check_plan(plan: Plan, bundles: Sequence[Bundle], progress: Progress) -> None:
+    """Refuses counts that cannot be measured, and says which lengths no bundle takes.
 
     Raises:
         UsageError: One is too small, or no bundle takes texts of a length.
@@ -115,6 +116,10 @@ def _check_plan(plan: Plan, bundles: Sequence[Bundle]) -> None:
         raise UsageError(
             f"--lengths: expected at most {longest} tokens, to which these bundles cut every "
             f"text, found {', '.join(map(str, plan.lengths))}."
+        )
+    if too_long := [str(length) for length in plan.lengths if length > longest]:
+        progress.say(
+            f"{', '.join(too_long)} tokens are left out: these bundles cut every text to {longest}."
         )
     if plan.batches and min(plan.batches) < 1:
         raise UsageError(f"--batch: expected at least 1, found {min(plan.batches)}.")

@@ -86,7 +86,7 @@ def _summary(records: Sequence[Record]) -> str:
     models = {str(sample) for record in records for sample in record.samples}
     texts = max(record.evaluation["texts"] for record in records)
     return (
-        f"{len(models)} variants on {len(records)} machine{'s' * (len(records) > 1)}, up to "
+        f"{len(models)} variants in {len(records)} record{'s' * (len(records) > 1)}, up to "
         f"{texts:,} texts, every figure from fresh processes that took turns."
     )
 
@@ -117,9 +117,10 @@ def _facts(record: Record) -> dict[str, str]:
         known = {k: v for k, v in record.conditions.get(when, {}).items() if v is not None}
         if known:
             facts[when] = ", ".join(f"{k.replace('_', ' ')} {_words(v)}" for k, v in known.items())
-    for title, name in (("fixed computation", "pace_ns"), ("signal between cores", "signal_ns")):
-        if ns := typical_ns(record, name):
-            facts[title] = f"{ns:,.0f} ns"
+    if ns := typical_ns(record, "pace_ns"):
+        facts["fixed computation"] = f"{ns / 1e6:.2f} ms"
+    if ns := typical_ns(record, "signal_ns"):
+        facts["signal between cores"] = f"{ns:.0f} ns"
     gauges = {sample.gauge for sample in record.samples}
     return facts | {
         "threads": str(record.threads),
@@ -147,7 +148,7 @@ def _origin(name: str, record: Record) -> dict[str, str]:
         "its fingerprint": made.get("data_fingerprint", "")[:_HASH],
         "seed": training.get("seed"),
         "epochs": training.get("epochs"),
-        "accuracy in training": f"{test['accuracy']:.2%}" if "accuracy" in test else None,
+        "accuracy on test text": f"{test['accuracy']:.2%}" if "accuracy" in test else None,
         "exporter": made.get("exporter"),
         "graph passes": made.get("passes"),
         "libraries": [f"{library} {v}" for library, v in made.get("versions", {}).items()],

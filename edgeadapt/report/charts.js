@@ -145,7 +145,7 @@ function throughput() {
 }
 
 function training() {
-  const runs = records.flatMap((record) => Object.entries(record.curves));
+  const runs = Object.entries(Object.assign({}, ...records.map((record) => record.curves)));
   draw("training", runs.flatMap(([name, curve], number) => [
     {
       name: name + ", loss", x: curve.steps, y: curve.losses, mode: "lines",

@@ -45,8 +45,16 @@ _CHARTS = (
     ("pareto", "Accuracy against latency", "real texts with tokenization; bars are 95 % intervals"),
     ("by-length", "Latency against length", "one text at a time, p50 and its 95 % interval"),
     ("memory", "Memory", "peak of the process, median over processes"),
-    ("growth", "Memory against length and batch", "peak until then; lengths, then batch sizes"),
-    ("distribution", "Latency distribution", "share of the texts answered within a time"),
+    (
+        "growth",
+        "Memory against length and batch",
+        "peak until then; lengths, then, in other processes, batch sizes",
+    ),
+    (
+        "distribution",
+        "Latency distribution",
+        "share of the texts, of all processes together, answered within a time",
+    ),
     ("throughput", "Throughput", "with tokenization, texts of similar length together"),
     ("training", "Training", "of the runs that these models come from, where they are at hand"),
 )
@@ -122,8 +130,8 @@ def _table(record: Mapping[str, Any]) -> str:
     body = "".join(_line(row, columns) for row in record["rows"])
     return (
         f"<h2>{escape(record['name'])}</h2><p>Times at batch 1, p50 above and p90 below, with how "
-        f"many times as fast as {escape(record['baseline'])}. Marked: no other is at least as "
-        'accurate and as fast.</p><div class="scroll"><table class="rows">'
+        f"many times as fast as {escape(record['baseline'])}, in bold. On yellow: no other is at "
+        'least as accurate and as fast.</p><div class="scroll"><table class="rows">'
         f"<thead><tr><th>model</th>{header}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

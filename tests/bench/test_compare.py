@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edgeadapt.bench.compare import Change, Verdict, compare
+from edgeadapt.errors import UsageError
 from edgeadapt.record import Record
 from tests.bench.handmade import MS, make_record, make_sample
 
@@ -139,7 +140,41 @@ def test_accuracy_on_other_texts_is_not_compared() -> None:
     found = compare(record(), other)
 
     assert not [change for change in found.changes if change.figure.startswith("accuracy")]
-    assert "the texts are not the same: accuracy is not compared" in found.notes
+    assert "the texts are not the same: what depends on them is not compared" in found.notes
+
+
+def test_times_of_other_texts_are_not_compared() -> None:
+    one = {"texts": 100, "ns": MS, "joules": None}
+    timed = {
+        "latency_ns": {"16": [[MS] * 70], "text": [[MS] * 70], "text-model": [[MS] * 70]},
+        "throughput": {"8": [[one] * 3]},
+    }
+    other = record(**timed)
+    other.evaluation["sha256"] = "another"
+
+    figures = changes(record(**timed), other)
+
+    assert "16 tokens, p50, ms" in figures
+    assert not [name for name in figures if "texts" in name]
+    assert "real texts, p50, ms" in changes(record(**timed), record(**timed))
+
+
+def test_what_disturbed_either_is_said_again() -> None:
+    noisy = replace(record(), conditions={"others": 1.5})
+
+    assert compare(noisy, record()).notes == (
+        "before, other processes kept 1.50 cores busy meanwhile",
+    )
+    assert compare(record(), noisy).notes == (
+        "after, other processes kept 1.50 cores busy meanwhile",
+    )
+
+
+def test_records_without_a_row_in_common_cannot_be_compared() -> None:
+    other = make_record(make_sample(variant="int8"), baseline="small:int8")
+
+    with pytest.raises(UsageError, match=r"no row in common.*small:fp32 before and small:int8"):
+        compare(record(), other)
 
 
 def test_what_else_differs_is_said() -> None:

@@ -260,6 +260,7 @@ def test_two_bundles_of_one_name_are_refused(
     ("options", "words"),
     [
         (("--threads", "0"), ["--threads", "at least 1", "found 0"]),
+        (("--threads", "9999"), ["--threads", "at most", "found 9999"]),
         (("--quick", "--thorough"), ["--quick", "--thorough"]),
         (("--data", "nowhere.csv"), ["nowhere.csv", "does not exist"]),
         (("--data", "notes.txt"), ["notes.txt", ".csv or .jsonl"]),

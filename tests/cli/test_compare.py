@@ -65,7 +65,7 @@ def test_more_can_be_allowed(cli: Cli, records: Path, share: str) -> None:
     assert cli("compare", "first", "slower", "--fail-over", share.replace(" %", "%")).code == 0
 
 
-@pytest.mark.parametrize("share", ["much", "-5%", "inf", ""])
+@pytest.mark.parametrize("share", ["much", "-5%", "inf", "5", ""])
 def test_a_share_that_is_none_is_refused(cli: Cli, records: Path, share: str) -> None:
     done = cli("compare", "first", "slower", f"--fail-over={share}")
 

@@ -202,10 +202,23 @@ def test_plan_threads_and_progress_are_passed_on(
 ) -> None:
     progress: Progress = Listening()
 
-    bench([tiny_bundle], plan=TINY, threads=3, progress=progress)
+    bench([tiny_bundle], plan=TINY, threads=1, progress=progress)
 
     call = measurement.calls[0]
-    assert (call["plan"], call["threads"], call["progress"]) == (TINY, 3, progress)
+    assert (call["plan"], call["threads"], call["progress"]) == (TINY, 1, progress)
+
+
+def test_lengths_that_no_bundle_takes_are_left_out_and_said(
+    measurement: Measurement, tiny_bundle: Bundle
+) -> None:
+    progress = Listening()
+
+    bench([tiny_bundle], plan=replace(TINY, lengths=(8, 9_999)), progress=progress)
+
+    longest = tiny_bundle.manifest.max_length
+    assert progress.said == [
+        f"9999 tokens are left out: these bundles cut every text to {longest}."
+    ]
 
 
 # Against what
@@ -419,11 +432,11 @@ def test_no_bundle_is_an_error_that_says_where_was_looked(
     assert "edgeadapt export" in caught.value.hint
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_threads_below_one_are_refused(
+@pytest.mark.parametrize("threads", [0, -1, usable_cores() + 1])
+def test_threads_that_the_machine_does_not_have_are_refused(
     measurement: Measurement, tiny_bundle: Bundle, in_empty_folder: Path, threads: int
 ) -> None:
-    with pytest.raises(UsageError, match=f"--threads: expected at least 1, found {threads}"):
+    with pytest.raises(UsageError, match=f"--threads: expected at least 1 .* found {threads}"):
         bench([tiny_bundle], plan=TINY, threads=threads)
 
     assert measurement.calls == []

@@ -145,7 +145,7 @@ def test_several_machines_stand_side_by_side(written: Path, tmp_path: Path) -> N
     assert text.count('class="panel"') == text.count('class="rows"') == 2
     assert "Some CPU" in text
     assert "Another CPU" in text
-    assert "2 variants on 2 machines" in text
+    assert "2 variants in 2 records" in text
 
 
 def test_what_disturbed_a_benchmark_is_said(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_where_the_models_come_from_is_said(tmp_path: Path) -> None:
         ("trained", "20 parameters of 1,000 (2.00%)"),
         ("its fingerprint", "f" * 16),
         ("seed", "7"),
-        ("accuracy in training", "87.50%"),
+        ("accuracy on test text", "87.50%"),
         ("libraries", "torch 2.0"),
         ("exported", "2025-01-01T00:00:00+00:00, edgeadapt 0.9"),
         ("int8", f"dynamic-int8, {'0' * 16}"),

@@ -53,7 +53,7 @@ class EdgeAdaptError(Exception):
         hint: What to do about it; the kind's own where none is given.
     """
 
-    default_hint: ClassVar[str] = "See: edgeadapt --help"
+    default_hint: ClassVar[str] = "See: edgeadapt COMMAND --help"
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

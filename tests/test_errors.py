@@ -68,7 +68,7 @@ def test_the_hint_follows_the_message_on_a_line_of_its_own() -> None:
 
 
 def test_an_error_without_a_hint_gives_its_kinds_own() -> None:
-    assert str(EdgeAdaptError("It broke.")) == "It broke.\nSee: edgeadapt --help"
+    assert str(EdgeAdaptError("It broke.")) == "It broke.\nSee: edgeadapt COMMAND --help"
     assert "edgeadapt train" in RecipeError("It broke.").hint
 
 

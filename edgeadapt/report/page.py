@@ -125,14 +125,23 @@ def _origins(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(record: Mapping[str, Any]) -> str:
-    columns = _columns(record["rows"])
-    header = "".join(f"<th>{escape(column.title)}</th>" for column in columns)
-    body = "".join(_line(row, columns) for row in record["rows"])
+    rows = record["rows"]
+    tables = "".join(_rows(rows, columns) for columns in (_answers(rows), _costs(rows)))
     return (
         f"<h2>{escape(record['name'])}</h2><p>Times at batch 1, p50 above and p90 below, with how "
         f"many times as fast as {escape(record['baseline'])}, in bold. On yellow: no other is at "
-        'least as accurate and as fast.</p><div class="scroll"><table class="rows">'
-        f"<thead><tr><th>model</th>{header}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"least as accurate and as fast.</p>{tables}"
+    )
+
+
+def _rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[_Column]) -> str:
+    """A table with the columns that any of the rows has a value of."""
+    known = [one for one in columns if any(one.value(row) is not None for row in rows)]
+    header = "".join(f"<th>{escape(column.title)}</th>" for column in known)
+    body = "".join(_line(row, known) for row in rows)
+    return (
+        f'<div class="scroll"><table class="rows"><thead><tr><th>model</th>{header}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -159,11 +168,10 @@ def _cell(row: Mapping[str, Any], column: _Column) -> str:
     )
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
-    """Columns for what any of the rows has."""
+def _answers(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
+    """How good a model is, and how fast."""
     scenarios = dict.fromkeys(name for row in rows for name in row["latency_ms"])
-    batches = dict.fromkeys(name for row in rows for name in row["texts_per_s"])
-    columns = [
+    return [
         _Column(
             "accuracy", _of("accuracy"), _percent, lambda row: _range(row["accuracy_interval"])
         ),
@@ -172,6 +180,13 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
         ),
         _Column("= fp32", _of("agreement"), _percent, _shift),
         *(_latency(name) for name in scenarios if name != "text-model"),
+    ]
+
+
+def _costs(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
+    """How much a model gets done, and what it takes."""
+    batches = dict.fromkeys(name for row in rows for name in row["texts_per_s"])
+    return [
         *(
             _Column(f"texts/s, batch {name}", _speed(name), lambda value: f"{value:,.0f}")
             for name in batches
@@ -184,7 +199,6 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
         _Column("runtime, MB", _megabytes("runtime_bytes"), _fixed(0)),
         _Column("J per 1,000 texts", _of("joules_per_1000_texts"), _fixed(1)),
     ]
-    return [one for one in columns if any(one.value(row) is not None for row in rows)]
 
 
 def _of(name: str) -> Callable[[Mapping[str, Any]], Any]:

@@ -167,8 +167,10 @@ def _why_not(subject: Subject, engine: str) -> str | None:
     if subject.engine is None:
         return None
     own = subject.bundle.manifest.variants[subject.variant].engine
-    if EngineName.TORCH in (own, engine):
-        return f"{engine} does not read {own}'s files."
+    if engine == EngineName.TORCH:
+        return f"torch does not read {own}'s files; `edgeadapt export --with-torch` writes its own."
+    if own == EngineName.TORCH:
+        return f"{engine} does not read torch's files."
     try:
         run_job(first_label_job(subject, threads=1, texts=()))
     except MeasurementError as error:

@@ -52,7 +52,8 @@ def bench(
     thorough: Annotated[
         bool,
         typer.Option(
-            "--thorough", help="Everything, p99 too: half an hour and more for four variants."
+            "--thorough",
+            help="Everything, p99 too: twenty minutes for four variants, more with torch.",
         ),
     ] = False,
     threads: Threads = None,

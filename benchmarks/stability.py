@@ -17,7 +17,7 @@ from typing import Any
 from common import asked_bundle, save
 
 from edgeadapt.bench.compare import SIGNAL_SPREAD
-from edgeadapt.bench.noise import disturbances
+from edgeadapt.bench.noise import disturbances, typical_ns
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.rows import rows
 from edgeadapt.bench.runner import Subject, measure
@@ -81,7 +81,7 @@ def quiet(records: list[Record]) -> list[Record]:
 
 def signal(record: Record) -> float:
     """The median time of a signal between two cores, in nanoseconds; 0 where it is unknown."""
-    return median([ns or 0 for sample in record.samples for ns in sample.signal_ns])
+    return typical_ns(record, "signal_ns") or 0
 
 
 def figures(record: Record) -> dict[tuple[str, str, str], float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeadapt.bench.figures import texts_per_s
+from edgeadapt.bench.figures import speeds
 from edgeadapt.bench.noise import disturbances, typical_ns
 from edgeadapt.bench.rows import answers, known_labels, task_of
 from edgeadapt.errors import UsageError
@@ -108,15 +108,15 @@ def compare(
             f"{', '.join(map(str, before.samples))} before and {', '.join(later)} after.",
             hint="Rows are told apart by bundle, variant and engine.",
         )
+    same_texts = _same_texts(before, after)
     changes: list[Change] = []
     for sample in before.samples:
         if (other := later.get(str(sample))) is not None:
-            same_texts = _same_texts(before, after)
             changes += _latencies(sample, other, fail_over, same_texts=same_texts)
             changes += _medians(sample, other, fail_over)
             if same_texts:
                 changes += _throughputs(sample, other, fail_over)
-            changes += _accuracy((before, sample), (after, other), max_drop)
+                changes += _accuracy(before, sample, other, max_drop)
     return Comparison(tuple(changes), tuple(_notes(before, after)))
 
 
@@ -154,7 +154,7 @@ def _medians(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
 def _throughputs(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
     """Texts a second, of which each pass gives one value."""
     for batch in before.throughput:
-        one, other = (_texts_per_s(sample, batch) for sample in (before, after))
+        one, other = (np.asarray(speeds(s.throughput.get(batch, ()))) for s in (before, after))
         if len(one) and len(other):
             values = (float(np.median(one)), float(np.median(other)))
             figure = f"batch {batch}, texts/s"
@@ -163,18 +163,17 @@ def _throughputs(before: Sample, after: Sample, allowed: float) -> Iterator[Chan
             )
 
 
-def _accuracy(
-    before: tuple[Record, Sample], after: tuple[Record, Sample], allowed: float
-) -> Iterator[Change]:
-    labels, task = known_labels(before[0]), task_of(before[0])
-    logits, others = answers(before[1]), answers(after[1])
-    if labels is None or logits is None or others is None or not _same_texts(before[0], after[0]):
+def _accuracy(record: Record, before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
+    """Accuracy on the texts of a record, which are those of both."""
+    labels, task = known_labels(record), task_of(record)
+    logits, others = answers(before), answers(after)
+    if labels is None or logits is None or others is None:
         return
     found = difference(logits, others, labels, task=task)
     one, other = (100 * score(found, labels, task=task).accuracy for found in (logits, others))
     change = found.points, found.interval
     yield _judged(
-        before[1], "accuracy, %", (one, other), change, allowed, lower_is_better=False, least=0.0
+        before, "accuracy, %", (one, other), change, allowed, lower_is_better=False, least=0.0
     )
 
 
@@ -217,11 +216,6 @@ def _interval(drawn: NDArray[np.float64]) -> Interval:
 
 def _known(values: Sequence[int | None]) -> NDArray[np.float64]:
     return np.asarray([value for value in values if value is not None], dtype=np.float64)
-
-
-def _texts_per_s(sample: Sample, batch: str) -> NDArray[np.float64]:
-    children = sample.throughput.get(batch, ())
-    return np.asarray([texts_per_s(one) for child in children for one in child])
 
 
 def _same_texts(before: Record, after: Record) -> bool:

@@ -14,7 +14,7 @@ __all__ = [
     "import_share",
     "joules_per_1000",
     "leak",
-    "texts_per_s",
+    "speeds",
     "throughput",
 ]
 
@@ -51,13 +51,13 @@ def throughput(sample: Sample) -> dict[str, Throughput]:
 
 
 def _speed(children: Sequence[Sequence[Mapping[str, float | None]]]) -> Throughput:
-    speeds = [texts_per_s(one) for child in children for one in child]
-    return Throughput(float(np.median(speeds)), (min(speeds), max(speeds)))
+    found = speeds(children)
+    return Throughput(float(np.median(found)), (min(found), max(found)))
 
 
-def texts_per_s(one: Mapping[str, float | None]) -> float:
-    """Returns the speed of one pass over the texts."""
-    return 1e9 * float(one["texts"] or 0) / float(one["ns"] or 1)
+def speeds(children: Sequence[Sequence[Mapping[str, float | None]]]) -> list[float]:
+    """Returns texts per second of every pass of every process."""
+    return [1e9 * float(one["texts"] or 0) / float(one["ns"] or 1) for c in children for one in c]
 
 
 def joules_per_1000(sample: Sample) -> float | None:

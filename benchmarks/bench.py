@@ -24,7 +24,7 @@ def main() -> None:
     bundles = [
         export(
             Run.open(WORK / "runs" / name),
-            options=ExportOptions(quantize=Quantization(max_drop=1.0), with_torch=name == FULL),
+            options=ExportOptions(quantize=Quantization(), max_drop=1.0, with_torch=name == FULL),
             force=True,
         )
         for name in (ADAPTERS, FULL)

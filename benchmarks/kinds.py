@@ -29,7 +29,7 @@ from edgeadapt.run import Run
 
 BASELINE = "head"
 VARIANTS = ("fp32", "int8")
-OPTIONS = ExportOptions(quantize=Quantization(max_drop=1.0))
+OPTIONS = ExportOptions(quantize=Quantization(), max_drop=1.0)
 """What int8 costs is reported, whatever it is."""
 THREADS = 2
 PLAN = Plan(

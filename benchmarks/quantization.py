@@ -32,11 +32,11 @@ from edgeadapt.runtime.base import text_logits
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77")
 SMALL = Quantization(objective=Objective.SIZE)
-SMALLEST = Quantization((Scheme.INT4_WEIGHTS,), Objective.SIZE, max_drop=0.015)
+SMALLEST = Quantization((Scheme.INT4_WEIGHTS,), Objective.SIZE)
 WAYS: Mapping[str, ExportOptions] = {
     "default": ExportOptions(quantize=Quantization()),
     "trimmed": ExportOptions(quantize=SMALL, trim=Trimming()),
-    "smallest": ExportOptions(quantize=SMALLEST, trim=Trimming(max_drop=0.015)),
+    "smallest": ExportOptions(quantize=SMALLEST, trim=Trimming(), max_drop=0.015),
     "one epoch more": ExportOptions(quantize=Quantization()),
     "one epoch more, quant-aware": ExportOptions(quantize=Quantization()),
 }

@@ -183,7 +183,7 @@ def tiny_bundle(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bund
     """A finished bundle with fp32, int8 and torch. Do not change it: copy it first."""
     return export(
         tiny_run,
-        options=ExportOptions(quantize=Quantization(max_drop=1.0), with_torch=True),
+        options=ExportOptions(quantize=Quantization(), max_drop=1.0, with_torch=True),
         output=tmp_path_factory.mktemp("bundles") / "tiny",
     )
 

@@ -98,6 +98,6 @@ def _run(folder: Path, model_type: str) -> Run:
 @cache
 def _bundle(folder: Path, model_type: str) -> Bundle:
     options = ExportOptions(
-        quantize=Quantization(max_drop=1.0), with_torch=True, exporter=Exporter.TORCH
+        quantize=Quantization(), max_drop=1.0, with_torch=True, exporter=Exporter.TORCH
     )
     return export(_run(folder, model_type), options=options, output=folder / "bundle")

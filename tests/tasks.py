@@ -122,7 +122,8 @@ def _run(folder: Path, kind: str, model_type: str, method: str) -> Run:
 @cache
 def _bundle(folder: Path, kind: str, model_type: str, method: str) -> Bundle:
     options = ExportOptions(
-        quantize=Quantization(max_drop=1.0),
+        quantize=Quantization(),
+        max_drop=1.0,
         with_torch="houlsby" not in method,
         exporter=Exporter.TORCH,
     )

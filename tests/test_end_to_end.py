@@ -49,7 +49,7 @@ def test_real_weights_are_trained_merged_quantized_and_measured(
     )
 
     run = train(recipe)
-    bundle = export(run, options=ExportOptions(quantize=Quantization(max_drop=0.05)))
+    bundle = export(run, options=ExportOptions(quantize=Quantization(), max_drop=0.05))
     record, path = bench([bundle], plan=TINY_PLAN, threads=1)
 
     # Plain reviews are easy: an untrained model is at a half.

@@ -55,7 +55,8 @@ def export(
         float,
         typer.Option(
             metavar="SHARE",
-            help="Largest accuracy drop on held-out text; 0.01 is one point.",
+            help="Largest accuracy drop on held-out text that trimming and quantizing may cost "
+            "together; 0.01 is one point.",
         ),
     ] = 0.01,
     trim_vocab: Annotated[
@@ -108,13 +109,14 @@ def export(
         from edgeadapt.pipeline.export import export as run_export
 
     schemes = _schemes(scheme, every=SCHEMES.get(engine, ()))
-    asked = Quantization(schemes, objective, target, max_drop, threads, engine)
+    asked = Quantization(schemes, objective, target, threads, engine)
     terminal = Terminal()
     bundle = run_export(
         source,
         options=ExportOptions(
             quantize=asked if quantize else None,
-            trim=None if trim_vocab is None else Trimming(_pieces(trim_vocab), max_drop),
+            trim=None if trim_vocab is None else Trimming(_pieces(trim_vocab)),
+            max_drop=max_drop,
             with_torch=with_torch,
             exporter=exporter,
             passes=_passes(passes),

@@ -1,30 +1,47 @@
 """``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import onnx
 
 from edgeadapt import __version__
 from edgeadapt.bundle import Bundle, Manifest, Variant
-from edgeadapt.config import EngineName, Exporter, GraphPass
+from edgeadapt.compress.budget import DECIDING_TEXTS, SLACK, Budget, Reference
+from edgeadapt.compress.climb import Taken, climb
+from edgeadapt.compress.step import Proposal, Step, Trial
+from edgeadapt.config import EngineName, Exporter, GraphPass, Scheme
 from edgeadapt.data import text_columns, write_csv
-from edgeadapt.measure.machine import versions
-from edgeadapt.metrics import Logits, Parity
+from edgeadapt.errors import GateError, UsageError
+from edgeadapt.graph.attention import count_attention
+from edgeadapt.measure.machine import usable_cores, versions
+from edgeadapt.metrics import Drift, Logits, Parity
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
 from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.model_card import model_card
-from edgeadapt.pipeline.quantized import SCHEMES, Quantization, Quantized, quantized
-from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder, write_tokenizer
-from edgeadapt.pipeline.run_files import named_labels
-from edgeadapt.pipeline.trimmed import Trimming, trimmed
+from edgeadapt.pipeline.restore import (
+    kept_examples,
+    recipe_of,
+    restore,
+    text_encoder,
+    write_tokenizer,
+)
+from edgeadapt.pipeline.run_files import CALIBRATION_FILE, VOCABULARY_FILE, named_labels
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.quantize.options import SCHEMES, Quantization
+from edgeadapt.quantize.step import Graphs, Quantize, answers_of
 from edgeadapt.run import Run
+from edgeadapt.runtime import ENGINES
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
-from edgeadapt.storage import staged_folder
+from edgeadapt.shrink.vocabulary import Shrunk, TrimVocabulary
+from edgeadapt.storage import read_json, staged_folder
+from edgeadapt.text import Text, Tokens
 
 __all__ = ["SCHEMES", "ExportOptions", "Quantization", "Trimming", "export"]
 
@@ -35,6 +52,14 @@ _FP32 = "onnx/model.onnx"
 
 
 @dataclass(frozen=True)
+class Trimming:
+    """How small the vocabulary may be asked to be."""
+
+    most: int | None = None
+    """Number of embeddings; as few as accuracy allows where none is given."""
+
+
+@dataclass(frozen=True)
 class ExportOptions:
     """What an export may be asked for."""
 
@@ -42,6 +67,8 @@ class ExportOptions:
     """Add a quantized variant."""
     trim: Trimming | None = None
     """Leave out the word pieces that the task does not need."""
+    max_drop: float = 0.01
+    """Largest accuracy drop on validation text that all compression together may cost, 0 to 1."""
     with_torch: bool = False
     """Add the merged checkpoint, so that bench can run torch eager."""
     exporter: Exporter = Exporter.AUTO
@@ -49,6 +76,54 @@ class ExportOptions:
     """Exact rewritings of the graph."""
     evaluation: bool = True
     """Put test text into the bundle."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_drop <= 1:
+            raise UsageError(
+                f"--max-drop: expected a share from 0 to 1, found {self.max_drop}.",
+                hint="0.01 is one point of accuracy.",
+            )
+
+    @property
+    def compresses(self) -> bool:
+        """Whether anything is asked for that may cost accuracy."""
+        return bool(self.quantize or self.trim)
+
+    def check(self, run: Run) -> None:
+        """Checks that a run holds what is needed, and that the engine is there.
+
+        Raises:
+            UsageError: It does not.
+            MissingExtraError: It is not.
+        """
+        if self.quantize:
+            _check_quantization(self.quantize, run)
+        if self.trim:
+            for name, what in (
+                (VOCABULARY_FILE, "count of word pieces"),
+                ("validation.csv", "text"),
+            ):
+                if name not in run.info.files:
+                    raise UsageError(
+                        f"--trim-vocab: {run.path} holds no {what} to decide by ({name}).",
+                        hint="It was trained by an earlier version, or imported without data.",
+                    )
+
+
+def _check_quantization(asked: Quantization, run: Run) -> None:
+    ENGINES[asked.engine]()
+    if "validation.csv" not in run.info.files:
+        raise UsageError(
+            f"--quantize: {run.path} holds no labelled text to judge int8 by: it was imported "
+            "without data.",
+            hint="Import it again with --dataset, or export without --quantize.",
+        )
+    if Scheme.STATIC_INT8 in asked.wanted and CALIBRATION_FILE not in run.info.files:
+        option = "--scheme static-int8" if asked.schemes else f"--engine {asked.engine}"
+        raise UsageError(
+            f"{option}: {run.path} holds no training text to calibrate with.",
+            hint="It was trained by an earlier version: train it again, or leave this out.",
+        )
 
 
 def export(
@@ -59,7 +134,7 @@ def export(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Bundle:
-    """Merges, exports and quantizes a run; a failed gate leaves no bundle.
+    """Merges, compresses and exports a run; a failed gate leaves no bundle.
 
     Args:
         run: A finished run.
@@ -70,85 +145,51 @@ def export(
         progress: Where to report.
 
     Raises:
-        GateError: Merging, exporting or quantizing changed the answers beyond its limit.
+        GateError: Merging or exporting changed the answers beyond its limit, or compression costs
+            more accuracy than allowed.
         LayoutError: The run is damaged, or its backbone is not the one it was trained on.
         ExportError: The model cannot be expressed as asked.
     """
     options = options or ExportOptions()
     run.verify()
-    for lossy in (options.quantize, options.trim):
-        if lossy:
-            lossy.check(run)
+    options.check(run)
     target = output or places.bundles() / run.name
-    with staged_folder(target, force=force) as folder, progress.task("export", 5) as task:
+    with staged_folder(target, force=force) as folder, progress.task("export", 4) as task:
         task.advance(note="backbone")
         classifier = restore(run)
         encoder = text_encoder(run)
         gate = parity_gate(run, encoder)
-        reference = gate.of_model(classifier.model)
+        before = gate.of_model(classifier.model)
 
         task.advance(note="merge")
         merged = merge(classifier)
-        merge_parity = _prove_merge(merged, folder / "torch", gate, reference, options)
+        merge_parity = _prove_merge(merged, folder / "torch", gate, before, options)
 
-        vocabulary, passes = None, options.passes
-        if options.trim:
-            vocabulary = trimmed(run, merged, encoder, asked=options.trim, progress=progress)
-            encoder = vocabulary.encoder
-            gate = replace(gate, encoder=encoder)
-            reference = gate.of_model(merged.model)
-            if options.with_torch:
-                merged.save(folder / "torch")
-            if vocabulary.is_shared:
-                passes = tuple(dict.fromkeys([*passes, GraphPass.SHARED_ROWS]))
-
-        task.advance(note="ONNX")
-        exporter = lower(
-            merged,
-            folder / _FP32,
-            exporter=options.exporter,
-            passes=passes,
-            pairs=run.info.pairs,
-        )
-        fp32 = OnnxRuntimeEngine(folder / _FP32)
-        onnx_parity = gate.compare(
-            "ONNX fp32 against torch", reference, gate.of_engine(fp32), limit=ONNX_LIMIT
-        )
-        onnx_parity.check()
-
-        task.advance(note="quantization" if options.quantize else "")
-        chosen = None
-        if options.quantize:
-            chosen = quantized(
-                run,
-                merged,
-                encoder,
-                folder / _FP32,
-                asked=options.quantize,
-                exporter=exporter,
-                passes=passes,
-                progress=progress,
-            )
+        task.advance(note="compression" if options.compresses else "ONNX")
+        made = _compressed(run, Shrunk(merged, encoder), folder, gate, options, progress)
 
         task.advance(note="bundle")
-        write_tokenizer(folder, run, encoder if vocabulary else None)
-        merged.stock.config.name_or_path = ""  # a folder on the machine that trained
-        merged.stock.config.to_json_file(folder / "config.json", use_diff=False)
+        shrunk = made.shrunk
+        if options.with_torch and shrunk.merged is not merged:
+            shrunk.merged.save(folder / "torch")
+        write_tokenizer(folder, run, shrunk.encoder if shrunk.merged is not merged else None)
+        config = shrunk.merged.stock.config
+        config.name_or_path = ""  # a folder on the machine that trained
+        config.to_json_file(folder / "config.json", use_diff=False)
         if options.evaluation and "predictions.csv" in run.info.files:
             _write_evaluation(folder / "evaluation.csv", run)
         manifest = Manifest(
             labels=run.info.labels,
             max_length=encoder.max_length,
-            pad_id=encoder.pad_id,
-            variants=_variants(options, chosen),
-            provenance={**_provenance(run, exporter), "passes": list(passes)},
+            pad_id=shrunk.encoder.pad_id,
+            variants=_variants(options, made),
+            provenance={**_provenance(run, made.exporter), "passes": list(made.passes)},
             parity={
                 "merge": {**merge_parity.to_dict(), **merged.report()},
-                "onnx": onnx_parity.to_dict(),
-                "int8": chosen.parity() if chosen else None,
-                **({"vocabulary": vocabulary.report()} if vocabulary else {}),
+                "onnx": made.onnx_parity.to_dict(),
+                **made.costs(options.max_drop),
             },
-            quantization=chosen.to_dict() if chosen else None,
+            quantization=made.quantization(options.max_drop),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             edgeadapt=__version__,
             task=run.info.task,
@@ -157,6 +198,219 @@ def export(
         (folder / "README.md").write_text(model_card(target.name, manifest), encoding="utf-8")
         Bundle.write(folder, manifest)
     return Bundle.open(target)
+
+
+@dataclass(frozen=True)
+class _Compressed:
+    """What the chain of steps made, and how."""
+
+    shrunk: Shrunk
+    """The torch model behind the ONNX files."""
+    exporter: Exporter
+    passes: tuple[GraphPass, ...]
+    onnx_parity: Parity
+    vocabulary: Taken | None = None
+    quantized: Taken | None = None
+    step: Quantize | None = None
+    asked: Quantization | None = None
+    finished: Drift | None = None
+    """What the quantized file costs, against the uncompressed model."""
+
+    @property
+    def scheme(self) -> Scheme:
+        assert self.quantized is not None
+        scheme = self.quantized.chosen.proposal.settings["scheme"]
+        return Scheme(str(scheme))
+
+    def costs(self, max_drop: float) -> dict[str, Any]:
+        """Returns the reports of the steps for the manifest."""
+        found: dict[str, Any] = {"int8": None}
+        if self.vocabulary:
+            chosen = self.vocabulary.chosen
+            settings = chosen.proposal.settings
+            found["vocabulary"] = {**settings, "max_drop": max_drop, **chosen.cost.to_dict()}
+        if self.finished:
+            found["int8"] = {"scheme": self.scheme, "max_drop": max_drop, **self.finished.to_dict()}
+        return found
+
+    def quantization(self, max_drop: float) -> dict[str, Any] | None:
+        """Returns all that was tried to quantize, for the manifest."""
+        if self.quantized is None:
+            return None
+        assert self.asked is not None
+        assert self.step is not None
+        assert self.step.measured is not None
+        chosen = self.quantized.chosen
+        return {
+            "objective": self.asked.objective,
+            "platform": self.asked.made_for,
+            "engine": self.asked.engine,
+            "max_drop": max_drop,
+            "deciding_texts": DECIDING_TEXTS,
+            "texts_to_decide": chosen.cost.texts_for(SLACK),
+            "trials": [_trial(trial) for trial in self.quantized.trials],
+            "chosen": chosen.name,
+            "fp32_ms": self.step.measured.fp32_ms,
+            "noise": self.step.measured.noise,
+            "sensitivity": dict(self.step.sensitivity),
+        }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    return {
+        **{name: getattr(trial, name) for name in ("bytes", "allowed", "latency_ms", "name")},
+        "candidate": dict(trial.proposal.settings),
+        "drift": trial.cost.to_dict(),
+        "peak_bytes": trial.peak_bytes,
+    }
+
+
+def _compressed(
+    run: Run,
+    model: Shrunk,
+    folder: Path,
+    gate: ParityGate,
+    options: ExportOptions,
+    progress: Progress,
+) -> _Compressed:
+    """Takes the steps that are asked for and writes the ONNX files into ``folder``."""
+    with TemporaryDirectory(dir=folder) as scratch:
+        lowering = _Lowering(run, gate, options)
+        budget, asked = Budget(options.max_drop), options.quantize
+        if not options.compresses:
+            graphs = lowering.lowered(model, Path(scratch))
+            _move(graphs.fused, folder / _FP32)
+            return lowering.outcome(model)
+        kept = kept_examples(run, "validation.csv")
+        progress.say(f"Validation text: {len(kept):,} texts judge what compression costs.")
+        reference = Reference(
+            kept.texts, kept.known_labels(), run.info.task, model.logits(kept.texts)
+        )
+        lowering.texts = kept.texts
+        steps: list[Step] = [lowering]
+        if options.trim:
+            counts = {name: int(count) for name, count in _piece_counts(run).items()}
+            steps.insert(0, TrimVocabulary(options.trim.most, counts=counts, texts=kept.texts))
+        quantize = None
+        if asked:
+            quantize = Quantize(
+                asked.ways(simulated=recipe_of(run).training.quant_aware),
+                folder=_made(Path(scratch) / "tried"),
+                objective=asked.objective,
+                threads=asked.threads or usable_cores(),
+                engine=asked.engine,
+                progress=progress,
+            )
+            steps.append(quantize)
+        chain = climb(
+            model,
+            steps,
+            budget=budget,
+            reference=reference,
+            folder=_made(Path(scratch) / "chain"),
+            progress=progress,
+        )
+        by_name = {taken.step: taken for taken in chain}
+        trimmed = by_name.get(TrimVocabulary.name)
+        graphs = by_name[lowering.name].model
+        finished, engine = folder / _FP32, EngineName.ONNXRUNTIME
+        _move(graphs.fused, finished)
+        quantized = by_name.get(Quantize.name)
+        if asked and quantized:
+            _, variant = asked.variant(Scheme(str(quantized.chosen.proposal.settings["scheme"])))
+            finished, engine = folder / variant.file, asked.engine
+            _move(quantized.model, finished)
+        cost = reference.cost_of(answers_of(finished, graphs.texts, engine))
+        if not budget.met_by(cost):
+            raise GateError(
+                f"The finished model costs {100 * cost.accuracy_drop:.2f} points on "
+                f"{cost.texts:,} held-out texts; allowed are {100 * budget.max_drop:.2f}.",
+                hint="No bundle was written. Please report this: each step was within the budget.",
+            )
+        return replace(
+            lowering.outcome(trimmed.model if trimmed else model),
+            vocabulary=trimmed,
+            quantized=quantized,
+            step=quantize,
+            asked=asked,
+            finished=cost if quantized else None,
+        )
+
+
+class _Lowering:
+    """From torch to ONNX: an exact step of the chain, proven by a parity gate."""
+
+    name = "onnx"
+    candidates = "graphs"
+    remedy = ""
+
+    def __init__(self, run: Run, gate: ParityGate, options: ExportOptions) -> None:
+        self.run, self.gate, self.options = run, gate, options
+        self.texts: Sequence[Text] = ()
+        self.exporter = options.exporter
+        self.parity: Parity | None = None
+
+    def rounds(self, model: Shrunk) -> Iterator[Sequence[Proposal]]:
+        """Yields the one graph there is."""
+        yield [Proposal("ONNX fp32", lambda folder: self.lowered(model, folder))]
+
+    def fallbacks(self, model: Shrunk) -> Sequence[Sequence[Proposal]]:
+        """Returns nothing."""
+        return ()
+
+    def ordered(self, model: Shrunk, allowed: Sequence[Trial]) -> Sequence[Trial]:
+        """Returns the one there is."""
+        return allowed
+
+    def passes_for(self, model: Shrunk) -> tuple[GraphPass, ...]:
+        """Returns the graph passes: rows that are shared are held once, whatever was asked for."""
+        shared = [GraphPass.SHARED_ROWS] if model.shares_rows else []
+        return tuple(dict.fromkeys([*self.options.passes, *shared]))
+
+    def lowered(self, model: Shrunk, folder: Path) -> Graphs:
+        """Writes the graph, with attention as products too where quantization wants that."""
+        passes, pairs = self.passes_for(model), self.run.info.pairs
+        fused = folder / "model.onnx"
+        gate = replace(self.gate, encoder=model.encoder)
+        before = gate.of_model(model.merged.model)  # nothing that exports it can change it now
+        self.exporter = lower(
+            model.merged, fused, exporter=self.options.exporter, passes=passes, pairs=pairs
+        )
+        self.parity = gate.compare(
+            "ONNX fp32 against torch",
+            before,
+            gate.of_engine(OnnxRuntimeEngine(fused)),
+            limit=ONNX_LIMIT,
+        )
+        self.parity.check()
+        products, asked = fused, self.options.quantize
+        if asked and count_attention(onnx.load(fused)):
+            products = folder / "products.onnx"
+            others = tuple(each for each in passes if each is not GraphPass.ATTENTION)
+            lower(model.merged, products, exporter=self.exporter, passes=others, pairs=pairs)
+        calibration: Sequence[Tokens] = ()
+        if asked and Scheme.STATIC_INT8 in asked.wanted:
+            calibration = model.encoder.encode(kept_examples(self.run, CALIBRATION_FILE).texts)
+        return Graphs(fused, products, model.encoder.encode(self.texts), calibration)
+
+    def outcome(self, model: Shrunk) -> _Compressed:
+        """Returns what was made of a model."""
+        assert self.parity is not None
+        return _Compressed(model, self.exporter, self.passes_for(model), self.parity)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _move(file: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    file.replace(target)
+
+
+def _piece_counts(run: Run) -> Mapping[str, int]:
+    return read_json(run.path / VOCABULARY_FILE)
 
 
 def _prove_merge(
@@ -181,10 +435,11 @@ def _prove_merge(
     return parity
 
 
-def _variants(options: ExportOptions, chosen: Quantized | None) -> dict[str, Variant]:
+def _variants(options: ExportOptions, made: _Compressed) -> dict[str, Variant]:
     variants = {"fp32": Variant(_FP32, EngineName.ONNXRUNTIME)}
-    if chosen:
-        variants[chosen.name] = chosen.variant
+    if made.asked:
+        name, variant = made.asked.variant(made.scheme)
+        variants[name] = variant
     if options.with_torch:
         variants["torch"] = Variant("torch/model.safetensors", EngineName.TORCH)
     return variants

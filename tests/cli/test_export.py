@@ -40,7 +40,7 @@ def test_json_is_one_object_with_bundle_gates_and_files(exported: Outcome) -> No
 
 @pytest.mark.slow
 def test_messages_go_to_stderr(exported: Outcome) -> None:
-    assert "export 2/5  merge" in exported.err
+    assert "export 2/4  merge" in exported.err
 
 
 def test_the_latest_run_is_exported_and_its_gates_shown(

@@ -13,10 +13,10 @@ from edgeadapt.export import export_onnx
 from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import merge
-from edgeadapt.models.shared_rows import use_rows
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.shrink.shared_rows import use_rows
 from edgeadapt.text import TextEncoder, TokenBatch, Tokens
 from edgeadapt.training.datasets import load_dataset
 

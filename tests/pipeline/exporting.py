@@ -9,7 +9,7 @@ from edgeadapt.pipeline.export import ExportOptions, Quantization
 
 PLAIN = ExportOptions(exporter=Exporter.TORCH)
 WITH_INT8 = ExportOptions(exporter=Exporter.TORCH, quantize=Quantization())
-WITHOUT_LIMIT = replace(WITH_INT8, quantize=Quantization(max_drop=1.0))
+WITHOUT_LIMIT = replace(WITH_INT8, quantize=Quantization(), max_drop=1.0)
 METHODS = ("parallel", "sequential", "houlsby")
 
 

@@ -17,11 +17,12 @@ from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.export import Quantization, Trimming, export
 from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder
 from edgeadapt.run import Run
+from edgeadapt.shrink.vocabulary import vocabularies
 from edgeadapt.text import TextEncoder
 from tests.pipeline.exporting import PLAIN, nothing_is_at
 
-VOCABULARIES = "edgeadapt.pipeline.trimmed._vocabularies"
-WRITE = "edgeadapt.quantize.ladder.write"
+VOCABULARIES = "edgeadapt.shrink.vocabulary.vocabularies"
+WRITE = "edgeadapt.quantize.step.write"
 
 
 @dataclass(frozen=True)
@@ -102,39 +103,72 @@ def biased(by: Logits) -> Callable[..., None]:
 
 def swapping(rows: torch.Tensor, *, among: int = 1) -> Callable[..., list[Any]]:
     """Vocabularies of which the smallest has these rows, and the others their own."""
-    from edgeadapt.pipeline import trimmed
+    every = vocabularies
 
-    every = trimmed._vocabularies
-
-    def vocabularies(*arguments: Any) -> list[Any]:
+    def some(*arguments: Any) -> list[Any]:
         found = [each for each in every(*arguments) if each.way == "shared"][-among:]
         return [replace(found[0], find_rows=lambda: rows), *found[1:]]
 
-    return vocabularies
+    return some
 
 
-@pytest.mark.xfail(reason="each step is judged against the one before", strict=True)
 def test_two_steps_each_within_the_budget_are_refused_where_together_they_are_not(
     accurate_run: Run, loss: Loss, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed = 1.5 * loss.one_answer
     monkeypatch.setattr(VOCABULARIES, swapping(loss.rows))
     size = text_encoder(accurate_run).tokenizer.get_vocab_size()
-    trim = Trimming(size - 1, max_drop=allowed)
-    alone = export(accurate_run, options=replace(PLAIN, trim=trim), output=tmp_path / "trimmed")
+    trim = Trimming(size - 1)
+    alone = export(
+        accurate_run,
+        options=replace(PLAIN, trim=trim, max_drop=allowed),
+        output=tmp_path / "trimmed",
+    )
     assert alone.manifest.parity["vocabulary"]["accuracy_drop"] == pytest.approx(loss.one_answer)
 
     monkeypatch.setattr(WRITE, biased(loss.bias))
-    quantize = Quantization(max_drop=allowed)
     alone = export(
-        accurate_run, options=replace(PLAIN, quantize=quantize), output=tmp_path / "quantized"
+        accurate_run,
+        options=replace(PLAIN, quantize=Quantization(), max_drop=allowed),
+        output=tmp_path / "quantized",
     )
     assert alone.manifest.parity["int8"]["accuracy_drop"] == pytest.approx(loss.one_answer)
 
     with pytest.raises(GateError, match=f"a drop of {200 * loss.one_answer:.2f} points"):
         export(
             accurate_run,
-            options=replace(PLAIN, trim=trim, quantize=quantize),
+            options=replace(PLAIN, trim=trim, quantize=Quantization(), max_drop=allowed),
             output=tmp_path / "b" / "x",
         )
     assert nothing_is_at(tmp_path / "b")
+
+
+def test_a_vocabulary_that_leaves_nothing_for_the_numbers_makes_way_for_a_larger_one(
+    accurate_run: Run, loss: Loss, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = text_encoder(accurate_run).tokenizer.get_vocab_size()
+    monkeypatch.setattr("edgeadapt.shrink.vocabulary.SIZES", (size - 2, size - 1))
+    monkeypatch.setattr(VOCABULARIES, swapping(loss.rows, among=2))
+    monkeypatch.setattr(WRITE, biased(loss.bias))
+    options = replace(PLAIN, trim=Trimming(), quantize=Quantization())
+
+    roomy = export(
+        accurate_run,
+        options=replace(options, max_drop=2.5 * loss.one_answer),
+        output=tmp_path / "roomy",
+    )
+    tight = export(
+        accurate_run,
+        options=replace(options, max_drop=1.5 * loss.one_answer),
+        output=tmp_path / "tight",
+    )
+
+    found = {
+        bundle.name: (
+            bundle.manifest.parity["vocabulary"]["embeddings"],
+            round(bundle.manifest.parity["int8"]["accuracy_drop"] / loss.one_answer),
+        )
+        for bundle in (roomy, tight)
+    }
+    # The cost of the finished file is that of both steps, from the uncompressed model on.
+    assert found == {"roomy": (size - 2, 2), "tight": (size - 1, 1)}

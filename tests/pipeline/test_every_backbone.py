@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         folder = tmp_path_factory.mktemp("backbones") / f"{model_type}-{method}"
         recipe = lively_recipe(folder, method=method, model_type=model_type, epochs=1)
         run = train(recipe, output=folder / "run")
-        options = ExportOptions(quantize=Quantization(max_drop=1.0), exporter=Exporter.TORCH)
+        options = ExportOptions(quantize=Quantization(), max_drop=1.0, exporter=Exporter.TORCH)
         found[model_type, method] = run, export(run, options=options, output=folder / "bundle")
     return found
 

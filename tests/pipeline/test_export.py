@@ -23,7 +23,7 @@ from edgeadapt.errors import (
     UsageError,
 )
 from edgeadapt.metrics import probabilities
-from edgeadapt.pipeline.export import Quantization, export
+from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
@@ -228,7 +228,7 @@ def test_a_torch_checkpoint_of_unfolded_adapters_is_refused(
 @pytest.mark.parametrize("max_drop", [-0.01, 1.01, float("nan")])
 def test_a_drop_that_is_no_share_is_refused(max_drop: float) -> None:
     with pytest.raises(UsageError, match=f"--max-drop: expected a share from 0 to 1.*{max_drop}"):
-        Quantization(max_drop=max_drop)
+        ExportOptions(max_drop=max_drop)
 
 
 def test_an_export_leaves_the_run_as_it_was(run: Run, tmp_path: Path) -> None:
@@ -317,9 +317,9 @@ def test_the_manifest_holds_every_candidate_and_the_card_and_json_tell_of_them(
 
 
 def test_four_bits_are_a_variant_of_their_own_name(run: Run, tmp_path: Path) -> None:
-    asked = Quantization((Scheme.INT4_WEIGHTS,), Objective.SIZE, max_drop=1.0)
+    asked = Quantization((Scheme.INT4_WEIGHTS,), Objective.SIZE)
 
-    found = export(run, options=replace(PLAIN, quantize=asked), output=tmp_path / "b")
+    found = export(run, options=replace(PLAIN, quantize=asked, max_drop=1.0), output=tmp_path / "b")
 
     assert list(found.manifest.variants) == ["fp32", "int4"]
     assert found.default_variant() == "int4"
@@ -328,9 +328,9 @@ def test_four_bits_are_a_variant_of_their_own_name(run: Run, tmp_path: Path) -> 
 
 
 def test_fixed_scales_come_from_training_text_that_the_run_kept(run: Run, tmp_path: Path) -> None:
-    asked = Quantization((Scheme.STATIC_INT8,), max_drop=1.0)
+    asked = Quantization((Scheme.STATIC_INT8,))
 
-    found = export(run, options=replace(PLAIN, quantize=asked), output=tmp_path / "b")
+    found = export(run, options=replace(PLAIN, quantize=asked, max_drop=1.0), output=tmp_path / "b")
 
     assert found.manifest.variants["int8"].scheme == "static-int8"
     assert len(texts_of(run.path / "calibration.csv")) > 0

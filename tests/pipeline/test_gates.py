@@ -23,7 +23,7 @@ from edgeadapt.metrics import Logits, largest_shift
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged
 from edgeadapt.pipeline import lower
-from edgeadapt.pipeline.export import Quantization, export
+from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.gates import parity_texts
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.run import Run
@@ -155,7 +155,7 @@ def multiply_logits(by: float) -> Callable[..., None]:
 def test_an_int8_model_that_loses_accuracy_leaves_no_bundle(
     accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeadapt.quantize.ladder.write", multiply_logits(-1))
+    monkeypatch.setattr("edgeadapt.quantize.step.write", multiply_logits(-1))
     before = accurate_run.info.validation["accuracy"]
 
     with pytest.raises(GateError) as caught:
@@ -173,12 +173,9 @@ def test_an_int8_model_that_loses_accuracy_leaves_no_bundle(
 def test_the_allowed_drop_is_the_users(
     accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgeadapt.quantize.ladder.write", multiply_logits(-1))
+    monkeypatch.setattr("edgeadapt.quantize.step.write", multiply_logits(-1))
     drop = 2 * accurate_run.info.validation["accuracy"] - 1
-    below, above = (
-        replace(WITH_INT8, quantize=Quantization(max_drop=min(1.0, drop + step)))
-        for step in (-1e-3, 1e-3)
-    )
+    below, above = (replace(WITH_INT8, max_drop=min(1.0, drop + step)) for step in (-1e-3, 1e-3))
 
     with pytest.raises(GateError, match=r"allowed are .*"):
         export(accurate_run, options=below, output=tmp_path / "x")
@@ -192,8 +189,8 @@ def test_the_allowed_drop_is_the_users(
 def test_an_int8_model_without_numbers_never_passes(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_drop: float
 ) -> None:
-    monkeypatch.setattr("edgeadapt.quantize.ladder.write", multiply_logits(float("nan")))
-    options = replace(WITH_INT8, quantize=Quantization(max_drop=max_drop))
+    monkeypatch.setattr("edgeadapt.quantize.step.write", multiply_logits(float("nan")))
+    options = replace(WITH_INT8, max_drop=max_drop)
 
     with pytest.raises(GateError, match="not numbers"):
         export(run, options=options, output=tmp_path / "b" / "x")

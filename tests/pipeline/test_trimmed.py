@@ -17,10 +17,11 @@ from edgeadapt.bundle import Bundle
 from edgeadapt.errors import ExportError, GateError, UsageError
 from edgeadapt.pipeline.export import Quantization, Trimming, export
 from edgeadapt.pipeline.restore import text_encoder
-from edgeadapt.pipeline.trimmed import _vocabularies, trim
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.shrink.vocabulary import vocabularies
+from edgeadapt.vocabulary import trim
 from tests.pipeline.exporting import PLAIN, nothing_is_at, read_csv, texts_of
 
 KEPT = 60
@@ -47,8 +48,9 @@ def made(way: str, run: Run, output: Path) -> Bundle:
     """A bundle in which the other pieces are spelled, or share embeddings."""
     options = replace(
         PLAIN,
-        trim=Trimming(KEPT, max_drop=1.0),
-        quantize=Quantization(max_drop=1.0),
+        trim=Trimming(KEPT),
+        quantize=Quantization(),
+        max_drop=1.0,
         with_torch=True,
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -60,8 +62,8 @@ def only(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def of_that_way(*arguments: object) -> list[object]:
         return [each for each in every(*arguments) if each.way == way]
 
-    every = _vocabularies
-    monkeypatch.setattr("edgeadapt.pipeline.trimmed._vocabularies", of_that_way)
+    every = vocabularies
+    monkeypatch.setattr("edgeadapt.shrink.vocabulary.vocabularies", of_that_way)
 
 
 def test_spelled_the_tokenizer_and_the_embeddings_are_smaller_by_as_much(
@@ -90,7 +92,7 @@ def test_what_is_shared_is_held_once_whatever_passes_are_asked_for(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only("shared", monkeypatch)
-    options = replace(PLAIN, trim=Trimming(KEPT, max_drop=1.0), passes=())
+    options = replace(PLAIN, trim=Trimming(KEPT), max_drop=1.0, passes=())
 
     found = export(run, options=options, output=tmp_path / "b")
 
@@ -100,7 +102,7 @@ def test_what_is_shared_is_held_once_whatever_passes_are_asked_for(
 
 @pytest.mark.parametrize("few", [8, 30])
 def test_with_fewer_than_it_takes_to_spell_pieces_share(run: Run, tmp_path: Path, few: int) -> None:
-    options = replace(PLAIN, trim=Trimming(few, max_drop=1.0))
+    options = replace(PLAIN, trim=Trimming(few), max_drop=1.0)
 
     report = export(run, options=options, output=tmp_path / "b").manifest.parity["vocabulary"]
 
@@ -113,8 +115,8 @@ def test_pieces_of_a_tokenizer_that_cannot_be_made_smaller_share(
     def refused(*arguments: object, **options: object) -> object:
         raise ExportError("no such tokenizer")
 
-    monkeypatch.setattr("edgeadapt.pipeline.trimmed.trim", refused)
-    options = replace(PLAIN, trim=Trimming(KEPT, max_drop=1.0))
+    monkeypatch.setattr("edgeadapt.shrink.vocabulary.trim", refused)
+    options = replace(PLAIN, trim=Trimming(KEPT), max_drop=1.0)
 
     report = export(run, options=options, output=tmp_path / "b").manifest.parity["vocabulary"]
 
@@ -137,7 +139,7 @@ def test_texts_whose_pieces_stay_get_the_answers_that_they_got(
     run: Run, bundle: Bundle, tmp_path: Path
 ) -> None:
     size = text_encoder(run).tokenizer.get_vocab_size()
-    options = replace(PLAIN, trim=Trimming(size - 5, max_drop=1.0))
+    options = replace(PLAIN, trim=Trimming(size - 5), max_drop=1.0)
     small = export(run, options=options, output=tmp_path / "b")
     texts = texts_of(run.path / "predictions.csv")
 
@@ -177,11 +179,11 @@ def test_auto_takes_the_least_that_is_accurate_enough(
         return replace(found, rows=[found.rows[0]] * len(found.rows)) if smallest else found
 
     only("spelled", monkeypatch)
-    monkeypatch.setattr("edgeadapt.pipeline.trimmed.trim", ruined)
+    monkeypatch.setattr("edgeadapt.shrink.vocabulary.trim", ruined)
     # Too small to spell every text; too inaccurate; the least that is right; more than needed.
-    monkeypatch.setattr("edgeadapt.pipeline.trimmed.SIZES", (30, size - 6, size - 4, size - 3))
+    monkeypatch.setattr("edgeadapt.shrink.vocabulary.SIZES", (30, size - 6, size - 4, size - 3))
 
-    asked = replace(PLAIN, trim=Trimming(max_drop=0.0))
+    asked = replace(PLAIN, trim=Trimming(), max_drop=0.0)
     found = export(accurate_run, options=asked, output=tmp_path / "b")
 
     assert found.manifest.parity["vocabulary"]["pieces"] == size - 4
@@ -194,11 +196,11 @@ def test_of_a_given_number_the_more_accurate_way_is_taken(
     def some_ruined(*arguments: object) -> list[object]:
         return [ruin(each) if each.way == ruined else each for each in every(*arguments)]
 
-    every = _vocabularies
-    monkeypatch.setattr("edgeadapt.pipeline.trimmed._vocabularies", some_ruined)
+    every = vocabularies
+    monkeypatch.setattr("edgeadapt.shrink.vocabulary.vocabularies", some_ruined)
     size = text_encoder(accurate_run).tokenizer.get_vocab_size()
 
-    asked = replace(PLAIN, trim=Trimming(size - 4, max_drop=1.0))
+    asked = replace(PLAIN, trim=Trimming(size - 4), max_drop=1.0)
     found = export(accurate_run, options=asked, output=tmp_path / "b")
 
     assert found.manifest.parity["vocabulary"]["others"] != ruined
@@ -222,13 +224,17 @@ def test_a_vocabulary_that_costs_too_much_leaves_no_bundle(
     def all_ruined(*arguments: object) -> list[object]:
         return [ruin(each) for each in every(*arguments)]
 
-    every = _vocabularies
-    monkeypatch.setattr("edgeadapt.pipeline.trimmed._vocabularies", all_ruined)
+    every = vocabularies
+    monkeypatch.setattr("edgeadapt.shrink.vocabulary.vocabularies", all_ruined)
     size = text_encoder(accurate_run).tokenizer.get_vocab_size()
-    asked = Trimming(size - 5, max_drop=0.0)
+    asked = Trimming(size - 5)
 
-    with pytest.raises(GateError, match=r"no vocabulary of .* embeddings is as accurate as asked"):
-        export(accurate_run, options=replace(PLAIN, trim=asked), output=tmp_path / "b")
+    with pytest.raises(
+        GateError, match=r"None of \d vocabularies is good enough. The best, .* embeddings, .*: acc"
+    ):
+        export(
+            accurate_run, options=replace(PLAIN, trim=asked, max_drop=0.0), output=tmp_path / "b"
+        )
     assert nothing_is_at(tmp_path)
 
 

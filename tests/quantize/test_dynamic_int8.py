@@ -290,7 +290,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 import onnx
-import edgeadapt.quantize.ladder
+import edgeadapt.quantize.step
 from edgeadapt.config import Scheme
 from edgeadapt.quantize.candidate import Candidate, write
 write(Candidate(Scheme.DYNAMIC_INT8), onnx.load(sys.argv[1]), Path(sys.argv[2]), texts=())

@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def bundle(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    asked = Quantization(max_drop=1.0, engine=EngineName.OPENVINO)
+    asked = Quantization(engine=EngineName.OPENVINO)
     options = ExportOptions(quantize=asked, exporter=Exporter.TORCH)
     return export(run, options=options, output=tmp_path_factory.mktemp("openvino") / "bundle")
 
@@ -49,7 +49,7 @@ def test_no_operator_of_onnx_runtimes_own_is_in_its_graph_not_even_for_size(
     run: Run, tmp_path: Path
 ) -> None:
     asked = Quantization(
-        objective=Objective.SIZE, max_drop=1.0, engine=EngineName.OPENVINO, platform=Platform.WASM
+        objective=Objective.SIZE, engine=EngineName.OPENVINO, platform=Platform.WASM
     )
     options = ExportOptions(quantize=asked, exporter=Exporter.TORCH)
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeadapt.models.shared_rows import Neighbours, use_rows
+from edgeadapt.shrink.shared_rows import Neighbours, use_rows
 from tests.models.tiny import make_model
 
 

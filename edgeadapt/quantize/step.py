@@ -1,0 +1,166 @@
+"""Quantization as a compression step: several ways, each measured, of which the best is kept.
+
+Latency and memory are those of fresh processes that take turns. Where no way is accurate enough,
+the products that cost most accuracy go back to fp32, one after another.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgeadapt.compress.choice import by_objective
+from edgeadapt.compress.step import Answers, Proposal, Trial
+from edgeadapt.compress.timing import noise_of, spread, take_turns
+from edgeadapt.config import EngineName, Objective
+from edgeadapt.metrics import Logits, rms_shift
+from edgeadapt.progress import SILENT, Bar, Progress
+from edgeadapt.quantize.candidate import Candidate, write
+from edgeadapt.quantize.products import products
+from edgeadapt.runtime import ENGINES
+from edgeadapt.text import Tokens
+
+__all__ = ["Graphs", "Measured", "Quantize", "answers_of"]
+
+SENSITIVITY_TEXTS = 128
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """An fp32 model on disk, as quantization takes it."""
+
+    fused: Path
+    """With attention as one node, where the model has such nodes."""
+    products: Path
+    """With attention as products; the same file where no attention is one node."""
+    texts: Sequence[Tokens]
+    """The reference's texts in the tokens of this model."""
+    calibration: Sequence[Tokens] = ()
+    """Training texts, for schemes with fixed scales."""
+
+    def of(self, candidate: Candidate) -> Path:
+        """Returns the form that a candidate wants."""
+        return self.fused if candidate.fused else self.products
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a step learned beside its trials."""
+
+    fp32_ms: float
+    """Latency of the fp32 graph, measured alike."""
+    noise: float
+    """How much slower, as a share, a second process was than the fastest of the same graph."""
+
+
+class Quantize:
+    """The step.
+
+    Args:
+        ways: What to try; the first is what products go back to fp32 of.
+        folder: For files that are tried.
+        objective: What the best is best at.
+        threads: CPU threads while latency is measured.
+        engine: What runs the candidates; the fp32 graph is ONNX Runtime's.
+        progress: Where to report.
+    """
+
+    name = "quantize"
+    candidates = "quantized models"
+    remedy = "try another --scheme, or export without --quantize"
+
+    def __init__(
+        self,
+        ways: Sequence[Candidate],
+        *,
+        folder: Path,
+        objective: Objective = Objective.LATENCY,
+        threads: int,
+        engine: EngineName = EngineName.ONNXRUNTIME,
+        progress: Progress = SILENT,
+    ) -> None:
+        self.ways, self.folder, self.objective = ways, folder, objective
+        self.threads, self.engine, self.progress = threads, engine, progress
+        self.measured: Measured | None = None
+        self.sensitivity: Mapping[str, float] = {}
+        """Product -> root of the mean squared logit shift where it alone is quantized; empty where
+        nobody had to know."""
+
+    def rounds(self, model: Graphs) -> Iterator[Sequence[Proposal]]:
+        """Yields all ways at once."""
+        ways = self.ways
+        if model.products == model.fused:  # there is one form of the graph
+            ways = list(dict.fromkeys(replace(way, fused=False) for way in ways))
+        with self.progress.task("candidates", len(ways)) as bar:
+            yield [self._proposal(way, model, bar) for way in ways]
+
+    def fallbacks(self, model: Graphs) -> Iterator[Sequence[Proposal]]:
+        """Yields the first way with ever more of its most sensitive products in fp32."""
+        usual = replace(self.ways[0], fused=self.ways[0].fused and model.products != model.fused)
+        self.sensitivity = self._sensitivity(usual, model)
+        most = len(self.sensitivity) // 2
+        with self.progress.task("products in fp32", most) as bar:
+            for count in range(1, most + 1):
+                kept = tuple(self.sensitivity)[:count]
+                yield [self._proposal(replace(usual, keep=kept), model, bar)]
+
+    def ordered(self, model: Graphs, allowed: Sequence[Trial]) -> Sequence[Trial]:
+        """Measures the trials and returns them, the best first."""
+        files = [(model.fused, EngineName.ONNXRUNTIME)]
+        files += [(self._file(trial.proposal.name), self.engine) for trial in allowed]
+        timings = take_turns(files, model.texts, threads=self.threads, progress=self.progress)
+        self.measured = Measured(timings[0].latency_ms, noise_of(timings))
+        timed = [
+            replace(trial, latency_ms=timing.latency_ms, peak_bytes=timing.peak_bytes)
+            for trial, timing in zip(allowed, timings[1:], strict=True)
+        ]
+        return by_objective(timed, self.objective, noise=self.measured.noise)
+
+    def _proposal(self, way: Candidate, model: Graphs, bar: Bar) -> Proposal:
+        file = self._file(str(way))
+
+        def judge() -> Answers:
+            bar.advance(note=str(way))
+            self._write(way, model)
+            return Answers(answers_of(file, model.texts, self.engine), file.stat().st_size)
+
+        def make(folder: Path) -> Path:
+            return file.replace(folder / file.name)
+
+        return Proposal(str(way), make, judge, settings=asdict(way))
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{re.sub(r'[^a-z0-9]+', '-', name)}.onnx"
+
+    def _write(self, way: Candidate, model: Graphs) -> Path:
+        source = onnx.load(model.of(way))
+        inputs = [value.name for value in source.graph.input]
+        texts = [tokens.as_batch().select(inputs) for tokens in model.calibration]
+        write(way, source, self._file(str(way)), texts=texts)
+        return self._file(str(way))
+
+    def _sensitivity(self, way: Candidate, model: Graphs) -> dict[str, float]:
+        """Returns each product's logit shift where it alone is quantized, largest first."""
+        names = [product.node for product in products(onnx.load(model.of(way)))]
+        texts = [model.texts[row] for row in spread(model.texts, SENSITIVITY_TEXTS)]
+        before = answers_of(model.of(way), texts)
+        found = {}
+        with self.progress.task("sensitivity", len(names)) as bar:
+            for name in names:
+                bar.advance(note=name)
+                others = tuple(other for other in names if other != name)
+                file = self._write(replace(way, keep=others, embedding_bits=32), model)
+                found[name] = rms_shift(before, answers_of(file, texts, self.engine))
+                file.unlink()
+        return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+
+
+def answers_of(
+    model: Path, texts: Sequence[Tokens], engine: EngineName = EngineName.ONNXRUNTIME
+) -> Logits:
+    """Returns an ONNX file's logits of shape ``(texts, labels)``, one text at a time."""
+    runs = ENGINES[engine]()(model)
+    return np.concatenate([runs.run(tokens.as_batch()) for tokens in texts])

@@ -1,0 +1,1 @@
+"""Compression steps on the merged torch model, before it is exported."""

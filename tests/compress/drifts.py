@@ -1,0 +1,12 @@
+"""Drifts of so many answers."""
+
+import numpy as np
+
+from edgeadapt.config import Task
+from edgeadapt.metrics import Drift, drift
+
+
+def a_drift(drop: int, of: int) -> Drift:
+    before = np.eye(2, dtype=np.float32)[np.zeros(of, dtype=int)]
+    after = np.eye(2, dtype=np.float32)[[1] * drop + [0] * (of - drop)]
+    return drift(before, after, np.zeros(of, dtype=np.int64), task=Task.SINGLE_LABEL)

@@ -32,10 +32,10 @@ test:
 	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test interop
 	$(BIN)/python -m pytest -m "not gpu and not data" $(ARGS)
 
-# The device tier alone, in an environment that never saw torch.
+# The device tier alone, from a wheel, in an environment that never saw torch or the checkout.
 test-bare:
-	@$(PYTHON) scripts/install.py $(VENV)-bare
-	$(VENV)-bare/bin/python tests/bare_install.py
+	@$(PYTHON) scripts/install.py --wheel $(VENV)-bare
+	$(VENV)-bare/bin/python -I tests/bare_install.py
 
 # The newest transformers, where optimum cannot be installed: the modules that carry the marker, so
 # that pytest imports none that needs optimum, adapters or peft.

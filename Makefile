@@ -1,7 +1,9 @@
 # make demo    install, train, export, quantize and benchmark on the embedded model and reviews
 # make test    install what the tests need and run them
 # make lint    format, lint, types, layers
-# make bench   reproduce the tables of the README (a night on 2 cores; needs data sets, see README)
+# make docs    build the documentation into build/docs; a warning is an error
+# make bench   reproduce the tables of docs/results (a night on 2 cores; needs data sets, see
+#              docs/results/reproduce.md)
 # make bench-peers   reproduce those beside other tools: two hours, most of them idle
 #
 # PYTHON=python3.12     another interpreter
@@ -15,7 +17,7 @@ export TORCH_INDEX CONSTRAINTS
 BIN := $(VENV)/bin
 TRAIN := train optimum demo
 
-.PHONY: help demo test test-bare test-transformers5 lint bench bench-peers clean
+.PHONY: help demo test test-bare test-transformers5 lint docs bench bench-peers clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -53,6 +55,12 @@ lint:
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+docs:
+	@$(PYTHON) scripts/install.py $(VENV)-docs docs
+	$(VENV)-docs/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet \
+	-b html docs build/docs
+	@echo "build/docs/index.html"
+
 bench:
 	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test interop
 	$(BIN)/python benchmarks/reviews.py
@@ -79,4 +87,4 @@ bench-peers:
 	$(BIN)/python benchmarks/tables.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-bare $(VENV)-transformers5 .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(VENV)-bare $(VENV)-docs $(VENV)-transformers5 .mypy_cache .ruff_cache .pytest_cache build dist

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import fmean
 from typing import Any
 
@@ -28,24 +29,26 @@ Times = Mapping[str, Mapping[str, Sequence[float]]]
 
 @dataclass(frozen=True)
 class Faster:
-    """An aim: one contender takes at least so many times as long as another, at every length."""
+    """An aim: how many times as long one contender takes as another, at every length."""
 
     what: str
     slow: str
     fast: str
     least: Mapping[str, float]
     """Shape -> ratio."""
+    most: float = inf
 
     def cell(self, times: Times, shape: str, lengths: Sequence[str]) -> str:
-        """Returns the range of the ratio and where it is below the aim; empty without figures."""
+        """Returns the range of the ratio and where it misses the aim; empty without figures."""
         if not {self.slow, self.fast} <= times.keys():
             return ""
         ratios = {
             length: fastest(times[self.slow][length]) / fastest(times[self.fast][length])
             for length in lengths
         }
-        low = [length for length, ratio in ratios.items() if ratio < self.least[shape]]
-        verdict = f", {_missed(low, lengths)}" if low else ""
+        least = self.least[shape]
+        missed = [length for length, ratio in ratios.items() if not least <= ratio <= self.most]
+        verdict = f", {_missed(missed, lengths)}" if missed else ""
         return f"{min(ratios.values()):.2f} to {max(ratios.values()):.2f} ×{verdict}"
 
 
@@ -83,12 +86,19 @@ FASTER = (
         _both(1),
     ),
     Faster("SetFit int8: 1 ×", "SetFit int8", _INT8, _both(1)),
-    Faster("a default session: 1.05 × at most", _INT8, "… default session", _both(1 / 1.05)),
     Faster(
-        "without its adapter: 0.96 × at least",
-        "… without its adapter",
+        "edgeadapt int8 in a default session of onnxruntime: 1.05 × at most",
+        "… default session",
         _INT8,
-        _both(1 / 1.04),
+        _both(0),
+        most=1.05,
+    ),
+    Faster(
+        "edgeadapt int8, with its merged adapter over without: 1.04 × at most",
+        _INT8,
+        "… without its adapter",
+        _both(0),
+        most=1.04,
     ),
 )
 

@@ -175,7 +175,7 @@ def reviews() -> str:
 
 
 def bench() -> str:
-    """What ``edgeadapt bench`` says of adapters and full fine-tuning."""
+    """What ``edgeadapt bench`` measured of adapters and full fine-tuning."""
     record = bench_record()
     lengths = ("16", "32", "64", "128", "text")
     lines = [
@@ -265,7 +265,7 @@ def latency(where: Callable[[dict[str, Any], str], bool]) -> str:
     return "\n\n".join(
         latency_table(rows, shape)
         + f"\n\n{machine}, {threads} thread{'s' * (threads > 1)}, {found['rounds']} interleaved "
-        "rounds of fresh processes, of whose medians the mean of the fastest third is shown."
+        "rounds of fresh processes; each figure is the mean of the fastest third of their medians."
         for (machine, shape, threads), rows in groups.items()
     )
 
@@ -326,8 +326,8 @@ def stability() -> str:
         )
     return table(("", "met by", "fewest runs", "largest deviation"), lines) + (
         f"\n\n{machine_name(found['machine'])}; {found['created'][:10]}. "
-        f"{len(found['runs']) - runs} further runs said that they were disturbed, or found the "
-        "cores farther from each other, and are left out."
+        f"{len(found['runs']) - runs} further runs are left out, because they were disturbed or "
+        "the cores were farther from each other."
     )
 
 
@@ -429,8 +429,8 @@ def kinds() -> str:
     return (
         f"{table(headers, lines)}\n\n"
         f"One seed each; one standard error of an accuracy is {error:.2f} points. "
-        "Where everything folds\ninto weights of the same shapes, as for LoRA, (IA)³, BitFit and "
-        "LayerNorms, the graph is\nthe backbone's own, and the figure is noise: "
+        "Where everything folds into weights of the same shapes (LoRA, (IA)³, BitFit and "
+        "LayerNorms), the graph is the backbone's own, and the difference is noise: "
         f"{min(same):+.1f} to {max(same):+.1f} % here."
     )
 
@@ -660,8 +660,9 @@ def backbones() -> str:
     size = {name: value / 1e6 for name, value in found["albert_base_bytes"].items()}
     return (
         table(("backbone", *kinds, "attention fused"), lines)
-        + "\n\nALBERT's layers share their weights. Adapters of their own tell them apart first, "
-        f"which takes ALBERT-base from {size['shared']:.0f} to {size['unshared']:.0f} MB in fp32; "
+        + "\n\nALBERT's layers share their weights. An adapter that differs from layer to layer "
+        f"copies them first, which takes ALBERT-base from {size['shared']:.0f} to "
+        f"{size['unshared']:.0f} MB in fp32; "
         "`bitfit`, `head` and `full` leave them shared."
     )
 

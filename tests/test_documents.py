@@ -1,16 +1,21 @@
-"""The README is short, and what the documents link to is there."""
+"""The README is short, and what the documents link to or name as a command is there."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
+
+from edgeadapt.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_README = 150
 """Lines."""
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 _LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)|src=\"([^\"]+)\"")
+_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.M | re.S)
+_COMMAND = re.compile(r"\bedgeadapt (?:[a-z]+)(?= |$).*")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.M | re.S)
 
 
@@ -20,6 +25,14 @@ def links(document: Path) -> Iterator[str]:
         target = at[1] or at[3]
         if "://" not in target:
             yield target
+
+
+def shown_commands(document: Path) -> Iterator[list[str]]:
+    """The words of every ``edgeadapt`` command in a block of shell, comments left out."""
+    for block in _BLOCK.findall(document.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            if at := _COMMAND.search(line.partition(" #")[0]):
+                yield at[0].split()[1:]
 
 
 def test_the_readme_is_short() -> None:
@@ -47,3 +60,16 @@ def test_no_document_names_a_folder_of_one_machine() -> None:
     found = [path.name for path in DOCUMENTS if named.search(path.read_text(encoding="utf-8"))]
 
     assert not found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_options_that_a_document_shows_exist(document: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    unknown = []
+    for name, *words in shown_commands(document):
+        options = {option for parameter in commands[name].params for option in parameter.opts} | {
+            "--help"
+        }
+        unknown += [word for word in words if word.startswith("--") and word not in options]
+
+    assert not unknown

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))  # scripts, no package
+sys.path.append(str(ROOT / "benchmarks"))  # scripts, no package
 
 from figures import FIGURES  # noqa: E402
 from marked import figures_in, render  # noqa: E402

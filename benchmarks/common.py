@@ -94,7 +94,5 @@ def data_folder(name: str) -> Path:
     """Returns the folder of a benchmark data set, or stops with a word on where to get it."""
     root = Path(os.environ.get("EDGEADAPT_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not (root / name / "train.csv").is_file():
-        sys.exit(
-            f"{root / name} has no train.csv: set EDGEADAPT_DATA (README, Data of the benchmarks)."
-        )
+        sys.exit(f"{root / name} has no train.csv: set EDGEADAPT_DATA (docs/results/reproduce.md).")
     return root / name

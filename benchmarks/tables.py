@@ -1,21 +1,34 @@
-"""Writes the documents' tables from the recorded results, so that no figure there is typed by hand.
+"""Writes the documents' tables and figures from the records, so that none is typed by hand.
 
-python benchmarks/tables.py            # rewrite the README and the notes
+python benchmarks/tables.py            # rewrite the README, docs/ and the notes
 python benchmarks/tables.py --check    # exit 1 when one differs from the results
 """
 
+import io
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 from typing import Any
 
+from aims import (
+    accuracy_aims,
+    latency_aims,
+    misses,
+    portable_verdict,
+    quantization_aims,
+    training_aims,
+)
 from common import RESULTS, load, machine_name
+from figures import FIGURES
+from marked import Make, fastest, recorded, render, rows_of, spread, table
+from rich.console import Console
 
 from edgeadapt.bench.noise import disturbances
 from edgeadapt.bench.plan import PLANS, Effort, Plan
 from edgeadapt.bench.rows import rows
+from edgeadapt.cli.tables import bench_table
 from edgeadapt.measure.statistics import MIN_SAMPLES_P99
 from edgeadapt.record import Record
 
@@ -23,26 +36,23 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    for name, tables in TABLES.items():
-        document = ROOT / name
-        before = document.read_text(encoding="utf-8")
-        after = render(before, tables, where=name)
+    for path in documents():
+        name = path.relative_to(ROOT).as_posix()
+        before = path.read_text(encoding="utf-8")
+        after = render(before, TABLES.get(name, {}), FIGURES, where=name)
         if "--check" not in sys.argv:
-            document.write_text(after, encoding="utf-8")
+            path.write_text(after, encoding="utf-8")
         elif after != before:
             sys.exit(f"{name} does not show the recorded results: run python benchmarks/tables.py")
 
 
-def render(text: str, tables: Mapping[str, Callable[[], str]], *, where: str) -> str:
-    """Returns a document with every table between its markers made anew."""
-    for name, make in tables.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        head, found, rest = text.partition(begin)
-        _, closed, tail = rest.partition(end)
-        if not (found and closed):
-            sys.exit(f"{where} lacks the markers of the table {name!r}.")
-        text = f"{head}{begin}\n{recorded(make)}\n{end}{tail}"
-    return text
+def documents() -> list[Path]:
+    """Every page that may hold tables or figures."""
+    folders = (ROOT / "docs", ROOT / "benchmarks")
+    return [
+        ROOT / "README.md",
+        *(path for folder in folders for path in sorted(folder.rglob("*.md"))),
+    ]
 
 
 def summary() -> str:
@@ -63,22 +73,6 @@ def summary() -> str:
     return table(
         ("what", "aim", "measured"), [(what, aim, recorded(figure)) for what, aim, figure in rows]
     )
-
-
-def recorded(figure: Callable[[], str]) -> str:
-    """Returns a figure, or says that it has no record yet."""
-    try:
-        return figure()
-    except FileNotFoundError:
-        return "no record yet"
-
-
-def rows_of(name: str, **wanted: Any) -> list[dict[str, Any]]:
-    """Returns a record's rows with these values."""
-    found = [row for row in load(name)["rows"] if wanted.items() <= row.items()]
-    if not found:
-        raise FileNotFoundError
-    return found
 
 
 def sst2_accuracy(recipe: str) -> Callable[[], str]:
@@ -181,7 +175,7 @@ def reviews() -> str:
 
 
 def bench() -> str:
-    """What ``edgeadapt bench`` says of adapters and full fine-tuning."""
+    """What ``edgeadapt bench`` measured of adapters and full fine-tuning."""
     record = bench_record()
     lengths = ("16", "32", "64", "128", "text")
     lines = [
@@ -212,8 +206,18 @@ def bench() -> str:
         + f"\n\n{machine_name(record.machine)}, {record.threads} threads, batch 1; p50 / p90 in ms "
         f"over fixed token counts and over {record.evaluation['texts']:,} real texts with "
         f"tokenization; {record.created[:10]}."
-        + "".join(f"\n\nIt said of itself: {note}." for note in disturbances(record))
+        + "".join(f"\n\nNote by `bench`: {note}." for note in disturbances(record))
     )
+
+
+def bench_sample() -> str:
+    """The first table that ``edgeadapt bench`` prints of the adapters' and torch's variants."""
+    record = bench_record()
+    shown = [row for row in rows(record) if row.method != "full" or row.engine.startswith("torch")]
+    console = Console(width=100, color_system=None, record=True, file=io.StringIO())
+    console.print(bench_table(shown, record).renderables[0])
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    return "\n".join(["```text", *filter(None, lines), "```"])
 
 
 def modes() -> str:
@@ -261,7 +265,7 @@ def latency(where: Callable[[dict[str, Any], str], bool]) -> str:
     return "\n\n".join(
         latency_table(rows, shape)
         + f"\n\n{machine}, {threads} thread{'s' * (threads > 1)}, {found['rounds']} interleaved "
-        "rounds of fresh processes, of whose medians the mean of the fastest third is shown."
+        "rounds of fresh processes; each figure is the mean of the fastest third of their medians."
         for (machine, shape, threads), rows in groups.items()
     )
 
@@ -322,8 +326,8 @@ def stability() -> str:
         )
     return table(("", "met by", "fewest runs", "largest deviation"), lines) + (
         f"\n\n{machine_name(found['machine'])}; {found['created'][:10]}. "
-        f"{len(found['runs']) - runs} further runs said that they were disturbed, or found the "
-        "cores farther from each other, and are left out."
+        f"{len(found['runs']) - runs} further runs are left out, because they were disturbed or "
+        "the cores were farther from each other."
     )
 
 
@@ -377,11 +381,6 @@ def measuring() -> str:
     return table(headers, lines) + f"\n\n{machine_name(found['machine'])}."
 
 
-def fastest(times: Sequence[float], *, part: int = 3) -> float:
-    """The mean of the fastest third, or another part: a shared machine only adds time."""
-    return fmean(sorted(times)[: max(1, len(times) // part)])
-
-
 def kinds() -> str:
     """What each kind trains, how well, and what it costs at run time."""
     found = load("kinds")
@@ -430,8 +429,8 @@ def kinds() -> str:
     return (
         f"{table(headers, lines)}\n\n"
         f"One seed each; one standard error of an accuracy is {error:.2f} points. "
-        "Where everything folds\ninto weights of the same shapes, as for LoRA, (IA)³, BitFit and "
-        "LayerNorms, the graph is\nthe backbone's own, and the figure is noise: "
+        "Where everything folds into weights of the same shapes (LoRA, (IA)³, BitFit and "
+        "LayerNorms), the graph is the backbone's own, and the difference is noise: "
         f"{min(same):+.1f} to {max(same):+.1f} % here."
     )
 
@@ -606,12 +605,12 @@ def portable() -> str:
         for row in load("portable")["rows"]
         if row["cpu"] != "this machine"
     ]
-    return table(("bundle", "CPU", "labels the same", "largest shift of a probability"), lines)
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation over the seeds."""
-    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+    measured, verdict = portable_verdict()
+    return (
+        table(("bundle", "CPU", "labels the same", "largest shift of a probability"), lines)
+        + f"\n\nAim: a bundle made for `portable` gives the same labels everywhere: {verdict} "
+        f"({measured})."
+    )
 
 
 def ablation() -> str:
@@ -661,8 +660,9 @@ def backbones() -> str:
     size = {name: value / 1e6 for name, value in found["albert_base_bytes"].items()}
     return (
         table(("backbone", *kinds, "attention fused"), lines)
-        + "\n\nALBERT's layers share their weights. Adapters of their own tell them apart first, "
-        f"which takes ALBERT-base from {size['shared']:.0f} to {size['unshared']:.0f} MB in fp32; "
+        + "\n\nALBERT's layers share their weights. An adapter that differs from layer to layer "
+        f"copies them first, which takes ALBERT-base from {size['shared']:.0f} to "
+        f"{size['unshared']:.0f} MB in fp32; "
         "`bitfit`, `head` and `full` leave them shared."
     )
 
@@ -673,30 +673,35 @@ def bench_record() -> Record:
     return Record.open(RESULTS / "bench.json")
 
 
-def table(headers: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    """Returns a Markdown table."""
-    head = f"| {' | '.join(headers)} |\n|{'---|' * len(headers)}"
-    return "\n".join([head, *(f"| {' | '.join(map(str, line))} |" for line in lines)])
-
-
 SST2 = {"dataset": "sst2"}
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
 SCREENED = ("trec", "tweet_emotion")
 """What a trial is run on before it is worth the larger sets."""
-TABLES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {
-        "summary": summary,
-        "reviews": reviews,
-        "bench": bench,
-        "modes": modes,
-        "latency": partial(latency, on_two_threads),
-        "kinds": kinds,
-        "backbones": backbones,
-        "training": training,
-        "gpu": gpu,
-        "quantization": quantization,
-        "portable": portable,
+TABLES: dict[str, dict[str, Make]] = {
+    "README.md": {"summary": summary, "misses": misses, "bench-sample": bench_sample},
+    "docs/concepts/measuring.md": {"modes": modes},
+    "docs/reference/backbones.md": {"backbones": backbones},
+    "docs/results/index.md": {"summary": summary},
+    "docs/results/accuracy.md": {
         "accuracy": accuracy,
+        "accuracy-aims": accuracy_aims,
+        "reviews": reviews,
+    },
+    "docs/results/latency.md": {
+        "bench": bench,
+        "latency-aims": latency_aims,
+        "latency": partial(latency, on_two_threads),
+    },
+    "docs/results/training-speed.md": {
+        "training": training,
+        "training-aims": training_aims,
+        "gpu": gpu,
+    },
+    "docs/results/adapters.md": {"kinds": kinds},
+    "docs/results/quantization.md": {
+        "quantization": quantization,
+        "quantization-aims": quantization_aims,
+        "portable": portable,
     },
     "benchmarks/notes/training.md": {"ablation": ablation},
     "benchmarks/notes/graphs.md": {"latency": partial(latency, elsewhere)},

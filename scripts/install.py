@@ -1,11 +1,15 @@
 """Makes a virtual environment and installs edgeadapt with some extras into it, once.
 
     python3 scripts/install.py .venv train optimum demo
+    python3 scripts/install.py --wheel .venv-bare
 
 A note inside the environment says what is installed and from which files. It is removed before
 pip starts and written when pip is done, so an install that broke off is started afresh, a
 finished one is reused, and one whose pyproject.toml or constraints have changed since is brought
 up to date. Standard library only: this runs before anything is installed.
+
+With ``--wheel`` the environment is always made afresh, and what is installed is a wheel built from
+the checkout, as a user gets it: a file that the wheel lacks is missing there too.
 """
 
 import hashlib
@@ -14,6 +18,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,9 +27,8 @@ NOTE = "edgeadapt-install.json"
 
 def main(folder: str, *extras: str) -> None:
     """Brings the environment in ``folder`` to hold edgeadapt with at least ``extras``."""
-    _check_python()
     environment = Path(folder).resolve()
-    constraints = ROOT / (os.environ.get("CONSTRAINTS") or "constraints.txt")
+    constraints = _constraints()
     note = environment / NOTE
     fingerprint = _fingerprint(constraints)
     installed = _read(note)
@@ -36,14 +40,33 @@ def main(folder: str, *extras: str) -> None:
     note.unlink(missing_ok=True)
     package = f"{ROOT}[{','.join(wanted)}]" if wanted else str(ROOT)
     print(f"Installing edgeadapt[{','.join(wanted)}] into {folder} …", flush=True)
-    command = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--editable"]
-    command += [package, "--constraint", constraints]
+    command = ["install", "--editable", package, "--constraint", constraints]
     if index := os.environ.get("TORCH_INDEX"):
         command += ["--extra-index-url", index]
-    command.append("--disable-pip-version-check")
-    if subprocess.run(command, check=False).returncode:
-        sys.exit("error: pip failed (see above). Run the same command again when it is fixed.")
+    _pip(environment, *command)
     note.write_text(json.dumps({"fingerprint": fingerprint, "extras": wanted}) + "\n")
+
+
+def install_wheel(folder: str) -> None:
+    """Makes the environment in ``folder`` anew, with a wheel of edgeadapt and what it needs."""
+    environment = Path(folder).resolve()
+    _create(environment)
+    print(f"Building a wheel of edgeadapt and installing it into {folder} …", flush=True)
+    with tempfile.TemporaryDirectory() as built:
+        _pip(environment, "wheel", "--no-deps", "--wheel-dir", built, ROOT)
+        (wheel,) = Path(built).glob("*.whl")
+        _pip(environment, "install", wheel, "--constraint", _constraints())
+
+
+def _constraints() -> Path:
+    return ROOT / (os.environ.get("CONSTRAINTS") or "constraints.txt")
+
+
+def _pip(environment: Path, command: str, *arguments: "str | Path") -> None:
+    pip = [environment / "bin" / "python", "-m", "pip", command, "--quiet"]
+    pip.append("--disable-pip-version-check")
+    if subprocess.run([*pip, *arguments], check=False).returncode:
+        sys.exit("error: pip failed (see above). Run the same command again when it is fixed.")
 
 
 def _check_python() -> None:
@@ -88,4 +111,8 @@ def _read(note: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    _check_python()
+    if sys.argv[1] == "--wheel":
+        install_wheel(sys.argv[2])
+    else:
+        main(*sys.argv[1:])

@@ -1,25 +1,44 @@
-"""Checks an environment that has the base install and nothing else.
+"""Checks an environment that has a wheel of the base install and nothing else.
 
 Run with that environment's interpreter; it needs no test runner, because none is installed there:
 
-    .venv-bare/bin/python tests/bare_install.py
+    .venv-bare/bin/python -I tests/bare_install.py
 """
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-BUNDLE = Path(__file__).parent / "assets" / "tiny_bundle"
+BUNDLE = Path(__file__).resolve().parent / "assets" / "tiny_bundle"
 HEAVY = ("torch", "transformers", "datasets", "onnx", "optimum", "safetensors", "matplotlib")
 LIMIT_MEGABYTES = 240
 
 
 def edgeadapt(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgeadapt", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    """Runs the installed command in an empty folder, so that the checkout is not importable."""
+    command = [str(Path(sys.executable).with_name("edgeadapt")), *arguments]
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=folder, env=variables
+        )
+
+
+def check_the_wheel_is_what_runs() -> None:
+    spec = importlib.util.find_spec("edgeadapt")
+    assert spec is not None, "edgeadapt is not installed"
+    assert spec.origin is not None, "edgeadapt has no file"
+    assert Path(spec.origin).is_relative_to(sys.prefix), f"found the checkout: {spec.origin}"
+
+
+def check_help() -> None:
+    done = edgeadapt("--help")
+    assert done.returncode == 0, done.stderr
+    assert all(command in done.stdout for command in ("train", "export", "bench")), done.stdout
 
 
 def check_nothing_heavy_is_installed() -> None:

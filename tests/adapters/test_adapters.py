@@ -20,6 +20,8 @@ from edgeadapt.training.loop import seeded
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LABELS, adapt, batch, logits, make_model, randomize
 
+pytestmark = pytest.mark.transformers5
+
 ALL_THAT_FOLD = "parallel+lora+ia3+bitfit+layernorm"
 METHODS = (*AdapterKind, ALL_THAT_FOLD)
 BEHIND = (AdapterKind.SEQUENTIAL, AdapterKind.HOULSBY, AdapterKind.COMPACTER)

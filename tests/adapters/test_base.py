@@ -17,6 +17,8 @@ from tests.adapters.formulas import random
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LAYERS, make_model
 
+pytestmark = pytest.mark.transformers5
+
 
 def encoder_of(model_type: str, **config: object) -> Encoder:
     return Encoder.of(make_model(model_type, **config), backbone_spec(model_type))

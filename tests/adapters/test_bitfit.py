@@ -7,6 +7,8 @@ from edgeadapt.config import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import adapt, logits, make_model
 
+pytestmark = pytest.mark.transformers5
+
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_exactly_the_vectors_of_the_encoder_are_listed(model_type: str) -> None:

@@ -30,6 +30,8 @@ from tests.models.tiny import (
     randomized,
 )
 
+pytestmark = pytest.mark.transformers5
+
 KINDS = ("sequential", "houlsby", "compacter")
 FUNCTIONS = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu, "tanh": torch.tanh}
 POST_NORM = sorted(set(TINY_CONFIGS) - {"modernbert"})

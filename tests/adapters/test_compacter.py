@@ -14,6 +14,8 @@ from tests.adapters.formulas import bottleneck, plain, random
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import HIDDEN, INTERMEDIATE, LAYERS, adapt, make_model, place, randomized
 
+pytestmark = pytest.mark.transformers5
+
 SUMMANDS = 4
 
 

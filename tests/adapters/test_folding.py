@@ -18,6 +18,8 @@ from edgeadapt.models.unshare import unshare
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import INTERMEDIATE, LAYERS, adapt, logits, make_model, place, randomize
 
+pytestmark = pytest.mark.transformers5
+
 FREE = ("parallel", "lora", "ia3", "bitfit", "layernorm")
 """Kinds that combine with everything."""
 BEHIND = ("sequential", "houlsby", "compacter")

@@ -6,6 +6,8 @@ from edgeadapt.config import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import adapt, make_model
 
+pytestmark = pytest.mark.transformers5
+
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_every_weight_of_the_encoder_is_listed(model_type: str) -> None:

@@ -6,6 +6,8 @@ from edgeadapt.config import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import adapt, make_model
 
+pytestmark = pytest.mark.transformers5
+
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_nothing_but_the_head_is_trained(model_type: str) -> None:

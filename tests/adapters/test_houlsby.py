@@ -7,6 +7,8 @@ from edgeadapt.config import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LAYERS, adapt, make_model
 
+pytestmark = pytest.mark.transformers5
+
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_there_are_bottlenecks_after_the_attention_and_after_the_ffn(model_type: str) -> None:

@@ -19,6 +19,8 @@ from tests.models.tiny import (
     randomized,
 )
 
+pytestmark = pytest.mark.transformers5
+
 CONFIG = AdapterConfig(method="ia3")
 
 

@@ -13,6 +13,8 @@ from tests.adapters.formulas import plain, random
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import HIDDEN, LAYERS, adapt, logits, make_model, place, randomized
 
+pytestmark = pytest.mark.transformers5
+
 TARGETS = st.lists(st.sampled_from(Target), min_size=1, unique=True)
 
 

@@ -26,6 +26,8 @@ from tests.models.tiny import (
     randomized,
 )
 
+pytestmark = pytest.mark.transformers5
+
 CONFIG = AdapterConfig(method="parallel", dimension=5, scaling=2.5)
 UNGATED = sorted(set(TINY_CONFIGS) - {"modernbert"})
 

@@ -16,6 +16,8 @@ from edgeadapt.errors import ModelError
 from tests.adapters.formulas import random
 from tests.models.tiny import adapt, logits, make_model
 
+pytestmark = pytest.mark.transformers5
+
 
 class AddOne(Part):
     """``W + 1``."""

@@ -6,6 +6,8 @@ from edgeadapt.config import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LAYERS, adapt, make_model
 
+pytestmark = pytest.mark.transformers5
+
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_there_is_one_bottleneck_per_layer_after_the_ffn(model_type: str) -> None:

@@ -21,6 +21,8 @@ from edgeadapt.export import export_onnx
 from tests.conftest import TINY_CONFIGS
 from tests.lively import lively_model
 
+pytestmark = pytest.mark.transformers5
+
 LABELS = 3
 LIMIT = 1e-4
 Inputs = dict[str, NDArray[np.int64]]

@@ -21,6 +21,8 @@ from edgeadapt.training.loop import seeded
 from tests.conftest import TINY_CONFIGS, make_checkpoint
 from tests.models.tiny import LABELS, batch, logits, make_model, randomize
 
+pytestmark = pytest.mark.transformers5
+
 ADAPTER_FILE, HEAD_FILE = "adapter.safetensors", "head.safetensors"
 STRUCTURAL = ("parallel", "sequential", "houlsby", "compacter", "lora", "ia3")
 """The kinds that bring weights of their own."""

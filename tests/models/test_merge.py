@@ -38,6 +38,8 @@ from tests.models.tiny import (
     randomized,
 )
 
+pytestmark = pytest.mark.transformers5
+
 FOLDS = ("parallel", "lora", "ia3", "bitfit", "layernorm", "head", "full")
 STAYS = ("sequential", "houlsby", "compacter")
 COMBINED = (

@@ -14,6 +14,8 @@ from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from tests.conftest import SPECIAL, TINY_CONFIGS, make_tokenizer
 
+pytestmark = pytest.mark.transformers5
+
 SPECIAL_TOKENS = dict(
     zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True)
 )

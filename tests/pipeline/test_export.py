@@ -147,6 +147,7 @@ def test_config_json_names_the_labels_and_the_widened_model(bundle: Bundle) -> N
     assert config["architectures"] == ["BertForSequenceClassification"]
 
 
+@pytest.mark.transformers5
 @pytest.mark.parametrize("method", METHODS)
 def test_a_bundle_answers_as_the_run_did_on_its_test_text(
     runs: Mapping[str, Run], bundles: Mapping[str, Bundle], method: str

@@ -26,6 +26,8 @@ from edgeadapt.training.team import Team
 from tests.conftest import make_checkpoint, review
 from tests.pipeline.exporting import nothing_is_at
 
+pytestmark = pytest.mark.transformers5
+
 TEXTS = [review(number)[0] for number in range(120)]
 TYPES = ("bert", "roberta", "electra", "distilbert", "mpnet", "albert", "deberta-v2", "modernbert")
 

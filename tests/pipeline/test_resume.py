@@ -28,6 +28,8 @@ from edgeadapt.storage import held
 from edgeadapt.training import checkpoints, loop
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
 
+pytestmark = pytest.mark.transformers5
+
 KILLS = 20
 
 

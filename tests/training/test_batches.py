@@ -1,11 +1,14 @@
 """Batches of texts of similar length: every row once, little padding, shuffled by the seed."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgeadapt.training.batches import bucketed, in_parts
+
+pytestmark = pytest.mark.transformers5
 
 LENGTHS = st.lists(st.integers(1, 128), max_size=300)
 BATCH_SIZE = st.integers(1, 40)

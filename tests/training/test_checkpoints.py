@@ -10,6 +10,8 @@ from edgeadapt.errors import EdgeAdaptError, FormatVersionError, IntegrityError,
 from edgeadapt.training import checkpoints as module
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
 
+pytestmark = pytest.mark.transformers5
+
 
 def state(number: int) -> Checkpoint:
     tensors = {

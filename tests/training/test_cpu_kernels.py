@@ -22,6 +22,8 @@ from tests.conftest import TINY_CONFIGS
 from tests.lively import lively_checkpoint
 from tests.training.test_loop import LABELS, TRAIN, VALIDATION
 
+pytestmark = pytest.mark.transformers5
+
 CPU = torch.device("cpu")
 BF16 = torch.bfloat16
 

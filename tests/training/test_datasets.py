@@ -18,6 +18,8 @@ from edgeadapt.training import datasets as module
 from edgeadapt.training.datasets import load_dataset
 from tests.conftest import review, write_dataset
 
+pytestmark = pytest.mark.transformers5
+
 Pairs = list[tuple[str, str]]
 LABELS = ("negative", "positive")
 

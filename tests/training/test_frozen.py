@@ -21,6 +21,8 @@ from tests.conftest import TINY_CONFIGS
 from tests.lively import lively_checkpoint
 from tests.training.test_loop import LABELS, TRAIN, VALIDATION
 
+pytestmark = pytest.mark.transformers5
+
 EVERYTHING = 10**9
 
 

@@ -10,6 +10,8 @@ import pytest
 from edgeadapt.training.history import draw_curves, write_history
 from edgeadapt.training.outcome import EpochReport, StepReport
 
+pytestmark = pytest.mark.transformers5
+
 
 def epoch(number: int, *, accuracy: float = 0.75) -> EpochReport:
     return EpochReport(

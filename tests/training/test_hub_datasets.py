@@ -15,6 +15,8 @@ from tests.children import run_child, run_edgeadapt
 from tests.conftest import review
 from tests.stand_in_hub import StandInHub, files_under, hub_environment, silent_server
 
+pytestmark = pytest.mark.transformers5
+
 LOAD = """
 import json, sys
 from edgeadapt.config import DataConfig

@@ -8,6 +8,8 @@ import pytest
 
 from edgeadapt.training.interruption import Stop, stop_requests
 
+pytestmark = pytest.mark.transformers5
+
 
 @pytest.mark.parametrize(
     ("number", "ends", "code"),

@@ -25,6 +25,8 @@ from edgeadapt.training.outcome import Outcome
 from edgeadapt.training.tensorboard import TensorBoard
 from tests.conftest import BAD, GOOD
 
+pytestmark = pytest.mark.transformers5
+
 LABELS = ("negative", "positive")
 CPU = torch.device("cpu")
 

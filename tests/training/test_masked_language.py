@@ -14,6 +14,8 @@ from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import fit, seeded
 from edgeadapt.training.masked_language import MaskedLanguage, WordPieces
 
+pytestmark = pytest.mark.transformers5
+
 MASK, SPECIAL, SIZE = 4, (0, 1, 2, 3, 4), 50
 WORDS = WordPieces(size=SIZE, mask=MASK, special=SPECIAL)
 TEXTS = [f"the {thing} was {how}" for thing in ("film", "meal", "room") for how in ("good", "bad")]

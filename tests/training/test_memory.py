@@ -13,6 +13,8 @@ from edgeadapt.training.memory import out_of_memory
 from edgeadapt.training.objectives import Judgement, Loss
 from edgeadapt.training.optimizer import Optimizer
 
+pytestmark = pytest.mark.transformers5
+
 CPU = torch.device("cpu")
 
 

@@ -11,6 +11,8 @@ from torch import nn
 from edgeadapt.config import TrainingConfig
 from edgeadapt.training.optimizer import Optimizer, rate_at
 
+pytestmark = pytest.mark.transformers5
+
 
 @st.composite
 def schedules(draw: st.DrawFn) -> tuple[int, int]:

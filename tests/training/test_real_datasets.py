@@ -24,7 +24,7 @@ pytestmark = pytest.mark.data
 def data() -> Path:
     """The folder that holds one folder per data set."""
     if "EDGEADAPT_DATA" not in os.environ:
-        pytest.skip("set EDGEADAPT_DATA to the folder of the data sets (see the README)")
+        pytest.skip("set EDGEADAPT_DATA to the folder of the data sets (docs/results/reproduce.md)")
     return Path(os.environ["EDGEADAPT_DATA"])
 
 

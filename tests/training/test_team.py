@@ -16,6 +16,8 @@ from edgeadapt.run import Run
 from edgeadapt.training.team import ALONE, Team
 from tests.lively import lively_checkpoint
 
+pytestmark = pytest.mark.transformers5
+
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("texts", [1, 2, 5, 32])

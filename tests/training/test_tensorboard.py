@@ -12,6 +12,8 @@ from edgeadapt.text import TextEncoder
 from edgeadapt.training.tensorboard import TensorBoard
 from tests.training.test_loop import build, train
 
+pytestmark = pytest.mark.transformers5
+
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
     found = EventAccumulator(str(folder))

@@ -1,0 +1,43 @@
+"""Labelled examples: reading CSV and JSON Lines, naming labels, splitting, finding duplicates."""
+
+from edgeadapt.data.examples import (
+    TEXT_COLUMNS,
+    Dataset,
+    Examples,
+    count_contradictory,
+    count_shared,
+    fingerprint,
+    text_columns,
+    to_examples,
+)
+from edgeadapt.data.files import Rows, parse_jsonl, read_rows, write_csv
+from edgeadapt.data.labels import (
+    LABEL_SEPARATOR,
+    check_label_names,
+    infer_labels,
+    join_labels,
+    read_labels,
+)
+from edgeadapt.data.splits import hold_out, split_folds
+
+__all__ = [
+    "LABEL_SEPARATOR",
+    "TEXT_COLUMNS",
+    "Dataset",
+    "Examples",
+    "Rows",
+    "check_label_names",
+    "count_contradictory",
+    "count_shared",
+    "fingerprint",
+    "hold_out",
+    "infer_labels",
+    "join_labels",
+    "parse_jsonl",
+    "read_labels",
+    "read_rows",
+    "split_folds",
+    "text_columns",
+    "to_examples",
+    "write_csv",
+]

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, LabelColumn, Output, TextColumn, TextPairColumn
+from edgeadapt.cli.options import (
+    Force,
+    Json,
+    LabelColumn,
+    Output,
+    SplitSeed,
+    TextColumn,
+    TextPairColumn,
+)
 from edgeadapt.config import ModelConfig, Recipe
 
 __all__ = ["import_"]
@@ -45,6 +53,7 @@ def import_(
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="A text has any number of labels.")
     ] = False,
+    split_seed: SplitSeed = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -60,6 +69,7 @@ def import_(
         "text_pair_column": text_pair_column,
         "label_column": label_column,
         "multi_label": multi_label or None,
+        "split_seed": split_seed,
     }
     given = {name: value for name, value in columns.items() if value is not None}
     if given and dataset is None:

@@ -29,6 +29,7 @@ __all__ = [
     "Resume",
     "Revision",
     "Seed",
+    "SplitSeed",
     "TextColumn",
     "TextPairColumn",
     "Threads",
@@ -105,8 +106,16 @@ Seed = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Seeds initialization, shuffling and splits; 0.",
+        help="Seeds initialization, shuffling and dropout; 0.",
         rich_help_panel=TRAINING,
+    ),
+]
+SplitSeed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Seeds which texts are held out and the folds, whatever --seed is; 0.",
+        rich_help_panel=DATA,
     ),
 ]
 ChosenDevice = Annotated[

@@ -23,6 +23,7 @@ from edgeadapt.cli.options import (
     Resume,
     Revision,
     Seed,
+    SplitSeed,
     TextColumn,
     Threads,
     check_alone,
@@ -65,6 +66,7 @@ def pretrain(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     seed: Seed = None,
+    split_seed: SplitSeed = None,
     device: ChosenDevice = None,
     precision: ChosenPrecision = None,
     checkpoint_steps: CheckpointSteps = None,
@@ -87,6 +89,7 @@ def pretrain(
             "layers": backbone_layers,
         },
         "adapter": {"method": method, "dimension": dimension},
+        "data": {"split_seed": split_seed},
         "training": {
             "epochs": epochs,
             "batch_size": batch_size,

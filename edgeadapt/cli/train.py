@@ -28,6 +28,7 @@ from edgeadapt.cli.options import (
     Output,
     Revision,
     Seed,
+    SplitSeed,
     TextColumn,
     TextPairColumn,
     Threads,
@@ -185,6 +186,7 @@ def train(
             rich_help_panel=DATA,
         ),
     ] = None,
+    split_seed: SplitSeed = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
@@ -293,6 +295,7 @@ def train(
             "text_pair_column": text_pair_column,
             "label_column": label_column,
             "multi_label": multi_label,
+            "split_seed": split_seed,
         },
         "adapter": {
             "start": str(places.resolve(adapter, places.runs())) if adapter else None,

@@ -133,7 +133,7 @@ def pretrain(
 
     Args:
         text: What is read.
-        recipe: Model, adapter and optimization; its data is not looked at.
+        recipe: Model, adapter and optimization; of its data, ``split_seed`` alone.
         output: Folder of the checkpoint; a free name under ``artifacts/checkpoints`` where none
             is given.
         force: Replace an existing folder.
@@ -218,7 +218,7 @@ def _finish(work: _Work, state: Checkpoints, target: Path, *, anew: bool) -> Pre
     """Trains from the latest checkpoint or, ``anew``, from the start, and writes the encoder."""
     recipe, source, progress = work.recipe, work.source, work.progress
     device = choose_device(recipe.training.device)
-    train, held_out = _split(work.texts, seed=recipe.training.seed)
+    train, held_out = _split(work.texts, seed=recipe.data.split_seed)
     about = {
         "command": _COMMAND,
         "recipe": recipe.to_dict(),

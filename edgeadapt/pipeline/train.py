@@ -161,7 +161,7 @@ class _Work:
     def prepare(cls, recipe: Recipe, team: Team, progress: Progress) -> Self:
         progress = progress if team.leads else SILENT
         device = choose_device(recipe.training.device, team)
-        dataset = load_dataset(recipe.data, seed=recipe.training.seed)
+        dataset = load_dataset(recipe.data)
         source = find_model(recipe.model)
         recipe = replace(
             recipe, model=pinned_model(recipe.model, source), data=pinned_data(recipe.data)

@@ -37,12 +37,13 @@ _SUFFIXES = (".csv", ".jsonl", ".parquet")
 _HUB_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "README.md")
 
 
-def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
+def load_dataset(config: DataConfig) -> Dataset:
     """Returns train, validation and test examples.
 
-    Splits that the data does not have are held out of train: stratified, seeded, duplicates kept
-    together. For a fold of a cross-validation, train and validation are one pool; a part of it is
-    tested on, another held out of the rest, and the data's own test examples are left alone.
+    Splits that the data does not have are held out of train: stratified, seeded by
+    ``config.split_seed``, duplicates kept together. For a fold of a cross-validation, train and
+    validation are one pool; a part of it is tested on, another held out of the rest, and the
+    data's own test examples are left alone.
 
     Raises:
         DataError: The data cannot be read, or not trained on.
@@ -81,7 +82,7 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
             f"{where}: train has examples of one {kind} only: expected at least two {kind}s.",
             hint="A classifier needs examples of each label.",
         )
-    return _complete(splits, names, config, seed)
+    return _complete(splits, names, config)
 
 
 def check_there(config: DataConfig) -> None:
@@ -100,10 +101,8 @@ def check_there(config: DataConfig) -> None:
         )
 
 
-def _complete(
-    splits: dict[str, Examples], names: tuple[str, ...], config: DataConfig, seed: int
-) -> Dataset:
-    train = splits["train"]
+def _complete(splits: dict[str, Examples], names: tuple[str, ...], config: DataConfig) -> Dataset:
+    train, seed = splits["train"], config.split_seed
     if config.fold is not None:
         pool = train.with_more(splits["validation"]) if "validation" in splits else train
         number, count = config.fold_of

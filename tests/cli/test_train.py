@@ -17,6 +17,7 @@ from edgeadapt.backbones import BACKBONES
 from edgeadapt.config import (
     AdapterConfig,
     AdapterKind,
+    DataConfig,
     ModelConfig,
     Placement,
     Recipe,
@@ -138,7 +139,8 @@ def test_the_recipe_is_printed_as_it_takes_effect(
         ("Examples per step; {}.", TrainingConfig.batch_size),
         ("Decay of weight matrices; {}.", TrainingConfig.weight_decay),
         ("Probability spread over all labels; {}.", TrainingConfig.label_smoothing),
-        ("shuffling and splits; {}.", TrainingConfig.seed),
+        ("shuffling and dropout; {}.", TrainingConfig.seed),
+        ("whatever --seed is; {}.", DataConfig.split_seed),
         ("saved for --resume, {},", TrainingConfig.checkpoint_steps),
         ("Longest input in tokens, {};", ModelConfig.max_length),
         ("Passes over the data; {},", Tuned().epochs[AdapterKind.PARALLEL]),

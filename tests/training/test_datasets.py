@@ -34,8 +34,8 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
 
 
-def load(dataset: object, *, seed: int = 0, **config: Any) -> Dataset:
-    return load_dataset(DataConfig(dataset=str(dataset), **config), seed=seed)
+def load(dataset: object, **config: Any) -> Dataset:
+    return load_dataset(DataConfig(dataset=str(dataset), **config))
 
 
 def pairs(start: int, stop: int) -> Pairs:
@@ -145,10 +145,10 @@ def test_only_the_missing_split_is_held_out(tmp_path: Path, there: str, missing:
     assert sorted(kept) == sorted(pairs(0, 40))
 
 
-def test_what_is_held_out_follows_the_seed(tmp_path: Path) -> None:
+def test_what_is_held_out_follows_the_split_seed(tmp_path: Path) -> None:
     file = write(tmp_path / "reviews.csv", pairs(0, 100))
 
-    one, same, other = (all_pairs(load(file, seed=seed)) for seed in (1, 1, 2))
+    one, same, other = (all_pairs(load(file, split_seed=seed)) for seed in (1, 1, 2))
 
     assert one == same
     assert one[1] != other[1]

@@ -11,8 +11,9 @@ from edgeadapt.data.examples import (
     to_examples,
 )
 from edgeadapt.data.files import Rows, parse_jsonl, read_rows, write_csv
+from edgeadapt.data.label_fields import LABEL_SEPARATOR, is_multi_hot, label_fields
 from edgeadapt.data.labels import (
-    LABEL_SEPARATOR,
+    LabelReader,
     check_label_names,
     infer_labels,
     join_labels,
@@ -25,6 +26,7 @@ __all__ = [
     "TEXT_COLUMNS",
     "Dataset",
     "Examples",
+    "LabelReader",
     "Rows",
     "check_label_names",
     "count_contradictory",
@@ -32,7 +34,9 @@ __all__ = [
     "fingerprint",
     "hold_out",
     "infer_labels",
+    "is_multi_hot",
     "join_labels",
+    "label_fields",
     "parse_jsonl",
     "read_labels",
     "read_rows",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edgeadapt.config import Task
 from edgeadapt.data.files import Rows, check_column
-from edgeadapt.data.labels import label_of_field
+from edgeadapt.data.label_fields import is_multi_hot, label_fields
+from edgeadapt.data.labels import LabelReader
 from edgeadapt.errors import DataError
 from edgeadapt.text import Text, parts_of, text_of
 
@@ -101,11 +102,14 @@ def to_examples(
     label_names: Sequence[str],
     task: Task = Task.SINGLE_LABEL,
     where: str,
+    multi_hot: bool | None = None,
+    skip: Container[int] = (),
 ) -> Examples:
     """Turns rows into examples.
 
     A label is one of ``label_names`` or, where none of the names is a number, an index into them.
-    Multi-label, a field holds a list of them, or a string that joins them by ``|``.
+    Multi-label, a field holds a list of them, a string that joins them by ``|``, or a list with a 0
+    or 1 for each of ``label_names``.
 
     Args:
         rows: The rows of one split.
@@ -115,10 +119,12 @@ def to_examples(
         label_names: Names in the order of their indices.
         task: How many labels a text has.
         where: File or split, for error messages.
+        multi_hot: Whether lists hold a 0 or 1 for each label; told by the rows where not given.
+        skip: Numbers of rows to leave out, counted from 1.
 
     Raises:
-        DataError: A column is missing, a text is empty or a label is unknown; the message names
-            the row, counted from 1.
+        DataError: A column is missing, a text is empty or a label is missing or unknown; the
+            message names the row, counted from 1.
     """
     columns = {"--text-column": text_column}
     if text_pair_column is not None:
@@ -128,17 +134,16 @@ def to_examples(
     texts = tuple(
         text_of([_text(row, column, where, n) for column in columns.values()])
         for n, row in enumerate(rows, 1)
+        if n not in skip
     )
     if label_column is None:
         return Examples(texts)
     check_column(rows, label_column, where, option="--label-column")
-    index = {name: i for i, name in enumerate(label_names)}
-    if not any(name.lstrip("-").isdigit() for name in label_names):
-        index |= {str(i): i for i in range(len(label_names))}
-    labels = [
-        label_of_field(row[label_column], index, label_names, task, f"{where}, row {n}")
-        for n, row in enumerate(rows, 1)
-    ]
+    fields = list(label_fields(rows, label_column, where, skip))
+    if multi_hot is None:
+        multi_hot = task is Task.MULTI_LABEL and is_multi_hot(fields, count=len(label_names))
+    reader = LabelReader(tuple(label_names), task, label_column, multi_hot)
+    labels = [reader.read(field, place) for place, field in fields]
     return Examples(texts, np.asarray(labels, dtype=np.int64))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeadapt.errors import DataError
 
-__all__ = ["Rows", "check_column", "parse_jsonl", "read_rows", "write_csv"]
+__all__ = ["Rows", "check_column", "parse_jsonl", "read_json", "read_rows", "write_csv"]
 
 Rows = Sequence[Mapping[str, Any]]
 """One mapping per example, column name -> value."""
@@ -54,6 +54,18 @@ def parse_jsonl(raw: bytes, *, where: str) -> Rows:
             raise DataError(f"{where}, row {number}: expected an object, found {line[:40]!r}.")
         rows.append(row)
     return rows
+
+
+def read_json(path: Path) -> Any:
+    """Reads one JSON value.
+
+    Raises:
+        DataError: The file is not valid JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is not valid JSON: {error}.") from None
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[object]]) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "Resume",
     "Revision",
     "Seed",
+    "SkipEmpty",
     "SplitSeed",
     "TextColumn",
     "TextPairColumn",
@@ -61,6 +62,10 @@ TextPairColumn = Annotated[
 ]
 LabelColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the label; label if left out.")
+]
+
+SkipEmpty = Annotated[
+    bool, typer.Option("--skip-empty", help="Leave out rows with an empty text, and say how many.")
 ]
 
 Revision = Annotated[

@@ -23,6 +23,7 @@ from edgeadapt.cli.options import (
     Resume,
     Revision,
     Seed,
+    SkipEmpty,
     SplitSeed,
     TextColumn,
     Threads,
@@ -46,6 +47,7 @@ def pretrain(
     ] = None,
     resume: Resume = None,
     text_column: TextColumn = None,
+    skip_empty: SkipEmpty = False,
     model: Annotated[
         str | None,
         typer.Option(metavar="ID|DIR", help="Backbone: hub id or folder.", rich_help_panel=MODEL),
@@ -103,7 +105,14 @@ def pretrain(
     }
     given = only_given(tables)
     if resume is not None:
-        check_alone(given, text=text, text_column=text_column, output=output, force=force)
+        check_alone(
+            given,
+            text=text,
+            text_column=text_column,
+            skip_empty=skip_empty,
+            output=output,
+            force=force,
+        )
     elif text is None:
         raise UsageError(
             "Expected --text FILE, found none.",
@@ -124,7 +133,7 @@ def pretrain(
         found = resume_pretraining(places.target(resume, places.checkpoints()), progress=terminal)
     else:
         found = run_pretraining(
-            TextFile(text, text_column or "text"),
+            TextFile(text, text_column or "text", skip_empty),
             recipe,
             output=places.target(output, places.checkpoints()) if output else None,
             force=force,

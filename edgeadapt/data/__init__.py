@@ -6,11 +6,14 @@ from edgeadapt.data.examples import (
     Examples,
     count_contradictory,
     count_shared,
+    empty_rows,
     fingerprint,
+    is_blank,
+    say_skipped,
     text_columns,
     to_examples,
 )
-from edgeadapt.data.files import Rows, parse_jsonl, read_rows, write_csv
+from edgeadapt.data.files import Rows, is_table, parse_jsonl, parse_lines, read_rows, write_csv
 from edgeadapt.data.label_fields import LABEL_SEPARATOR, is_multi_hot, label_fields
 from edgeadapt.data.labels import (
     LabelReader,
@@ -18,7 +21,9 @@ from edgeadapt.data.labels import (
     infer_labels,
     join_labels,
     read_labels,
+    unlabelled_rows,
 )
+from edgeadapt.data.raw import read_bytes, read_stream
 from edgeadapt.data.splits import hold_out, split_folds
 
 __all__ = [
@@ -31,17 +36,25 @@ __all__ = [
     "check_label_names",
     "count_contradictory",
     "count_shared",
+    "empty_rows",
     "fingerprint",
     "hold_out",
     "infer_labels",
+    "is_blank",
     "is_multi_hot",
+    "is_table",
     "join_labels",
     "label_fields",
     "parse_jsonl",
+    "parse_lines",
+    "read_bytes",
     "read_labels",
     "read_rows",
+    "read_stream",
+    "say_skipped",
     "split_folds",
     "text_columns",
     "to_examples",
+    "unlabelled_rows",
     "write_csv",
 ]

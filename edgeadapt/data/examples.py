@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from edgeadapt.config import Task
 from edgeadapt.data.files import Rows, check_column
 from edgeadapt.data.label_fields import is_multi_hot, label_fields
+from edgeadapt.data.label_values import is_missing, shown
 from edgeadapt.data.labels import LabelReader
+from edgeadapt.data.raw import MOST_CHARACTERS
 from edgeadapt.errors import DataError
+from edgeadapt.progress import Progress
 from edgeadapt.text import Text, parts_of, text_of
 
 __all__ = [
@@ -23,14 +26,18 @@ __all__ = [
     "Examples",
     "count_contradictory",
     "count_shared",
+    "empty_rows",
     "fingerprint",
+    "is_blank",
     "normalized",
+    "say_skipped",
     "text_columns",
     "to_examples",
 ]
 
 TEXT_COLUMNS = ("text", "text_pair")
 """Columns of texts in the files of runs and bundles; the second one only for pairs."""
+_NO_TEXT = "Remove the row or fill it in; --skip-empty leaves such rows out."
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,31 @@ def to_examples(
     return Examples(texts, np.asarray(labels, dtype=np.int64))
 
 
+def is_blank(text: str) -> bool:
+    """Returns whether a text holds nothing but spaces."""
+    return not text.strip()
+
+
+def empty_rows(rows: Rows, columns: Sequence[str]) -> frozenset[int]:
+    """Returns the numbers, from 1, of rows in which a text is empty or missing.
+
+    Args:
+        rows: The rows of one split.
+        columns: Columns of the texts; what else is no text is left for ``to_examples`` to refuse.
+    """
+    return frozenset(
+        number
+        for number, row in enumerate(rows, 1)
+        if any(column in row and _is_empty(row[column]) for column in columns)
+    )
+
+
+def say_skipped(count: int, where: str, progress: Progress, *, what: str = "an empty text") -> None:
+    """Says how many rows were left out, where there were any."""
+    if count:
+        progress.say(f"{where}: left out {count:,} rows with {what}.")
+
+
 def count_shared(left: Examples, right: Examples) -> int:
     """Returns how many texts of ``right`` also occur in ``left`` (case and spaces aside)."""
     known = {normalized(text) for text in left.texts}
@@ -181,14 +213,24 @@ def normalized(text: Text) -> tuple[str, ...]:
     return tuple(" ".join(part.lower().split()) for part in parts_of(text))
 
 
+def _is_empty(value: Any) -> bool:
+    return is_blank(value) if isinstance(value, str) else is_missing(value)
+
+
 def _text(row: Mapping[str, Any], column: str, where: str, number: int) -> str:
     text = row[column]
     if not isinstance(text, str):
-        raise DataError(f"{where}, row {number}: expected a text in {column!r}, found {text!r}.")
-    if not text.strip():
         raise DataError(
-            f"{where}, row {number}: the text is empty in {column!r}.",
-            hint="Remove the row or fill it in.",
+            f"{where}, row {number}: expected a text in {column!r}, found {shown(text)}.",
+            hint=_NO_TEXT if _is_empty(text) else "Is --text-column right?",
+        )
+    if is_blank(text):
+        raise DataError(f"{where}, row {number}: the text is empty in {column!r}.", hint=_NO_TEXT)
+    if len(text) > MOST_CHARACTERS:
+        raise DataError(
+            f"{where}, row {number}: the text in {column!r} is too long: expected at most "
+            f"{MOST_CHARACTERS:,} characters, found {len(text):,}.",
+            hint="Cut it, or split it into several rows.",
         )
     try:
         text.encode()

@@ -38,12 +38,15 @@ __all__ = [
     "infer_labels",
     "join_labels",
     "read_labels",
+    "unlabelled_rows",
 ]
 
 _OWN_LABELS = 8
 """So many rows, each with a label of its own, are no classes."""
 _MANY_LABELS = 20
 """So many labels, on more than half as many rows, are none either."""
+_SECRET = frozenset({"-1", "-100"})
+"""What stands for a secret label on the hub, and for none in a loss of torch."""
 _FILL_IN = "Remove the row or fill it in."
 _NO_SCORES = (
     "edgeadapt classifies texts and predicts no scores (regression). Make classes of the scores; "
@@ -222,12 +225,44 @@ class LabelReader:
         )
 
 
+def unlabelled_rows(
+    rows: Rows, column: str, task: Task, *, names: Sequence[str] | None = None
+) -> frozenset[int]:
+    """Returns the numbers, from 1, of rows without a label.
+
+    That is a missing label or, where it is none of the ``names``, the number that stands for a
+    secret one, as in the test splits of public data sets.
+
+    Args:
+        rows: The rows of one split.
+        column: Column of the label.
+        task: Multi-label, an empty text is an empty set of labels.
+        names: Of the labels, where they are known.
+    """
+    none = {None} if names is None else {None, *_SECRET}
+    reader = LabelReader(tuple(names or ()), task, column)
+    return frozenset(
+        number
+        for number, row in enumerate(rows, 1)
+        if _stands_for(none, row.get(column), task) and not reader.knows(row.get(column))
+    )
+
+
 def join_labels(sets: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
     """Returns the names of each text's labels, joined by ``|``, from shape ``(texts, labels)``."""
     return [
         LABEL_SEPARATOR.join(name for name, given in zip(names, row, strict=True) if given)
         for row in sets
     ]
+
+
+def _stands_for(none: Container[str | None], field: Any, task: Task) -> bool:
+    if task is Task.MULTI_LABEL and isinstance(field, str) and not field.strip():
+        return False
+    try:
+        return label_name(field) in none
+    except NotALabelError:
+        return False
 
 
 def _name(value: Any, place: str, column: str) -> str:

@@ -252,6 +252,10 @@ class DataConfig:
     """Column that holds the label."""
     multi_label: bool = False
     """Whether a text has any number of labels: a list, or in CSV names joined by ``|``."""
+    skip_empty: bool = False
+    """Whether rows with an empty text are left out."""
+    skip_unlabelled: bool = False
+    """Whether rows without a label are left out, and a split that has none."""
     validation_fraction: float = 0.1
     """Share of train that becomes validation where the data has none (stratified, seeded)."""
     test_fraction: float = 0.1

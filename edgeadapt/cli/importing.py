@@ -10,6 +10,8 @@ from edgeadapt.cli.options import (
     Json,
     LabelColumn,
     Output,
+    SkipEmpty,
+    SkipUnlabelled,
     SplitSeed,
     TextColumn,
     TextPairColumn,
@@ -53,6 +55,8 @@ def import_(
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="A text has any number of labels.")
     ] = False,
+    skip_empty: SkipEmpty = False,
+    skip_unlabelled: SkipUnlabelled = False,
     split_seed: SplitSeed = None,
     output: Output = None,
     force: Force = False,
@@ -69,6 +73,8 @@ def import_(
         "text_pair_column": text_pair_column,
         "label_column": label_column,
         "multi_label": multi_label or None,
+        "skip_empty": skip_empty or None,
+        "skip_unlabelled": skip_unlabelled or None,
         "split_seed": split_seed,
     }
     given = {name: value for name, value in columns.items() if value is not None}

@@ -30,6 +30,7 @@ __all__ = [
     "Revision",
     "Seed",
     "SkipEmpty",
+    "SkipUnlabelled",
     "SplitSeed",
     "TextColumn",
     "TextPairColumn",
@@ -68,6 +69,13 @@ SkipEmpty = Annotated[
     bool, typer.Option("--skip-empty", help="Leave out rows with an empty text, and say how many.")
 ]
 
+SkipUnlabelled = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unlabelled",
+        help="Leave out rows without a label, and a split that has no label at all.",
+    ),
+]
 Revision = Annotated[
     str | None,
     typer.Option(metavar="REV", help="Commit, tag or branch of the model.", rich_help_panel=MODEL),

@@ -13,7 +13,18 @@ from edgeadapt.data.examples import (
     text_columns,
     to_examples,
 )
-from edgeadapt.data.files import Rows, is_table, parse_jsonl, parse_lines, read_rows, write_csv
+from edgeadapt.data.files import (
+    Rows,
+    check_column,
+    check_header,
+    check_rows,
+    is_table,
+    parse_jsonl,
+    parse_lines,
+    read_rows,
+    write_csv,
+)
+from edgeadapt.data.folders import READ, other_splits, split_files, split_of
 from edgeadapt.data.label_fields import LABEL_SEPARATOR, is_multi_hot, label_fields
 from edgeadapt.data.labels import (
     LabelReader,
@@ -23,17 +34,23 @@ from edgeadapt.data.labels import (
     read_labels,
     unlabelled_rows,
 )
-from edgeadapt.data.raw import read_bytes, read_stream
+from edgeadapt.data.raw import MOST_BYTES, check_file, read_bytes, read_stream
 from edgeadapt.data.splits import hold_out, split_folds
 
 __all__ = [
     "LABEL_SEPARATOR",
+    "MOST_BYTES",
+    "READ",
     "TEXT_COLUMNS",
     "Dataset",
     "Examples",
     "LabelReader",
     "Rows",
+    "check_column",
+    "check_file",
+    "check_header",
     "check_label_names",
+    "check_rows",
     "count_contradictory",
     "count_shared",
     "empty_rows",
@@ -45,6 +62,7 @@ __all__ = [
     "is_table",
     "join_labels",
     "label_fields",
+    "other_splits",
     "parse_jsonl",
     "parse_lines",
     "read_bytes",
@@ -52,7 +70,9 @@ __all__ = [
     "read_rows",
     "read_stream",
     "say_skipped",
+    "split_files",
     "split_folds",
+    "split_of",
     "text_columns",
     "to_examples",
     "unlabelled_rows",

@@ -8,7 +8,15 @@ from typing import BinaryIO
 
 from edgeadapt.errors import DataError
 
-__all__ = ["MOST_BYTES", "MOST_CHARACTERS", "MOST_ROWS", "as_utf8", "read_bytes", "read_stream"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_CHARACTERS",
+    "MOST_ROWS",
+    "as_utf8",
+    "check_file",
+    "read_bytes",
+    "read_stream",
+]
 
 MOST_BYTES = 1 << 30
 """Of a file, and of what a compressed one expands to. Rows take several times as much memory."""
@@ -41,19 +49,32 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         DataError: It is missing, no regular file, too large or not readable.
     """
+    check_file(path)
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise DataError(
-                f"{path}: expected a file, found {_kind(mode)}.",
-                hint="Name a file; what a program writes is read where it is saved first.",
-            )
         with path.open("rb") as file:
             return read_stream(file, str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}.", hint="Check the path.") from None
+
+
+def check_file(path: Path) -> None:
+    """Checks that a path is that of a regular file of at most ``MOST_BYTES``.
+
+    Raises:
+        DataError: It is not.
+    """
+    try:
+        found = path.stat()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", hint="Check the path.") from None
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         raise DataError(f"{path} cannot be read: {error}.", hint="Check the path.") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(
+            f"{path}: expected a file, found {_kind(found.st_mode)}.",
+            hint="Name a file; what a program writes is read where it is saved first.",
+        )
+    _check_size(found.st_size, str(path))
 
 
 def read_stream(stream: BinaryIO, where: str) -> bytes:
@@ -63,10 +84,7 @@ def read_stream(stream: BinaryIO, where: str) -> bytes:
         DataError: It holds more than ``MOST_BYTES``.
     """
     raw = stream.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise DataError(
-            f"{where} is too large: expected at most {MOST_BYTES:,} bytes.", hint=_SMALLER
-        )
+    _check_size(len(raw), where)
     return raw
 
 
@@ -101,6 +119,13 @@ def as_utf8(raw: bytes, where: str, place: Callable[[str], str]) -> bytes:
             hint=_convert(wide),
         )
     return raw
+
+
+def _check_size(size: int, where: str) -> None:
+    if size > MOST_BYTES:
+        raise DataError(
+            f"{where} is too large: expected at most {MOST_BYTES:,} bytes.", hint=_SMALLER
+        )
 
 
 def _recoded(raw: bytes, encoding: str, where: str) -> bytes:

@@ -68,7 +68,7 @@ def import_adapter(
     """
     opened = open_adapter(folder, model, named=model_named)
     adapter, source = opened.adapter, opened.source
-    dataset = None if data is None else load_dataset(data)
+    dataset = None if data is None else load_dataset(data, progress=progress)
     data = _no_data(adapter) if data is None else pinned_data(data)
     recipe = Recipe(
         model=pinned_model(opened.model, source),

@@ -170,7 +170,7 @@ def long_texts(count: int) -> tuple[list[str], list[int]]:
     from edgeadapt.config import DataConfig
     from edgeadapt.training.datasets import load_dataset
 
-    examples = load_dataset(DataConfig(dataset=str(data_folder("imdb"))), seed=0).train
+    examples = load_dataset(DataConfig(dataset=str(data_folder("imdb")))).train
     labels = examples.known_labels().tolist()
     # A word is at least one token.
     found = [

@@ -128,7 +128,7 @@ def texts_of(dataset: str) -> tuple[list[str], list[int]]:
     from edgeadapt.config import DataConfig
     from edgeadapt.training.datasets import load_dataset
 
-    train = load_dataset(DataConfig(dataset=str(data_folder(dataset))), seed=0).train
+    train = load_dataset(DataConfig(dataset=str(data_folder(dataset)))).train
     picked = train.take(np.random.default_rng(0).permutation(len(train))[: TEXTS[dataset]])
     return [str(text) for text in picked.texts], picked.known_labels().tolist()
 

@@ -252,10 +252,17 @@ class DataConfig:
     """Column that holds the label."""
     multi_label: bool = False
     """Whether a text has any number of labels: a list, or in CSV names joined by ``|``."""
+    skip_empty: bool = False
+    """Whether rows with an empty text are left out."""
+    skip_unlabelled: bool = False
+    """Whether rows without a label are left out, and a split that has none."""
     validation_fraction: float = 0.1
     """Share of train that becomes validation where the data has none (stratified, seeded)."""
     test_fraction: float = 0.1
     """Share of train that becomes test where the data has none (stratified, seeded)."""
+    split_seed: int = 0
+    """Seeds which texts are held out and how folds are drawn, whatever ``training.seed`` is: runs
+    with different training seeds are tested on the same texts."""
     fold: str | None = None
     """A part of a cross-validation, such as ``2/5``: test on the second of five parts."""
 
@@ -389,7 +396,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
     """Gradients are scaled down to at most this norm."""
     seed: int = 0
-    """Seeds initialization, shuffling and dropout."""
+    """Seeds initialization, shuffling and dropout; ``data.split_seed`` seeds the splits."""
     device: Device = Device.AUTO
     """``auto`` is CUDA where there is a GPU."""
     precision: Precision = Precision.AUTO
@@ -451,6 +458,18 @@ class Recipe:
         """
         return cls().updated(tables, origin=origin)
 
+    @classmethod
+    def from_recorded(cls, tables: Mapping[str, Any], *, origin: str) -> Self:
+        """Builds the recipe that a run or an unfinished training recorded, also an older one.
+
+        Before ``data.split_seed`` existed, ``training.seed`` drew the splits as well: a record
+        without the key keeps that meaning, so that its splits can be drawn again.
+
+        Raises:
+            RecipeError: A name, type or range is wrong; the message names ``origin``.
+        """
+        return cls.from_dict(_with_split_seed(tables), origin=origin)
+
     def updated(self, tables: Mapping[str, Any], *, origin: str) -> Self:
         """Returns a copy with the given values replaced.
 
@@ -475,6 +494,7 @@ class Recipe:
                 DataConfig(),
                 validation_fraction=self.data.validation_fraction,
                 test_fraction=self.data.test_fraction,
+                split_seed=self.data.split_seed,
             )
         if tables.get("adapter", {}).get("method", self.adapter.method) != self.adapter.method:
             sections["training"] = replace(self.training, learning_rate=None)
@@ -522,7 +542,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
     try:
         if path.suffix == ".json":
-            return dict(json.loads(path.read_text(encoding="utf-8"))["recipe"])
+            return _with_split_seed(json.loads(path.read_text(encoding="utf-8"))["recipe"])
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}.") from None
@@ -530,6 +550,15 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise RecipeError(
             f'{path} holds no "recipe".', hint="Pass a TOML file or a run.json."
         ) from None
+
+
+def _with_split_seed(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns recorded tables with the seed of their splits."""
+    tables = dict(recorded)
+    data, training = tables.get("data"), tables.get("training")
+    if isinstance(data, Mapping) and isinstance(training, Mapping) and "seed" in training:
+        tables["data"] = {"split_seed": training["seed"], **data}
+    return tables
 
 
 def _toml_scalar(value: object) -> str:
@@ -642,6 +671,7 @@ def _check_ranges(recipe: Recipe, origin: str) -> None:
         ),
         ("training.clip_norm", training.clip_norm, training.clip_norm > 0, "above 0"),
         ("training.seed", training.seed, 0 <= training.seed < 2**32, "from 0 to 2^32 - 1"),
+        ("data.split_seed", data.split_seed, 0 <= data.split_seed < 2**32, "from 0 to 2^32 - 1"),
         (
             "training.threads",
             training.threads,

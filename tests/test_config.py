@@ -58,6 +58,7 @@ VALID_TABLES = table(
         multi_label=st.booleans(),
         validation_fraction=FRACTION,
         test_fraction=FRACTION,
+        split_seed=st.integers(0, 2**32 - 1),
     ),
     adapter=table(
         start=TEXT,
@@ -326,6 +327,8 @@ def test_a_value_of_the_wrong_type_is_named(
         ("training", "label_smoothing", 1.0, "from 0 to below 1"),
         ("training", "clip_norm", 0.0, "above 0"),
         ("training", "seed", -1, "from 0 to 2^32 - 1"),
+        ("data", "split_seed", -1, "from 0 to 2^32 - 1"),
+        ("data", "split_seed", 2**32, "from 0 to 2^32 - 1"),
         ("training", "seed", 2**32, "from 0 to 2^32 - 1"),
         ("training", "threads", 0, "at least 1"),
     ],
@@ -633,6 +636,37 @@ def test_a_new_data_set_keeps_the_shares_to_hold_out() -> None:
     updated = base.updated({"data": {"dataset": "mine.csv"}}, origin="command line")
 
     assert (updated.data.validation_fraction, updated.data.test_fraction) == (0.3, 0.2)
+
+
+def test_a_new_data_set_keeps_the_seed_of_the_splits() -> None:
+    base = recipe(data={**DATA, "split_seed": 3})
+
+    updated = base.updated({"data": {"dataset": "mine.csv"}}, origin="command line")
+
+    assert updated.data.split_seed == 3
+
+
+def test_the_seed_of_training_does_not_move_the_seed_of_the_splits() -> None:
+    assert recipe(training={"seed": 7}).data.split_seed == 0
+
+
+def test_a_record_from_before_the_split_seed_keeps_the_splits_it_had(tmp_path: Path) -> None:
+    recorded = recipe(training={"seed": 7}).to_dict()
+    del recorded["data"]["split_seed"]
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": recorded}))
+
+    read = Recipe.load(str(tmp_path))
+
+    assert read == Recipe.from_recorded(recorded, origin="run.json")
+    assert read.data.split_seed == 7
+    assert read.updated({"training": {"seed": 8}}, origin="command line").data.split_seed == 7
+
+
+def test_a_record_says_the_seed_of_its_splits(tmp_path: Path) -> None:
+    recorded = recipe(training={"seed": 7}, data={"split_seed": 2})
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": recorded.to_dict()}))
+
+    assert Recipe.load(str(tmp_path)) == recorded
 
 
 def test_a_new_model_drops_the_revision_of_the_old_one() -> None:

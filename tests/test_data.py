@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -384,13 +385,26 @@ def test_a_name_counts_before_an_index() -> None:
     assert found.known_labels().tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("label", ["neutral", "Positive", "2", 2, -1, 1.5, "", None])
+@pytest.mark.parametrize("label", ["neutral", "Positive", "2", 2, -1, 1.5])
 def test_a_row_with_an_unknown_label_is_named(label: object) -> None:
     with pytest.raises(DataError) as caught:
         labelled([row("good", "positive"), row("so-so", label)])
 
     assert f"reviews.csv, row 2: unknown label {label!r}" in str(caught.value)
     assert "expected one of negative, positive, or an index from 0 to 1" in str(caught.value)
+
+
+@pytest.mark.parametrize("label", ["", " ", None, math.nan, "nan", np.float32("nan")])
+def test_a_row_with_a_missing_label_is_named_with_its_column(label: object) -> None:
+    with pytest.raises(DataError) as caught:
+        labelled([row("good", "positive"), row("so-so", label)])
+
+    assert (
+        "reviews.csv, row 2: the label in 'label' is empty: expected one of negative, positive"
+        in (caught.value.message)
+    )
+    assert f"index from 0 to 1, found {label!r}." in caught.value.message
+    assert "labels.json" not in caught.value.hint
 
 
 def test_many_known_labels_are_not_all_listed() -> None:
@@ -877,16 +891,24 @@ def test_where_labels_are_numbers_they_are_names_not_indices() -> None:
     ("label", "shown"),
     [
         ("rain|snow", "'snow'"),
-        ("rain||sun", "''"),
         (["rain", "snow"], "'snow'"),
         ([3], "3"),
-        (None, "None"),
-        ([None], "None"),
         ([["rain"]], r"\['rain'\]"),
     ],
 )
 def test_an_unknown_label_of_a_set_is_named(label: object, shown: str) -> None:
     with pytest.raises(DataError, match=f"row 2: unknown label {shown}: expected one of rain, sun"):
+        in_sets("rain", label)
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("rain||sun", "''"), (None, "None"), ([None], "None"), (math.nan, "nan"), ("nan", "'nan'")],
+)
+def test_a_missing_label_of_a_set_is_named_with_its_column(label: object, shown: str) -> None:
+    with pytest.raises(
+        DataError, match=f"row 2: the label in 'label' is empty: expected .*, found {shown}"
+    ):
         in_sets("rain", label)
 
 

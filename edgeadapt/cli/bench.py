@@ -12,6 +12,7 @@ from edgeadapt.cli.options import (
     Json,
     LabelColumn,
     Output,
+    SkipEmpty,
     TextColumn,
     TextPairColumn,
     Threads,
@@ -39,6 +40,7 @@ def bench(
     text_column: TextColumn = None,
     text_pair_column: TextPairColumn = None,
     label_column: LabelColumn = None,
+    skip_empty: SkipEmpty = False,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +104,9 @@ def bench(
         plan=plan,
         data=None
         if data is None
-        else EvaluationFile(data, text_column or "text", text_pair_column, label_column or "label"),
+        else EvaluationFile(
+            data, text_column or "text", text_pair_column, label_column, skip_empty=skip_empty
+        ),
         baseline=baseline,
         engines=_engines(engine),
         threads=threads,

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, LabelColumn, Output, TextColumn, TextPairColumn
+from edgeadapt.cli.options import (
+    Force,
+    Json,
+    LabelColumn,
+    Output,
+    SkipEmpty,
+    SkipUnlabelled,
+    SplitSeed,
+    TextColumn,
+    TextPairColumn,
+)
 from edgeadapt.config import ModelConfig, Recipe
 
 __all__ = ["import_"]
@@ -45,6 +55,9 @@ def import_(
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="A text has any number of labels.")
     ] = False,
+    skip_empty: SkipEmpty = False,
+    skip_unlabelled: SkipUnlabelled = False,
+    split_seed: SplitSeed = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -60,6 +73,9 @@ def import_(
         "text_pair_column": text_pair_column,
         "label_column": label_column,
         "multi_label": multi_label or None,
+        "skip_empty": skip_empty or None,
+        "skip_unlabelled": skip_unlabelled or None,
+        "split_seed": split_seed,
     }
     given = {name: value for name, value in columns.items() if value is not None}
     if given and dataset is None:

@@ -29,6 +29,9 @@ __all__ = [
     "Resume",
     "Revision",
     "Seed",
+    "SkipEmpty",
+    "SkipUnlabelled",
+    "SplitSeed",
     "TextColumn",
     "TextPairColumn",
     "Threads",
@@ -62,6 +65,17 @@ LabelColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the label; label if left out.")
 ]
 
+SkipEmpty = Annotated[
+    bool, typer.Option("--skip-empty", help="Leave out rows with an empty text, and say how many.")
+]
+
+SkipUnlabelled = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unlabelled",
+        help="Leave out rows without a label, and a split that has no label at all.",
+    ),
+]
 Revision = Annotated[
     str | None,
     typer.Option(metavar="REV", help="Commit, tag or branch of the model.", rich_help_panel=MODEL),
@@ -105,8 +119,16 @@ Seed = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Seeds initialization, shuffling and splits; 0.",
+        help="Seeds initialization, shuffling and dropout; 0.",
         rich_help_panel=TRAINING,
+    ),
+]
+SplitSeed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Seeds which texts are held out and the folds, whatever --seed is; 0.",
+        rich_help_panel=DATA,
     ),
 ]
 ChosenDevice = Annotated[

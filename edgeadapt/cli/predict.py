@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeadapt.cli.options import Json, Threads
+from edgeadapt.cli.options import Json, SkipEmpty, Threads
+from edgeadapt.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from edgeadapt.runtime.classifier import Prediction
@@ -42,6 +43,7 @@ def predict(
         str | None,
         typer.Option(metavar="NAME", help="Column of the second text; text_pair if left out."),
     ] = None,
+    skip_empty: SkipEmpty = False,
     variant: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="int8 or fp32; int8 where there is one if left out."),
@@ -66,15 +68,24 @@ def predict(
     path = places.resolve(bundle, places.bundles())
     manifest = Bundle.open(path).manifest
     check_pair_column(text_pair_column, manifest)
+    progress: Progress = SILENT
+    if skip_empty:
+        from edgeadapt.cli.console import Terminal
+
+        progress = Terminal()
     asked: list[Text]
     if texts:
         asked = [*texts] if text_pair is None else [(texts[0], text_pair)]
     elif manifest.pairs:
         asked = read_pairs(
-            file, text_column=text_column, text_pair_column=text_pair_column or "text_pair"
+            file,
+            text_column=text_column,
+            text_pair_column=text_pair_column or "text_pair",
+            skip_empty=skip_empty,
+            progress=progress,
         )
     else:
-        asked = read_texts(file, text_column=text_column)
+        asked = read_texts(file, text_column=text_column, skip_empty=skip_empty, progress=progress)
     predictions = classify(path, asked, variant=variant, threads=threads)
     if json:
         from json import dumps

@@ -23,6 +23,8 @@ from edgeadapt.cli.options import (
     Resume,
     Revision,
     Seed,
+    SkipEmpty,
+    SplitSeed,
     TextColumn,
     Threads,
     check_alone,
@@ -45,6 +47,7 @@ def pretrain(
     ] = None,
     resume: Resume = None,
     text_column: TextColumn = None,
+    skip_empty: SkipEmpty = False,
     model: Annotated[
         str | None,
         typer.Option(metavar="ID|DIR", help="Backbone: hub id or folder.", rich_help_panel=MODEL),
@@ -65,6 +68,7 @@ def pretrain(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     seed: Seed = None,
+    split_seed: SplitSeed = None,
     device: ChosenDevice = None,
     precision: ChosenPrecision = None,
     checkpoint_steps: CheckpointSteps = None,
@@ -87,6 +91,7 @@ def pretrain(
             "layers": backbone_layers,
         },
         "adapter": {"method": method, "dimension": dimension},
+        "data": {"split_seed": split_seed},
         "training": {
             "epochs": epochs,
             "batch_size": batch_size,
@@ -100,7 +105,14 @@ def pretrain(
     }
     given = only_given(tables)
     if resume is not None:
-        check_alone(given, text=text, text_column=text_column, output=output, force=force)
+        check_alone(
+            given,
+            text=text,
+            text_column=text_column,
+            skip_empty=skip_empty,
+            output=output,
+            force=force,
+        )
     elif text is None:
         raise UsageError(
             "Expected --text FILE, found none.",
@@ -121,7 +133,7 @@ def pretrain(
         found = resume_pretraining(places.target(resume, places.checkpoints()), progress=terminal)
     else:
         found = run_pretraining(
-            TextFile(text, text_column or "text"),
+            TextFile(text, text_column or "text", skip_empty),
             recipe,
             output=places.target(output, places.checkpoints()) if output else None,
             force=force,

@@ -90,7 +90,7 @@ def bench(
         subjects,
         plan=plan,
         threads=threads or usable_cores(),
-        evaluation=evaluation_of(bundles, data),
+        evaluation=evaluation_of(bundles, data, progress=progress),
         baseline=_baseline(subjects, baseline),
         progress=progress,
     )

@@ -6,14 +6,24 @@ from pathlib import Path
 
 from edgeadapt.bench.runner import Evaluation
 from edgeadapt.bundle import Bundle, Manifest
-from edgeadapt.data import TEXT_COLUMNS, read_rows, to_examples
-from edgeadapt.errors import UsageError
+from edgeadapt.data import (
+    TEXT_COLUMNS,
+    Rows,
+    empty_rows,
+    read_rows,
+    say_skipped,
+    to_examples,
+    unlabelled_rows,
+)
+from edgeadapt.errors import DataError, UsageError
 from edgeadapt.pipeline.predict import check_pair_column
+from edgeadapt.progress import SILENT, Progress
 from edgeadapt.storage import sha256
 
 __all__ = ["EvaluationFile", "evaluation_of"]
 
 _EVALUATION = "evaluation.csv"
+_LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -25,10 +35,15 @@ class EvaluationFile:
     text_column: str = TEXT_COLUMNS[0]
     text_pair_column: str | None = None
     """Where the bundles take pairs; ``text_pair`` where none is given."""
-    label_column: str = "label"
+    label_column: str | None = None
+    """``label`` where none is given and the file has such a column."""
+    skip_empty: bool = False
+    """Leave out rows with an empty text."""
 
 
-def evaluation_of(bundles: Sequence[Bundle], file: EvaluationFile | None) -> Evaluation:
+def evaluation_of(
+    bundles: Sequence[Bundle], file: EvaluationFile | None, *, progress: Progress = SILENT
+) -> Evaluation:
     """Returns the texts of a file or, without one, the test text that the bundles carry.
 
     Raises:
@@ -38,7 +53,7 @@ def evaluation_of(bundles: Sequence[Bundle], file: EvaluationFile | None) -> Eva
     if file is not None:
         manifest = _same_task(bundles)
         check_pair_column(file.text_pair_column, manifest)
-        return _read(file, manifest, origin=str(file.path))
+        return _read(file, manifest, origin=str(file.path), progress=progress)
     carried = {
         bundle.name: bundle.manifest.files[_EVALUATION].sha256
         for bundle in bundles
@@ -57,17 +72,23 @@ def evaluation_of(bundles: Sequence[Bundle], file: EvaluationFile | None) -> Eva
     return _read(own, _same_task(bundles), origin=f"{_EVALUATION} of the bundles")
 
 
-def _read(file: EvaluationFile, manifest: Manifest, *, origin: str) -> Evaluation:
+def _read(
+    file: EvaluationFile, manifest: Manifest, *, origin: str, progress: Progress = SILENT
+) -> Evaluation:
     """Reads texts as the manifest's model takes them."""
-    found = read_rows(file.path)
+    rows, where = read_rows(file.path), str(file.path)
+    pair = [file.text_pair_column or TEXT_COLUMNS[1]] if manifest.pairs else []
+    skip = empty_rows(rows, [file.text_column, *pair]) if file.skip_empty else frozenset()
+    say_skipped(len(skip), where, progress)
     examples = to_examples(
-        found,
+        rows,
         text_column=file.text_column,
-        text_pair_column=(file.text_pair_column or TEXT_COLUMNS[1]) if manifest.pairs else None,
-        label_column=file.label_column if file.label_column in found[0] else None,
+        text_pair_column=pair[0] if pair else None,
+        label_column=_label_column(file, rows, manifest),
         label_names=manifest.labels,
         task=manifest.task,
-        where=str(file.path),
+        where=where,
+        skip=skip,
     )
     return Evaluation(
         origin,
@@ -77,6 +98,24 @@ def _read(file: EvaluationFile, manifest: Manifest, *, origin: str) -> Evaluatio
         task=manifest.task,
         names=manifest.labels,
     )
+
+
+def _label_column(file: EvaluationFile, rows: Rows, manifest: Manifest) -> str | None:
+    """The column of labels; ``None`` where the file has none and none was named.
+
+    Raises:
+        DataError: The column is there and holds no label at all.
+    """
+    column = file.label_column or _LABEL
+    if not any(column in row for row in rows):
+        return file.label_column  # one that was named has to be there
+    missing = unlabelled_rows(rows, column, manifest.task, names=manifest.labels)
+    if len(missing) == len(rows):
+        raise DataError(
+            f"{file.path} is unlabelled: expected labels in {column!r}, found none.",
+            hint="Remove the column to measure all but accuracy.",
+        )
+    return column
 
 
 def _same_task(bundles: Sequence[Bundle]) -> Manifest:

@@ -123,5 +123,5 @@ def parity_gate(run: Run, encoder: TextEncoder) -> ParityGate:
     if "validation.csv" in run.info.files:
         texts = kept_examples(run, "validation.csv").texts
     else:
-        texts = load_dataset(DataConfig(), seed=0).validation.texts
+        texts = load_dataset(DataConfig()).validation.texts
     return ParityGate(encoder, parity_texts(texts, encoder), run.info.task)

@@ -9,7 +9,7 @@ import numpy as np
 from edgeadapt import __version__
 from edgeadapt.adapters.formats import ForeignAdapter, Identity
 from edgeadapt.adapters.formats.heads import STOCK_HEADS
-from edgeadapt.config import DataConfig, ModelConfig, Recipe, Task, TrainingConfig
+from edgeadapt.config import DataConfig, ModelConfig, Recipe, Task
 from edgeadapt.data import TEXT_COLUMNS, Dataset, Examples, fingerprint
 from edgeadapt.errors import DataError, ModelError
 from edgeadapt.measure.machine import describe_machine
@@ -68,7 +68,7 @@ def import_adapter(
     """
     opened = open_adapter(folder, model, named=model_named)
     adapter, source = opened.adapter, opened.source
-    dataset = None if data is None else load_dataset(data, seed=TrainingConfig.seed)
+    dataset = None if data is None else load_dataset(data, progress=progress)
     data = _no_data(adapter) if data is None else pinned_data(data)
     recipe = Recipe(
         model=pinned_model(opened.model, source),

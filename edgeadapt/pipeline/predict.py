@@ -5,8 +5,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeadapt.bundle import Manifest
-from edgeadapt.data import TEXT_COLUMNS, Rows, parse_jsonl, read_rows, to_examples
+from edgeadapt.data import (
+    TEXT_COLUMNS,
+    Rows,
+    empty_rows,
+    is_blank,
+    is_table,
+    parse_jsonl,
+    parse_lines,
+    read_bytes,
+    read_rows,
+    read_stream,
+    say_skipped,
+    to_examples,
+)
 from edgeadapt.errors import DataError, UsageError
+from edgeadapt.progress import SILENT, Progress
 from edgeadapt.runtime.classifier import Prediction, load
 from edgeadapt.text import Text
 
@@ -34,23 +48,42 @@ def check_pair_column(name: str | None, manifest: Manifest) -> None:
         )
 
 
-def read_texts(file: Path | None, *, text_column: str) -> list[Text]:
+def read_texts(
+    file: Path | None,
+    *,
+    text_column: str,
+    skip_empty: bool = False,
+    progress: Progress = SILENT,
+) -> list[Text]:
     """Reads texts from a CSV or JSONL file, or one a line from any other file or stdin.
 
+    Args:
+        file: The file; standard input where none is given.
+        text_column: Column of the text, in a table.
+        skip_empty: Leave out empty texts.
+        progress: Where to say how many.
+
     Raises:
-        DataError: There is no text, a line is empty, or the text is not UTF-8.
+        DataError: There is no text, one is empty, the text is not UTF-8, or the file is too large.
     """
-    if file is not None and file.suffix in (".csv", ".jsonl"):
-        return _texts(read_rows(file), text_column, None, where=str(file))
+    if file is not None and is_table(file):
+        rows = read_rows(file)
+        return _texts(rows, [text_column], str(file), skip_empty=skip_empty, progress=progress)
     where, raw = _read(file)
-    lines = raw.removesuffix(b"\n").split(b"\n") if raw else []
-    texts: list[Text] = [_line(line, f"{where}, line {n}") for n, line in enumerate(lines, 1)]
-    if not texts:
+    lines = parse_lines(raw, where=where)
+    empty = [number for number, line in enumerate(lines, 1) if is_blank(line)]
+    if empty and not skip_empty:
+        raise DataError(
+            f"{where}, line {empty[0]}: the text is empty.",
+            hint="Remove the line or fill it in; --skip-empty leaves such lines out.",
+        )
+    say_skipped(len(empty), where, progress)
+    if len(lines) == len(empty):
         raise DataError(
             f"{where} holds no text: expected one a line.",
             hint="Give texts as arguments, with --file, or one a line on standard input.",
         )
-    return texts
+    return [line for line in lines if not is_blank(line)]
 
 
 def read_pairs(
@@ -58,54 +91,55 @@ def read_pairs(
     *,
     text_column: str = TEXT_COLUMNS[0],
     text_pair_column: str = TEXT_COLUMNS[1],
+    skip_empty: bool = False,
+    progress: Progress = SILENT,
 ) -> list[Text]:
     """Reads pairs of texts from a CSV file, or from JSON Lines in any other file or stdin.
 
+    Args:
+        file: The file; standard input where none is given.
+        text_column: Column of the first text.
+        text_pair_column: Column of the second text.
+        skip_empty: Leave out pairs of which a text is empty.
+        progress: Where to say how many.
+
     Raises:
-        DataError: There is no pair, a column is missing, a text is empty or not UTF-8.
+        DataError: There is no pair, a column is missing, a text is empty or not UTF-8, or the file
+            is too large.
     """
-    if file is not None and file.suffix in (".csv", ".jsonl"):
-        return _texts(read_rows(file), text_column, text_pair_column, where=str(file))
-    where, raw = _read(file)
-    rows = parse_jsonl(raw, where=where)
+    if file is not None and is_table(file):
+        where, rows = str(file), read_rows(file)
+    else:
+        where, raw = _read(file)
+        rows = parse_jsonl(raw, where=where)
     if not rows:
         raise DataError(
             f"{where} holds no pairs: expected a JSON object a line.",
             hint="Give TEXT --text-pair TEXT, or a CSV or JSONL file with --file.",
         )
-    return _texts(rows, text_column, text_pair_column, where=where)
+    columns = [text_column, text_pair_column]
+    return _texts(rows, columns, where, skip_empty=skip_empty, progress=progress)
 
 
-def _texts(rows: Rows, text_column: str, text_pair_column: str | None, *, where: str) -> list[Text]:
+def _texts(
+    rows: Rows, columns: Sequence[str], where: str, *, skip_empty: bool, progress: Progress
+) -> list[Text]:
+    skip = empty_rows(rows, columns) if skip_empty else ()
+    say_skipped(len(skip), where, progress)
     examples = to_examples(
         rows,
-        text_column=text_column,
-        text_pair_column=text_pair_column,
+        text_column=columns[0],
+        text_pair_column=columns[1] if len(columns) > 1 else None,
         label_column=None,
         label_names=(),
         where=where,
+        skip=skip,
     )
     return list(examples.texts)
 
 
 def _read(file: Path | None) -> tuple[str, bytes]:
     """A name for messages, and the content of a file or of standard input."""
-    try:
-        return (
-            (str(file), file.read_bytes()) if file else ("standard input", sys.stdin.buffer.read())
-        )
-    except FileNotFoundError:
-        raise DataError(f"{file} does not exist.", hint="Check the path.") from None
-
-
-def _line(raw: bytes, where: str) -> str:
-    try:
-        text = raw.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise DataError(
-            f"{where}: expected UTF-8, found bytes that are not.",
-            hint="Convert the file, for example with: iconv -f latin1 -t utf-8",
-        ) from None
-    if not text:
-        raise DataError(f"{where}: the text is empty.", hint="Remove the line or fill it in.")
-    return text
+    if file is not None:
+        return str(file), read_bytes(file)
+    return "standard input", read_stream(sys.stdin.buffer, "standard input")

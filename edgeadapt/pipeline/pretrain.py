@@ -18,7 +18,16 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 
 from edgeadapt import __version__
 from edgeadapt.config import Recipe
-from edgeadapt.data import read_rows, to_examples
+from edgeadapt.data import (
+    empty_rows,
+    is_blank,
+    is_table,
+    parse_lines,
+    read_bytes,
+    read_rows,
+    say_skipped,
+    to_examples,
+)
 from edgeadapt.errors import DataError, ExportError, GateError, ModelError, UsageError
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
@@ -75,9 +84,11 @@ class TextFile:
 
     path: Path
     column: str = "text"
+    skip_empty: bool = False
+    """Whether rows of a table may be empty; blank lines always may."""
 
-    def read(self) -> tuple[str, ...]:
-        """Returns the texts.
+    def read(self, progress: Progress = SILENT) -> tuple[str, ...]:
+        """Returns the texts, and says how many rows were left out.
 
         Raises:
             DataError: The file cannot be read, or holds fewer than two different texts.
@@ -87,7 +98,7 @@ class TextFile:
                 f"{self.path} does not exist, or is no file.",
                 hint="--text takes a file with a text a line, or a CSV or JSONL file.",
             )
-        texts = self._rows() if self.path.suffix in (".csv", ".jsonl") else self._lines()
+        texts = self._rows(progress) if is_table(self.path) else self._lines()
         if len(set(texts)) < 2:
             raise DataError(
                 f"{self.path}: expected at least two different texts, found {len(set(texts))}.",
@@ -96,24 +107,23 @@ class TextFile:
             )
         return texts
 
-    def _rows(self) -> tuple[str, ...]:
+    def _rows(self, progress: Progress) -> tuple[str, ...]:
+        rows, where = read_rows(self.path), str(self.path)
+        skip = empty_rows(rows, [self.column]) if self.skip_empty else ()
+        say_skipped(len(skip), where, progress)
         examples = to_examples(
-            read_rows(self.path),
+            rows,
             text_column=self.column,
             label_column=None,
             label_names=(),
-            where=str(self.path),
+            where=where,
+            skip=skip,
         )
         return tuple(str(text) for text in examples.texts)
 
     def _lines(self) -> tuple[str, ...]:
-        try:
-            lines = self.path.read_text(encoding="utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.path}: expected UTF-8, found a byte that is not valid at {error.start}."
-            ) from None
-        return tuple(line.strip() for line in lines if line.strip())
+        lines = parse_lines(read_bytes(self.path), where=str(self.path))
+        return tuple(line for line in lines if not is_blank(line))
 
 
 def pretrain(
@@ -133,7 +143,7 @@ def pretrain(
 
     Args:
         text: What is read.
-        recipe: Model, adapter and optimization; its data is not looked at.
+        recipe: Model, adapter and optimization; of its data, ``split_seed`` alone.
         output: Folder of the checkpoint; a free name under ``artifacts/checkpoints`` where none
             is given.
         force: Replace an existing folder.
@@ -172,7 +182,8 @@ def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrain
     with held(target):
         recover(target)
         recipe, about = stopped(target, command=_COMMAND)
-        work = _Work.prepare(TextFile(Path(about["text"]), about["column"]), recipe, progress)
+        text = TextFile(Path(about["text"]), about["column"], about.get("skip_empty", False))
+        work = _Work.prepare(text, recipe, progress)
         check_same(target, about, work.identity)
         return _finish(work, state_of(target, recipe), target, anew=False)
 
@@ -199,7 +210,7 @@ class _Work:
     @classmethod
     def prepare(cls, text: TextFile, recipe: Recipe, progress: Progress) -> Self:
         text = replace(text, path=text.path.expanduser().resolve())
-        texts, source = text.read(), find_model(recipe.model)
+        texts, source = text.read(progress), find_model(recipe.model)
         recipe = replace(recipe, model=pinned_model(recipe.model, source))
         encoder = load_tokenizer(source, max_length=recipe.model.max_length).encoder
         return cls(recipe, text, texts, source, encoder, progress)
@@ -218,12 +229,13 @@ def _finish(work: _Work, state: Checkpoints, target: Path, *, anew: bool) -> Pre
     """Trains from the latest checkpoint or, ``anew``, from the start, and writes the encoder."""
     recipe, source, progress = work.recipe, work.source, work.progress
     device = choose_device(recipe.training.device)
-    train, held_out = _split(work.texts, seed=recipe.training.seed)
+    train, held_out = _split(work.texts, seed=recipe.data.split_seed)
     about = {
         "command": _COMMAND,
         "recipe": recipe.to_dict(),
         "text": str(work.text.path),
         "column": work.text.column,
+        "skip_empty": work.text.skip_empty,
         **work.identity,
     }
     with (

@@ -53,7 +53,7 @@ def restore(run: Run) -> AdaptedClassifier:
 
 def recipe_of(run: Run) -> Recipe:
     """Returns the recipe that a run was made by."""
-    return Recipe.from_dict(run.info.recipe, origin=str(run.path / "run.json"))
+    return Recipe.from_recorded(run.info.recipe, origin=str(run.path / "run.json"))
 
 
 def text_encoder(run: Run) -> TextEncoder:

@@ -161,7 +161,10 @@ class _Work:
     def prepare(cls, recipe: Recipe, team: Team, progress: Progress) -> Self:
         progress = progress if team.leads else SILENT
         device = choose_device(recipe.training.device, team)
-        dataset = load_dataset(recipe.data, seed=recipe.training.seed)
+        is_fold = recipe.data.fold is not None
+        # What is odd about the data is said once, not for every fold of it.
+        heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
+        dataset = load_dataset(recipe.data, progress=heard)
         source = find_model(recipe.model)
         recipe = replace(
             recipe, model=pinned_model(recipe.model, source), data=pinned_data(recipe.data)
@@ -169,9 +172,6 @@ class _Work:
         tokenizer = load_tokenizer(
             source, max_length=recipe.model.max_length, pairs=recipe.data.pairs
         )
-        is_fold = recipe.data.fold is not None
-        # What is odd about the data is said once, not for every fold of it.
-        heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
         report = report_data(dataset, tokenizer.encoder, heard, is_fold=is_fold)
         compute = Compute.on(device, recipe.training)
         return cls(recipe, device, compute, dataset, source, tokenizer, report, team, progress)

@@ -41,7 +41,7 @@ def stopped(target: Path, *, command: str) -> tuple[Recipe, Mapping[str, Any]]:
             f"{target} was begun by another command: expected {command}, found {begun}.",
             hint=f"Go on with: {begun} --resume {target}",
         )
-    return Recipe.from_dict(about["recipe"], origin=str(folder)), about
+    return Recipe.from_recorded(about["recipe"], origin=str(folder)), about
 
 
 def _instead(target: Path, command: str) -> str:

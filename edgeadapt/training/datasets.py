@@ -1,6 +1,6 @@
 """Finding the examples a recipe names: embedded, a file, a folder of files, or from the hub."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from itertools import chain
 from pathlib import Path
@@ -10,78 +10,96 @@ import numpy as np
 
 from edgeadapt.config import DataConfig, Task
 from edgeadapt.data import (
+    READ,
     Dataset,
     Examples,
-    Rows,
+    check_column,
     check_label_names,
+    empty_rows,
     hold_out,
     infer_labels,
+    is_multi_hot,
+    label_fields,
+    other_splits,
     read_labels,
     read_rows,
+    say_skipped,
+    split_files,
     split_folds,
+    split_of,
     to_examples,
+    unlabelled_rows,
 )
 from edgeadapt.errors import DataError
 from edgeadapt.models import hub
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.training.tables import Table, dataset_table, read_parquet
 
 __all__ = ["check_there", "load_dataset"]
 
 _EMBEDDED = "demo"
-_SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "dev"),
-    "test": ("test",),
-}
 _KINDS = {Task.SINGLE_LABEL: "label", Task.MULTI_LABEL: "label set"}
-_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _HUB_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "README.md")
 
 
-def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
+@dataclass(frozen=True)
+class _Found:
+    """What is there, before labels are read."""
+
+    tables: dict[str, Table]
+    """Split -> its rows."""
+    where: str
+    """A name for messages."""
+    names: tuple[str, ...] | None = None
+    """Labels as ``labels.json`` names them."""
+    unread: tuple[str, ...] = ()
+    """Files, or splits of the hub, that are not used."""
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """What is used of it, and what its labels are called."""
+
+    tables: dict[str, Table]
+    names: tuple[str, ...]
+    skip: dict[str, frozenset[int]]
+    """Split -> numbers of the rows to leave out, from 1."""
+
+
+def load_dataset(config: DataConfig, *, progress: Progress = SILENT) -> Dataset:
     """Returns train, validation and test examples.
 
-    Splits that the data does not have are held out of train: stratified, seeded, duplicates kept
-    together. For a fold of a cross-validation, train and validation are one pool; a part of it is
-    tested on, another held out of the rest, and the data's own test examples are left alone.
+    Splits that the data does not have are held out of train: stratified, seeded by
+    ``config.split_seed``, duplicates kept together. For a fold of a cross-validation, train and
+    validation are one pool; a part of it is tested on, another held out of the rest, and the
+    data's own test examples are left alone.
+
+    Args:
+        config: What to read, and how.
+        progress: Where to say what was left out, and to warn of files that were not read.
 
     Raises:
         DataError: The data cannot be read, or not trained on.
         HubError: A hub id cannot be fetched.
     """
-    rows, names, where = _find(config)
-    if "train" not in rows:
+    found = _find(config, progress)
+    if "train" not in found.tables:
         raise DataError(
-            f"{where}: no training examples: expected a split called train, found "
-            f"{', '.join(rows) or 'none'}."
+            f"{found.where}: no training examples: expected a split called train, found "
+            f"{', '.join(found.tables) or 'none'}."
         )
-    if names is None:
-        names = infer_labels(
-            rows["train"],
-            column=config.label_column,
-            where=f"{where}, train",
-            task=config.task,
-        )
+    labelled = _label(found, config, progress)
     if config.task is Task.MULTI_LABEL:
-        check_label_names(names, where=where)
-    splits = {
-        split: to_examples(
-            found,
-            text_column=config.text_column,
-            text_pair_column=config.text_pair_column,
-            label_column=config.label_column,
-            label_names=names,
-            task=config.task,
-            where=f"{where}, {split}",
-        )
-        for split, found in rows.items()
-    }
+        check_label_names(labelled.names, where=found.where)
+    splits = _examples(labelled, config, found.where, progress)
     if len(np.unique(splits["train"].known_labels(), axis=0)) < 2:
         kind = _KINDS[config.task]
         raise DataError(
-            f"{where}: train has examples of one {kind} only: expected at least two {kind}s.",
+            f"{found.where}: train has examples of one {kind} only: expected at least two {kind}s.",
             hint="A classifier needs examples of each label.",
         )
-    return _complete(splits, names, config, seed)
+    _warn_of_unread(found, splits, progress)
+    return _complete(splits, labelled.names, config)
 
 
 def check_there(config: DataConfig) -> None:
@@ -91,7 +109,7 @@ def check_there(config: DataConfig) -> None:
         DataError: There is none.
     """
     path = Path(config.dataset).expanduser()
-    is_path = path.suffix in _SUFFIXES or config.dataset.startswith((".", "/", "~"))
+    is_path = path.suffix.lower() in READ or config.dataset.startswith((".", "/", "~"))
     if is_path and not path.exists():
         raise DataError(
             f"{path} does not exist.",
@@ -100,10 +118,135 @@ def check_there(config: DataConfig) -> None:
         )
 
 
-def _complete(
-    splits: dict[str, Examples], names: tuple[str, ...], config: DataConfig, seed: int
-) -> Dataset:
-    train = splits["train"]
+def _label(found: _Found, config: DataConfig, progress: Progress) -> _Labelled:
+    """Finds out what the labels are called and which rows have none."""
+    train = found.tables["train"]
+    known = found.names or train.classes or None
+    # labels.json may give classes other names: then it is by index that they are told.
+    renamed = found.names is not None and set(found.names) != set(train.classes)
+    tables = {
+        split: table if renamed else table.named(config.label_column)
+        for split, table in found.tables.items()
+    }
+    skip: dict[str, frozenset[int]] = {}
+    for split in sorted(tables, key=lambda split: split != "train"):
+        where = f"{found.where}, {split}"
+        skip[split] = _rows_to_skip(tables[split], split, where, config, known, progress)
+        if split == "train" and len(skip[split]) == len(tables[split].rows):
+            raise DataError(f"{where}: every row was left out: expected texts with labels.")
+        if known is None:  # train comes first
+            known = infer_labels(
+                tables[split].rows,
+                column=config.label_column,
+                where=where,
+                task=config.task,
+                skip=skip[split],
+            )
+    assert known is not None
+    used = {split: table for split, table in tables.items() if len(skip[split]) < len(table.rows)}
+    for split in tables.keys() - used.keys():
+        progress.warn(f"{found.where}: the {split} split is left out: no row of it can be used.")
+    return _Labelled(used, known, skip)
+
+
+def _rows_to_skip(
+    table: Table,
+    split: str,
+    where: str,
+    config: DataConfig,
+    names: tuple[str, ...] | None,
+    progress: Progress,
+) -> frozenset[int]:
+    """Returns the numbers of rows without a text or label, where they may be left out.
+
+    Raises:
+        DataError: A row has no label, and may not be left out.
+    """
+    rows, column = table.rows, config.label_column
+    empty = empty_rows(rows, _text_columns(config)) if config.skip_empty else frozenset()
+    missing = unlabelled_rows(rows, column, config.task, names=names) - empty
+    if config.skip_unlabelled:
+        say_skipped(len(missing), where, progress, what="no label")
+    else:
+        if split != "train" and not any(column in row for row in rows):
+            raise DataError(
+                f"{where}: no column {column!r}: found {', '.join(map(str, rows[0])) or 'none'}.",
+                hint="Name the column with --label-column, or go on without this split with "
+                "--skip-unlabelled.",
+            )
+        missing = frozenset(number for number in missing if column in rows[number - 1])
+        _refuse_unlabelled(missing, len(rows) - len(empty), table, split, where, column)
+    say_skipped(len(empty), where, progress)
+    return empty | missing
+
+
+def _refuse_unlabelled(
+    missing: frozenset[int], count: int, table: Table, split: str, where: str, column: str
+) -> None:
+    if not missing:
+        return
+    first = min(missing)
+    found = table.rows[first - 1][column]
+    if len(missing) == count and split != "train":
+        raise DataError(
+            f"{where}: the {split} split is unlabelled: no row has a label in {column!r}, found "
+            f"{found!r}.",
+            hint=f"--skip-unlabelled goes on without it: {split} texts are held out of train then.",
+        )
+    raise DataError(
+        f"{where}, row {first}: the label in {column!r} is empty: expected a name or a number, "
+        f"found {found!r}.",
+        hint="Remove the row or fill it in; --skip-unlabelled leaves such rows out.",
+    )
+
+
+def _examples(
+    labelled: _Labelled, config: DataConfig, where: str, progress: Progress
+) -> dict[str, Examples]:
+    """Reads the texts and labels of every split."""
+    multi_hot = False
+    if config.task is Task.MULTI_LABEL:
+        for split, table in labelled.tables.items():
+            check_column(
+                table.rows, config.label_column, f"{where}, {split}", option="--label-column"
+            )
+        # One kind of list in all splits: a short one may not tell.
+        fields = chain.from_iterable(
+            label_fields(table.rows, config.label_column, f"{where}, {split}", labelled.skip[split])
+            for split, table in labelled.tables.items()
+        )
+        multi_hot = is_multi_hot(fields, count=len(labelled.names))
+    if multi_hot:
+        progress.say(f"{where}: label lists are read as a 0 or 1 for each label.")
+    return {
+        split: to_examples(
+            table.rows,
+            text_column=config.text_column,
+            text_pair_column=config.text_pair_column,
+            label_column=config.label_column,
+            label_names=labelled.names,
+            task=config.task,
+            where=f"{where}, {split}",
+            multi_hot=multi_hot,
+            skip=labelled.skip[split],
+        )
+        for split, table in labelled.tables.items()
+    }
+
+
+def _warn_of_unread(found: _Found, splits: dict[str, Examples], progress: Progress) -> None:
+    if not found.unread:
+        return
+    held_out = [split for split in ("validation", "test") if split not in splits]
+    instead = f" {' and '.join(held_out)} texts are held out of train." if held_out else ""
+    progress.warn(
+        f"{found.where}: not read: {', '.join(found.unread)}. Splits are called train, validation "
+        f"and test.{instead}"
+    )
+
+
+def _complete(splits: dict[str, Examples], names: tuple[str, ...], config: DataConfig) -> Dataset:
+    train, seed = splits["train"], config.split_seed
     if config.fold is not None:
         pool = train.with_more(splits["validation"]) if "validation" in splits else train
         number, count = config.fold_of
@@ -120,89 +263,89 @@ def _complete(
     return Dataset(train, splits["validation"], splits["test"], names)
 
 
-def _find(config: DataConfig) -> tuple[dict[str, Rows], tuple[str, ...] | None, str]:
-    """Returns rows per split, label names where the data says them, and a name for messages."""
+def _find(config: DataConfig, progress: Progress) -> _Found:
+    """Reads what the recipe names."""
     if config.dataset == _EMBEDDED:
         with as_file(files("edgeadapt") / "demo") as folder:
-            return *_read_folder(folder), "the embedded reviews"
+            return _read_folder(folder, config, SILENT, where="the embedded reviews")
     path = Path(config.dataset).expanduser()
     if path.is_dir():
-        return *_read_folder(path), str(path)
-    if path.is_file():
-        return {"train": _read(path)}, _names_beside(path.parent), str(path)
+        return _read_folder(path, config, progress, where=str(path))
+    if path.exists():
+        return _Found(
+            {"train": _read(path, config)}, str(path), _names_beside(path), other_splits(path)
+        )
     check_there(config)
-    snapshot = hub.fetch(
-        config.dataset, kind="dataset", revision=config.revision, patterns=_HUB_FILES
-    )
-    return *_read_with_datasets(snapshot.folder, config), config.dataset
+    return _read_hub(config)
 
 
-def _read_folder(folder: Path) -> tuple[dict[str, Rows], tuple[str, ...] | None]:
-    found = {}
-    for split, stems in _SPLIT_NAMES.items():
-        candidates = [folder / f"{stem}{suffix}" for stem in stems for suffix in _SUFFIXES]
-        existing = [path for path in candidates if path.is_file()]
-        if len(existing) > 1:
-            raise DataError(
-                f"{folder}: expected one file for {split}, found "
-                f"{', '.join(path.name for path in existing)}."
-            )
-        if existing:
-            found[split] = _read(existing[0])
-    if not found:
+def _read_folder(folder: Path, config: DataConfig, progress: Progress, *, where: str) -> _Found:
+    found = split_files(folder)
+    if not found.files:
+        unread = f", found {', '.join(found.unread)}" if found.unread else ""
         raise DataError(
-            f"{folder} holds no examples: expected train.csv, train.jsonl or train.parquet.",
+            f"{folder} holds no examples: expected train.csv, train.jsonl or train.parquet"
+            f"{unread}.",
             hint="validation and test files beside it are used too; labels.json names the labels.",
         )
-    return found, _names_beside(folder)
+    tables = {}
+    for split, path in found.files.items():
+        if path.stem != split:
+            progress.say(f"{path}: read as {split}.")
+        tables[split] = _read(path, config)
+    return _Found(tables, where, _names_beside(folder / "train"), found.unread)
 
 
-def _names_beside(folder: Path) -> tuple[str, ...] | None:
-    file = folder / "labels.json"
-    return read_labels(file) if file.is_file() else None
+def _names_beside(path: Path) -> tuple[str, ...] | None:
+    file = path.with_name("labels.json")
+    return read_labels(file) if file.exists() else None
 
 
-def _read(path: Path) -> Rows:
-    if path.suffix not in _SUFFIXES:
+def _read(path: Path, config: DataConfig) -> Table:
+    suffix = path.suffix.lower()
+    if suffix not in READ:
         raise DataError(
-            f"{path}: expected a {', '.join(_SUFFIXES)} file, found "
-            f"{path.suffix or 'no extension'!r}."
+            f"{path}: expected a {', '.join(READ)} file, found {path.suffix or 'no extension'!r}."
         )
-    if path.suffix != ".parquet":
-        return read_rows(path)
-    from pyarrow import parquet
-
-    try:
-        rows: Rows = parquet.read_table(path).to_pylist()
-    except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds
-        raise DataError(f"{path} cannot be read as parquet: {error}") from None
-    if not rows:
-        raise DataError(f"{path} holds no examples: expected at least one row, found none.")
-    return rows
+    if suffix != ".parquet":
+        return Table(read_rows(path))
+    columns = [*_text_columns(config), config.label_column]
+    return read_parquet(path, columns, label_column=config.label_column)
 
 
-def _read_with_datasets(
-    folder: Path, config: DataConfig
-) -> tuple[dict[str, Rows], tuple[str, ...] | None]:
+def _read_hub(config: DataConfig) -> _Found:
     """Reads a hub snapshot with Hugging Face datasets: it knows the card's split tables."""
     import datasets
 
+    snapshot = hub.fetch(
+        config.dataset, kind="dataset", revision=config.revision, patterns=_HUB_FILES
+    )
     try:
-        found: Any = datasets.load_dataset(str(folder), config.name)
+        found: Any = datasets.load_dataset(str(snapshot.folder), config.name)
     except Exception as error:  # noqa: BLE001 - datasets raises many kinds
         raise DataError(
             f"{config.dataset} cannot be read: {error}",
             hint="A data set with several configurations needs --dataset-name; one that is made "
             "by a script is not supported.",
         ) from None
-    by_name = {alias: split for split, aliases in _SPLIT_NAMES.items() for alias in aliases}
-    splits = {by_name[name]: found[name] for name in found if name in by_name}
-    feature = splits["train"].features.get(config.label_column) if "train" in splits else None
-    if config.task is Task.MULTI_LABEL:
-        feature = getattr(feature, "feature", feature)  # of a sequence's elements
-    names = tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
-    return {split: _rows(table) for split, table in splits.items()}, names
+    names: dict[str, str] = {}
+    for name in sorted(found, key=lambda name: name.casefold() not in ("validation", "test")):
+        if (split := split_of(name)) is not None:
+            names.setdefault(split, name)
+    columns = [*_text_columns(config), config.label_column]
+    tables: dict[str, Table] = {
+        split: dataset_table(
+            found[names[split]],
+            columns,
+            f"{config.dataset}, {names[split]}",
+            label_column=config.label_column,
+        )
+        for split in names
+    }
+    unread = tuple(name for name in found if name not in names.values())
+    return _Found(tables, config.dataset, None, unread)
 
 
-def _rows(table: Any) -> Rows:
-    return list(table.to_list())
+def _text_columns(config: DataConfig) -> list[str]:
+    pair = [] if config.text_pair_column is None else [config.text_pair_column]
+    return [config.text_column, *pair]

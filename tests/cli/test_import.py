@@ -11,6 +11,7 @@ from edgeadapt.config import Format
 from edgeadapt.pipeline.convert import convert
 from edgeadapt.run import Run
 from tests.cli.conftest import Cli, edit_json, written
+from tests.conftest import write_dataset
 
 KEYS = {
     "run",
@@ -252,3 +253,18 @@ def test_training_does_not_start_from_what_is_not_there(
     ).fails_with("nowhere")
 
     assert written(folder) == []
+
+
+def test_rows_without_text_or_label_are_left_out_where_asked(
+    cli: Cli, adapter: Path, tmp_path: Path, folder: Path
+) -> None:
+    data = write_dataset(tmp_path / "data")
+    with (data / "validation.csv").open("a") as file:
+        file.write('"","positive"\n"a film","-1"\n')
+    asked = ("import", adapter, "--dataset", data, "--output", "back")
+
+    cli(*asked).fails_with("validation, row 26", "is empty", hint="--skip-unlabelled")
+    done = cli(*asked, "--skip-empty", "--skip-unlabelled", "--json")
+
+    assert done.json["validation"]["texts"] == 24
+    assert "validation: left out 1 rows with an empty text." in done.err

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -381,3 +382,43 @@ def test_all_labels_that_a_text_is_given_are_told(cli: Cli, multi_label_bundle: 
         assert {topic for topic in TOPICS if topic in given} == told
         assert {topic for topic in TOPICS if topic in rest} == set(TOPICS) - told
         assert ("no label" in given) == (not told)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("texts.txt", "good\n\n \nbad\n"),
+        ("texts.csv", 'text\ngood\n" "\n""\nbad\n'),
+        ("texts.jsonl", '{"text": "good"}\n{"text": ""}\n{"text": null}\n{"text": "bad"}\n'),
+    ],
+)
+def test_empty_texts_of_a_file_are_named_or_left_out(
+    cli: Cli, light_bundle: Path, tmp_path: Path, name: str, content: str
+) -> None:
+    file = tmp_path / name
+    file.write_text(content)
+
+    cli("predict", light_bundle, "--file", file).fails_with(name, "2", hint="--skip-empty")
+    done = cli("predict", light_bundle, "--file", file, "--skip-empty", "--json")
+
+    assert [answer["text"] for answer in done.json["predictions"]] == ["good", "bad"]
+    assert f"{name}: left out 2 rows with an empty text" in done.err
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", ["texts.txt", "texts.csv", "texts"])
+def test_what_is_no_file_is_refused_unread(
+    cli: Cli, light_bundle: Path, tmp_path: Path, name: str, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / name)
+
+    cli("predict", light_bundle, "--file", tmp_path / name).fails_with(name, "expected a file")
+
+
+@pytest.mark.parametrize("name", ["texts.tsv", "texts.json", "texts.parquet"])
+def test_another_kind_of_table_is_not_classified_line_by_line(
+    cli: Cli, light_bundle: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("text\nlabel\n")
+
+    cli("predict", light_bundle, "--file", tmp_path / name).fails_with(name, "expected a .csv")

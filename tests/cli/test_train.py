@@ -17,6 +17,7 @@ from edgeadapt.backbones import BACKBONES
 from edgeadapt.config import (
     AdapterConfig,
     AdapterKind,
+    DataConfig,
     ModelConfig,
     Placement,
     Recipe,
@@ -29,7 +30,7 @@ from edgeadapt.pipeline import foreign
 from edgeadapt.run import Run
 from tests.children import open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written
-from tests.conftest import review
+from tests.conftest import review, write_dataset
 from tests.tasks import write_multi_label
 
 Arguments = tuple[str, ...]
@@ -129,6 +130,29 @@ def test_the_recipe_is_printed_as_it_takes_effect(
     assert recipe == Recipe.load(str(folder / "artifacts/runs/mine"))
 
 
+def test_rows_without_text_or_label_are_left_out_where_asked(
+    cli: Cli, tiny_arguments: Arguments, folder: Path, tmp_path: Path
+) -> None:
+    data = write_dataset(tmp_path / "data", train=60)
+    with (data / "train.csv").open("a") as file:
+        file.write('"","positive"\n"a film",""\n')
+    write_csv(data / "test.csv", {"text": ["a film", "a room"], "label": ["-1", "-1"]})
+    asked = ("train", *tiny_arguments, "--dataset", data, "--output", "mine")
+
+    cli(*asked).fails_with("train, row 62", "is empty", hint="--skip-unlabelled")
+    cli(*asked, "--skip-unlabelled").fails_with("train, row 61", "is empty", hint="--skip-empty")
+    done = cli(*asked, "--skip-empty", "--skip-unlabelled", "--split-seed", "3")
+
+    assert done.code == 0, done.err
+    assert "train: left out 1 rows with an empty text." in done.err
+    assert "train: left out 1 rows with no label." in done.err
+    assert "the test split is left out" in done.err
+    info = Run.open(folder / "artifacts/runs/mine").info
+    assert info.data["examples"] == {"train": 54, "validation": 24, "test": 6}
+    recorded = Recipe.from_recorded(info.recipe, origin="test").data
+    assert (recorded.skip_empty, recorded.skip_unlabelled, recorded.split_seed) == (True, True, 3)
+
+
 @pytest.mark.parametrize(
     ("told", "default"),
     [
@@ -138,7 +162,8 @@ def test_the_recipe_is_printed_as_it_takes_effect(
         ("Examples per step; {}.", TrainingConfig.batch_size),
         ("Decay of weight matrices; {}.", TrainingConfig.weight_decay),
         ("Probability spread over all labels; {}.", TrainingConfig.label_smoothing),
-        ("shuffling and splits; {}.", TrainingConfig.seed),
+        ("shuffling and dropout; {}.", TrainingConfig.seed),
+        ("whatever --seed is; {}.", DataConfig.split_seed),
         ("saved for --resume, {},", TrainingConfig.checkpoint_steps),
         ("Longest input in tokens, {};", ModelConfig.max_length),
         ("Passes over the data; {},", Tuned().epochs[AdapterKind.PARALLEL]),

@@ -399,6 +399,53 @@ def test_data_without_the_text_column_is_refused(
     assert "--text-column" in e.value.hint
 
 
+@pytest.mark.parametrize("column", [["-1", "-1"], ["", ""]])
+def test_data_whose_labels_are_secret_is_refused_with_what_to_do(
+    measurement: Measurement, tiny_bundle: Bundle, tmp_path: Path, column: list[str]
+) -> None:
+    write_csv(tmp_path / "data.csv", {"text": ["a room", "a meal"], "label": column})
+
+    with pytest.raises(DataError, match=r"data\.csv is unlabelled") as caught:
+        bench([tiny_bundle], plan=TINY, data=EvaluationFile(tmp_path / "data.csv"))
+
+    assert "Remove the column" in caught.value.hint
+
+
+def test_a_label_column_that_is_named_has_to_be_there(
+    measurement: Measurement, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "data.csv", {"text": ["a room"], "label": ["positive"]})
+    data = EvaluationFile(tmp_path / "data.csv", label_column="mood")
+
+    with pytest.raises(DataError, match="no column 'mood'"):
+        bench([tiny_bundle], plan=TINY, data=data)
+
+
+def test_a_label_that_only_later_rows_have_is_not_overlooked(
+    measurement: Measurement, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"text": "a room"}\n{"text": "a meal", "label": "positive"}\n')
+
+    with pytest.raises(DataError, match="no column 'label'"):
+        bench([tiny_bundle], plan=TINY, data=EvaluationFile(data))
+
+
+def test_rows_with_empty_texts_are_left_out_of_the_data_where_asked(
+    measurement: Measurement, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    write_csv(
+        tmp_path / "data.csv",
+        {"text": ["a room", " ", "a meal"], "label": ["positive", "odd", "negative"]},
+    )
+    data = EvaluationFile(tmp_path / "data.csv", skip_empty=True)
+
+    bench([tiny_bundle], plan=TINY, data=data)
+
+    assert measurement.evaluation.texts == ("a room", "a meal")
+    np.testing.assert_array_equal(measurement.evaluation.labels, [1, 0])
+
+
 @pytest.mark.parametrize("give_data", [True, False])
 def test_bundles_with_different_labels_are_refused(
     measurement: Measurement,

@@ -126,13 +126,27 @@ def test_texts_are_lines_or_a_column(tmp_path: Path) -> None:
     assert TextFile(table, "body").read() == ("one", "two\nlines")
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"same\nsame\n", b"caf\xe9\nother\n"])
-def test_texts_that_cannot_be_used_are_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [(b"", ""), (b"\n \n", ""), (b"same\nsame\n", ""), (b"other\ncaf\xe9\n", ", line 2")],
+)
+def test_texts_that_cannot_be_used_are_named(tmp_path: Path, content: bytes, place: str) -> None:
     path = tmp_path / "texts.txt"
     path.write_bytes(content)
 
-    with pytest.raises(DataError, match=r"texts\.txt: expected"):
+    with pytest.raises(DataError, match=rf"texts\.txt{place}: expected"):
         TextFile(path).read()
+
+
+def test_empty_rows_of_a_table_are_left_out_where_asked(tmp_path: Path) -> None:
+    table = tmp_path / "texts.csv"
+    table.write_text('text\none\n" "\ntwo\n')
+
+    with pytest.raises(DataError, match="row 2: the text is empty") as caught:
+        TextFile(table).read()
+
+    assert "--skip-empty" in caught.value.hint
+    assert TextFile(table, skip_empty=True).read() == ("one", "two")
 
 
 @pytest.mark.parametrize("step", [1, 4, 9])

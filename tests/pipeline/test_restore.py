@@ -2,18 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from edgeadapt.config import Recipe
 from edgeadapt.errors import (
     EdgeAdaptError,
     IntegrityError,
     ModelError,
 )
 from edgeadapt.pipeline.export import export
+from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.train import train
+from edgeadapt.pipeline.unfinished import state_of, stopped
 from edgeadapt.run import Run
 from tests.lively import lively_recipe
 from tests.pipeline.exporting import PLAIN, nothing_is_at
@@ -72,3 +76,18 @@ def test_a_backbone_that_is_gone_is_named(own_run: Run, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"no folder {checkpoint}"):
         export(own_run, options=PLAIN, output=tmp_path / "b" / "x")
     assert nothing_is_at(tmp_path / "b")
+
+
+def test_an_older_run_and_an_older_unfinished_training_keep_the_splits_they_had(
+    tiny_run: Run, tmp_path: Path
+) -> None:
+    recorded = Recipe.from_dict(tiny_run.info.recipe, origin="test").to_dict()
+    recorded["training"]["seed"] = 7
+    del recorded["data"]["split_seed"]
+    older = Run(tiny_run.path, replace(tiny_run.info, recipe=recorded))
+
+    assert recipe_of(older).data.split_seed == 7
+    state = state_of(tmp_path / "run", recipe_of(older))
+    with state.kept({"command": "edgeadapt train", "recipe": recorded}, anew=True):
+        found, _ = stopped(tmp_path / "run", command="edgeadapt train")
+    assert found == recipe_of(older)

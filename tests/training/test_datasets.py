@@ -1,6 +1,11 @@
 """Finding the examples: embedded, a file, or a folder of files."""
 
 import json
+import math
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +41,8 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
 
 
-def load(dataset: object, *, seed: int = 0, **config: Any) -> Dataset:
-    return load_dataset(DataConfig(dataset=str(dataset), **config), seed=seed)
+def load(dataset: object, **config: Any) -> Dataset:
+    return load_dataset(DataConfig(dataset=str(dataset), **config))
 
 
 def pairs(start: int, stop: int) -> Pairs:
@@ -147,10 +152,10 @@ def test_only_the_missing_split_is_held_out(tmp_path: Path, there: str, missing:
     assert sorted(kept) == sorted(pairs(0, 40))
 
 
-def test_what_is_held_out_follows_the_seed(tmp_path: Path) -> None:
+def test_what_is_held_out_follows_the_split_seed(tmp_path: Path) -> None:
     file = write(tmp_path / "reviews.csv", pairs(0, 100))
 
-    one, same, other = (all_pairs(load(file, seed=seed)) for seed in (1, 1, 2))
+    one, same, other = (all_pairs(load(file, split_seed=seed)) for seed in (1, 1, 2))
 
     assert one == same
     assert one[1] != other[1]
@@ -433,3 +438,415 @@ def test_a_name_with_the_separator_is_refused_for_label_sets(tmp_path: Path) -> 
 
     with pytest.raises(DataError, match=r"label 'in\|out' cannot be used with --multi-label"):
         load(file, multi_label=True)
+
+
+# What is said and left out
+
+
+class Listener:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warned: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def warn(self, message: str) -> None:
+        self.warned.append(message)
+
+    @contextmanager
+    def task(self, title: str, total: int) -> Iterator[Any]:
+        raise AssertionError(title)
+        yield
+
+
+def heard(dataset: object, **config: Any) -> tuple[Dataset, Listener]:
+    listener = Listener()
+    return load_dataset(DataConfig(dataset=str(dataset), **config), progress=listener), listener
+
+
+def test_splits_by_other_names_are_taken_and_said(tmp_path: Path) -> None:
+    write(tmp_path / "Train.csv", pairs(0, 20))
+    write(tmp_path / "eval.csv", pairs(20, 28))
+    write(tmp_path / "Test.jsonl", pairs(28, 34))
+
+    dataset, listener = heard(tmp_path)
+
+    assert all_pairs(dataset) == [pairs(0, 20), pairs(20, 28), pairs(28, 34)]
+    assert f"{tmp_path / 'eval.csv'}: read as validation." in listener.said
+    assert listener.warned == []
+
+
+def test_a_data_file_that_is_no_split_is_warned_of_with_what_is_held_out(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", pairs(0, 40))
+    write(tmp_path / "validation.csv", pairs(40, 50))
+    write(tmp_path / "sst2_test.csv", pairs(50, 60))
+
+    _, listener = heard(tmp_path)
+
+    (warning,) = listener.warned
+    assert "not read: sst2_test.csv" in warning
+    assert "test texts are held out of train" in warning
+
+
+def test_a_test_file_beside_a_single_file_is_warned_of(tmp_path: Path) -> None:
+    write(tmp_path / "test.csv", pairs(40, 50))
+
+    _, listener = heard(write(tmp_path / "train.csv", pairs(0, 40)))
+
+    assert "not read: test.csv" in listener.warned[0]
+
+
+def test_of_a_whole_data_set_nothing_is_said(tmp_path: Path) -> None:
+    _, listener = heard(write_dataset(tmp_path))
+
+    assert listener.said == listener.warned == []
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_empty_texts_are_named_or_left_out_and_counted(
+    tmp_path: Path, suffix: str, empty: str
+) -> None:
+    given = [*pairs(0, 20), (empty, "odd"), *pairs(20, 40), (empty, "positive")]
+    write(tmp_path / f"train{suffix}", given)
+    write(tmp_path / f"test{suffix}", [(empty, "positive"), *pairs(40, 50)])
+    write(tmp_path / f"validation{suffix}", pairs(50, 60))
+
+    with pytest.raises(DataError, match=r"train, row 21: the text is empty in 'text'") as caught:
+        load(tmp_path)
+    dataset, listener = heard(tmp_path, skip_empty=True)
+
+    assert "--skip-empty" in caught.value.hint
+    assert dataset.label_names == LABELS
+    assert all_pairs(dataset) == [pairs(0, 40), pairs(50, 60), pairs(40, 50)]
+    assert listener.said == [
+        f"{tmp_path}, train: left out 2 rows with an empty text.",
+        f"{tmp_path}, test: left out 1 rows with an empty text.",
+    ]
+
+
+def test_rows_behind_one_that_is_left_out_keep_their_numbers(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", pairs(0, 20))
+    write(tmp_path / "test.csv", [("", "positive"), *pairs(20, 22), ("the film", "mixed")])
+
+    with pytest.raises(DataError, match=r"test, row 4: unknown label 'mixed'"):
+        load(tmp_path, skip_empty=True)
+
+
+def test_a_pair_without_its_second_text_is_left_out(tmp_path: Path) -> None:
+    rows = [{"text": f"a {n}", "other": f"b {n}", "label": ["no", "yes"][n % 2]} for n in range(40)]
+    rows[3]["other"] = ""
+    lines_of(tmp_path / "train.jsonl", *rows, {"text": "c", "other": None, "label": "yes"})
+
+    dataset, _ = heard(tmp_path, text_pair_column="other", skip_empty=True)
+
+    texts = [*dataset.train.texts, *dataset.validation.texts, *dataset.test.texts]
+    assert sorted(texts) == sorted((f"a {n}", f"b {n}") for n in range(40) if n != 3)
+
+
+def test_where_nothing_is_left_of_train_it_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "train.csv", [(" ", "positive"), ("", "negative")])
+
+    with pytest.raises(DataError, match="train: every row was left out"):
+        load(file, skip_empty=True)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("labels", [LABELS, ("0", "1")])
+def test_an_unlabelled_split_is_named_or_left_out(
+    tmp_path: Path, suffix: str, labels: tuple[str, ...]
+) -> None:
+    train = [(text, labels[LABELS.index(label)]) for text, label in pairs(0, 40)]
+    write(tmp_path / f"train{suffix}", train)
+    write(tmp_path / f"validation{suffix}", [(text, labels[0]) for text, _ in pairs(40, 50)])
+    write(tmp_path / f"test{suffix}", [(text, "-1") for text, _ in pairs(50, 60)])
+
+    with pytest.raises(DataError, match="test: the test split is unlabelled") as caught:
+        load(tmp_path)
+    dataset, listener = heard(tmp_path, skip_unlabelled=True)
+
+    assert "--skip-unlabelled" in caught.value.hint
+    assert "labels.json" not in str(caught.value)
+    assert len(dataset.train) + len(dataset.test) == 40
+    assert len(dataset.validation) == 10
+    assert f"{tmp_path}: the test split is left out: no row of it can be used." in listener.warned
+
+
+@pytest.mark.parametrize("missing", [-1, None, math.nan, ""])
+def test_a_row_without_a_label_is_named_or_left_out(tmp_path: Path, missing: Any) -> None:
+    given = [{"text": text, "label": LABELS.index(label)} for text, label in pairs(0, 40)]
+    lines_of(tmp_path / "train.jsonl", *given[:30])
+    lines_of(tmp_path / "test.jsonl", given[30], {"text": "x", "label": missing}, *given[31:])
+
+    with pytest.raises(DataError, match=r"test, row 2: the label in 'label' is empty") as caught:
+        load(tmp_path)
+
+    assert "--skip-unlabelled" in caught.value.hint
+    assert len(load(tmp_path, skip_unlabelled=True).test) == 10
+
+
+def test_minus_one_is_a_label_where_train_has_it(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", [(f"text {n}", str(n % 3 - 1)) for n in range(60)])
+    write(tmp_path / "test.csv", [(f"other {n}", "-1") for n in range(6)])
+
+    dataset = load(tmp_path)
+
+    assert dataset.label_names == ("-1", "0", "1")
+    assert dataset.test.known_labels().tolist() == [0] * 6
+
+
+def test_a_test_file_without_the_label_column_is_named_or_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", pairs(0, 40))
+    write_csv(tmp_path / "test.csv", {"text": ["a", "b"]})
+
+    with pytest.raises(DataError, match=r"test: no column 'label': found text") as caught:
+        load(tmp_path)
+
+    assert "--skip-unlabelled" in caught.value.hint
+    assert len(load(tmp_path, skip_unlabelled=True).test) == 4
+
+
+# Labels in every format
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_floats_that_pandas_made_of_integers_are_those_integers(
+    tmp_path: Path, suffix: str
+) -> None:
+    given = [(text, "01"[LABELS.index(label)]) for text, label in pairs(0, 40)]
+    write(tmp_path / f"train{suffix}", given)
+    write(tmp_path / f"test{suffix}", [(text, f"{label}.0") for text, label in given[:10]])
+
+    dataset = load(tmp_path)
+
+    assert dataset.label_names == ("0", "1")
+    assert dataset.test.known_labels().tolist() == [0, 1] * 5
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (pa.array([0.0, 1.0] * 20), ("0", "1")),
+        (pa.array([0, 1] * 20, pa.int8()), ("0", "1")),
+        (pa.array([False, True] * 20), ("False", "True")),
+        (pa.array([b"a", b"b"] * 20), ("a", "b")),
+        (pa.array(["a", "b"] * 20).dictionary_encode(), ("a", "b")),
+        (pa.array([Decimal("0.00"), Decimal("1.00")] * 20), ("0", "1")),
+    ],
+    ids=str,
+)
+def test_parquet_labels_of_every_type_have_the_names_that_csv_has(
+    tmp_path: Path, values: Any, names: tuple[str, ...]
+) -> None:
+    table = pa.table({"text": [f"text {n}" for n in range(40)], "label": values})
+    parquet.write_table(table, tmp_path / "train.parquet")
+
+    assert load(tmp_path).label_names == names
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (pa.array([0.0, 2.5] * 20), "number with a fraction"),
+        (pa.array([0.0, math.nan] * 20), "row 2: the label in 'label' is empty"),
+        (pa.array([0, None] * 20), "row 2: the label in 'label' is empty"),
+        (pa.array([{"a": 1}, {"a": 2}] * 20), "found an object"),
+        (pa.array([[1], [2]] * 20), "expected one label, found a list"),
+    ],
+    ids=["scores", "nan", "null", "object", "list"],
+)
+def test_parquet_labels_that_are_none_are_refused(tmp_path: Path, values: Any, said: str) -> None:
+    table = pa.table({"text": [f"text {n}" for n in range(40)], "label": values})
+    parquet.write_table(table, tmp_path / "train.parquet")
+
+    with pytest.raises(DataError, match=said):
+        load(tmp_path)
+
+
+def class_table(names: list[str], indices: list[int], path: Path) -> None:
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)}
+    )
+    texts = [f"{path.stem} {n}" for n in range(len(indices))]
+    table = datasets.Dataset.from_dict({"text": texts, "label": indices}, features=features)
+    table.to_parquet(str(path))
+
+
+@pytest.fixture(params=["folder", "hub"])
+def class_data(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, str]:
+    """A folder of parquet files, and what the data set of it is called."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    if request.param == "folder":
+        return folder, str(folder)
+    monkeypatch.setattr(module.hub, "fetch", lambda *_, **__: Snapshot(folder, "abc"))
+    return folder, "someone/reviews"
+
+
+def test_classes_are_called_what_the_parquet_file_says(class_data: tuple[Path, str]) -> None:
+    folder, name = class_data
+    # Stars: an index is not the number that the class is called by.
+    class_table(["1", "2", "3"], [1, 2] * 15, folder / "train.parquet")
+    class_table(["1", "2", "3"], [2, 1, 2] * 4, folder / "test.parquet")
+
+    dataset = load(name)
+
+    assert dataset.label_names == ("1", "2", "3")
+    assert dataset.test.known_labels().tolist() == [2, 1, 2] * 4
+
+
+def test_each_parquet_file_says_what_its_indices_are_called(tmp_path: Path) -> None:
+    class_table(["bad", "good"], [0, 1] * 15, tmp_path / "train.parquet")
+    class_table(["good", "bad"], [0, 0, 1] * 4, tmp_path / "test.parquet")
+
+    assert load(tmp_path).test.known_labels().tolist() == [1, 1, 0] * 4
+
+
+def test_secret_test_labels_are_named_or_left_out(class_data: tuple[Path, str]) -> None:
+    folder, name = class_data
+    class_table(["bad", "good"], [0, 1] * 20, folder / "train.parquet")
+    class_table(["bad", "good"], [-1] * 10, folder / "test.parquet")
+
+    with pytest.raises(DataError, match="the test split is unlabelled"):
+        load(name)
+
+    assert len(load(name, skip_unlabelled=True).test) == 4
+
+
+def test_labels_json_gives_classes_of_a_parquet_file_other_names(tmp_path: Path) -> None:
+    class_table(["neg", "pos"], [0, 1] * 20, tmp_path / "train.parquet")
+    (tmp_path / "labels.json").write_text('["schlecht", "gut"]')
+
+    dataset = load(tmp_path)
+
+    assert dataset.label_names == ("schlecht", "gut")
+    assert sorted(dataset.train.known_labels().tolist()) == [0] * 16 + [1] * 16
+
+
+def test_labels_json_orders_the_classes_of_a_parquet_file(tmp_path: Path) -> None:
+    class_table(["neg", "pos"], [0, 1] * 20, tmp_path / "train.parquet")
+    class_table(["neg", "pos"], [1] * 5, tmp_path / "test.parquet")
+    (tmp_path / "labels.json").write_text('["pos", "neg"]')
+
+    assert load(tmp_path).test.known_labels().tolist() == [0] * 5
+
+
+def test_splits_of_the_hub_that_are_not_used_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = datasets.Dataset.from_dict(columns(pairs(0, 40)))
+    names = ("train", "validation_matched", "validation_mismatched")
+    found = datasets.DatasetDict(dict.fromkeys(names, table))
+    monkeypatch.setattr(module.hub, "fetch", lambda *_, **__: Snapshot(tmp_path, "abc"))
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: found)
+
+    _, listener = heard("someone/mnli")
+
+    assert "not read: validation_matched, validation_mismatched" in listener.warned[0]
+    assert "validation and test texts are held out" in listener.warned[0]
+
+
+def test_multi_hot_lists_are_read_in_every_split_and_said(tmp_path: Path) -> None:
+    hot = [[1, 0], [0, 1], [1, 1], [0, 0]]
+    rows = [{"text": f"text {n}", "label": hot[n % 4]} for n in range(40)]
+    lines_of(tmp_path / "train.jsonl", *rows)
+    lines_of(tmp_path / "test.jsonl", {"text": "a", "label": [0, 1]})
+    (tmp_path / "labels.json").write_text('["rain", "wind"]')
+
+    dataset, listener = heard(tmp_path, multi_label=True)
+
+    assert dataset.test.known_labels().tolist() == [[0, 1]]
+    assert f"{tmp_path}: label lists are read as a 0 or 1 for each label." in listener.said
+
+
+# Hostile parquet
+
+
+def expanding(path: Path, *, rows: int, characters: int) -> Path:
+    """A small file in which one text stands for many."""
+    text = pa.array(["x" * characters])
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), text)
+    labels = pa.array(np.arange(rows) % 2)
+    table = pa.table({"text": texts, "label": labels})
+    parquet.write_table(table, path, compression="zstd", row_group_size=rows)
+    return path
+
+
+def test_a_small_parquet_file_that_expands_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    path = expanding(tmp_path / "train.parquet", rows=2_000, characters=1_000_000)
+    assert path.stat().st_size < 20_000
+    tracemalloc.start()
+
+    with pytest.raises(DataError, match="too large: expected at most"):
+        load(tmp_path)
+
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("bound", "said"),
+    [
+        ("edgeadapt.data.files.MOST_ROWS", "too many rows"),
+        ("edgeadapt.training.tables.MOST_BYTES", "30 bytes"),
+        ("edgeadapt.training.tables.MOST_VALUES", "30 values"),
+    ],
+)
+def test_a_parquet_file_beyond_a_bound_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, said: str
+) -> None:
+    write(tmp_path / "train.parquet", pairs(0, 40))
+    monkeypatch.setattr(bound, 30)
+
+    with pytest.raises(DataError, match=said):
+        load(tmp_path)
+
+
+def test_columns_that_are_not_asked_for_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({**columns(pairs(0, 40)), "vector": [[0.5] * 1_000] * 40})
+    parquet.write_table(table, tmp_path / "train.parquet")
+    read: list[Any] = []
+    original = parquet.ParquetFile.iter_batches
+
+    def spied(self: Any, *args: Any, **options: Any) -> Any:
+        read.append(options["columns"])
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", spied)
+
+    load(tmp_path)
+
+    assert read == [["text", "label"]] * 2
+
+
+def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    table = pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["c"])], ["text", "label", "text"])
+    parquet.write_table(table, tmp_path / "train.parquet")
+
+    with pytest.raises(DataError, match="two columns are called 'text'"):
+        load(tmp_path)
+
+
+def test_a_folder_name_is_no_column_of_a_parquet_file(tmp_path: Path) -> None:
+    folder = tmp_path / "label=positive"
+    folder.mkdir()
+    parquet.write_table(pa.table({"text": ["a", "b"]}), folder / "train.parquet")
+
+    with pytest.raises(DataError, match="no column 'label'"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.parquet", "data"])
+def test_what_is_no_file_is_refused_unread(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to("/dev/zero")
+
+    with pytest.raises(DataError):
+        load(tmp_path / name)

@@ -24,7 +24,7 @@ from edgeadapt.errors import EdgeAdaptError
 from edgeadapt.training.datasets import load_dataset
 
 try:
-    found = load_dataset(DataConfig(**json.loads(sys.argv[1])), seed=0)
+    found = load_dataset(DataConfig(**json.loads(sys.argv[1])))
     splits = {"train": found.train, "validation": found.validation, "test": found.test}
     answer = {
         "names": found.label_names,

@@ -41,7 +41,7 @@ def data() -> Path:
 def test_a_real_data_set_loads_whole_with_its_own_splits(
     data: Path, name: str, sizes: tuple[int, ...], labels: int, test_texts_in_train: int
 ) -> None:
-    dataset = load_dataset(DataConfig(dataset=str(data / name)), seed=0)
+    dataset = load_dataset(DataConfig(dataset=str(data / name)))
 
     assert tuple(map(len, (dataset.train, dataset.validation, dataset.test))) == sizes
     assert len(dataset.label_names) == labels
@@ -64,7 +64,7 @@ def test_long_reviews_with_tags_and_control_characters_survive_writing_and_readi
 def test_a_validation_split_made_of_an_imbalanced_set_keeps_the_shares_of_its_77_labels(
     data: Path,
 ) -> None:
-    whole = load_dataset(DataConfig(dataset=str(data / "banking77" / "train.csv")), seed=3)
+    whole = load_dataset(DataConfig(dataset=str(data / "banking77" / "train.csv"), split_seed=3))
 
     everything = np.concatenate(
         [s.known_labels() for s in (whole.train, whole.validation, whole.test)]

@@ -1,0 +1,210 @@
+"""The normal form of labels: one name for a value, however a file spells it.
+
+Files spell the same class as ``1``, ``1.0``, ``"1"`` or a numpy scalar, because CSV has no types
+and pandas makes floats of integers beside a missing value. Every place that reads labels does it
+here.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "NotALabelError",
+    "is_missing",
+    "is_number",
+    "key_of",
+    "label_name",
+    "plain",
+    "shown",
+    "written_list",
+]
+
+_MISSING = frozenset({"", "nan", "<na>", "nat"})
+"""What pandas and numpy write for a missing value, in lower case. ``None`` and ``NA`` are words
+that people give to classes, so they are not among them."""
+_WHOLE = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?", re.ASCII)
+_WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0*", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_MOST_DIGITS = 100
+"""Of a number that is a label: longer ones are not class numbers."""
+
+_ITEM = (
+    r"'(?:[^'\\]|\\.)*'|"
+    r'"(?:[^"\\]|\\.)*"|'
+    r"[-+]?\d+(?:\.\d*)?|\b(?:true|false|none|null|nan)\b"
+)
+_ITEMS = re.compile(_ITEM, re.ASCII | re.IGNORECASE | re.DOTALL)
+_LIST = re.compile(
+    rf"[\[(]\s*(?:(?:{_ITEM})(?:\s*,\s*(?:{_ITEM}))*\s*,?\s*)?[\])]",
+    re.ASCII | re.IGNORECASE | re.DOTALL,
+)
+_WRITTEN = re.compile(
+    r"\[\s*[\[({'\"].*\]|\[[\s\d.,+-]*\]|\(\s*[\[({'\"].*\)|\{\s*[\[({'\"].*\}"
+    r"|(?:array|tensor|set|frozenset)\(.*\)",
+    re.DOTALL,
+)
+_CONSTANTS = {"true": True, "false": False, "none": None, "null": None, "nan": None}
+
+
+class NotALabelError(ValueError):
+    """A value that names no class; the message says what it is, such as ``a list``."""
+
+
+def plain(value: Any) -> Any:
+    """Returns the Python value of a numpy or pyarrow scalar or array; others as they are."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    # pyarrow is not imported here: this module works on the device, where it is not installed.
+    return value.as_py() if hasattr(value, "as_py") else value
+
+
+def label_name(value: Any) -> str | None:
+    """Returns the name of the class that a value stands for; ``None`` for a missing label.
+
+    Integer-valued numbers, typed or written out, are integers: ``1.0`` is ``"1"``. Names lose the
+    spaces around them and are else as they are: ``"01"`` stays ``"01"``.
+
+    Raises:
+        NotALabelError: The value is no name, number, truth value or date.
+    """
+    value = plain(value)
+    if value is None:
+        return None
+    for kinds, name_of in _READERS:
+        if isinstance(value, kinds):
+            return name_of(value)
+    raise NotALabelError(_kind(value))
+
+
+def is_missing(value: Any) -> bool:
+    """Returns whether a value is a missing label."""
+    try:
+        return label_name(value) is None
+    except NotALabelError:
+        return False
+
+
+def key_of(name: str) -> str:
+    """Returns what all spellings of one class share: ``1``, ``01``, ``+1`` and ``1.0`` are one."""
+    if whole := _WHOLE.fullmatch(name):
+        sign = "-" if whole[1] == "-" and whole[2] != "0" else ""
+        return sign + whole[2]
+    if name.lower() in ("true", "false"):
+        return name.lower()
+    return unicodedata.normalize("NFC", name)
+
+
+def is_number(name: str) -> bool:
+    """Returns whether a name is a number, with a fraction or without, point or comma."""
+    return _NUMBER.fullmatch(name) is not None
+
+
+def written_list(text: str) -> list[Any] | None:
+    """Returns the items of a list that is written out, as ``"['rain', 'wind']"`` or ``"[0, 1]"``.
+
+    Returns:
+        The items: strings, numbers, truth values, ``None``; or ``None`` where the text is no list
+        but a name, such as ``"[OTHER]"``.
+
+    Raises:
+        NotALabelError: It is a written-out value that cannot be read as a list for certain, such as
+            a dictionary, a nested list or one without commas.
+    """
+    text = text.strip()
+    # One word or number in round brackets is a name, such as "(none)".
+    if _LIST.fullmatch(text) and (text[0] == "[" or any(mark in text for mark in ",'\"")):
+        return [_item(item) for item in _ITEMS.findall(text)]
+    if _WRITTEN.fullmatch(text):
+        raise NotALabelError("a value written out by a program")
+    return None
+
+
+def shown(value: Any, most: int = 80) -> str:
+    """Returns a value as messages show it: its ``repr``, shortened."""
+    text = repr(
+        plain(value)[:200] if isinstance(value, str | bytes | list | tuple) else plain(value)
+    )
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _of_text(value: str) -> str | None:
+    name = value.strip()
+    if name.lower() in _MISSING:
+        return None
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise NotALabelError("half a character") from None
+    whole = _WHOLE_FLOAT.fullmatch(name)
+    return whole[1] if whole else name
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise NotALabelError("bytes that are not UTF-8") from None
+
+
+def _of_integer(value: int) -> str:
+    if abs(value) >= 10**_MOST_DIGITS:
+        raise NotALabelError(f"an integer of more than {_MOST_DIGITS} digits")
+    return str(value)
+
+
+def _of_number(value: float | Decimal) -> str | None:
+    number = Decimal(value)  # exact; float() of a large one would be infinite
+    if number.is_nan():
+        return None
+    if number.is_infinite():
+        raise NotALabelError("an infinite number")
+    if number and number.adjusted() >= _MOST_DIGITS:
+        raise NotALabelError(f"an integer of more than {_MOST_DIGITS} digits")
+    return str(int(number)) if number == int(number) else str(value)
+
+
+def _item(text: str) -> Any:
+    if text.lower() in _CONSTANTS:
+        return _CONSTANTS[text.lower()]
+    if text[0] not in "'\"":
+        return float(text) if "." in text else int(text)
+    if text[0] == '"':
+        try:
+            return json.loads(text)
+        except ValueError:
+            pass  # Python's escapes are not all JSON's
+    if re.search(r"\\[^'\"\\]", text):
+        raise NotALabelError("a list with escapes")
+    return re.sub(r"\\(.)", r"\1", text[1:-1])
+
+
+def _of_moment(value: datetime) -> str:
+    return str(value.date() if value.time() == time() and value.tzinfo is None else value)
+
+
+_READERS: tuple[tuple[type | tuple[type, ...], Callable[[Any], str | None]], ...] = (
+    (str, _of_text),
+    (bytes, lambda value: _of_text(_decoded(value))),
+    (bool, str),  # before int, of which it is a kind
+    (int, _of_integer),
+    ((float, Decimal), _of_number),
+    (datetime, _of_moment),  # before date, of which it is a kind
+    (date, str),
+)
+"""What reads a value of each type, in this order."""
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list | tuple | AbstractSet):
+        return "a list"
+    return f"a {type(value).__name__}"

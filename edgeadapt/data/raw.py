@@ -1,0 +1,171 @@
+"""The bytes of a user's file: within bounds, and as UTF-8 whatever Unicode form they came in."""
+
+import codecs
+import stat
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from edgeadapt.errors import DataError
+
+__all__ = [
+    "MOST_BYTES",
+    "MOST_CHARACTERS",
+    "MOST_ROWS",
+    "as_utf8",
+    "check_file",
+    "read_bytes",
+    "read_stream",
+]
+
+MOST_BYTES = 1 << 30
+"""Of a file, and of what a compressed one expands to. Rows take several times as much memory."""
+MOST_ROWS = 10_000_000
+"""Of a file: each takes some 300 bytes of memory beside its text."""
+MOST_CHARACTERS = 10_000_000
+"""Of one text, and of one line."""
+
+_SMALLER = "Split the file, or take a sample of it."
+_MARKS = (
+    # UTF-32's mark begins with that of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE_BYTES, _LEAST_SAMPLE = 4096, 16
+_ZEROS: Mapping[str, Collection[int]] = {
+    "utf-32le": (1, 2, 3),
+    "utf-32be": (0, 1, 2),
+    "utf-16le": (1, 3),
+    "utf-16be": (0, 2),
+}
+"""Of each four bytes of Latin text, those that are zero."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """Reads a regular file whole.
+
+    Raises:
+        DataError: It is missing, no regular file, too large or not readable.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            return read_stream(file, str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}.", hint="Check the path.") from None
+
+
+def check_file(path: Path) -> None:
+    """Checks that a path is that of a regular file of at most ``MOST_BYTES``.
+
+    Raises:
+        DataError: It is not.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.", hint="Check the path.") from None
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        raise DataError(f"{path} cannot be read: {error}.", hint="Check the path.") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(
+            f"{path}: expected a file, found {_kind(found.st_mode)}.",
+            hint="Name a file; what a program writes is read where it is saved first.",
+        )
+    _check_size(found.st_size, str(path))
+
+
+def read_stream(stream: BinaryIO, where: str) -> bytes:
+    """Reads a stream to its end.
+
+    Raises:
+        DataError: It holds more than ``MOST_BYTES``.
+    """
+    raw = stream.read(MOST_BYTES + 1)
+    _check_size(len(raw), where)
+    return raw
+
+
+def as_utf8(raw: bytes, where: str, place: Callable[[str], str]) -> bytes:
+    """Returns text as valid UTF-8 without a byte order mark; UTF-16 and 32 are told by theirs.
+
+    Args:
+        raw: The bytes of a file.
+        where: The file, for messages.
+        place: Says in which row or line a text ends.
+
+    Raises:
+        DataError: It is in another encoding; the message names the place.
+    """
+    for mark, encoding in _MARKS:
+        if raw.startswith(mark):
+            return _recoded(raw, encoding, where)
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        # The character stands for the rest of the row in which decoding broke off.
+        ends = place(raw[: error.start].decode() + "x")
+        raise DataError(
+            f"{where}, {ends}: expected UTF-8, found the byte 0x{raw[error.start]:02x} that is "
+            "not valid there.",
+            hint=_convert(_wide(raw) or ("utf-16" if 0 in raw[:_SAMPLE_BYTES] else "latin1")),
+        ) from None
+    if wide := _wide(raw):
+        raise DataError(
+            f"{where}: expected UTF-8, found zero bytes between the characters, as in {wide}.",
+            hint=_convert(wide),
+        )
+    return raw
+
+
+def _check_size(size: int, where: str) -> None:
+    if size > MOST_BYTES:
+        raise DataError(
+            f"{where} is too large: expected at most {MOST_BYTES:,} bytes.", hint=_SMALLER
+        )
+
+
+def _recoded(raw: bytes, encoding: str, where: str) -> bytes:
+    try:
+        return raw.decode(encoding).encode()
+    except UnicodeError as error:
+        raise DataError(
+            f"{where}: expected {encoding}, as its byte order mark says, found bytes that are not: "
+            f"{error}.",
+            hint="Save the file again, as UTF-8.",
+        ) from None
+
+
+def _wide(raw: bytes) -> str | None:
+    """Names the encoding of text without a byte order mark that has zero bytes at every 2nd or 4th.
+
+    Zero bytes in UTF-8 are characters too, but hardly ever the half of them in such an order.
+    """
+    sample = raw[:_SAMPLE_BYTES]
+    sample = sample[: len(sample) // 4 * 4]
+    if len(sample) < _LEAST_SAMPLE:
+        return None
+    zeros = [sample[start::4].count(0) * 4 / len(sample) for start in range(4)]
+    for encoding, where in _ZEROS.items():
+        others = [share for start, share in enumerate(zeros) if start not in where]
+        if min(zeros[start] for start in where) > 0.4 and max(others) < 0.1:
+            return encoding
+    return None
+
+
+def _convert(encoding: str) -> str:
+    return f"Convert the file, for example with: iconv -f {encoding} -t utf-8"
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "none")

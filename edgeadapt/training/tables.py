@@ -1,0 +1,162 @@
+"""Examples in parquet files and hub data sets: rows, and the names of their classes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeadapt.data import MOST_BYTES, Rows, check_file, check_header, check_rows
+from edgeadapt.errors import DataError
+
+__all__ = ["MOST_VALUES", "Table", "dataset_table", "read_parquet"]
+
+_BATCH_ROWS = 64
+"""Few, so that a text that is there once and stands for many rows does not fill the memory."""
+MOST_VALUES = MOST_BYTES // 8
+_SAMPLE = "Split it, or take a sample of it."
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a split."""
+
+    rows: Rows
+    classes: tuple[str, ...] = ()
+    """Names of the classes that labels are indices of, where the file says so."""
+
+    def named(self, column: str) -> "Table":
+        """Returns the rows with names in place of the indices of classes; of -1, with none."""
+        if not self.classes:
+            return self
+        return Table(
+            [
+                {**row, column: self._names(row[column])} if column in row else row
+                for row in self.rows
+            ]
+        )
+
+    def _names(self, field: Any) -> Any:
+        if isinstance(field, list):
+            return [self._names(value) for value in field]
+        if isinstance(field, int) and -1 <= field < len(self.classes):
+            return None if field == -1 else self.classes[field]
+        return field
+
+
+def read_parquet(path: Path, columns: Sequence[str], *, label_column: str) -> Table:
+    """Reads a parquet file that may be hostile: what it expands to is bounded beforehand.
+
+    Args:
+        path: The file.
+        columns: The columns that are needed; all are read where one is missing.
+        label_column: Column of the label, for the names of its classes.
+
+    Raises:
+        DataError: The file cannot be read, is empty or too large, or has a column twice.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    check_file(path)
+    try:
+        schema = parquet.read_schema(path)
+        texts = [
+            field.name
+            for field in schema
+            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        ]
+        # As indices into the different texts, of which a small file may repeat one for ever.
+        file = parquet.ParquetFile(path, read_dictionary=texts)
+    except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds
+        raise DataError(f"{path} cannot be read as parquet: {error}") from None
+    check_header(schema.names, str(path))
+    wanted = list(columns if set(columns) <= set(schema.names) else schema.names)
+    _check_metadata(file.metadata, path)
+    rows: list[dict[str, Any]] = []
+    size = 0
+    try:
+        # Once to add up sizes, in little memory, and once to make rows.
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+            size += sum(map(_size, batch.columns))
+            _check_size(size, path)
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+            rows += batch.to_pylist()
+    except DataError:
+        raise
+    except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds
+        raise DataError(f"{path} cannot be read as parquet: {error}") from None
+    if not rows:
+        raise DataError(f"{path} holds no examples: expected at least one row, found none.")
+    return Table(rows, _classes_in(schema.metadata or {}, label_column))
+
+
+def dataset_table(dataset: Any, columns: Sequence[str], where: str, *, label_column: str) -> Table:
+    """Reads one split of a Hugging Face data set.
+
+    Raises:
+        DataError: It is too large.
+    """
+    from datasets import ClassLabel
+
+    check_rows(dataset.num_rows, where)
+    if set(columns) <= set(dataset.column_names):
+        dataset = dataset.select_columns(list(columns))
+    if dataset.data.nbytes > MOST_BYTES:
+        raise DataError(
+            f"{where} is too large: expected at most {MOST_BYTES:,} bytes, found "
+            f"{dataset.data.nbytes:,}.",
+            hint=_SAMPLE,
+        )
+    feature = dataset.features.get(label_column)
+    feature = getattr(feature, "feature", feature)  # of a sequence's elements
+    classes = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
+    return Table(list(dataset.to_list()), tuple(name.strip() for name in classes))
+
+
+def _check_metadata(metadata: Any, path: Path) -> None:
+    """Checks what a file says that it expands to."""
+    check_rows(metadata.num_rows, str(path))
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    _check_size(sum(group.total_byte_size for group in groups), path)
+    values = sum(
+        group.column(number).num_values for group in groups for number in range(group.num_columns)
+    )
+    if values > MOST_VALUES:
+        raise DataError(
+            f"{path} is too large: expected at most {MOST_VALUES:,} values, found {values:,}.",
+            hint=_SAMPLE,
+        )
+
+
+def _check_size(size: int, path: Path) -> None:
+    if size > MOST_BYTES:
+        raise DataError(
+            f"{path} is too large: expected at most {MOST_BYTES:,} bytes when it is unpacked, "
+            "found more.",
+            hint=_SAMPLE,
+        )
+
+
+def _size(column: Any) -> int:
+    """Bytes of a column, each repetition of a text counted."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if not isinstance(column, pa.DictionaryArray) or not pa.types.is_string(column.type.value_type):
+        return int(column.nbytes)
+    lengths = compute.binary_length(column.dictionary).cast(pa.int64())
+    return int(compute.sum(lengths.take(column.indices)).as_py() or 0)
+
+
+def _classes_in(metadata: dict[bytes, bytes], column: str) -> tuple[str, ...]:
+    """Names of a column's classes in what ``datasets`` writes into a parquet file's schema."""
+    try:
+        feature = json.loads(metadata[b"huggingface"])["info"]["features"][column]
+        feature = feature.get("feature", feature)
+        names = feature["names"] if feature["_type"] == "ClassLabel" else ()
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+        return ()  # written by something else
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return ()
+    return tuple(name.strip() for name in names)

@@ -165,7 +165,10 @@ def load_stock(folder: Path) -> PreTrainedModel:
     """
     with quiet_transformers():
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, output_loading_info=True, ignore_mismatched_sizes=True
+            folder,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     # With sizes ignored they are reported, like every other key that does not fit.
     wrong = [str(key) for kind in report.values() for key in kind]
@@ -202,6 +205,7 @@ def _pretrained(
         with quiet_transformers():
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 source.folder,
+                trust_remote_code=False,
                 num_labels=len(labels),
                 id2label=names,
                 label2id={name: number for number, name in names.items()},

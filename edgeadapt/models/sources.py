@@ -9,7 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from edgeadapt.backbones import BackboneSpec, backbone_spec
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.checkpoint import read_checkpoint_config
 from edgeadapt.config import ModelConfig
 from edgeadapt.errors import ModelError
 from edgeadapt.models import hub
@@ -134,16 +135,5 @@ def _embedded_folder(embedded: EmbeddedWeights) -> Path | None:
 
 
 def _source(name: str, folder: Path, commit: str | None) -> ModelSource:
-    file = folder / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{folder} holds no checkpoint: there is no config.json.",
-            hint="--model takes a folder with config.json, model.safetensors and tokenizer files.",
-        ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{file} is not valid JSON: {error}.") from None
-    if not isinstance(config, dict):
-        raise ModelError(f"{file}: expected a JSON object, found a {type(config).__name__}.")
-    return ModelSource(name, folder, commit, config, backbone_spec(config.get("model_type")))
+    config = read_checkpoint_config(folder)
+    return ModelSource(name, folder, commit, config.values, config.spec)

@@ -280,7 +280,9 @@ def _language_model(source: ModelSource) -> PreTrainedModel:
     """Loads the checkpoint with its language head, which is drawn at random where it has none."""
     try:
         with quiet_transformers():
-            return AutoModelForMaskedLM.from_pretrained(source.folder, dtype=torch.float32)
+            return AutoModelForMaskedLM.from_pretrained(
+                source.folder, trust_remote_code=False, dtype=torch.float32
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"{source.folder} cannot be loaded with a language head: {error}"
@@ -289,7 +291,7 @@ def _language_model(source: ModelSource) -> PreTrainedModel:
 
 def _word_pieces(source: ModelSource) -> WordPieces:
     with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(source.folder)
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
     if tokenizer.mask_token_id is None:
         raise ModelError(
             f"{source.folder}: the tokenizer has no mask token: pretraining needs one.",
@@ -313,7 +315,7 @@ def _save(
     expected = _hidden(classifier.model.base_model, batch.input_ids, batch.attention_mask)
     base = _foldable(classifier).base_model
     base.save_pretrained(folder)
-    loaded = type(base).from_pretrained(folder).eval()
+    loaded = type(base).from_pretrained(folder, trust_remote_code=False).eval()
     difference = float(
         (_hidden(loaded, batch.input_ids, batch.attention_mask) - expected).abs().max()
     )

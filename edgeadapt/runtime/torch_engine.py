@@ -7,8 +7,8 @@ careful user would do without exporting anything.
 from pathlib import Path
 from typing import Self
 
-from edgeadapt.backbones import backbone_spec
 from edgeadapt.bundle import Bundle
+from edgeadapt.checkpoint import read_checkpoint_config
 from edgeadapt.errors import MissingExtraError
 from edgeadapt.metrics import Logits
 from edgeadapt.text import TokenBatch
@@ -33,9 +33,12 @@ class TorchEngine:
     def __init__(self, checkpoint: Path, *, threads: int | None = None) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self._model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+        config = read_checkpoint_config(checkpoint)
+        self._model = AutoModelForSequenceClassification.from_pretrained(
+            checkpoint, trust_remote_code=False
+        ).eval()
         # RoBERTa takes segments too, but was never trained on any.
-        takes_segments = backbone_spec(self._model.config.model_type).token_type_ids
+        takes_segments = config.spec.token_type_ids
         self._inputs = ["input_ids", "attention_mask"] + ["token_type_ids"] * takes_segments
 
     @classmethod

@@ -188,7 +188,7 @@ def _read_with_datasets(
     import datasets
 
     try:
-        found: Any = datasets.load_dataset(str(folder), config.name)
+        found: Any = datasets.load_dataset(str(folder), config.name, trust_remote_code=False)
     except Exception as error:  # noqa: BLE001 - datasets raises many kinds
         raise DataError(
             f"{config.dataset} cannot be read: {error}",

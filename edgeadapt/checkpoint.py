@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeadapt.backbones import BACKBONES, BackboneSpec, backbone_spec
+from edgeadapt.bundle import Bundle
 from edgeadapt.errors import ModelError
 
-__all__ = ["CheckpointConfig", "read_checkpoint_config"]
+__all__ = ["CheckpointConfig", "bundled_checkpoint_config", "read_checkpoint_config"]
 
 _CONFIG = "config.json"
 _OTHER_CONFIGS = (
@@ -55,6 +56,16 @@ def read_checkpoint_config(folder: Path) -> CheckpointConfig:
         if (folder / name).is_file():
             _check_no_code(folder / name, _read_object(folder / name))
     return CheckpointConfig(file, values, backbone_spec(values.get("model_type")))
+
+
+def bundled_checkpoint_config(bundle: Bundle, variant: str) -> CheckpointConfig:
+    """Verifies every file of a variant that is a checkpoint, and reads its config.json.
+
+    Raises:
+        IntegrityError: A file is missing, changed, or not listed in the manifest.
+        ModelError: The checkpoint is of another model type, or names code to run.
+    """
+    return read_checkpoint_config(bundle.folder_of(variant))
 
 
 def _read_object(file: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.checkpoint import read_checkpoint_config
+from edgeadapt.checkpoint import bundled_checkpoint_config, read_checkpoint_config
 from edgeadapt.errors import MissingExtraError
 from edgeadapt.metrics import Logits
 from edgeadapt.text import TokenBatch
@@ -44,12 +44,7 @@ class TorchEngine:
     @classmethod
     def load(cls, bundle: Bundle, variant: str, *, threads: int | None = None) -> Self:
         """Loads a variant of a bundle, verified."""
-        file = bundle.file(bundle.variant(variant).file)
-        folder = file.relative_to(bundle.path).parent
-        for name in bundle.manifest.files:
-            if Path(name).parent == folder:
-                bundle.file(name)
-        return cls(bundle.path / folder, threads=threads)
+        return cls(bundled_checkpoint_config(bundle, variant).file.parent, threads=threads)
 
     def run(self, batch: TokenBatch) -> Logits:
         """Returns float32 logits of shape ``(batch, labels)``."""

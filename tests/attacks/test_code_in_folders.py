@@ -10,12 +10,15 @@ from types import ModuleType
 import pytest
 
 import edgeadapt
+from edgeadapt.bundle import Bundle
 from edgeadapt.config import DataConfig, ModelConfig, Recipe
 from edgeadapt.errors import EdgeAdaptError, ModelError
 from edgeadapt.models.classifier import load_stock
 from edgeadapt.models.sources import find_model
+from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.pretrain import TextFile, pretrain
 from edgeadapt.pipeline.train import train
+from edgeadapt.runtime.classifier import load
 from edgeadapt.training.datasets import load_dataset
 from tests.children import run_edgeadapt
 from tests.conftest import write_dataset
@@ -177,6 +180,64 @@ def test_python_files_that_nothing_names_are_not_looked_at(
     train(recipe_for(trap, dataset_folder), output=tmp_path / "run")
 
     assert not mark(trap).exists()
+
+
+@pytest.fixture
+def trap_bundle(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
+
+
+def listed_anew(bundle: Path) -> Bundle:
+    """The bundle with a manifest that lists, with right hashes, whatever is there now."""
+    return Bundle.write(bundle, Bundle.open(bundle).manifest)
+
+
+def assert_refused(bundle: Path, *, match: str) -> None:
+    """Neither answering nor inspecting gets past the torch variant."""
+    with pytest.raises(EdgeAdaptError, match=match):
+        load(bundle, variant="torch")
+    with pytest.raises(EdgeAdaptError, match=match):
+        inspect(str(bundle))
+    assert not mark(bundle / "torch").exists()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("model_type", ["evil", "bert"])
+def test_a_bundle_whose_checkpoint_names_code_is_refused(
+    trap_bundle: Path, name: str, model_type: str
+) -> None:
+    set_traps(trap_bundle / "torch")
+    name_code(trap_bundle / "torch", name, model_type=model_type)
+    listed_anew(trap_bundle)
+
+    assert_refused(trap_bundle, match="names code to run")
+
+
+def test_a_bundle_whose_checkpoint_is_of_an_unknown_type_is_refused(trap_bundle: Path) -> None:
+    name_code(trap_bundle / "torch", "config.json", auto_map={}, model_type="evil")
+    listed_anew(trap_bundle)
+
+    assert_refused(trap_bundle, match="model type 'evil' is not supported")
+
+
+@pytest.mark.parametrize(
+    "name", ["evil.py", "tokenizer_config.json", "pytorch_model.bin", "deeper/evil.py"]
+)
+def test_a_file_beside_a_bundled_checkpoint_that_is_not_listed_is_refused(
+    trap_bundle: Path, name: str
+) -> None:
+    file = trap_bundle / "torch" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("{}")
+
+    assert_refused(trap_bundle, match=rf"torch/{name} is not listed in .*manifest\.json")
+
+
+def test_a_link_beside_a_bundled_checkpoint_is_refused(trap_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (trap_bundle / "torch" / "link").symlink_to(tmp_path / "elsewhere")
+
+    assert_refused(trap_bundle, match="torch/link is not listed")
 
 
 def test_a_script_in_a_folder_of_data_does_not_run(tmp_path: Path) -> None:

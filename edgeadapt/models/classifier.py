@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from edgeadapt.adapters import Adapter, Encoder, make_adapters
 from edgeadapt.config import AdapterConfig, Task
-from edgeadapt.errors import IntegrityError, ModelError
+from edgeadapt.errors import EdgeAdaptError, IntegrityError, ModelError
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.unshare import unshare
 
@@ -205,18 +205,25 @@ def _pretrained(
         with quiet_transformers():
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 source.folder,
+                config=source.stock_config(
+                    num_labels=len(labels),
+                    id2label=names,
+                    label2id={name: number for number, name in names.items()},
+                    problem_type=task.problem_type,  # which activation other loaders apply
+                    **_truncated(source, depth),
+                ),
                 trust_remote_code=False,
-                num_labels=len(labels),
-                id2label=names,
-                label2id={name: number for number, name in names.items()},
-                problem_type=task.problem_type,  # which activation other loaders apply
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # a head for other labels is replaced
                 dtype=torch.float32,
-                **_truncated(source, depth),
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{source.folder} cannot be loaded: {error}") from None
+    except EdgeAdaptError:
+        raise
+    except Exception as error:  # noqa: BLE001 - anything may be in the folder
+        raise ModelError(
+            f"{source.folder} cannot be loaded: {type(error).__name__}: {error}",
+            hint="config.json and weights do not belong together, or a file is damaged.",
+        ) from None
     # transformers 4 lists names, 5 lists (name, shape found, shape expected).
     mismatched = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
     absent = [*report["missing_keys"], *mismatched]
@@ -237,13 +244,14 @@ def _truncated(source: ModelSource, depth: int | None) -> dict[str, int]:
     if depth is None:
         return {}
     spec = source.spec
-    found = source.config[spec.depth_key]
+    config = source.stock_config()
+    found = getattr(config, spec.depth_key)
     if depth > found:
         raise ModelError(
             f"--backbone-layers {depth}: expected 1 to {found}, the layers of {source.id}.",
             hint="Leave it out for all layers.",
         )
-    groups = source.config[spec.groups_key] if spec.groups_key else 1
+    groups = getattr(config, spec.groups_key) if spec.groups_key else 1
     if groups == 1:
         return {spec.depth_key: depth}
     assert spec.groups_key

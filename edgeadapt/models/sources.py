@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edgeadapt.backbones import BackboneSpec
-from edgeadapt.checkpoint import read_checkpoint_config
+from edgeadapt.checkpoint import CheckpointConfig, read_checkpoint_config
 from edgeadapt.config import ModelConfig
 from edgeadapt.errors import ModelError
 from edgeadapt.models import hub
@@ -88,9 +88,21 @@ class ModelSource:
             "config_sha256": self.config_sha256(),
         }
 
+    def stock_config(self, **changes: object) -> Any:
+        """Returns the configuration of the stock model, with some settings changed.
+
+        Raises:
+            ModelError: config.json holds settings that a stock model computes without.
+        """
+        from transformers import CONFIG_MAPPING
+
+        config = CheckpointConfig(self.folder / "config.json", self.config, self.spec)
+        return config.stock(CONFIG_MAPPING[self.spec.model_type], **changes)
+
     def max_length(self) -> int:
         """Returns the longest input in tokens that the position embeddings allow."""
-        return int(self.config["max_position_embeddings"]) - self.spec.position_offset
+        positions: int = self.stock_config().max_position_embeddings
+        return positions - self.spec.position_offset
 
 
 def find_model(config: ModelConfig) -> ModelSource:
@@ -136,4 +148,6 @@ def _embedded_folder(embedded: EmbeddedWeights) -> Path | None:
 
 def _source(name: str, folder: Path, commit: str | None) -> ModelSource:
     config = read_checkpoint_config(folder)
-    return ModelSource(name, folder, commit, config.values, config.spec)
+    source = ModelSource(name, folder, commit, config.values, config.spec)
+    source.stock_config()
+    return source

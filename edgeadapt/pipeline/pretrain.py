@@ -19,7 +19,14 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 from edgeadapt import __version__
 from edgeadapt.config import Recipe
 from edgeadapt.data import read_rows, to_examples
-from edgeadapt.errors import DataError, ExportError, GateError, ModelError, UsageError
+from edgeadapt.errors import (
+    DataError,
+    EdgeAdaptError,
+    ExportError,
+    GateError,
+    ModelError,
+    UsageError,
+)
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import ModelSource, find_model
@@ -281,11 +288,17 @@ def _language_model(source: ModelSource) -> PreTrainedModel:
     try:
         with quiet_transformers():
             return AutoModelForMaskedLM.from_pretrained(
-                source.folder, trust_remote_code=False, dtype=torch.float32
+                source.folder,
+                config=source.stock_config(),
+                trust_remote_code=False,
+                dtype=torch.float32,
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except EdgeAdaptError:
+        raise
+    except Exception as error:  # noqa: BLE001 - anything may be in the folder
         raise ModelError(
-            f"{source.folder} cannot be loaded with a language head: {error}"
+            f"{source.folder} cannot be loaded with a language head: "
+            f"{type(error).__name__}: {error}"
         ) from None
 
 

@@ -14,10 +14,12 @@ from typing import Any
 from edgeadapt.backbones import BACKBONES, BackboneSpec, backbone_spec
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import ModelError
+from edgeadapt.storage import check_fetched
 
 __all__ = ["CheckpointConfig", "bundled_checkpoint_config", "read_checkpoint_config"]
 
 _CONFIG = "config.json"
+_ADAPTER = "adapter_config.json"
 _POSITIONS = "max_position_embeddings"
 _OTHER_CONFIGS = (
     "tokenizer_config.json",
@@ -171,14 +173,23 @@ def read_checkpoint_config(folder: Path) -> CheckpointConfig:
     """Reads the config.json of a checkpoint of a listed model type.
 
     Raises:
-        ModelError: There is none, it is damaged or of another model type, or it or a file beside
-            it names code to run.
+        ModelError: There is none, it is damaged or of another model type, it or a file beside it
+            names code to run, or an adapter lies beside it.
+        IntegrityError: A file is a git-lfs pointer.
     """
     file = folder / _CONFIG
     if not file.is_file():
         raise ModelError(
             f"{folder} holds no checkpoint: there is no {_CONFIG}.",
             hint="--model takes a folder with config.json, model.safetensors and tokenizer files.",
+        )
+    if (folder / _ADAPTER).exists():
+        # With PEFT installed transformers would load the model that it names instead.
+        raise ModelError(
+            f"{folder} holds an adapter ({_ADAPTER}) beside a model ({_CONFIG}): expected one of "
+            "them.",
+            hint=f"Remove {_ADAPTER} where the model alone is meant; `edgeadapt import FOLDER "
+            "--model MODEL` takes an adapter.",
         )
     values = _read_object(file)
     _check_no_code(file, values)
@@ -210,6 +221,7 @@ def bundled_checkpoint_config(bundle: Bundle, variant: str) -> CheckpointConfig:
 
 
 def _read_object(file: Path) -> dict[str, Any]:
+    check_fetched(file)
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # ValueError: encoding, syntax, huge integers

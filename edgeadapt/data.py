@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgeadapt.config import Task
 from edgeadapt.errors import DataError
+from edgeadapt.storage import check_fetched
 from edgeadapt.text import Text, parts_of, text_of
 
 __all__ = [
@@ -122,6 +123,7 @@ def read_rows(path: Path) -> Rows:
         raise DataError(
             f"{path}: expected a .csv or .jsonl file, found {path.suffix or 'no extension'!r}."
         )
+    check_fetched(path)
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -156,6 +158,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: It is not a list of at least two different names.
     """
+    check_fetched(path)
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

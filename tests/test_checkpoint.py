@@ -329,3 +329,10 @@ def test_a_file_that_is_no_object_is_refused_by_name(tmp_path: Path, value: obje
 def test_a_folder_without_a_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"holds no checkpoint: there is no config\.json"):
         read_checkpoint_config(tmp_path)
+
+
+def test_an_adapter_beside_a_model_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"base_model_name_or_path": "someone/else"}, name="adapter_config.json")
+
+    with pytest.raises(ModelError, match=r"an adapter \(adapter_config\.json\) beside a model"):
+        read_checkpoint_config(write(tmp_path, bert()))

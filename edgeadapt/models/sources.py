@@ -14,7 +14,7 @@ from edgeadapt.checkpoint import CheckpointConfig, read_checkpoint_config
 from edgeadapt.config import ModelConfig
 from edgeadapt.errors import ModelError
 from edgeadapt.models import hub
-from edgeadapt.storage import check_sha256, sha256
+from edgeadapt.storage import check_fetched, check_sha256, sha256
 
 __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]
 
@@ -110,7 +110,8 @@ def find_model(config: ModelConfig) -> ModelSource:
 
     Raises:
         ModelError: The folder has no usable checkpoint or the model type is not supported.
-        IntegrityError: The embedded weights are not the published ones.
+        IntegrityError: The embedded weights are not the published ones, or a file is a git-lfs
+            pointer.
         HubError: The id cannot be fetched.
     """
     local = Path(config.id).expanduser()
@@ -150,4 +151,7 @@ def _source(name: str, folder: Path, commit: str | None) -> ModelSource:
     config = read_checkpoint_config(folder)
     source = ModelSource(name, folder, commit, config.values, config.spec)
     source.stock_config()
+    for pattern in _FILES:
+        for file in folder.glob(pattern):
+            check_fetched(file)
     return source

@@ -8,6 +8,7 @@ from edgeadapt.bundle import Manifest
 from edgeadapt.data import TEXT_COLUMNS, Rows, parse_jsonl, read_rows, to_examples
 from edgeadapt.errors import DataError, UsageError
 from edgeadapt.runtime.classifier import Prediction, load
+from edgeadapt.storage import check_fetched
 from edgeadapt.text import Text
 
 __all__ = ["check_pair_column", "predict", "read_pairs", "read_texts"]
@@ -90,6 +91,8 @@ def _texts(rows: Rows, text_column: str, text_pair_column: str | None, *, where:
 
 def _read(file: Path | None) -> tuple[str, bytes]:
     """A name for messages, and the content of a file or of standard input."""
+    if file is not None:
+        check_fetched(file)
     try:
         return (
             (str(file), file.read_bytes()) if file else ("standard input", sys.stdin.buffer.read())

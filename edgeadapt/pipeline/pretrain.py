@@ -35,7 +35,7 @@ from edgeadapt.pipeline import places
 from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.storage import held, recover, staged_folder, write_json
+from edgeadapt.storage import check_fetched, held, recover, staged_folder, write_json
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.loop import choose_device, fit, seeded
@@ -114,6 +114,7 @@ class TextFile:
         return tuple(str(text) for text in examples.texts)
 
     def _lines(self) -> tuple[str, ...]:
+        check_fetched(self.path)
         try:
             lines = self.path.read_text(encoding="utf-8-sig").split("\n")
         except UnicodeDecodeError as error:

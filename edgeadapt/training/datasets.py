@@ -23,6 +23,7 @@ from edgeadapt.data import (
 )
 from edgeadapt.errors import DataError
 from edgeadapt.models import hub
+from edgeadapt.storage import check_fetched
 
 __all__ = ["check_there", "load_dataset"]
 
@@ -172,6 +173,7 @@ def _read(path: Path) -> Rows:
         return read_rows(path)
     from pyarrow import parquet
 
+    check_fetched(path)
     try:
         rows: Rows = parquet.read_table(path).to_pylist()
     except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds

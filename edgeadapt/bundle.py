@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self
 
 from edgeadapt.config import EngineName, Task
-from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
+from edgeadapt.errors import IntegrityError, LayoutError, MissingError, UnfinishedError, UsageError
 from edgeadapt.storage import (
     check_inside,
     check_sha256,
@@ -27,6 +27,8 @@ from edgeadapt.storage import (
 from edgeadapt.text import TextEncoder
 
 __all__ = ["Bundle", "FileInfo", "Manifest", "Variant"]
+
+_MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,32 @@ class Bundle:
             raise LayoutError(f"{self.path / 'manifest.json'} lists no file {name!r}.")
         check_sha256(self.path / name, self.manifest.files[name].sha256)
         return self.path / name
+
+    def folder_of(self, variant: str) -> Path:
+        """Returns the folder of a variant's file after checking everything in it.
+
+        For libraries that open other files of the folder than the one they are given.
+
+        Raises:
+            UsageError: The bundle has no such variant.
+            IntegrityError: A file is missing, changed, or not listed in the manifest.
+            LayoutError: The manifest does not list the variant's file.
+        """
+        folder = self.file(self.variant(variant).file).parent
+        inside = folder.relative_to(self.path)
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(self.path).as_posix()
+            is_plain_folder = path.is_dir() and not path.is_symlink()
+            if not is_plain_folder and name not in {*self.manifest.files, _MANIFEST}:
+                raise IntegrityError(
+                    f"{path} is not listed in {self.path / _MANIFEST}: expected the files that "
+                    "were written and no others.",
+                    hint="Remove the file, or copy the whole bundle again.",
+                )
+        for name in self.manifest.files:
+            if PurePosixPath(name).is_relative_to(inside.as_posix()):
+                self.file(name)
+        return folder
 
     def variant(self, name: str) -> Variant:
         """Returns a variant by name.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeadapt.config import Task
-from edgeadapt.errors import GateError
+from edgeadapt.errors import GateError, ModelError
 
 __all__ = [
     "Decisions",
@@ -22,6 +22,7 @@ __all__ = [
     "agreement",
     "bootstrap_interval",
     "calibration_error",
+    "check_finite",
     "confidence",
     "decide",
     "difference",
@@ -42,6 +43,28 @@ Labels = NDArray[np.int64]
 """Label indices of shape ``(texts,)`` or, multi-label, 0 and 1 of shape ``(texts, labels)``."""
 Decisions = NDArray[np.bool_]
 """Which labels each text is given, or has; shape ``(texts, labels)``."""
+
+
+def check_finite(logits: Logits, *, where: str) -> None:
+    """Checks logits before they become answers: NaN is no label, though argmax gives one.
+
+    Args:
+        logits: Shape ``(texts, labels)``.
+        where: What computed them, for the message.
+
+    Raises:
+        ModelError: A text has a logit that is NaN or infinite; the message gives its number,
+            counted from 1.
+    """
+    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=-1))
+    if len(wrong):
+        values = ", ".join(f"{value:g}" for value in logits[wrong[0], :8])
+        raise ModelError(
+            f"{where}: expected finite logits, found {values} for text {wrong[0] + 1}"
+            f" ({len(wrong)} of {len(logits)} texts are without an answer).",
+            hint="The weights hold NaN or infinite values, or overflow. Use another variant or "
+            "an earlier checkpoint; nothing is answered from such logits.",
+        )
 
 
 def decide(logits: Logits, task: Task) -> Decisions:

@@ -26,6 +26,7 @@ from edgeadapt.errors import (
 )
 
 __all__ = [
+    "check_fetched",
     "check_format_version",
     "check_free",
     "check_inside",
@@ -43,10 +44,32 @@ __all__ = [
 ]
 
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_fetched(path: Path) -> None:
+    """Checks that a file is itself, not what git leaves in its place without git-lfs.
+
+    Raises:
+        IntegrityError: It is a git-lfs pointer. What is no file raises nothing.
+    """
+    if not path.is_file():  # what is read from a pipe is gone
+        return
+    with path.open("rb") as file:
+        beginning = file.read(len(_LFS_POINTER))
+    if beginning == _LFS_POINTER:
+        raise IntegrityError(
+            f"{path} is a git-lfs pointer of {path.stat().st_size} bytes: expected the file that "
+            "it stands for.",
+            hint="Fetch the file: install git-lfs and run `git lfs pull` in the folder, or "
+            "download the file itself.",
+        )
 
 
 def check_sha256(path: Path, expected: str) -> None:
@@ -62,6 +85,7 @@ def check_sha256(path: Path, expected: str) -> None:
         )
     found = sha256(path)
     if found != expected:
+        check_fetched(path)
         raise IntegrityError(
             f"{path} is not the file that was written: expected sha256 {expected}, found {found}.",
             hint="It was changed or damaged. Copy or write it again.",
@@ -108,6 +132,7 @@ def read_json(path: Path) -> dict[str, Any]:
         LayoutError: The file does not hold a JSON object.
     """
     try:
+        check_fetched(path)
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MissingError(f"{path} does not exist.") from None

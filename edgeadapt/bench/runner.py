@@ -17,6 +17,7 @@ from edgeadapt.config import Task
 from edgeadapt.measure.child import run_job, time_job
 from edgeadapt.measure.conditions import conditions, others_at_work
 from edgeadapt.measure.machine import describe_machine, install_bytes, usable_cores
+from edgeadapt.metrics import check_finite
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record, Sample
 from edgeadapt.text import Text
@@ -75,6 +76,7 @@ def measure(
 
     Raises:
         MeasurementError: A measuring process failed.
+        ModelError: A variant's answer to a text is NaN or infinite.
     """
     machine = describe_machine()
     if machine["emulation"]:
@@ -134,7 +136,10 @@ def _all_series(plan: Plan, threads: int, texts: Sequence[Text]) -> list[_Series
 
     def measured(found: _Collected, number: int) -> None:
         asked = texts if number == 0 else texts[: plan.timed]
-        found.answers.append(run_job(measure_job(found.subject, plan, threads, asked)))
+        answer = run_job(measure_job(found.subject, plan, threads, asked))
+        if asked:
+            check_finite(np.asarray(answer["logits"]), where=str(found.subject))
+        found.answers.append(answer)
 
     def started(found: _Collected, _: int) -> None:
         answer, elapsed = time_job(first_label_job(found.subject, threads, texts))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeadapt.errors import DataError
+from edgeadapt.storage import check_fetched
 
 __all__ = [
     "MOST_BYTES",
@@ -62,6 +63,7 @@ def check_file(path: Path) -> None:
 
     Raises:
         DataError: It is not.
+        IntegrityError: It is a git-lfs pointer.
     """
     try:
         found = path.stat()
@@ -75,6 +77,7 @@ def check_file(path: Path) -> None:
             hint="Name a file; what a program writes is read where it is saved first.",
         )
     _check_size(found.st_size, str(path))
+    check_fetched(path)
 
 
 def read_stream(stream: BinaryIO, where: str) -> bytes:

@@ -1,7 +1,8 @@
 """A backbone with adapters and a task head: built, frozen, hashed, saved and restored."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import gcd
@@ -16,10 +17,12 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from edgeadapt.adapters import Adapter, Encoder, make_adapters
+from edgeadapt.backbones import BackboneSpec
 from edgeadapt.config import AdapterConfig, Task
-from edgeadapt.errors import IntegrityError, ModelError
+from edgeadapt.errors import EdgeAdaptError, IntegrityError, ModelError
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.unshare import unshare
+from edgeadapt.models.weights import check_finite_weights, check_weight_files
 
 __all__ = ["AdaptedClassifier", "load_stock", "quiet_transformers"]
 
@@ -165,7 +168,10 @@ def load_stock(folder: Path) -> PreTrainedModel:
     """
     with quiet_transformers():
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, output_loading_info=True, ignore_mismatched_sizes=True
+            folder,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     # With sizes ignored they are reported, like every other key that does not fit.
     wrong = [str(key) for kind in report.values() for key in kind]
@@ -197,35 +203,74 @@ def _pretrained(
 ) -> tuple[PreTrainedModel, frozenset[str]]:
     """Returns the model and the names of the head's parameters that were drawn at random."""
     names = dict(enumerate(labels))
-    spec = source.spec
+    check_weight_files(source.folder)
     try:
         with quiet_transformers():
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 source.folder,
-                num_labels=len(labels),
-                id2label=names,
-                label2id={name: number for number, name in names.items()},
-                problem_type=task.problem_type,  # which activation other loaders apply
+                config=source.stock_config(
+                    num_labels=len(labels),
+                    id2label=names,
+                    label2id={name: number for number, name in names.items()},
+                    problem_type=task.problem_type,  # which activation other loaders apply
+                    **_truncated(source, depth),
+                ),
+                trust_remote_code=False,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # a head for other labels is replaced
                 dtype=torch.float32,
-                **_truncated(source, depth),
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{source.folder} cannot be loaded: {error}") from None
+    except EdgeAdaptError:
+        raise
+    except Exception as error:  # noqa: BLE001 - anything may be in the folder
+        raise ModelError(
+            f"{source.folder} cannot be loaded: {type(error).__name__}: {error}",
+            hint="config.json and weights do not belong together, or a file is damaged.",
+        ) from None
     # transformers 4 lists names, 5 lists (name, shape found, shape expected).
     mismatched = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
     absent = [*report["missing_keys"], *mismatched]
+    _check_encoder(model, source, absent, report["unexpected_keys"], depth=depth)
+    if depth is not None and getattr(model.config, "layer_types", None):
+        # transformers 5 lists a type per layer and refuses a list of another length.
+        model.config.layer_types = model.config.layer_types[:depth]
+    return model, frozenset(absent)
+
+
+def _check_encoder(
+    model: PreTrainedModel,
+    source: ModelSource,
+    absent: Sequence[str],
+    unexpected: Iterable[str],
+    *,
+    depth: int | None,
+) -> None:
+    """Raises ``ModelError`` unless the model's layers are the checkpoint's, and finite."""
+    spec = source.spec
     missing = [key for key in absent if not key.startswith(spec.head)]
     if missing:
         raise ModelError(
             f"{source.folder} is not a whole {spec.model_type} checkpoint: expected every weight "
             f"of the encoder, found {len(missing)} missing: {', '.join(sorted(missing)[:5])}."
         )
-    if depth is not None and getattr(model.config, "layer_types", None):
-        # transformers 5 lists a type per layer and refuses a list of another length.
-        model.config.layer_types = model.config.layer_types[:depth]
-    return model, frozenset(absent)
+    kept = len(model.get_submodule(spec.layers))
+    surplus = _surplus(unexpected, spec, beyond=None if depth is None else kept)
+    if surplus:
+        raise ModelError(
+            f"{source.folder}: the layers of a stock {spec.model_type} of {kept} layers have no "
+            f"place for {len(surplus)} weights of the checkpoint: {', '.join(surplus[:5])}.",
+            hint="It is of another architecture, holds adapters, or config.json says another "
+            f"{spec.depth_key}.",
+        )
+    check_finite_weights(dict(model.named_parameters()), where=source.folder)
+
+
+def _surplus(unexpected: Iterable[str], spec: BackboneSpec, *, beyond: int | None) -> list[str]:
+    """Weights of layers that the model lacks; those from layer ``beyond`` on were cut off."""
+    layers = re.escape(spec.layers.removeprefix(f"{spec.encoder}."))
+    pattern = re.compile(rf"(?:{re.escape(spec.encoder)}\.)?{layers}\.(\d+)\.")
+    found = [(key, pattern.match(key)) for key in sorted(unexpected)]
+    return [key for key, at in found if at and (beyond is None or int(at[1]) < beyond)]
 
 
 def _truncated(source: ModelSource, depth: int | None) -> dict[str, int]:
@@ -233,13 +278,14 @@ def _truncated(source: ModelSource, depth: int | None) -> dict[str, int]:
     if depth is None:
         return {}
     spec = source.spec
-    found = source.config[spec.depth_key]
+    config = source.stock_config()
+    found = getattr(config, spec.depth_key)
     if depth > found:
         raise ModelError(
             f"--backbone-layers {depth}: expected 1 to {found}, the layers of {source.id}.",
             hint="Leave it out for all layers.",
         )
-    groups = source.config[spec.groups_key] if spec.groups_key else 1
+    groups = getattr(config, spec.groups_key) if spec.groups_key else 1
     if groups == 1:
         return {spec.depth_key: depth}
     assert spec.groups_key

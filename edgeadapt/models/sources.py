@@ -9,11 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from edgeadapt.backbones import BackboneSpec, backbone_spec
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.checkpoint import CheckpointConfig, read_checkpoint_config
 from edgeadapt.config import ModelConfig
 from edgeadapt.errors import ModelError
 from edgeadapt.models import hub
-from edgeadapt.storage import check_sha256, sha256
+from edgeadapt.storage import check_fetched, check_sha256, sha256
 
 __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]
 
@@ -87,9 +88,21 @@ class ModelSource:
             "config_sha256": self.config_sha256(),
         }
 
+    def stock_config(self, **changes: object) -> Any:
+        """Returns the configuration of the stock model, with some settings changed.
+
+        Raises:
+            ModelError: config.json holds settings that a stock model computes without.
+        """
+        from transformers import CONFIG_MAPPING
+
+        config = CheckpointConfig(self.folder / "config.json", self.config, self.spec)
+        return config.stock(CONFIG_MAPPING[self.spec.model_type], **changes)
+
     def max_length(self) -> int:
         """Returns the longest input in tokens that the position embeddings allow."""
-        return int(self.config["max_position_embeddings"]) - self.spec.position_offset
+        positions: int = self.stock_config().max_position_embeddings
+        return positions - self.spec.position_offset
 
 
 def find_model(config: ModelConfig) -> ModelSource:
@@ -97,7 +110,8 @@ def find_model(config: ModelConfig) -> ModelSource:
 
     Raises:
         ModelError: The folder has no usable checkpoint or the model type is not supported.
-        IntegrityError: The embedded weights are not the published ones.
+        IntegrityError: The embedded weights are not the published ones, or a file is a git-lfs
+            pointer.
         HubError: The id cannot be fetched.
     """
     local = Path(config.id).expanduser()
@@ -134,16 +148,10 @@ def _embedded_folder(embedded: EmbeddedWeights) -> Path | None:
 
 
 def _source(name: str, folder: Path, commit: str | None) -> ModelSource:
-    file = folder / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{folder} holds no checkpoint: there is no config.json.",
-            hint="--model takes a folder with config.json, model.safetensors and tokenizer files.",
-        ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelError(f"{file} is not valid JSON: {error}.") from None
-    if not isinstance(config, dict):
-        raise ModelError(f"{file}: expected a JSON object, found a {type(config).__name__}.")
-    return ModelSource(name, folder, commit, config, backbone_spec(config.get("model_type")))
+    config = read_checkpoint_config(folder)
+    source = ModelSource(name, folder, commit, config.values, config.spec)
+    source.stock_config()
+    for pattern in _FILES:
+        for file in folder.glob(pattern):
+            check_fetched(file)
+    return source

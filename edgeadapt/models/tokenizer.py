@@ -45,7 +45,7 @@ def load_tokenizer(source: ModelSource, *, max_length: int, pairs: bool = False)
         )
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(source.folder)
+            tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
     except Exception as error:  # noqa: BLE001 - the tokenizers binding raises bare Exception
         raise ModelError(f"{source.folder} has no usable tokenizer: {error}") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:

@@ -13,7 +13,7 @@ from edgeadapt.config import DataConfig, ModelConfig, Recipe, Task
 from edgeadapt.data import TEXT_COLUMNS, Dataset, Examples, fingerprint
 from edgeadapt.errors import DataError, ModelError
 from edgeadapt.measure.machine import describe_machine
-from edgeadapt.metrics import score
+from edgeadapt.metrics import check_finite, score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
@@ -185,6 +185,7 @@ def _scores(
         return {"validation": {}, "test": {}}
     held_out = dataset.validation
     logits = torch_logits(classifier.model, encoder, held_out.texts, batch_size=EVALUATION_BATCH)
+    check_finite(logits, where=f"{title}, validation texts")
     test = write_examples(folder, classifier, encoder, dataset, task=data.task, title=title)
     return {
         "validation": score(logits, held_out.known_labels(), task=data.task).to_dict(),

@@ -5,6 +5,8 @@ from typing import Any
 
 from edgeadapt.bench.noise import disturbances
 from edgeadapt.bundle import Bundle
+from edgeadapt.checkpoint import bundled_checkpoint_config
+from edgeadapt.config import EngineName
 from edgeadapt.errors import MissingError, UnfinishedError
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.model_card import merge_note
@@ -27,6 +29,7 @@ def inspect(name: str) -> dict[str, Any]:
 
     Raises:
         LayoutError: It is none of these, unfinished, newer or damaged.
+        ModelError: A bundle's checkpoint is of an unknown model type, or names code to run.
     """
     path = _find(name)
     if path.is_file():
@@ -34,6 +37,9 @@ def inspect(name: str) -> dict[str, Any]:
     if (path / "manifest.json").is_file():
         bundle = Bundle.open(path)
         bundle.verify()
+        for key, variant in bundle.manifest.variants.items():
+            if variant.engine == EngineName.TORCH:
+                bundled_checkpoint_config(bundle, key)
         return {"kind": "bundle", "path": str(path), **_bundle(bundle)}
     if (path / "run.json").is_file():
         run = Run.open(path)

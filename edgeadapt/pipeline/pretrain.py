@@ -28,7 +28,14 @@ from edgeadapt.data import (
     say_skipped,
     to_examples,
 )
-from edgeadapt.errors import DataError, ExportError, GateError, ModelError, UsageError
+from edgeadapt.errors import (
+    DataError,
+    EdgeAdaptError,
+    ExportError,
+    GateError,
+    ModelError,
+    UsageError,
+)
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import ModelSource, find_model
@@ -292,16 +299,24 @@ def _language_model(source: ModelSource) -> PreTrainedModel:
     """Loads the checkpoint with its language head, which is drawn at random where it has none."""
     try:
         with quiet_transformers():
-            return AutoModelForMaskedLM.from_pretrained(source.folder, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
+            return AutoModelForMaskedLM.from_pretrained(
+                source.folder,
+                config=source.stock_config(),
+                trust_remote_code=False,
+                dtype=torch.float32,
+            )
+    except EdgeAdaptError:
+        raise
+    except Exception as error:  # noqa: BLE001 - anything may be in the folder
         raise ModelError(
-            f"{source.folder} cannot be loaded with a language head: {error}"
+            f"{source.folder} cannot be loaded with a language head: "
+            f"{type(error).__name__}: {error}"
         ) from None
 
 
 def _word_pieces(source: ModelSource) -> WordPieces:
     with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(source.folder)
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
     if tokenizer.mask_token_id is None:
         raise ModelError(
             f"{source.folder}: the tokenizer has no mask token: pretraining needs one.",
@@ -325,7 +340,7 @@ def _save(
     expected = _hidden(classifier.model.base_model, batch.input_ids, batch.attention_mask)
     base = _foldable(classifier).base_model
     base.save_pretrained(folder)
-    loaded = type(base).from_pretrained(folder).eval()
+    loaded = type(base).from_pretrained(folder, trust_remote_code=False).eval()
     difference = float(
         (_hidden(loaded, batch.input_ids, batch.attention_mask) - expected).abs().max()
     )

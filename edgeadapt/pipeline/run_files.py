@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgeadapt.config import DataConfig, ModelConfig, Task
 from edgeadapt.data import Dataset, Examples, join_labels, text_columns, write_csv
-from edgeadapt.metrics import Score, confidence, decide, label_sets, score
+from edgeadapt.metrics import Score, check_finite, confidence, decide, label_sets, score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
@@ -87,6 +87,7 @@ def write_examples(
     logits = torch_logits(
         classifier.model, encoder, dataset.test.texts, batch_size=EVALUATION_BATCH
     )
+    check_finite(logits, where=f"{title}, test texts")
     write_csv(
         folder / "predictions.csv",
         {

@@ -10,7 +10,7 @@ import numpy as np
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Task
 from edgeadapt.errors import DataError, UsageError
-from edgeadapt.metrics import Logits, decide, probabilities
+from edgeadapt.metrics import Logits, check_finite, decide, probabilities
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import Engine, text_logits
 from edgeadapt.text import Text, TextEncoder, parts_of
@@ -64,6 +64,7 @@ class Classifier:
             batch_size: Texts per run of the model. At 1 no answer depends on its neighbours.
 
         Raises:
+            ModelError: The model's answer to a text is NaN or infinite.
             DataError: A text is empty; the message gives its number, counted from 1.
             UsageError: ``texts`` is one str, ``batch_size`` is below 1, or a text is a pair where
                 single texts are expected, or the other way round.
@@ -78,9 +79,9 @@ class Classifier:
                 _check_readable(part, number)
         if not texts:
             return []
-        return self._predictions(
-            text_logits(self.engine, self.encoder, texts, batch_size=batch_size)
-        )
+        logits = text_logits(self.engine, self.encoder, texts, batch_size=batch_size)
+        check_finite(logits, where=self.engine.describe())
+        return self._predictions(logits)
 
     def _predictions(self, logits: Logits) -> list[Prediction]:
         order = np.argsort(-logits, axis=1, kind="stable")

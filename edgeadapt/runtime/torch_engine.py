@@ -7,15 +7,15 @@ careful user would do without exporting anything.
 from pathlib import Path
 from typing import Self
 
-from edgeadapt.backbones import backbone_spec
 from edgeadapt.bundle import Bundle
-from edgeadapt.errors import MissingExtraError
+from edgeadapt.checkpoint import CheckpointConfig, bundled_checkpoint_config, read_checkpoint_config
+from edgeadapt.errors import LayoutError, MissingExtraError
 from edgeadapt.metrics import Logits
 from edgeadapt.text import TokenBatch
 
 try:
     import torch
-    from transformers import AutoModelForSequenceClassification
+    from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, PreTrainedModel
 except ModuleNotFoundError as error:
     raise MissingExtraError("The torch engine", extra="train", missing=error.name) from None
 
@@ -28,25 +28,26 @@ class TorchEngine:
     Args:
         checkpoint: Folder with config.json and model.safetensors.
         threads: Threads within an operator; torch's default where none is given.
+
+    Raises:
+        ModelError: config.json is damaged, or names a model type, settings or code that no stock
+            model computes with.
+        LayoutError: The weights are damaged, or not those of the model.
     """
 
     def __init__(self, checkpoint: Path, *, threads: int | None = None) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self._model = AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+        config = read_checkpoint_config(checkpoint)
+        self._model = _loaded(checkpoint, config).eval()
         # RoBERTa takes segments too, but was never trained on any.
-        takes_segments = backbone_spec(self._model.config.model_type).token_type_ids
+        takes_segments = config.spec.token_type_ids
         self._inputs = ["input_ids", "attention_mask"] + ["token_type_ids"] * takes_segments
 
     @classmethod
     def load(cls, bundle: Bundle, variant: str, *, threads: int | None = None) -> Self:
         """Loads a variant of a bundle, verified."""
-        file = bundle.file(bundle.variant(variant).file)
-        folder = file.relative_to(bundle.path).parent
-        for name in bundle.manifest.files:
-            if Path(name).parent == folder:
-                bundle.file(name)
-        return cls(bundle.path / folder, threads=threads)
+        return cls(bundled_checkpoint_config(bundle, variant).file.parent, threads=threads)
 
     def run(self, batch: TokenBatch) -> Logits:
         """Returns float32 logits of shape ``(batch, labels)``."""
@@ -59,3 +60,28 @@ class TorchEngine:
     def describe(self) -> str:
         """Returns the library and its version."""
         return f"torch {torch.__version__} eager"
+
+
+def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
+    """Loads every weight of the model and no other; transformers would draw those that lack."""
+    stock = config.stock(CONFIG_MAPPING[config.spec.model_type])
+    try:
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            checkpoint,
+            config=stock,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are reported, like all that do not fit
+            dtype=torch.float32,
+        )
+    except Exception as error:  # noqa: BLE001 - its exceptions share no public base class
+        raise LayoutError(f"torch {torch.__version__} cannot load {checkpoint}: {error}") from None
+    wrong = sorted(f"{key} ({kind})" for kind, keys in report.items() for key in keys)
+    if wrong:
+        raise LayoutError(
+            f"{checkpoint} does not hold the weights of a {config.spec.model_type} classifier: "
+            f"expected no missing, unexpected or mismatched ones, found {len(wrong)}: "
+            f"{', '.join(wrong[:5])}.",
+            hint="Export it again with: edgeadapt export RUN --with-torch",
+        )
+    return model

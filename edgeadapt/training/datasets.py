@@ -321,7 +321,9 @@ def _read_hub(config: DataConfig) -> _Found:
         config.dataset, kind="dataset", revision=config.revision, patterns=_HUB_FILES
     )
     try:
-        found: Any = datasets.load_dataset(str(snapshot.folder), config.name)
+        found: Any = datasets.load_dataset(
+            str(snapshot.folder), config.name, trust_remote_code=False
+        )
     except Exception as error:  # noqa: BLE001 - datasets raises many kinds
         raise DataError(
             f"{config.dataset} cannot be read: {error}",

@@ -14,7 +14,7 @@ from edgeadapt.bench import runner
 from edgeadapt.bench.runner import Evaluation, Subject, measure
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Task
-from edgeadapt.errors import MeasurementError
+from edgeadapt.errors import MeasurementError, ModelError
 from edgeadapt.record import Record
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
@@ -134,6 +134,22 @@ def run_plan(subjects: list[Subject], evaluation: Evaluation) -> Callable[..., R
 def measured(subjects: list[Subject], evaluation: Evaluation) -> Record:
     """A record of real processes."""
     return measure(subjects, plan=TINY, threads=1, evaluation=evaluation, baseline=subjects[1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_variant_without_finite_answers_is_not_measured(
+    jobs: Jobs, run_plan: Callable[..., Record], monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    def run(job: Mapping[str, Any]) -> dict[str, Any]:
+        answer = jobs.run(job)
+        if job["variant"] == "int8" and answer["logits"]:
+            answer["logits"][2] = [value, 0.0]
+        return answer
+
+    monkeypatch.setattr(runner, "run_job", run)
+
+    with pytest.raises(ModelError, match=r"int8: expected finite logits.* for text 3 \(1 of 4"):
+        run_plan()
 
 
 def test_rounds_and_starts_are_interleaved_over_the_subjects(

@@ -10,8 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from safetensors.torch import load_file, save_file
 
+from edgeadapt.bundle import Bundle
 from edgeadapt.data import write_csv
 from tests.cli.conftest import Cli, edit_json
 from tests.tasks import MULTI_LABEL, PAIRS, TOPICS, task_bundle, topical
@@ -137,6 +141,29 @@ def test_a_bundle_is_found_by_its_name(cli: Cli, light_bundle: Path, folder: Pat
 
 def test_an_unknown_variant_lists_the_ones_there_are(cli: Cli, light_bundle: Path) -> None:
     cli("predict", light_bundle, "good", "--variant", "int4").fails_with("'int4'", "fp32, int8")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("variant", ["fp32", "torch"])
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_weights_that_are_no_numbers_give_an_error_and_no_label(
+    cli: Cli, tiny_bundle: Bundle, tmp_path: Path, value: float, variant: str, how: tuple[str, ...]
+) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
+    if variant == "torch":
+        tensors = load_file(bundle / "torch/model.safetensors")
+        tensors["classifier.bias"][0] = value
+        save_file(tensors, bundle / "torch/model.safetensors", metadata={"format": "pt"})
+    else:
+        model = onnx.load(bundle / "onnx/model.onnx")
+        (bias,) = (i for i in model.graph.initializer if i.name == "classifier.bias")
+        bias.CopyFrom(onnx.numpy_helper.from_array(np.float32([value, 0]), bias.name))
+        onnx.save(model, bundle / "onnx/model.onnx")
+    Bundle.write(bundle, tiny_bundle.manifest)
+
+    cli("predict", bundle, "the film", "--variant", variant, *how).fails_with(
+        "expected finite logits", "for text 1", hint="another variant"
+    )
 
 
 def test_no_thread_is_too_few(cli: Cli, light_bundle: Path) -> None:

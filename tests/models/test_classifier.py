@@ -376,6 +376,32 @@ def test_a_checkpoint_with_a_misshapen_encoder_weight_is_refused(own_copy: Model
     assert "encoder.layer.1.output.dense.weight" in str(caught.value)
 
 
+def test_the_form_in_which_a_checkpoint_answers_does_not_matter(
+    sources: dict[str, ModelSource], own_copy: ModelSource
+) -> None:
+    file = own_copy.folder / "config.json"
+    form = {"return_dict": False, "output_hidden_states": True, "output_attentions": True}
+    file.write_text(json.dumps({**own_copy.config, **form, "torchscript": True}))
+
+    asked = build(find_model(ModelConfig(id=str(own_copy.folder)))).model
+
+    assert torch.equal(logits(asked), logits(build(sources["bert"]).model))
+    assert (asked.config.return_dict, asked.config.output_hidden_states) == (True, False)
+
+
+@pytest.mark.parametrize("key", ["hidden_act", "hidden_size", "num_attention_heads", "vocab_size"])
+@pytest.mark.parametrize("value", ["odd", -3, 0, 7])
+def test_settings_that_make_no_model_of_these_weights_are_refused(
+    own_copy: ModelSource, key: str, value: object
+) -> None:
+    (own_copy.folder / "config.json").write_text(json.dumps({**own_copy.config, key: value}))
+
+    with pytest.raises(ModelError) as caught:
+        build(find_model(ModelConfig(id=str(own_copy.folder))))
+
+    assert str(own_copy.folder) in caught.value.message
+
+
 def test_a_checkpoint_without_weights_is_refused(own_copy: ModelSource) -> None:
     (own_copy.folder / "model.safetensors").unlink()
 

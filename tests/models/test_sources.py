@@ -109,6 +109,26 @@ def test_the_longest_text_leaves_out_reserved_positions(
     assert sources[model_type].max_length() == 40
 
 
+def test_settings_that_a_stock_model_computes_without_are_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "emb_pooler": "mean"}))
+
+    with pytest.raises(ModelError, match='compute without emb_pooler = "mean"'):
+        find(folder)
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_what_a_checkpoint_leaves_out_is_as_transformers_takes_it(
+    model_type: str, sources: dict[str, ModelSource], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+
+    found = find(tmp_path)
+
+    positions = found.stock_config().max_position_embeddings
+    assert found.max_length() == positions - found.spec.position_offset
+
+
 def test_a_folder_without_a_config_is_refused(folder: Path) -> None:
     (folder / "config.json").unlink()
 

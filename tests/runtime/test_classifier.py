@@ -23,6 +23,7 @@ from edgeadapt.errors import (
     IntegrityError,
     LayoutError,
     MissingError,
+    ModelError,
     UnfinishedError,
     UsageError,
 )
@@ -51,6 +52,35 @@ class Fixed:
 
     def describe(self) -> str:
         return "fixed 1.0"
+
+
+class Unfinished:
+    """An engine whose logits of the texts with a certain number of tokens hold a certain value."""
+
+    def __init__(self, value: float, *, tokens: int) -> None:
+        self.value, self.tokens = value, tokens
+
+    def run(self, batch: TokenBatch) -> Logits:
+        logits = np.zeros((len(batch), len(LABELS)), dtype=np.float32)
+        logits[batch.attention_mask.sum(axis=1) == self.tokens, 1] = self.value
+        return logits
+
+    def describe(self) -> str:
+        return "unfinished 1.0"
+
+
+@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_logit_that_is_no_finite_number_is_no_answer(
+    value: float, task: Task, batch_size: int
+) -> None:
+    encoder = TextEncoder(make_tokenizer(), max_length=20, pad_id=0)
+    classifier = Classifier(Unfinished(value, tokens=4), encoder, LABELS, task=task)
+
+    assert len(classifier.predict(["film", "meal"], batch_size=batch_size)) == 2
+    with pytest.raises(ModelError, match=rf"unfinished 1\.0: .* found 0, {value:g}, 0 for text 2 "):
+        classifier.predict(["film", "good film", "meal"], batch_size=batch_size)
 
 
 def make_classifier(*logits: float, task: Task = Task.SINGLE_LABEL) -> Classifier:

@@ -1,5 +1,6 @@
 """The torch engine against torch and against ONNX Runtime, and what it refuses."""
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from edgeadapt.bundle import Bundle, Manifest
-from edgeadapt.errors import IntegrityError, LayoutError, MissingExtraError, UsageError
+from edgeadapt.errors import (
+    IntegrityError,
+    LayoutError,
+    MissingExtraError,
+    ModelError,
+    UsageError,
+)
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
@@ -110,6 +118,90 @@ def test_a_changed_file_of_the_checkpoint_is_refused_and_named(
 
     with pytest.raises(IntegrityError, match=rf"torch/{name} is not the file"):
         TorchEngine.load(own_bundle, "torch")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"return_dict": False},
+        {"torchscript": True},
+        {"output_hidden_states": True, "output_attentions": True},
+        {"attn_implementation": "flash_attention_2"},
+        {"dtype": "float16", "torch_dtype": "float16"},
+    ],
+    ids=str,
+)
+def test_the_form_in_which_a_checkpoint_answers_does_not_matter(
+    bundle: Bundle, own_bundle: Bundle, settings: dict[str, object]
+) -> None:
+    change_config(own_bundle, **settings)
+    batch = bundle.text_encoder().batch(TEXTS)
+
+    found = TorchEngine.load(Bundle.open(own_bundle.path), "torch").run(batch)
+
+    np.testing.assert_array_equal(found, TorchEngine.load(bundle, "torch").run(batch))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"position_embedding_type": "alibi"}, "position_embedding_type"),
+        ({"emb_pooler": "mean"}, "emb_pooler"),
+        ({"is_decoder": True}, "is_decoder"),
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
+        ({"hidden_act": "odd"}, "cannot load"),
+        ({"num_hidden_layers": 3}, r"layer\.2\..* \(missing_keys\)"),
+        ({"num_hidden_layers": 1}, r"layer\.1\..* \(unexpected_keys\)"),
+    ],
+)
+def test_settings_that_are_not_of_the_model_are_refused(
+    own_bundle: Bundle, settings: dict[str, object], words: str
+) -> None:
+    change_config(own_bundle, **settings)
+
+    with pytest.raises((LayoutError, ModelError), match=words):
+        TorchEngine.load(Bundle.open(own_bundle.path), "torch")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"classifier.weight": None}, r"classifier\.weight \(missing_keys\)"),
+        ({"classifier.weight": None, "classifier.bias": None}, "found 2: classifier.bias"),
+        ({"classifier.weight": torch.zeros(5, 16)}, r"classifier\.weight.* \(mismatched_keys\)"),
+        ({"bert.pooler.dense.bias": None}, r"bert\.pooler\.dense\.bias"),
+        ({"other.weight": torch.zeros(2)}, r"other\.weight \(unexpected_keys\)"),
+    ],
+    ids=["no weight", "no head", "another number of labels", "no pooler", "one too many"],
+)
+def test_weights_that_are_not_all_of_the_model_are_refused_by_name(
+    own_bundle: Bundle, change: dict[str, torch.Tensor | None], words: str
+) -> None:
+    file = own_bundle.path / "torch" / "model.safetensors"
+    tensors = {**load_file(file), **change}
+    save_file({k: t for k, t in tensors.items() if t is not None}, file, metadata={"format": "pt"})
+    Bundle.write(own_bundle.path, own_bundle.manifest)
+
+    with pytest.raises(LayoutError, match=words) as caught:
+        TorchEngine.load(Bundle.open(own_bundle.path), "torch")
+    assert str(own_bundle.path / "torch") in caught.value.message
+    assert "--with-torch" in caught.value.hint
+
+
+def test_weights_that_break_off_are_refused(own_bundle: Bundle) -> None:
+    file = own_bundle.path / "torch" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:3000])
+    Bundle.write(own_bundle.path, own_bundle.manifest)
+
+    with pytest.raises(LayoutError, match="cannot load"):
+        TorchEngine.load(Bundle.open(own_bundle.path), "torch")
+
+
+def change_config(bundle: Bundle, **settings: object) -> None:
+    """Changes the checkpoint's config.json, and lists the bundle's files anew."""
+    file = bundle.path / "torch" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **settings}))
+    Bundle.write(bundle.path, bundle.manifest)
 
 
 def test_an_unknown_variant_is_refused_with_those_that_there_are(bundle: Bundle) -> None:

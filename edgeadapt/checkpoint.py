@@ -1,0 +1,271 @@
+"""A checkpoint's config.json, read as data before any library sees the folder.
+
+The libraries that load a folder run Python files that its JSON names, after a question on the
+terminal. Here such a folder is refused, so that there is neither code nor question.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from edgeadapt.backbones import BACKBONES, BackboneSpec, backbone_spec
+from edgeadapt.bundle import Bundle
+from edgeadapt.errors import ModelError
+from edgeadapt.storage import check_fetched
+
+__all__ = ["CheckpointConfig", "bundled_checkpoint_config", "read_checkpoint_config"]
+
+_CONFIG = "config.json"
+_ADAPTER = "adapter_config.json"
+_POSITIONS = "max_position_embeddings"
+_OTHER_CONFIGS = (
+    "tokenizer_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "generation_config.json",
+)
+"""The other files in which transformers looks for names of classes."""
+_CODE_KEYS = ("auto_map", "custom_pipelines")
+"""Keys whose values name Python files, in the folder or in another repository."""
+
+_PROVENANCE = frozenset({
+    "_name_or_path", "name_or_path", "_commit_hash", "architectures", "transformers_version",
+    "adapter_transformers_version", "base_model_prefix", "name", "language", "finetuning_task",
+    "task_specific_params", "pre_trained", "output_past", "xla_device", "tie_weights_",
+    "sentence_transformers", "sbert_ce_default_activation_function", "transformers.js_config",
+    "matryoshka_dimensions", "tokenizer_class", "prefix", "generator_size", "num_labels",
+    "_num_labels", "id2label", "label2id", "problem_type", "model_type",
+})  # fmt: skip
+"""Keys that say where a checkpoint comes from or what its outputs are called."""
+_FORM = frozenset({
+    "return_dict", "use_return_dict", "torchscript", "output_hidden_states", "output_attentions",
+    "dtype", "torch_dtype", "use_bfloat16", "tf_legacy_loss", "gradient_checkpointing",
+    "chunk_size_feed_forward", "attn_implementation", "_attn_implementation",
+    "_attn_implementation_internal", "_attn_implementation_autoset", "experts_implementation",
+})  # fmt: skip
+"""Keys that say in what form and by which kernels a model computes; edgeadapt decides that itself,
+so they are not passed on."""
+_GENERATION = frozenset({
+    "bad_words_ids", "begin_suppress_tokens", "decoder_start_token_id", "diversity_penalty",
+    "do_sample", "early_stopping", "encoder_no_repeat_ngram_size", "eos_token_ids",
+    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id",
+    "length_penalty", "max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups",
+    "num_beams", "num_return_sequences", "output_scores", "remove_invalid_values",
+    "repetition_penalty", "return_dict_in_generate", "suppress_tokens", "temperature", "top_k",
+    "top_p", "typical_p", "bos_token_id", "cls_token_id", "eos_token_id", "mask_token_id",
+    "sep_token_id", "unk_token_id", "tie_word_embeddings", "use_cache",
+})  # fmt: skip
+"""Keys that a text generator reads. An encoder that classifies does not, and each version of
+transformers knows some of them."""
+_UNREAD = frozenset({
+    "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head",
+    "emb_size", "embedding_size", "classifier_dropout", "reference_compile",
+    "repad_logits_with_grad",
+})  # fmt: skip
+"""Keys of published checkpoints that stock classes do not read and that change nothing there:
+TensorFlow BERT's pooler of another task, widths that the shapes of the weights repeat, dropout,
+kernels."""
+_IDLE = _PROVENANCE | _FORM | _GENERATION | _UNREAD
+_READ_BY_MODEL: Mapping[str, frozenset[str]] = MappingProxyType({
+    "deberta-v2": frozenset({
+        "attention_head_size", "cls_dropout", "conv_act", "conv_groups", "conv_kernel_size",
+        "norm_rel_ebd", "position_buckets", "share_att_key",
+    }),
+    "modernbert": frozenset({
+        "global_attn_every_n_layers", "global_rope_theta", "local_rope_theta", "layer_norm_eps",
+    }),
+})  # fmt: skip
+"""Model type -> keys that its stock classes read beside the parameters of the config class.
+ModernBERT's ``layer_norm_eps`` repeats its ``norm_eps`` and is not read."""
+_ONLY: Mapping[str, tuple[object, ...]] = MappingProxyType(
+    {
+        "position_embedding_type": ("absolute",),  # transformers 5 ignores it
+        "is_decoder": (False,),
+        "is_encoder_decoder": (False,),
+        "add_cross_attention": (False,),
+        "tie_encoder_decoder": (False,),
+        "cross_attention_hidden_size": (),
+        "quantization_config": (),
+        "pruned_heads": ({},),  # transformers 5 ignores it
+        "pooler_type": ("first_token_transform",),
+        "directionality": ("bidi",),
+        "gap_size": (0,),
+        "down_scale_factor": (1,),
+        "net_structure_type": (0,),
+        "num_memory_blocks": (0,),
+        "layers_to_keep": ([],),
+    }
+)
+"""Key -> the only values, beside none at all, with which a stock class of every supported
+transformers computes what the checkpoint asks for. They are its defaults, so they are not passed
+on."""
+_QUANTIZED_HINT = (
+    "edgeadapt trains on floating weights and quantizes at export. Use the checkpoint that this "
+    "one was quantized from."
+)
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """What config.json says, and where the parts of such a model are."""
+
+    file: Path
+    values: Mapping[str, Any]
+    spec: BackboneSpec
+
+    def stock(self, config_class: Any, **changes: object) -> Any:
+        """Makes the configuration that a stock model is built from.
+
+        Given to ``from_pretrained``, nothing else of the file has an effect.
+
+        Args:
+            config_class: The config class of the model type in the installed transformers.
+            **changes: Settings that take the place of the file's.
+
+        Raises:
+            ModelError: The file holds a setting that the stock classes do not read, or a value
+                that they do not compute with or accept.
+        """
+        refused = self._refused(config_class)
+        if refused:
+            raise ModelError(
+                f"{self.file}: {self.spec.model_type} models of transformers compute without "
+                + "; ".join(refused)
+                + ".",
+                hint=self._hint(),
+            )
+        kept = {k: v for k, v in self.values.items() if k not in _FORM and k not in _ONLY}
+        try:
+            return config_class.from_dict(kept, **changes)
+        except Exception as error:  # noqa: BLE001 - anything may be in the file
+            raise ModelError(
+                f"{self.file}: {config_class.__name__} does not accept it: {error}"
+            ) from None
+
+    def _hint(self) -> str:
+        if self.values.get("quantization_config"):
+            return _QUANTIZED_HINT
+        saved_by = self.values.get("transformers_version")
+        return (
+            "The answers would not be this checkpoint's. Use a checkpoint of a stock model; if the "
+            "setting changes nothing, remove it from the file"
+            + (f" (saved by transformers {saved_by})." if saved_by else ".")
+        )
+
+    def _refused(self, config_class: Any) -> list[str]:
+        """Settings without which, or with other values, a stock model would be another one."""
+        known = {*vars(config_class()), *config_class.attribute_map, *_IDLE}
+        known |= _READ_BY_MODEL.get(self.spec.model_type, frozenset())
+        refused = []
+        for key, value in self.values.items():
+            if _is_empty(value) or (key in known and key not in _ONLY):
+                continue
+            if key not in _ONLY or value not in _ONLY[key]:
+                only = "".join(f" (supported: {json.dumps(v)})" for v in _ONLY.get(key, ()))
+                refused.append(f"{key} = {json.dumps(value)[:80]}{only}")
+        return refused
+
+
+def read_checkpoint_config(folder: Path) -> CheckpointConfig:
+    """Reads the config.json of a checkpoint of a listed model type.
+
+    Raises:
+        ModelError: There is none, it is damaged or of another model type, it or a file beside it
+            names code to run, or an adapter lies beside it.
+        IntegrityError: A file is a git-lfs pointer.
+    """
+    file = folder / _CONFIG
+    if not file.is_file():
+        raise ModelError(
+            f"{folder} holds no checkpoint: there is no {_CONFIG}.",
+            hint="--model takes a folder with config.json, model.safetensors and tokenizer files.",
+        )
+    if (folder / _ADAPTER).exists():
+        # With PEFT installed transformers would load the model that it names instead.
+        raise ModelError(
+            f"{folder} holds an adapter ({_ADAPTER}) beside a model ({_CONFIG}): expected one of "
+            "them.",
+            hint=f"Remove {_ADAPTER} where the model alone is meant; `edgeadapt import FOLDER "
+            "--model MODEL` takes an adapter.",
+        )
+    values = _read_object(file)
+    _check_no_code(file, values)
+    for name in _OTHER_CONFIGS:
+        if (folder / name).is_file():
+            _check_no_code(folder / name, _read_object(folder / name))
+    spec = _spec(file, values)
+    for key in (spec.depth_key, _POSITIONS):
+        if key in values:  # else the config class has a default
+            _check_count(file, key, values[key])
+    activation = values.get(spec.activation_key, "")
+    if not isinstance(activation, str):  # transformers would take it for a function
+        raise ModelError(
+            f"{file}: {spec.activation_key}: expected the name of an activation, found "
+            f"{json.dumps(activation)[:80]}.",
+            hint="Copy or download the whole folder again.",
+        )
+    return CheckpointConfig(file, values, spec)
+
+
+def bundled_checkpoint_config(bundle: Bundle, variant: str) -> CheckpointConfig:
+    """Verifies every file of a variant that is a checkpoint, and reads its config.json.
+
+    Raises:
+        IntegrityError: A file is missing, changed, or not listed in the manifest.
+        ModelError: The checkpoint is of another model type, or names code to run.
+    """
+    return read_checkpoint_config(bundle.folder_of(variant))
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    check_fetched(file)
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # ValueError: encoding, syntax, huge integers
+        raise ModelError(f"{file} is not valid JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{file}: expected a JSON object, found a {type(value).__name__}.")
+    return value
+
+
+def _spec(file: Path, values: Mapping[str, Any]) -> BackboneSpec:
+    model_type = values.get("model_type")
+    if not isinstance(model_type, str):
+        found = f"found {model_type!r}" if "model_type" in values else "found no such key"
+        raise ModelError(
+            f"{file}: model_type: expected one of {', '.join(BACKBONES)}, {found}.",
+            hint="It says which model the weights are for. Add it to the file, as in "
+            '"model_type": "bert", where you know it; checkpoints of old lack it.',
+        )
+    try:
+        return backbone_spec(model_type)
+    except ModelError as error:
+        raise ModelError(f"{file}: {error.message}", hint=error.hint) from None
+
+
+def _check_count(file: Path, key: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ModelError(
+            f"{file}: {key}: expected a whole number above 0, found {json.dumps(value)[:80]}.",
+            hint="Copy or download the whole folder again.",
+        )
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a value says nothing: null, an empty text, list or object, or an object of these."""
+    values = value.values() if isinstance(value, Mapping) else (value,)
+    return all(inner is None or inner in ("", [], {}) for inner in values)
+
+
+def _check_no_code(file: Path, values: Mapping[str, Any]) -> None:
+    for key in _CODE_KEYS:
+        if values.get(key):
+            raise ModelError(
+                f"{file} names code to run: {key} = {json.dumps(values[key])[:200]}. Expected a "
+                f"checkpoint of a stock model type ({', '.join(BACKBONES)}) and tokenizer.",
+                hint="edgeadapt runs no code from a checkpoint, and nothing of it was run. If the "
+                f"stock classes of transformers load it correctly, remove {key!r} from the file.",
+            )

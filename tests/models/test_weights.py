@@ -1,0 +1,262 @@
+"""Files of weights that are not what they seem, and those that are."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from edgeadapt.config import AdapterConfig, ModelConfig
+from edgeadapt.errors import IntegrityError, ModelError
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.sources import find_model
+from edgeadapt.models.weights import check_weight_files, weight_files
+from tests.models.tiny import LABELS, logits
+
+POINTER = (
+    "version https://git-lfs.github.com/spec/v1\n"
+    "oid sha256:53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db\n"
+    "size 90868376\n"
+)
+SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+FFN = "encoder.layer.1.output.dense.weight"
+
+
+@pytest.fixture
+def folder(checkpoint: Path, tmp_path: Path) -> Path:
+    """A tiny BERT that a test may damage."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "model"))
+
+
+def build(folder: Path, *, depth: int | None = None) -> AdaptedClassifier:
+    torch.manual_seed(0)
+    classifier = AdaptedClassifier.build(
+        find_model(ModelConfig(id=str(folder))), LABELS, AdapterConfig(method="head"), depth=depth
+    )
+    classifier.model.eval()
+    return classifier
+
+
+def write(folder: Path, changes: dict[str, Tensor], *, pickled: bool = False) -> Path:
+    """Changes tensors of a checkpoint."""
+    tensors = {**load_file(folder / SAFE), **changes}
+    if pickled:
+        (folder / SAFE).unlink()
+        torch.save(tensors, folder / PICKLED)
+    else:
+        save_file(tensors, folder / SAFE, metadata={"format": "pt"})
+    return folder
+
+
+def shard(folder: Path) -> Path:
+    """Splits a checkpoint in two, with an index; returns the index."""
+    tensors = load_file(folder / SAFE)
+    (folder / SAFE).unlink()
+    where = {n: f"model-0000{1 + i % 2}-of-00002.safetensors" for i, n in enumerate(tensors)}
+    for file in set(where.values()):
+        part = {name: tensor for name, tensor in tensors.items() if where[name] == file}
+        save_file(part, folder / file, metadata={"format": "pt"})
+    index = folder / f"{SAFE}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": where}))
+    return index
+
+
+@pytest.mark.parametrize(
+    "name", [SAFE, "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+)
+def test_a_git_lfs_pointer_is_named_when_the_model_is_looked_for(folder: Path, name: str) -> None:
+    (folder / name).write_text(POINTER)
+
+    with pytest.raises(
+        IntegrityError, match=rf"{name} is a git-lfs pointer of \d+ bytes"
+    ) as caught:
+        find_model(ModelConfig(id=str(folder)))
+    assert "git lfs pull" in caught.value.hint
+
+
+def test_a_git_lfs_pointer_in_place_of_pickled_weights_is_named(folder: Path) -> None:
+    (folder / SAFE).unlink()
+    (folder / PICKLED).write_text(POINTER)
+
+    with pytest.raises(IntegrityError, match="bin is a git-lfs pointer"):
+        build(folder)
+
+
+def test_a_git_lfs_pointer_in_place_of_a_shard_is_named(folder: Path) -> None:
+    shard(folder)
+    (folder / "model-00002-of-00002.safetensors").write_text(POINTER)
+
+    with pytest.raises(IntegrityError, match=r"00002-of-00002\.safetensors is a git-lfs pointer"):
+        build(folder)
+
+
+def test_pointers_of_files_that_are_not_read_do_not_matter(folder: Path) -> None:
+    for name in (PICKLED, "tf_model.h5", "README.md"):
+        (folder / name).write_text(POINTER)
+
+    assert logits(build(folder).model).shape == (4, 2)
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.int64, torch.float8_e4m3fn])
+def test_packed_weights_are_refused_by_name_and_type(
+    folder: Path, kind: torch.dtype, pickled: bool
+) -> None:
+    write(folder, {FFN: torch.ones(16, 24).to(kind)}, pickled=pickled)
+
+    with pytest.raises(ModelError, match=rf"{FFN}: expected floating weights .*, found ") as caught:
+        build(folder)
+    assert str(folder) in caught.value.message
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_every_floating_type_is_read_as_fp32(
+    folder: Path, checkpoint: Path, kind: torch.dtype, pickled: bool
+) -> None:
+    whole = load_file(folder / SAFE)
+    write(folder, {name: tensor.to(kind) for name, tensor in whole.items()}, pickled=pickled)
+
+    found = build(folder).model
+
+    assert {parameter.dtype for parameter in found.parameters()} == {torch.float32}
+    torch.testing.assert_close(logits(found), logits(build(checkpoint).model), rtol=0, atol=5e-2)
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_saved_position_numbers_are_no_weights(folder: Path, pickled: bool) -> None:
+    write(folder, {"embeddings.position_ids": torch.arange(40)[None]}, pickled=pickled)
+
+    assert logits(build(folder).model).shape == (4, 2)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(folder: Path, value: float) -> None:
+    weight = load_file(folder / SAFE)[FFN]
+    weight[3, 5] = value
+    write(folder, {FFN: weight})
+
+    with pytest.raises(ModelError, match=rf"{FFN}: expected finite weights, found NaN or inf"):
+        build(folder)
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, 5_000])
+def test_weights_that_break_off_are_refused(folder: Path, size: int) -> None:
+    file = folder / SAFE
+    file.write_bytes(file.read_bytes()[:size])
+
+    with pytest.raises(ModelError, match=r"model\.safetensors cannot be loaded"):
+        build(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04broken", b"not a pickle"])
+def test_pickled_weights_that_are_damaged_are_refused(folder: Path, content: bytes) -> None:
+    (folder / SAFE).unlink()
+    (folder / PICKLED).write_bytes(content)
+
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin"):
+        build(folder)
+
+
+class Evil:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.mark,))
+
+
+def test_pickled_weights_that_need_code_are_refused_and_nothing_runs(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / SAFE).unlink()
+    torch.save({FFN: torch.ones(16, 24), "evil": Evil(tmp_path / "ran")}, folder / PICKLED)
+
+    with pytest.raises(ModelError, match=r"needs code to be run.*Nothing of it was run"):
+        build(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_sharded_checkpoint_is_read(folder: Path, checkpoint: Path) -> None:
+    shard(folder)
+
+    assert torch.equal(logits(build(folder).model), logits(build(checkpoint).model))
+    assert len(weight_files(folder)) == 2
+
+
+def test_a_missing_shard_is_named(folder: Path) -> None:
+    shard(folder)
+    (folder / "model-00001-of-00002.safetensors").unlink()
+
+    with pytest.raises(ModelError, match=r"index\.json names 2 .*missing model-00001-of-00002\.sa"):
+        build(folder)
+
+
+@pytest.mark.parametrize("name", ["../other/model.safetensors", "/etc/passwd", "a/b.safetensors"])
+def test_an_index_that_leaves_its_folder_is_refused(folder: Path, name: str) -> None:
+    index = shard(folder)
+    value = json.loads(index.read_text())
+    value["weight_map"][FFN] = name
+    index.write_text(json.dumps(value))
+
+    with pytest.raises(ModelError, match=f"found names that leave it: {name}"):
+        check_weight_files(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 7}}', '{"weight_map": {}}'],
+)
+def test_an_index_that_is_none_is_refused(folder: Path, content: str) -> None:
+    shard(folder).write_text(content)
+
+    with pytest.raises(ModelError, match=r"model\.safetensors\.index\.json"):
+        check_weight_files(folder)
+
+
+@pytest.mark.parametrize("name", ["tf_model.h5", "flax_model.msgpack", "model.onnx"])
+def test_weights_of_other_libraries_are_no_weights(folder: Path, name: str) -> None:
+    (folder / SAFE).rename(folder / name)
+
+    with pytest.raises(ModelError, match=r"holds no weights: expected model\.safetensors"):
+        build(folder)
+
+
+@pytest.mark.parametrize("prefix", ["", "bert."])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "encoder.layer.0.attention.self.distance_embedding.weight",
+        "encoder.layer.1.output.adapters.task.adapter_up.weight",
+        "encoder.layer.1.mlp.gated_layers.weight",
+        "encoder.layer.2.output.dense.weight",
+    ],
+)
+def test_weights_of_layers_that_a_stock_model_has_no_place_for_are_refused(
+    folder: Path, prefix: str, name: str
+) -> None:
+    tensors = load_file(folder / SAFE)
+    whole = {prefix + key: tensor for key, tensor in tensors.items()}
+    save_file({**whole, prefix + name: torch.ones(3)}, folder / SAFE, metadata={"format": "pt"})
+
+    with pytest.raises(
+        ModelError, match=f"no place for 1 weights of the checkpoint: {prefix}{name}"
+    ):
+        build(folder)
+
+
+def test_heads_of_other_tasks_are_left_out(folder: Path) -> None:
+    write(folder, {"cls.predictions.bias": torch.ones(3), "qa_outputs.weight": torch.ones(2, 16)})
+
+    assert logits(build(folder).model).shape == (4, 2)
+
+
+def test_layers_that_are_cut_off_may_hold_what_they_like(folder: Path) -> None:
+    write(folder, {"encoder.layer.1.extra.weight": torch.ones(3)})
+
+    assert len(build(folder, depth=1).encoder.layers()) == 1

@@ -2,20 +2,31 @@
 
 Padding that a ``tokenizer.json`` carries is always switched off: a batch is padded to its own
 longest text and a single text not at all (128 tokens cost five to seven times what 16 cost).
+Of its truncation only the side counts: the length is the encoder's own.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
-from edgeadapt.errors import DataError, MissingError, UsageError
+from edgeadapt.errors import DataError, EdgeAdaptError, MissingError, UsageError
 
-__all__ = ["Text", "TextEncoder", "TokenBatch", "TokenIds", "Tokens", "parts_of", "text_of"]
+__all__ = [
+    "Text",
+    "TextEncoder",
+    "TokenBatch",
+    "TokenIds",
+    "Tokens",
+    "parts_of",
+    "text_of",
+    "tokenizer_errors",
+]
 
 Text = str | tuple[str, str]
 """A single text, or a pair: the first and the second."""
@@ -23,6 +34,8 @@ TokenIds = NDArray[np.int64]
 
 _MOST_CHARACTERS = 32
 """Characters per token above which a text of a pair is cut before it is encoded."""
+_CANNOT_ENCODE = "The tokenizer cannot encode the texts"
+_CHECK_TOKENIZER = "Is the tokenizer.json of the model or of the bundle whole?"
 
 
 def parts_of(text: Text) -> tuple[str, ...]:
@@ -33,6 +46,26 @@ def parts_of(text: Text) -> tuple[str, ...]:
 def text_of(parts: Sequence[str]) -> Text:
     """Returns the text that ``parts_of`` takes apart."""
     return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
+
+
+@contextmanager
+def tokenizer_errors(kind: type[EdgeAdaptError], message: str, *, hint: str = "") -> Iterator[None]:
+    """Raises ``kind`` in place of what the tokenizers library raises.
+
+    Its errors are bare ``Exception``; a panic of its Rust code is a ``BaseException`` that no
+    ``except Exception`` catches.
+
+    Args:
+        kind: The error to raise.
+        message: What went wrong; the library's own words are added.
+        hint: What to do about it.
+    """
+    try:
+        yield
+    except (EdgeAdaptError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001
+        raise kind(f"{message}: {str(error).rstrip('.')}.", hint=hint) from None
 
 
 @dataclass(frozen=True)
@@ -77,7 +110,8 @@ class TextEncoder:
 
     Args:
         tokenizer: A fast tokenizer; it is configured in place.
-        max_length: Longest encoding in tokens, special tokens counted. Longer texts are cut.
+        max_length: Longest encoding in tokens, special tokens counted. Longer texts are cut, on
+            the side that the tokenizer's own truncation names: at their end where it names none.
             Of a pair, the longer text is cut first.
         pad_id: Token id that fills up a batch.
         pairs: Whether texts are pairs; an encoder takes either pairs or single texts.
@@ -95,8 +129,9 @@ class TextEncoder:
                 f"max_length: expected more than the {special} special tokens"
                 f"{' and one of each text' if pairs else ''}, found {max_length}."
             )
+        self.truncation_side: str = (tokenizer.truncation or {}).get("direction", "right")
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)
+        tokenizer.enable_truncation(max_length, direction=self.truncation_side)
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.pad_id = pad_id
@@ -114,10 +149,8 @@ class TextEncoder:
         """
         if not path.is_file():
             raise MissingError(f"{path} does not exist.")
-        try:
+        with tokenizer_errors(DataError, f"{path} is not a tokenizer"):
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 - the binding raises bare Exception
-            raise DataError(f"{path} is not a tokenizer: {error}.") from None
         return cls(tokenizer, max_length=max_length, pad_id=pad_id, pairs=pairs)
 
     def with_tokenizer(self, tokenizer: Tokenizer) -> "TextEncoder":
@@ -130,7 +163,10 @@ class TextEncoder:
         plain = Tokenizer.from_str(self.tokenizer.to_str())
         plain.no_truncation()
         plain.no_padding()
-        return hashlib.sha256(plain.to_str().encode()).hexdigest()
+        digest = hashlib.sha256(plain.to_str().encode())
+        if self.truncation_side != "right":  # hashes of earlier versions were of this side
+            digest.update(self.truncation_side.encode())
+        return digest.hexdigest()
 
     def check(self, texts: Sequence[Text]) -> None:
         """Checks that every text is what this encoder takes: a pair, or a single text.
@@ -157,14 +193,16 @@ class TextEncoder:
 
         Raises:
             UsageError: A text is a pair where single texts are expected, or the other way round.
+            DataError: The tokenizer cannot encode a text.
         """
-        encodings = self.tokenizer.encode_batch_fast(self._inputs(texts))
+        inputs = self._inputs(texts)
+        with tokenizer_errors(DataError, _CANNOT_ENCODE, hint=_CHECK_TOKENIZER):
+            encodings = self.tokenizer.encode_batch_fast(inputs)
         return [Tokens(encoding.ids, encoding.type_ids) for encoding in encodings]
 
     def count_truncated(self, texts: Sequence[Text]) -> int:
         """Returns how many texts lose tokens to ``max_length``."""
-        encodings = self.tokenizer.encode_batch(self._inputs(texts))
-        return sum(bool(encoding.overflowing) for encoding in encodings)
+        return sum(bool(encoding.overflowing) for encoding in self._encodings(texts))
 
     def batch(self, texts: Sequence[Text]) -> TokenBatch:
         """Encodes texts into one batch, padded to its own longest text."""
@@ -201,6 +239,13 @@ class TextEncoder:
             rows = order[start : start + batch_size]
             yield rows, self.pad([encoded[row] for row in rows])
 
+    def _encodings(self, texts: Sequence[Text]) -> list[Encoding]:
+        """Encodings with offsets and with what was cut off."""
+        inputs = self._inputs(texts)
+        with tokenizer_errors(DataError, _CANNOT_ENCODE, hint=_CHECK_TOKENIZER):
+            encodings: list[Encoding] = self.tokenizer.encode_batch(inputs)
+        return encodings
+
     def _inputs(self, texts: Sequence[Text]) -> list[Text]:
         """The texts as the tokenizer takes them.
 
@@ -211,7 +256,8 @@ class TextEncoder:
         if not self.pairs:
             return list(texts)
         most = _MOST_CHARACTERS * self.max_length
-        return [(first[:most], second[:most]) for first, second in map(parts_of, texts)]
+        kept = slice(-most, None) if self.truncation_side == "left" else slice(most)
+        return [(first[kept], second[kept]) for first, second in map(parts_of, texts)]
 
 
 def _shortened(value: object, most: int = 60) -> str:

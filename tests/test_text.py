@@ -1,17 +1,20 @@
 """The one tokenization path: padding off, truncation on, batches that lose nothing."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import DataError, MissingError, UsageError
 from edgeadapt.text import Text, TextEncoder, Tokens, parts_of, text_of
+from edgeadapt.vocabulary import count_pieces, trim
 from tests.conftest import WORDS, make_tokenizer
 
 CLS, SEP, PAD = 2, 3, 0
@@ -119,7 +122,7 @@ def test_a_long_text_is_cut_at_its_end_special_tokens_counted() -> None:
 
 def test_truncation_that_the_file_carries_is_replaced(tmp_path: Path) -> None:
     tokenizer = make_tokenizer()
-    tokenizer.enable_truncation(4, stride=1, direction="left")
+    tokenizer.enable_truncation(4, stride=1)
     words = WORDS[:12]
     numbers = [tokenizer.token_to_id(word) for word in words]
 
@@ -127,6 +130,46 @@ def test_truncation_that_the_file_carries_is_replaced(tmp_path: Path) -> None:
     (tokens,) = TextEncoder.from_file(file, max_length=8, pad_id=PAD).encode([" ".join(words)])
 
     assert tokens.ids == [CLS, *numbers[:6], SEP]
+
+
+def cut_at_the_front(max_length: int, *, pairs: bool = False) -> TextEncoder:
+    tokenizer = make_tokenizer()
+    tokenizer.enable_truncation(4, stride=1, direction="left")
+    return TextEncoder(tokenizer, max_length=max_length, pad_id=PAD, pairs=pairs)
+
+
+def test_the_side_that_the_file_cuts_on_is_kept(tmp_path: Path) -> None:
+    numbers = [make_tokenizer().token_to_id(word) for word in WORDS[:12]]
+    file = saved(cut_at_the_front(8).tokenizer, tmp_path)
+
+    encoder = TextEncoder.from_file(file, max_length=6, pad_id=PAD)
+    (tokens,) = encoder.encode([" ".join(WORDS[:12])])
+
+    assert encoder.truncation_side == "left"
+    assert tokens.ids == [CLS, *numbers[-4:], SEP]
+
+
+def test_an_encoder_of_a_smaller_vocabulary_cuts_on_the_same_side() -> None:
+    encoder = cut_at_the_front(6)
+    smaller = trim(encoder.tokenizer, count_pieces(encoder, [" ".join(WORDS[:12])]), most=None)
+
+    (tokens,) = encoder.with_tokenizer(smaller.tokenizer).encode([" ".join(WORDS[:12])])
+
+    kept = [smaller.tokenizer.id_to_token(number) for number in tokens.ids]
+    assert kept == ["[CLS]", *WORDS[8:12], "[SEP]"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=TEXTS, max_length=st.integers(3, 16))
+def test_texts_cut_at_the_front_are_counted_like_others(texts: list[str], max_length: int) -> None:
+    too_long = sum(len(text.split()) + 2 > max_length for text in texts)
+
+    assert cut_at_the_front(max_length).count_truncated(texts) == too_long
+
+
+def test_the_side_of_the_cut_is_part_of_the_hash() -> None:
+    assert cut_at_the_front(8).sha256() != encoder(8).sha256()
+    assert cut_at_the_front(8).sha256() == cut_at_the_front(6).sha256()
 
 
 def test_a_text_that_just_fits_is_not_counted_as_cut() -> None:
@@ -226,6 +269,27 @@ def test_a_file_that_is_no_tokenizer_is_named(raw: bytes, tmp_path: Path) -> Non
         TextEncoder.from_file(tmp_path / "tokenizer.json", max_length=8, pad_id=PAD)
 
 
+BROKEN_CHARSMAP = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+
+
+def test_a_panic_of_the_tokenizer_library_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    content = json.loads(make_tokenizer().to_str()) | {"normalizer": BROKEN_CHARSMAP}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+
+    with pytest.raises(DataError, match=r"tokenizer\.json is not a tokenizer.*charsmap"):
+        TextEncoder.from_file(tmp_path / "tokenizer.json", max_length=8, pad_id=PAD)
+
+
+@pytest.mark.parametrize("ask", [TextEncoder.encode, TextEncoder.count_truncated])
+def test_a_word_that_the_tokenizer_cannot_encode_is_an_error(
+    ask: Callable[[TextEncoder, list[str]], object],
+) -> None:
+    tokenizer = Tokenizer(models.WordPiece({"[PAD]": 0, "good": 1}, unk_token="[UNK]"))
+
+    with pytest.raises(DataError, match=r"cannot encode the texts: .*Missing \[UNK\] token"):
+        ask(TextEncoder(tokenizer, max_length=8, pad_id=PAD), ["good", "bad"])
+
+
 # Pairs
 
 PAIRS = st.lists(
@@ -282,6 +346,15 @@ def test_two_very_long_texts_are_cut_without_laying_out_every_combination_of_the
     (tokens,) = pair_encoder(10).encode([("good " * 50_000, "bad " * 50_000)])
 
     assert len(tokens) == 10
+
+
+def test_of_two_very_long_texts_cut_at_the_front_the_ends_are_kept() -> None:
+    good, bad, film, room = map(make_tokenizer().token_to_id, ("good", "bad", "film", "room"))
+
+    encoder = cut_at_the_front(9, pairs=True)
+    (tokens,) = encoder.encode([("good " * 5_000 + "film", "bad " * 5_000 + "room")])
+
+    assert tokens.ids == [CLS, good, good, film, SEP, bad, bad, room, SEP]
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,9 +1,6 @@
 """What is said of a data set before training, and what run.json says of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,22 +10,7 @@ from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline.data_report import FEW_PER_LABEL, FEW_TEXTS, report_data
 from edgeadapt.text import TextEncoder
 from tests.conftest import make_tokenizer
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.warned: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
-
-    def warn(self, message: str) -> None:
-        self.warned.append(message)
-
-    @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Any]:
-        yield self
+from tests.listener import Listener
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ Of its truncation only the side counts: the length is the encoder's own.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from tokenizers import Encoding, Tokenizer
 from edgeadapt.errors import DataError, EdgeAdaptError, MissingError, UsageError
 
 __all__ = [
+    "Coverage",
     "Text",
     "TextEncoder",
     "TokenBatch",
@@ -103,6 +106,26 @@ class TokenBatch:
     def select(self, names: Sequence[str]) -> dict[str, TokenIds]:
         """Returns the arrays of the given names, for models that take only some of them."""
         return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of some texts reaches a model."""
+
+    texts: int
+    truncated: int
+    """Texts that lose tokens to the longest input."""
+    tokens: int
+    """Tokens that stand for a word or a part of one; numbers, signs and special tokens do not."""
+    unknown: int
+    """Of these, unknown tokens, such as [UNK]."""
+    unreadable: int
+    """Texts with words, of which none is in the vocabulary."""
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of the tokens that are unknown, 0 to 1."""
+        return self.unknown / max(1, self.tokens)
 
 
 class TextEncoder:
@@ -204,6 +227,48 @@ class TextEncoder:
         """Returns how many texts lose tokens to ``max_length``."""
         return sum(bool(encoding.overflowing) for encoding in self._encodings(texts))
 
+    def coverage(self, texts: Sequence[Text]) -> Coverage:
+        """Counts what texts lose to the longest input and to the vocabulary.
+
+        A byte-level vocabulary has no unknown tokens; one without an unknown token leaves out what
+        it does not know, so that a text can become empty.
+        """
+        truncated = tokens = unknown = unreadable = 0
+        for text, encoding in zip(texts, self._encodings(texts), strict=True):
+            ids, parts = encoding.ids, parts_of(text)
+            truncated += bool(encoding.overflowing)
+            words = sum(number in self._word_pieces for number in ids)
+            lost = 0
+            if self._unknown_id in ids:
+                lost = _count_unknown_words(encoding, parts, self._unknown_id)
+            tokens, unknown = tokens + words + lost, unknown + lost
+            unreadable += not words and any(map(_has_letter, parts))
+        return Coverage(len(texts), truncated, tokens, unknown, unreadable)
+
+    @cached_property
+    def _unknown_id(self) -> int | None:
+        """Id of the token that stands for what is not in the vocabulary."""
+        model = self.tokenizer.model
+        if hasattr(model, "unk_token"):
+            return self.tokenizer.token_to_id(model.unk_token) if model.unk_token else None
+        number: int | None = json.loads(self.tokenizer.to_str())["model"].get("unk_id")
+        return number
+
+    @cached_property
+    def _word_pieces(self) -> frozenset[int]:
+        """Ids of pieces that hold a letter."""
+        special = {n for n, t in self.tokenizer.get_added_tokens_decoder().items() if t.special}
+        special |= set(self.encode([("", "") if self.pairs else ""])[0].ids)
+        pieces = self.tokenizer.get_vocab(with_added_tokens=True).items()
+        suffix = getattr(self.tokenizer.model, "end_of_word_suffix", None) or ""
+        return frozenset(
+            number
+            for piece, number in pieces
+            if _has_letter(piece.removesuffix(suffix))
+            and number not in special
+            and number != self._unknown_id
+        )
+
     def batch(self, texts: Sequence[Text]) -> TokenBatch:
         """Encodes texts into one batch, padded to its own longest text."""
         return self.pad(self.encode(texts))
@@ -258,6 +323,20 @@ class TextEncoder:
         most = _MOST_CHARACTERS * self.max_length
         kept = slice(-most, None) if self.truncation_side == "left" else slice(most)
         return [(first[kept], second[kept]) for first, second in map(parts_of, texts)]
+
+
+def _has_letter(text: str) -> bool:
+    return any(map(str.isalpha, text))
+
+
+def _count_unknown_words(encoding: Encoding, parts: Sequence[str], unknown: int | None) -> int:
+    """Counts the unknown tokens that stand for something with a letter."""
+    return sum(
+        number == unknown and part is not None and _has_letter(parts[part][slice(*span)])
+        for number, part, span in zip(
+            encoding.ids, encoding.sequence_ids, encoding.offsets, strict=True
+        )
+    )
 
 
 def _shortened(value: object, most: int = 60) -> str:

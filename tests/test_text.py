@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer
 
 from edgeadapt.bundle import Bundle
@@ -251,6 +251,75 @@ def test_only_the_last_batch_may_be_smaller() -> None:
 def test_a_batch_size_below_one_is_refused(batch_size: int) -> None:
     with pytest.raises(UsageError, match=f"batch_size.*{batch_size}"):
         list(encoder().batches(["good", "bad"], batch_size))
+
+
+# What the vocabulary does not know
+
+GREEK = "καλο φιλμ"
+
+
+def test_unknown_words_are_counted_among_the_tokens_of_words() -> None:
+    found = encoder(20).coverage(["good film", f"good {GREEK}", "the soup"])
+
+    assert (found.tokens, found.unknown, found.unreadable) == (7, 2, 0)
+    assert found.unknown_share == 2 / 7
+
+
+def test_numbers_and_signs_are_no_words() -> None:
+    found = encoder(20).coverage(["good 7", "film ☺ !", "7 7", "☺", ".,"])
+
+    assert (found.tokens, found.unknown, found.unreadable) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("text", [GREEK, f"{GREEK} . 7", "καλο"])
+def test_a_text_without_a_known_word_is_unreadable(text: str) -> None:
+    found = encoder(20).coverage(["good", text])
+
+    assert found.texts == 2
+    assert found.unreadable == 1
+
+
+def test_of_a_pair_both_texts_count() -> None:
+    found = pair_encoder(20).coverage([("good", GREEK), (GREEK, GREEK), (". καλο", "7")])
+
+    assert (found.tokens, found.unknown, found.unreadable) == (8, 7, 2)
+
+
+def test_coverage_counts_texts_that_are_cut() -> None:
+    assert encoder(6).coverage([" ".join(WORDS[:4]), " ".join(WORDS[:5])]).truncated == 1
+
+
+def unigram() -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("▁", -3.0), ("▁good", -1.0)], 0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return tokenizer
+
+
+def byte_level() -> Tokenizer:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {piece: number for number, piece in enumerate(["<unk>", *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return tokenizer
+
+
+def without_an_unknown_token() -> Tokenizer:
+    """What is not in the vocabulary is left out."""
+    tokenizer = Tokenizer(models.BPE({"g": 0, "d": 1}, [], end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("make", "unknown", "unreadable"),
+    [(unigram, 2, 1), (byte_level, 0, 0), (without_an_unknown_token, 0, 1)],
+)
+def test_tokenizers_of_other_kinds_have_their_own_unknown_tokens(
+    make: Callable[[], Tokenizer], unknown: int, unreadable: int
+) -> None:
+    found = TextEncoder(make(), max_length=90, pad_id=0).coverage(["good", GREEK])
+
+    assert (found.unknown, found.unreadable) == (unknown, unreadable)
 
 
 # Files

@@ -166,12 +166,15 @@ class _Work:
         recipe = replace(
             recipe, model=pinned_model(recipe.model, source), data=pinned_data(recipe.data)
         )
-        tokenizer = load_tokenizer(
-            source, max_length=recipe.model.max_length, pairs=recipe.data.pairs
-        )
         is_fold = recipe.data.fold is not None
         # What is odd about the data is said once, not for every fold of it.
         heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
+        tokenizer = load_tokenizer(
+            source,
+            max_length=recipe.model.max_length,
+            pairs=recipe.data.pairs,
+            progress=heard,
+        )
         report = report_data(dataset, tokenizer.encoder, heard, is_fold=is_fold)
         compute = Compute.on(device, recipe.training)
         return cls(recipe, device, compute, dataset, source, tokenizer, report, team, progress)

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
 import edgeadapt.pipeline.train as pipeline
 from edgeadapt import __version__
@@ -21,6 +23,8 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline import run_files
+from edgeadapt.pipeline.export import export
+from edgeadapt.pipeline.restore import text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
@@ -211,6 +215,33 @@ def test_the_tokenizer_of_a_run_does_not_pad(run: Run) -> None:
 
     assert tokenizer.padding is None
     assert len(tokenizer.encode("film").ids) == 3
+
+
+def test_a_tokenizer_that_cuts_on_the_left_does_so_in_training_runs_and_bundles(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(recipe.model.id, tmp_path / "checkpoint")
+    config = json.loads((checkpoint / "tokenizer_config.json").read_text())
+    (checkpoint / "tokenizer_config.json").write_text(
+        json.dumps(config | {"truncation_side": "left"})
+    )
+    recipe = recipe.updated({"model": {"id": str(checkpoint), "max_length": 6}}, origin="test")
+    # "the film was good and meal bright ...": of the first texts nothing but the ends is seen.
+    ends = ["[CLS]", "and", "meal", "bright", "film", "[SEP]"]
+    text = " ".join(["the film was good", *ends[1:-1]])
+
+    run = train(recipe, output=tmp_path / "run")
+    bundle = export(run, output=tmp_path / "bundle")
+
+    assert run.info.data["truncated"]["train"] == 64
+    pieces = json.loads((run.path / "vocabulary.json").read_text())
+    assert "was" not in pieces  # the third word of every text
+    for encoder in (text_encoder(run), bundle.text_encoder()):
+        assert encoder.truncation_side == "left"
+        ids = encoder.encode([text])[0].ids
+        assert [encoder.tokenizer.id_to_token(number) for number in ids] == ends
+    stock = AutoTokenizer.from_pretrained(bundle.path)
+    assert stock(text, truncation=True)["input_ids"] == ids
 
 
 def test_the_frozen_weights_are_the_checkpoints_before_and_after(run: Run) -> None:

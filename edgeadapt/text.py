@@ -191,6 +191,15 @@ class TextEncoder:
             digest.update(self.truncation_side.encode())
         return digest.hexdigest()
 
+    def largest_id(self) -> int:
+        """Returns the largest id of a token, in microseconds: the vocabulary is not laid out.
+
+        The model's own ids are taken to have no gaps; only gaps can hide a larger one.
+        """
+        own = self.tokenizer.get_vocab_size(with_added_tokens=False) - 1
+        largest: int = max([own, self.pad_id, *self.tokenizer.get_added_tokens_decoder()])
+        return largest
+
     def check(self, texts: Sequence[Text]) -> None:
         """Checks that every text is what this encoder takes: a pair, or a single text.
 

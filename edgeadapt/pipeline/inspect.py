@@ -34,6 +34,7 @@ def inspect(name: str) -> dict[str, Any]:
     if (path / "manifest.json").is_file():
         bundle = Bundle.open(path)
         bundle.verify()
+        bundle.text_encoder()  # it fits the model
         return {"kind": "bundle", "path": str(path), **_bundle(bundle)}
     if (path / "run.json").is_file():
         run = Run.open(path)

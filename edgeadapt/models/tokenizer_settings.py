@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel, WordPiece
 from transformers import PreTrainedTokenizerFast
 
 from edgeadapt.errors import ModelError
@@ -66,6 +67,7 @@ def settle(
                 "vocabulary: the model was trained with one of the two.",
             )
     _check_kept(tokenizer, stated, folder, pairs=pairs)
+    _check_unknown(backend, folder)
     if "do_lower_case" not in stated and not file.is_file():
         _check_case(backend, folder)
     options: dict[str, bool | None] = {
@@ -162,6 +164,17 @@ def _unkept(
         # Of a pair, the longer text is cut first.
         where = "tokenizer_config.json" if "truncation_strategy" in stated else "tokenizer.json"
         yield where, "truncation_strategy", strategy
+
+
+def _check_unknown(tokenizer: Tokenizer, folder: Path) -> None:
+    """Raises ``ModelError`` where a word that is not in the vocabulary could not be encoded."""
+    model = tokenizer.model
+    # Byte-pair encoding leaves such words out instead, or spells them in bytes.
+    if isinstance(model, WordPiece | WordLevel) and model.token_to_id(model.unk_token) is None:
+        raise ModelError(
+            f"{folder}: the vocabulary has no {model.unk_token!r}, the token for words that are "
+            "not in it: expected it among the word pieces."
+        )
 
 
 def _check_case(tokenizer: Tokenizer, folder: Path) -> None:

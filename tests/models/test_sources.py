@@ -304,6 +304,17 @@ def test_no_code_is_fetched_from_a_repository(
     assert not any(Path(f"modeling{suffix}").match(p) for p in asked for suffix in (".py", ".so"))
 
 
+@pytest.mark.usefixtures("in_empty_folder")
+@pytest.mark.parametrize(
+    "name", ["spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"]
+)
+def test_vocabularies_of_every_kind_are_fetched(hub_calls: list[dict[str, Any]], name: str) -> None:
+    with pytest.raises(HubError):
+        find("someone/model")
+
+    assert any(Path(name).match(pattern) for pattern in hub_calls[0]["patterns"])
+
+
 # The longest input
 
 

@@ -440,6 +440,16 @@ def test_a_vocabulary_in_lower_case_needs_no_setting(source: ModelSource) -> Non
     assert tokens.ids == [2, 5, 6, 3]
 
 
+def test_a_vocabulary_without_its_unknown_token_is_refused(source: ModelSource) -> None:
+    content = json.loads((source.folder / "tokenizer.json").read_text())
+    set_tokenizer(source, model=content["model"] | {"unk_token": "<none>"})
+
+    with pytest.raises(ModelError, match="the vocabulary has no '<none>'") as caught:
+        load_tokenizer(source, max_length=9)
+
+    assert str(source.folder) in str(caught.value)
+
+
 def test_a_tokenizer_that_adds_no_special_tokens_is_warned_of(source: ModelSource) -> None:
     listener = Listener()
 

@@ -21,3 +21,6 @@ class Listener:
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Any]:
         yield self
+
+    def advance(self, amount: int = 1, *, note: str = "") -> None:
+        pass

@@ -73,7 +73,7 @@ def import_adapter(
     dataset = None if data is None else load_dataset(data, seed=TrainingConfig.seed)
     data = _no_data(adapter) if data is None else pinned_data(data)
     recipe = Recipe(
-        model=pinned_model(opened.model, source),
+        model=pinned_model(opened.model, source, progress=progress),
         data=data,
         adapter=adapter.config,
     ).resolved()

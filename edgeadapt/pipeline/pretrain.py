@@ -201,7 +201,7 @@ class _Work:
     def prepare(cls, text: TextFile, recipe: Recipe, progress: Progress) -> Self:
         text = replace(text, path=text.path.expanduser().resolve())
         texts, source = text.read(), find_model(recipe.model)
-        recipe = replace(recipe, model=pinned_model(recipe.model, source))
+        recipe = replace(recipe, model=pinned_model(recipe.model, source, progress=progress))
         encoder = load_tokenizer(
             source, max_length=recipe.model.max_length, progress=progress
         ).encoder

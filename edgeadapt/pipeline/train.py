@@ -163,12 +163,14 @@ class _Work:
         device = choose_device(recipe.training.device, team)
         dataset = load_dataset(recipe.data, seed=recipe.training.seed)
         source = find_model(recipe.model)
-        recipe = replace(
-            recipe, model=pinned_model(recipe.model, source), data=pinned_data(recipe.data)
-        )
         is_fold = recipe.data.fold is not None
-        # What is odd about the data is said once, not for every fold of it.
+        # What is odd about model and data is said once, not for every fold of it.
         heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
+        recipe = replace(
+            recipe,
+            model=pinned_model(recipe.model, source, progress=heard),
+            data=pinned_data(recipe.data),
+        )
         tokenizer = load_tokenizer(
             source,
             max_length=recipe.model.max_length,

@@ -30,6 +30,7 @@ from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import Objective
 from edgeadapt.training.outcome import Outcome
+from tests.listener import Listener
 from tests.lively import lively_recipe, lively_run
 
 FILES = {
@@ -279,10 +280,12 @@ def test_a_longest_input_beyond_the_positions_is_saved_as_what_was_used(
     recipe: Recipe, tmp_path: Path
 ) -> None:
     recipe = recipe.updated({"model": {"max_length": 500}}, origin="test")
+    listener = Listener()
 
-    run = train(recipe, output=tmp_path / "run")
+    run = train(recipe, output=tmp_path / "run", progress=listener)
 
     assert run.info.recipe["model"]["max_length"] == 40
+    assert "Inputs are cut to 40 tokens in place of 500" in "".join(listener.said)
 
 
 def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(

@@ -51,6 +51,7 @@ def settle(
     if file.is_file():
         with tokenizer_errors(ModelError, f"{file} is not a tokenizer"):
             own = Tokenizer.from_file(str(file))
+        backend.model = own.model  # transformers 5 makes its own of the vocabulary
         loaded_parts, own_parts = _parts(backend), _parts(own)
         for part in _PARTS:
             if loaded_parts[part] != own_parts[part]:

@@ -522,3 +522,35 @@ def test_a_package_that_is_missing_to_read_a_vocabulary_is_named(
         load_tokenizer(source, max_length=9)
 
     assert f"pip install {module.removeprefix('google.')}" in caught.value.hint
+
+
+PIECES = {"[PAD]": "pad", "[CLS]": "bos", "[SEP]": "eos", "[UNK]": "unk"}
+
+
+@pytest.mark.parametrize("name", ["spm.model", "tokenizer.model"])
+def test_a_sentencepiece_model_alone_is_a_tokenizer(
+    sources: dict[str, ModelSource], name: str, tmp_path: Path
+) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    folder = shutil.copytree(sources["deberta-v2"].folder, tmp_path / "model")
+    for file in folder.iterdir():
+        if file.name not in ("config.json", "model.safetensors"):
+            file.unlink()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["good film", "bad film", "the good room", "the bad room"] * 20),
+        model_prefix=str(folder / "trained"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **{f"{kind}_id": number for number, kind in enumerate(PIECES.values())},
+        **{f"{kind}_piece": piece for piece, kind in PIECES.items()},
+    )
+    (folder / "trained.model").rename(folder / name)
+
+    loaded = load_tokenizer(find_model(ModelConfig(id=str(folder))), max_length=32)
+
+    tokenizer, (tokens,) = loaded.encoder.tokenizer, loaded.encoder.encode(["good film"])
+    pieces = [tokenizer.id_to_token(number) for number in tokens.ids]
+    assert (pieces[0], pieces[-1]) == ("[CLS]", "[SEP]")
+    assert "".join(pieces[1:-1]) == "▁good▁film"
+    assert loaded.config["tokenizer_class"] == "DebertaV2Tokenizer"

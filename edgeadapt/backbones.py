@@ -87,7 +87,9 @@ class BackboneSpec:
     groups_key: str | None = None
     """Name in config.json of the number of layers that differ, where the others share weights."""
     position_offset: int = 0
-    """Positions that the model keeps for itself, so that they do not carry text."""
+    """Positions that a published model keeps for itself, so that they do not carry text."""
+    positions_follow_padding: bool = False
+    """Whether positions begin behind ``pad_token_id`` of config.json, wherever that is."""
     token_type_ids: bool = True
     """Whether the model takes segment ids."""
 
@@ -116,6 +118,7 @@ _ROBERTA = replace(
     layers="roberta.encoder.layer",
     head=("classifier",),
     position_offset=2,
+    positions_follow_padding=True,
     token_type_ids=False,
 )
 
@@ -142,7 +145,7 @@ _MPNET = replace(
     attention_end=None,
     plain_attention=None,
     head=("classifier",),
-    position_offset=2,
+    position_offset=2,  # whatever its pad_token_id
     token_type_ids=False,
 )
 

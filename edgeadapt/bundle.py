@@ -20,6 +20,7 @@ from edgeadapt.errors import IntegrityError, LayoutError, MissingError, Unfinish
 from edgeadapt.storage import (
     check_inside,
     check_sha256,
+    read_json,
     read_versioned,
     sha256,
     write_json,
@@ -207,13 +208,36 @@ class Bundle:
         return next(quantized, "fp32")
 
     def text_encoder(self) -> TextEncoder:
-        """Returns the bundle's tokenizer, verified."""
-        return TextEncoder.from_file(
+        """Returns the bundle's tokenizer, verified.
+
+        Raises:
+            IntegrityError: The file is missing or changed.
+            LayoutError: It has tokens that the model has no embedding for.
+        """
+        encoder = TextEncoder.from_file(
             self.file("tokenizer.json"),
             max_length=self.manifest.max_length,
             pad_id=self.manifest.pad_id,
             pairs=self.manifest.pairs,
         )
+        rows = self._embeddings()
+        if rows is not None and encoder.largest_id() >= rows:
+            # ONNX Runtime would fail on the first text that holds one, OpenVINO would answer.
+            number = encoder.largest_id()
+            raise LayoutError(
+                f"{self.path}: the tokenizer has the token {number} "
+                f"({encoder.tokenizer.id_to_token(number)!r}), and the model has no embedding for "
+                f"it: expected ids below {rows}, the vocab_size of config.json.",
+                hint="Resize the model that it was trained on, train and export again.",
+            )
+        return encoder
+
+    def _embeddings(self) -> int | None:
+        """``vocab_size`` of the bundle's config.json; ``None`` where it holds none."""
+        if "config.json" not in self.manifest.files:
+            return None
+        rows = read_json(self.file("config.json")).get("vocab_size")
+        return rows if isinstance(rows, int) else None
 
     def variant_bytes(self, name: str) -> int:
         """Returns the size in bytes of the model files that a variant needs."""

@@ -2,20 +2,34 @@
 
 Padding that a ``tokenizer.json`` carries is always switched off: a batch is padded to its own
 longest text and a single text not at all (128 tokens cost five to seven times what 16 cost).
+Of its truncation only the side counts: the length is the encoder's own.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
-from edgeadapt.errors import DataError, MissingError, UsageError
+from edgeadapt.errors import DataError, EdgeAdaptError, MissingError, UsageError
 
-__all__ = ["Text", "TextEncoder", "TokenBatch", "TokenIds", "Tokens", "parts_of", "text_of"]
+__all__ = [
+    "Coverage",
+    "Text",
+    "TextEncoder",
+    "TokenBatch",
+    "TokenIds",
+    "Tokens",
+    "parts_of",
+    "text_of",
+    "tokenizer_errors",
+]
 
 Text = str | tuple[str, str]
 """A single text, or a pair: the first and the second."""
@@ -23,6 +37,8 @@ TokenIds = NDArray[np.int64]
 
 _MOST_CHARACTERS = 32
 """Characters per token above which a text of a pair is cut before it is encoded."""
+_CANNOT_ENCODE = "The tokenizer cannot encode the texts"
+_CHECK_TOKENIZER = "Is the tokenizer.json of the model or of the bundle whole?"
 
 
 def parts_of(text: Text) -> tuple[str, ...]:
@@ -33,6 +49,26 @@ def parts_of(text: Text) -> tuple[str, ...]:
 def text_of(parts: Sequence[str]) -> Text:
     """Returns the text that ``parts_of`` takes apart."""
     return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
+
+
+@contextmanager
+def tokenizer_errors(kind: type[EdgeAdaptError], message: str, *, hint: str = "") -> Iterator[None]:
+    """Raises ``kind`` in place of what the tokenizers library raises.
+
+    Its errors are bare ``Exception``; a panic of its Rust code is a ``BaseException`` that no
+    ``except Exception`` catches.
+
+    Args:
+        kind: The error to raise.
+        message: What went wrong; the library's own words are added.
+        hint: What to do about it.
+    """
+    try:
+        yield
+    except (EdgeAdaptError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001
+        raise kind(f"{message}: {str(error).rstrip('.')}.", hint=hint) from None
 
 
 @dataclass(frozen=True)
@@ -72,12 +108,33 @@ class TokenBatch:
         return {name: getattr(self, name) for name in names}
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """How much of some texts reaches a model."""
+
+    texts: int
+    truncated: int
+    """Texts that lose tokens to the longest input."""
+    tokens: int
+    """Tokens that stand for a word or a part of one; numbers, signs and special tokens do not."""
+    unknown: int
+    """Of these, unknown tokens, such as [UNK]."""
+    unreadable: int
+    """Texts with words, of which none is in the vocabulary."""
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of the tokens that are unknown, 0 to 1."""
+        return self.unknown / max(1, self.tokens)
+
+
 class TextEncoder:
     """Texts -> ``TokenBatch``.
 
     Args:
         tokenizer: A fast tokenizer; it is configured in place.
-        max_length: Longest encoding in tokens, special tokens counted. Longer texts are cut.
+        max_length: Longest encoding in tokens, special tokens counted. Longer texts are cut, on
+            the side that the tokenizer's own truncation names: at their end where it names none.
             Of a pair, the longer text is cut first.
         pad_id: Token id that fills up a batch.
         pairs: Whether texts are pairs; an encoder takes either pairs or single texts.
@@ -95,8 +152,9 @@ class TextEncoder:
                 f"max_length: expected more than the {special} special tokens"
                 f"{' and one of each text' if pairs else ''}, found {max_length}."
             )
+        self.truncation_side: str = (tokenizer.truncation or {}).get("direction", "right")
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)
+        tokenizer.enable_truncation(max_length, direction=self.truncation_side)
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.pad_id = pad_id
@@ -114,10 +172,8 @@ class TextEncoder:
         """
         if not path.is_file():
             raise MissingError(f"{path} does not exist.")
-        try:
+        with tokenizer_errors(DataError, f"{path} is not a tokenizer"):
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 - the binding raises bare Exception
-            raise DataError(f"{path} is not a tokenizer: {error}.") from None
         return cls(tokenizer, max_length=max_length, pad_id=pad_id, pairs=pairs)
 
     def with_tokenizer(self, tokenizer: Tokenizer) -> "TextEncoder":
@@ -130,7 +186,19 @@ class TextEncoder:
         plain = Tokenizer.from_str(self.tokenizer.to_str())
         plain.no_truncation()
         plain.no_padding()
-        return hashlib.sha256(plain.to_str().encode()).hexdigest()
+        digest = hashlib.sha256(plain.to_str().encode())
+        if self.truncation_side != "right":  # hashes of earlier versions were of this side
+            digest.update(self.truncation_side.encode())
+        return digest.hexdigest()
+
+    def largest_id(self) -> int:
+        """Returns the largest id of a token, in microseconds: the vocabulary is not laid out.
+
+        The model's own ids are taken to have no gaps; only gaps can hide a larger one.
+        """
+        own = self.tokenizer.get_vocab_size(with_added_tokens=False) - 1
+        largest: int = max([own, self.pad_id, *self.tokenizer.get_added_tokens_decoder()])
+        return largest
 
     def check(self, texts: Sequence[Text]) -> None:
         """Checks that every text is what this encoder takes: a pair, or a single text.
@@ -157,14 +225,58 @@ class TextEncoder:
 
         Raises:
             UsageError: A text is a pair where single texts are expected, or the other way round.
+            DataError: The tokenizer cannot encode a text.
         """
-        encodings = self.tokenizer.encode_batch_fast(self._inputs(texts))
+        inputs = self._inputs(texts)
+        with tokenizer_errors(DataError, _CANNOT_ENCODE, hint=_CHECK_TOKENIZER):
+            encodings = self.tokenizer.encode_batch_fast(inputs)
         return [Tokens(encoding.ids, encoding.type_ids) for encoding in encodings]
 
     def count_truncated(self, texts: Sequence[Text]) -> int:
         """Returns how many texts lose tokens to ``max_length``."""
-        encodings = self.tokenizer.encode_batch(self._inputs(texts))
-        return sum(bool(encoding.overflowing) for encoding in encodings)
+        return sum(bool(encoding.overflowing) for encoding in self._encodings(texts))
+
+    def coverage(self, texts: Sequence[Text]) -> Coverage:
+        """Counts what texts lose to the longest input and to the vocabulary.
+
+        A byte-level vocabulary has no unknown tokens; one without an unknown token leaves out what
+        it does not know, so that a text can become empty.
+        """
+        truncated = tokens = unknown = unreadable = 0
+        for text, encoding in zip(texts, self._encodings(texts), strict=True):
+            ids, parts = encoding.ids, parts_of(text)
+            truncated += bool(encoding.overflowing)
+            words = sum(number in self._word_pieces for number in ids)
+            lost = 0
+            if self._unknown_id in ids:
+                lost = _count_unknown_words(encoding, parts, self._unknown_id)
+            tokens, unknown = tokens + words + lost, unknown + lost
+            unreadable += not words and any(map(_has_letter, parts))
+        return Coverage(len(texts), truncated, tokens, unknown, unreadable)
+
+    @cached_property
+    def _unknown_id(self) -> int | None:
+        """Id of the token that stands for what is not in the vocabulary."""
+        model = self.tokenizer.model
+        if hasattr(model, "unk_token"):
+            return self.tokenizer.token_to_id(model.unk_token) if model.unk_token else None
+        number: int | None = json.loads(self.tokenizer.to_str())["model"].get("unk_id")
+        return number
+
+    @cached_property
+    def _word_pieces(self) -> frozenset[int]:
+        """Ids of pieces that hold a letter."""
+        special = {n for n, t in self.tokenizer.get_added_tokens_decoder().items() if t.special}
+        special |= set(self.encode([("", "") if self.pairs else ""])[0].ids)
+        pieces = self.tokenizer.get_vocab(with_added_tokens=True).items()
+        suffix = getattr(self.tokenizer.model, "end_of_word_suffix", None) or ""
+        return frozenset(
+            number
+            for piece, number in pieces
+            if _has_letter(piece.removesuffix(suffix))
+            and number not in special
+            and number != self._unknown_id
+        )
 
     def batch(self, texts: Sequence[Text]) -> TokenBatch:
         """Encodes texts into one batch, padded to its own longest text."""
@@ -201,6 +313,13 @@ class TextEncoder:
             rows = order[start : start + batch_size]
             yield rows, self.pad([encoded[row] for row in rows])
 
+    def _encodings(self, texts: Sequence[Text]) -> list[Encoding]:
+        """Encodings with offsets and with what was cut off."""
+        inputs = self._inputs(texts)
+        with tokenizer_errors(DataError, _CANNOT_ENCODE, hint=_CHECK_TOKENIZER):
+            encodings: list[Encoding] = self.tokenizer.encode_batch(inputs)
+        return encodings
+
     def _inputs(self, texts: Sequence[Text]) -> list[Text]:
         """The texts as the tokenizer takes them.
 
@@ -211,7 +330,22 @@ class TextEncoder:
         if not self.pairs:
             return list(texts)
         most = _MOST_CHARACTERS * self.max_length
-        return [(first[:most], second[:most]) for first, second in map(parts_of, texts)]
+        kept = slice(-most, None) if self.truncation_side == "left" else slice(most)
+        return [(first[kept], second[kept]) for first, second in map(parts_of, texts)]
+
+
+def _has_letter(text: str) -> bool:
+    return any(map(str.isalpha, text))
+
+
+def _count_unknown_words(encoding: Encoding, parts: Sequence[str], unknown: int | None) -> int:
+    """Counts the unknown tokens that stand for something with a letter."""
+    return sum(
+        number == unknown and part is not None and _has_letter(parts[part][slice(*span)])
+        for number, part, span in zip(
+            encoding.ids, encoding.sequence_ids, encoding.offsets, strict=True
+        )
+    )
 
 
 def _shortened(value: object, most: int = 60) -> str:

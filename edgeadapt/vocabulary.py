@@ -61,7 +61,7 @@ def trim(tokenizer: Tokenizer, counts: Mapping[str, int], *, most: int | None) -
             hint="Leave --trim-vocab out.",
         )
     closed = _Pieces.of(kind, model)
-    kept = set(closed.basis(set(ids), {token["content"] for token in files["added_tokens"]}))
+    kept = set(closed.basis(set(ids), set(_needed(files)) & ids.keys()))
     least = len(kept)
     if most is not None and most < least:
         raise UsageError(
@@ -119,6 +119,28 @@ class _Pieces:
         inside = piece.startswith(self.mark)
         for number, letter in enumerate(piece.removeprefix(self.mark)):
             yield f"{self.mark}{letter}" if inside or number else letter
+
+
+def _needed(files: Mapping[str, Any]) -> Iterator[str]:
+    """Tokens that a tokenizer uses whatever the text: the unknown one need not be an added one."""
+    yield from (token["content"] for token in files["added_tokens"])
+    model, processor = files["model"], files.get("post_processor")
+    if model.get("unk_token") is not None:
+        yield model["unk_token"]
+    if model.get("unk_id") is not None:
+        yield model["vocab"][model["unk_id"]][0]
+    yield from _around(processor)
+
+
+def _around(processor: Mapping[str, Any] | None) -> Iterator[str]:
+    """The tokens that are put around a text."""
+    if processor is None:
+        return
+    for inner in processor.get("processors", ()):
+        yield from _around(inner)
+    for token in processor.get("special_tokens", {}).values():
+        yield from token["tokens"]
+    yield from (processor[name][0] for name in ("sep", "cls") if name in processor)
 
 
 def _pair(merge: str | Collection[str]) -> tuple[str, str]:

@@ -32,8 +32,8 @@ _TINY = {
     "intermediate_size": 24,
     "max_position_embeddings": 40,
 }
-# Two positions are kept for padding.
-_TINY_ROBERTA = {**_TINY, "max_position_embeddings": 42, "pad_token_id": 0}
+# Positions begin behind the id of the padding token.
+_TINY_ROBERTA = {**_TINY, "max_position_embeddings": 41, "pad_token_id": 0}
 
 TINY_CONFIGS = {
     "bert": _TINY,
@@ -47,7 +47,7 @@ TINY_CONFIGS = {
         "max_position_embeddings": 40,
     },
     "xlm-roberta": _TINY_ROBERTA,
-    "mpnet": _TINY_ROBERTA,
+    "mpnet": {**_TINY, "max_position_embeddings": 42, "pad_token_id": 0},  # they begin at 2
     "albert": {**_TINY, "embedding_size": 8, "hidden_act": "gelu"},
     "deberta-v2": {
         **_TINY,

@@ -279,6 +279,33 @@ def test_the_text_encoder_cuts_at_the_manifests_length_and_never_pads(tmp_path: 
     ]
 
 
+def bundle_with(path: Path, *, vocab_size: object, added: int = 0) -> Bundle:
+    bundle = write_bundle(path)
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens([f"<user {number}>" for number in range(added)])
+    tokenizer.save(str(path / "tokenizer.json"))
+    (path / "config.json").write_text(json.dumps({"vocab_size": vocab_size}))
+    return Bundle.write(path, bundle.manifest)
+
+
+def test_a_token_without_an_embedding_is_refused_when_the_tokenizer_is_read(
+    tmp_path: Path,
+) -> None:
+    rows = make_tokenizer().get_vocab_size()
+
+    with pytest.raises(LayoutError, match=rf"token {rows} \('<user 0>'\).*below {rows}"):
+        bundle_with(tmp_path / "b", vocab_size=rows, added=1).text_encoder()
+    with pytest.raises(LayoutError, match=f"expected ids below {rows - 1}"):
+        bundle_with(tmp_path / "c", vocab_size=rows - 1).text_encoder()
+
+
+@pytest.mark.parametrize("vocab_size", [97, 200, None])
+def test_a_tokenizer_may_be_smaller_than_the_table_or_of_an_unknown_one(
+    tmp_path: Path, vocab_size: object
+) -> None:
+    bundle_with(tmp_path / "b", vocab_size=vocab_size, added=2).text_encoder()
+
+
 def test_a_changed_tokenizer_is_refused_before_it_is_read(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b")
     (bundle.path / "tokenizer.json").write_text("not even JSON")

@@ -1,17 +1,20 @@
 """The one tokenization path: padding off, truncation on, batches that lose nothing."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import DataError, MissingError, UsageError
 from edgeadapt.text import Text, TextEncoder, Tokens, parts_of, text_of
+from edgeadapt.vocabulary import count_pieces, trim
 from tests.conftest import WORDS, make_tokenizer
 
 CLS, SEP, PAD = 2, 3, 0
@@ -119,7 +122,7 @@ def test_a_long_text_is_cut_at_its_end_special_tokens_counted() -> None:
 
 def test_truncation_that_the_file_carries_is_replaced(tmp_path: Path) -> None:
     tokenizer = make_tokenizer()
-    tokenizer.enable_truncation(4, stride=1, direction="left")
+    tokenizer.enable_truncation(4, stride=1)
     words = WORDS[:12]
     numbers = [tokenizer.token_to_id(word) for word in words]
 
@@ -127,6 +130,46 @@ def test_truncation_that_the_file_carries_is_replaced(tmp_path: Path) -> None:
     (tokens,) = TextEncoder.from_file(file, max_length=8, pad_id=PAD).encode([" ".join(words)])
 
     assert tokens.ids == [CLS, *numbers[:6], SEP]
+
+
+def cut_at_the_front(max_length: int, *, pairs: bool = False) -> TextEncoder:
+    tokenizer = make_tokenizer()
+    tokenizer.enable_truncation(4, stride=1, direction="left")
+    return TextEncoder(tokenizer, max_length=max_length, pad_id=PAD, pairs=pairs)
+
+
+def test_the_side_that_the_file_cuts_on_is_kept(tmp_path: Path) -> None:
+    numbers = [make_tokenizer().token_to_id(word) for word in WORDS[:12]]
+    file = saved(cut_at_the_front(8).tokenizer, tmp_path)
+
+    encoder = TextEncoder.from_file(file, max_length=6, pad_id=PAD)
+    (tokens,) = encoder.encode([" ".join(WORDS[:12])])
+
+    assert encoder.truncation_side == "left"
+    assert tokens.ids == [CLS, *numbers[-4:], SEP]
+
+
+def test_an_encoder_of_a_smaller_vocabulary_cuts_on_the_same_side() -> None:
+    encoder = cut_at_the_front(6)
+    smaller = trim(encoder.tokenizer, count_pieces(encoder, [" ".join(WORDS[:12])]), most=None)
+
+    (tokens,) = encoder.with_tokenizer(smaller.tokenizer).encode([" ".join(WORDS[:12])])
+
+    kept = [smaller.tokenizer.id_to_token(number) for number in tokens.ids]
+    assert kept == ["[CLS]", *WORDS[8:12], "[SEP]"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=TEXTS, max_length=st.integers(3, 16))
+def test_texts_cut_at_the_front_are_counted_like_others(texts: list[str], max_length: int) -> None:
+    too_long = sum(len(text.split()) + 2 > max_length for text in texts)
+
+    assert cut_at_the_front(max_length).count_truncated(texts) == too_long
+
+
+def test_the_side_of_the_cut_is_part_of_the_hash() -> None:
+    assert cut_at_the_front(8).sha256() != encoder(8).sha256()
+    assert cut_at_the_front(8).sha256() == cut_at_the_front(6).sha256()
 
 
 def test_a_text_that_just_fits_is_not_counted_as_cut() -> None:
@@ -210,6 +253,75 @@ def test_a_batch_size_below_one_is_refused(batch_size: int) -> None:
         list(encoder().batches(["good", "bad"], batch_size))
 
 
+# What the vocabulary does not know
+
+GREEK = "καλο φιλμ"
+
+
+def test_unknown_words_are_counted_among_the_tokens_of_words() -> None:
+    found = encoder(20).coverage(["good film", f"good {GREEK}", "the soup"])
+
+    assert (found.tokens, found.unknown, found.unreadable) == (7, 2, 0)
+    assert found.unknown_share == 2 / 7
+
+
+def test_numbers_and_signs_are_no_words() -> None:
+    found = encoder(20).coverage(["good 7", "film ☺ !", "7 7", "☺", ".,"])
+
+    assert (found.tokens, found.unknown, found.unreadable) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("text", [GREEK, f"{GREEK} . 7", "καλο"])
+def test_a_text_without_a_known_word_is_unreadable(text: str) -> None:
+    found = encoder(20).coverage(["good", text])
+
+    assert found.texts == 2
+    assert found.unreadable == 1
+
+
+def test_of_a_pair_both_texts_count() -> None:
+    found = pair_encoder(20).coverage([("good", GREEK), (GREEK, GREEK), (". καλο", "7")])
+
+    assert (found.tokens, found.unknown, found.unreadable) == (8, 7, 2)
+
+
+def test_coverage_counts_texts_that_are_cut() -> None:
+    assert encoder(6).coverage([" ".join(WORDS[:4]), " ".join(WORDS[:5])]).truncated == 1
+
+
+def unigram() -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram([("<unk>", 0.0), ("▁", -3.0), ("▁good", -1.0)], 0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return tokenizer
+
+
+def byte_level() -> Tokenizer:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {piece: number for number, piece in enumerate(["<unk>", *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return tokenizer
+
+
+def without_an_unknown_token() -> Tokenizer:
+    """What is not in the vocabulary is left out."""
+    tokenizer = Tokenizer(models.BPE({"g": 0, "d": 1}, [], end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("make", "unknown", "unreadable"),
+    [(unigram, 2, 1), (byte_level, 0, 0), (without_an_unknown_token, 0, 1)],
+)
+def test_tokenizers_of_other_kinds_have_their_own_unknown_tokens(
+    make: Callable[[], Tokenizer], unknown: int, unreadable: int
+) -> None:
+    found = TextEncoder(make(), max_length=90, pad_id=0).coverage(["good", GREEK])
+
+    assert (found.unknown, found.unreadable) == (unknown, unreadable)
+
+
 # Files
 
 
@@ -224,6 +336,27 @@ def test_a_file_that_is_no_tokenizer_is_named(raw: bytes, tmp_path: Path) -> Non
 
     with pytest.raises(DataError, match=r"tokenizer\.json is not a tokenizer"):
         TextEncoder.from_file(tmp_path / "tokenizer.json", max_length=8, pad_id=PAD)
+
+
+BROKEN_CHARSMAP = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+
+
+def test_a_panic_of_the_tokenizer_library_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    content = json.loads(make_tokenizer().to_str()) | {"normalizer": BROKEN_CHARSMAP}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+
+    with pytest.raises(DataError, match=r"tokenizer\.json is not a tokenizer.*charsmap"):
+        TextEncoder.from_file(tmp_path / "tokenizer.json", max_length=8, pad_id=PAD)
+
+
+@pytest.mark.parametrize("ask", [TextEncoder.encode, TextEncoder.count_truncated])
+def test_a_word_that_the_tokenizer_cannot_encode_is_an_error(
+    ask: Callable[[TextEncoder, list[str]], object],
+) -> None:
+    tokenizer = Tokenizer(models.WordPiece({"[PAD]": 0, "good": 1}, unk_token="[UNK]"))
+
+    with pytest.raises(DataError, match=r"cannot encode the texts: .*Missing \[UNK\] token"):
+        ask(TextEncoder(tokenizer, max_length=8, pad_id=PAD), ["good", "bad"])
 
 
 # Pairs
@@ -282,6 +415,15 @@ def test_two_very_long_texts_are_cut_without_laying_out_every_combination_of_the
     (tokens,) = pair_encoder(10).encode([("good " * 50_000, "bad " * 50_000)])
 
     assert len(tokens) == 10
+
+
+def test_of_two_very_long_texts_cut_at_the_front_the_ends_are_kept() -> None:
+    good, bad, film, room = map(make_tokenizer().token_to_id, ("good", "bad", "film", "room"))
+
+    encoder = cut_at_the_front(9, pairs=True)
+    (tokens,) = encoder.encode([("good " * 5_000 + "film", "bad " * 5_000 + "room")])
+
+    assert tokens.ids == [CLS, good, good, film, SEP, bad, bad, room, SEP]
 
 
 @settings(max_examples=50, deadline=None)

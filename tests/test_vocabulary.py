@@ -216,3 +216,23 @@ def test_pieces_are_counted_as_the_model_sees_them() -> None:
 
     assert counts["the"] == 3
     assert counts["[CLS]"] == counts["[SEP]"] == 2
+
+
+@pytest.mark.parametrize("kind", ["template", "bert"])
+def test_tokens_that_the_tokenizer_uses_by_itself_stay_where_letters_could_spell_them(
+    kind: str,
+) -> None:
+    special = ["[UNK]", "[CLS]", "[SEP]"]
+    letters = sorted(set("".join(special)))
+    names = [*special, *letters, *(f"##{letter}" for letter in letters), "g", "good"]
+    ids = {name: number for number, name in enumerate(names)}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    if kind == "bert":
+        tokenizer.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    else:
+        _template(tokenizer)
+
+    small = trim(tokenizer, {"good": 1}, most=None).tokenizer
+
+    assert pieces(small, "good Ω") == ["[CLS]", "good", "[UNK]", "[SEP]"]

@@ -21,7 +21,8 @@ __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]
 _FILES = (
     "config.json", "model.safetensors", "model.safetensors.index.json", "model-*.safetensors",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model",
+    "vocab.txt", "vocab.json", "merges.txt",
+    "sentencepiece.bpe.model", "spm.model", "spiece.model", "tokenizer.model",
 )  # fmt: skip
 _IDLE_SETTINGS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
 """Keys of config.json that say where a checkpoint comes from, not what it computes."""
@@ -99,10 +100,65 @@ class ModelSource:
         config = CheckpointConfig(self.folder / "config.json", self.config, self.spec)
         return config.stock(CONFIG_MAPPING[self.spec.model_type], **changes)
 
+    def default(self, key: str) -> Any:
+        """Returns what a setting is in transformers where config.json leaves it out."""
+        from transformers import CONFIG_MAPPING
+
+        return getattr(CONFIG_MAPPING[self.spec.model_type](), key, None)
+
+    def number(self, key: str) -> int | None:
+        """Returns a setting that counts something; ``None`` where the model has none of it.
+
+        Raises:
+            ModelError: It is not a whole number.
+        """
+        value = self.config[key] if key in self.config else self.default(key)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ModelError(
+                f"{self.folder / 'config.json'}: {key}: expected a whole number, found {value!r}."
+            )
+        return value
+
+    def first_position(self) -> int:
+        """Returns the position of a text's first token.
+
+        Raises:
+            ModelError: It follows the padding id, and config.json has none.
+        """
+        if not self.spec.positions_follow_padding:
+            return self.spec.position_offset
+        padding = self.number("pad_token_id")
+        if padding is None:
+            raise ModelError(
+                f"{self.folder / 'config.json'}: pad_token_id: expected a token id, found null: "
+                f"{self.spec.model_type} numbers its positions from the one behind it."
+            )
+        return padding + 1
+
     def max_length(self) -> int:
-        """Returns the longest input in tokens that the position embeddings allow."""
-        positions: int = self.stock_config().max_position_embeddings
-        return positions - self.spec.position_offset
+        """Returns the longest input in tokens: of the position embeddings and of the tokenizer.
+
+        Raises:
+            ModelError: The table of positions has no room for text.
+        """
+        positions, first = self.number("max_position_embeddings") or 0, self.first_position()
+        if positions <= first:
+            raise ModelError(
+                f"{self.folder / 'config.json'}: max_position_embeddings: expected more than "
+                f"{first}, the position of a text's first token, found {positions}."
+            )
+        return min(positions - first, self._tokenizer_length() or positions)
+
+    def _tokenizer_length(self) -> int | None:
+        """``model_max_length`` of tokenizer_config.json, where it is one."""
+        try:
+            text = (self.folder / "tokenizer_config.json").read_text(encoding="utf-8")
+            length = json.loads(text).get("model_max_length")
+        except (OSError, ValueError, AttributeError):
+            return None  # load_tokenizer says what is wrong with it
+        # Where it is not known, transformers writes 1e30.
+        is_known = isinstance(length, int) and not isinstance(length, bool) and length > 0
+        return length if is_known else None
 
 
 def find_model(config: ModelConfig) -> ModelSource:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -10,15 +12,26 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import quiet_transformers
 from edgeadapt.models.sources import ModelSource
-from edgeadapt.text import TextEncoder
+from edgeadapt.models.tables import check_tables, padding_mismatch
+from edgeadapt.models.tokenizer_settings import settle
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.text import TextEncoder, tokenizer_errors
 
 __all__ = ["TokenizerFiles", "load_tokenizer"]
 
 _KEPT_OPTIONS = (
     "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets",
-    "model_input_names",
+    "clean_up_tokenization_spaces", "model_input_names",
 )  # fmt: skip
-_VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
+_SENTENCEPIECE_FILES = (
+    "sentencepiece.bpe.model",
+    "spm.model",
+    "spiece.model",
+    "tokenizer.model",
+)
+_VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", *_SENTENCEPIECE_FILES)
+_CONVERTERS = {"sentencepiece": "sentencepiece", "google.protobuf": "protobuf"}
+"""Module that transformers needs to convert a SentencePiece model -> package that has it."""
 
 
 @dataclass(frozen=True)
@@ -32,52 +45,98 @@ class TokenizerFiles:
     """Content of tokenizer_config.json."""
 
 
-def load_tokenizer(source: ModelSource, *, max_length: int, pairs: bool = False) -> TokenizerFiles:
+def load_tokenizer(
+    source: ModelSource, *, max_length: int, pairs: bool = False, progress: Progress = SILENT
+) -> TokenizerFiles:
     """Loads a checkpoint's fast tokenizer without its padding.
 
+    Args:
+        source: The checkpoint.
+        max_length: Longest input in tokens.
+        pairs: Whether the texts are pairs.
+        progress: Where to warn of settings that have no effect here.
+
     Raises:
-        ModelError: There is none, it has no padding token, or it cannot tell two texts apart.
+        ModelError: There is none, it has no padding token, it cannot tell two texts apart, it
+            gives ids that the model has no embeddings for, or its files contradict each other.
     """
-    if not any((source.folder / name).is_file() for name in _VOCABULARY_FILES):
-        # transformers 5 would make an empty tokenizer of its own.
-        raise ModelError(
-            f"{source.folder} has no tokenizer: expected one of {', '.join(_VOCABULARY_FILES)}."
-        )
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
-    except Exception as error:  # noqa: BLE001 - the tokenizers binding raises bare Exception
-        raise ModelError(f"{source.folder} has no usable tokenizer: {error}") from None
+    tokenizer = _loaded(source.folder)
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
         raise ModelError(
             f"{source.folder}: expected a fast tokenizer with a padding token, found a "
             f"{type(tokenizer).__name__}."
         )
+    options = {
+        key: tokenizer.init_kwargs[key] for key in _KEPT_OPTIONS if key in tokenizer.init_kwargs
+    }
+    options |= settle(tokenizer, source.folder, pairs=pairs)
+    backend = tokenizer.backend_tokenizer
+    # The encoder takes the side from here, and so does every reader of the saved file.
+    backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
+    if tokenizer.truncation_side != "right":
+        options["truncation_side"] = tokenizer.truncation_side
+    encoder = TextEncoder(
+        backend, max_length=max_length, pad_id=tokenizer.pad_token_id, pairs=pairs
+    )
     if pairs:
-        _check_pairs(tokenizer.backend_tokenizer, source)
+        _check_pairs(backend, source)
+    # Only what a file says counts: the generic class has other inputs in each transformers version.
+    inputs = options.get("model_input_names") or ["token_type_ids"]
+    check_tables(encoder, source, segments="token_type_ids" in inputs)
+    _warn(tokenizer, encoder, source, progress)
     # transformers.js and both Python loaders know the class by its name without "Fast".
     name = type(tokenizer).__name__.removesuffix("Fast")
     special = {
         key: token for key, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
     }
-    options = {
-        key: tokenizer.init_kwargs[key] for key in _KEPT_OPTIONS if key in tokenizer.init_kwargs
-    }
     return TokenizerFiles(
-        encoder=TextEncoder(
-            tokenizer.backend_tokenizer,
-            max_length=max_length,
-            pad_id=tokenizer.pad_token_id,
-            pairs=pairs,
-        ),
+        encoder=encoder,
         special_tokens=special,
         config={
             "tokenizer_class": name,
             "model_max_length": max_length,
             **options,
+            **_additional(tokenizer),
             **special,
         },
     )
+
+
+def _loaded(folder: Path) -> Any:
+    """Returns what transformers makes of a folder's tokenizer files.
+
+    Raises:
+        ModelError: There are none, or it cannot read them.
+    """
+    if not any((folder / name).is_file() for name in _VOCABULARY_FILES):
+        # transformers 5 would make an empty tokenizer of its own.
+        raise ModelError(
+            f"{folder} has no tokenizer: expected one of {', '.join(_VOCABULARY_FILES)}."
+        )
+    _check_converters(folder)
+    with quiet_transformers(), tokenizer_errors(ModelError, f"{folder} has no usable tokenizer"):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def _check_converters(folder: Path) -> None:
+    """Raises ``ModelError`` where packages are missing that the only vocabulary file needs."""
+    if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
+        return
+    file = next(name for name in _SENTENCEPIECE_FILES if (folder / name).is_file())
+    missing = [package for module, package in _CONVERTERS.items() if not _is_installed(module)]
+    if missing:
+        raise ModelError(
+            f"{folder}: the tokenizer is a SentencePiece model, {file}, without a tokenizer.json: "
+            f"reading it needs the package {' and the package '.join(missing)}.",
+            hint=f"Install it with: pip install {' '.join(missing)}",
+        )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package around it
+        return False
 
 
 def _check_pairs(tokenizer: Tokenizer, source: ModelSource) -> None:
@@ -90,3 +149,35 @@ def _check_pairs(tokenizer: Tokenizer, source: ModelSource) -> None:
             hint="Give its tokenizer.json a post-processor with a pair template, such as "
             '"[CLS] $A [SEP] $B:1 [SEP]:1", or use another --model.',
         )
+
+
+def _warn(
+    tokenizer: PreTrainedTokenizerFast,
+    encoder: TextEncoder,
+    source: ModelSource,
+    progress: Progress,
+) -> None:
+    """Says what the files ask for and does not happen, or happens and looks like a mistake."""
+    if tokenizer.padding_side != "right":
+        # Where positions are counted from the left, padding there would change the answer to a
+        # text with its neighbours in the batch. Alone it is not padded at all.
+        progress.warn(
+            f"{source.folder}: padding_side {tokenizer.padding_side!r} is replaced by 'right', so "
+            "that a text has the same answer alone and in a batch."
+        )
+    if not encoder.tokenizer.num_special_tokens_to_add(encoder.pairs):
+        progress.warn(
+            f"{source.folder}: the tokenizer adds no special tokens: the head reads the first "
+            "token of the text in place of [CLS]."
+        )
+    if mismatch := padding_mismatch(encoder, source):
+        progress.warn(mismatch)
+
+
+def _additional(tokenizer: PreTrainedTokenizerFast) -> dict[str, list[str]]:
+    """Special tokens besides the named ones; transformers 5 has another word for them."""
+    for name in ("additional_special_tokens", "extra_special_tokens"):
+        tokens = getattr(tokenizer, name, None)
+        if isinstance(tokens, list) and tokens:
+            return {"additional_special_tokens": [str(token) for token in tokens]}
+    return {}

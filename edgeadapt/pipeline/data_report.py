@@ -1,5 +1,6 @@
 """What a data set is like, and what the user should know of it before training."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeadapt.data import (
@@ -9,21 +10,29 @@ from edgeadapt.data import (
     count_shared,
     fingerprint,
 )
+from edgeadapt.errors import DataError
 from edgeadapt.metrics import wilson_interval
 from edgeadapt.progress import Progress
-from edgeadapt.text import TextEncoder
+from edgeadapt.text import Coverage, Text, TextEncoder
 
-__all__ = ["report_data"]
+__all__ = ["report_coverage", "report_data"]
 
 FEW_TEXTS = 300
 """With fewer held-out texts, an accuracy of 90 % is known to no better than about 3.5 points."""
 FEW_PER_LABEL = 8
+MUCH_UNKNOWN = 0.05
+"""Share of unknown tokens from which a tokenizer may not be the right one for the texts: of the
+model's own language it is below 1 %."""
+MOST_UNREADABLE = 0.9
+"""Share of texts without a known word at which a model sees nothing of the texts."""
 
 
 def report_data(
     dataset: Dataset, encoder: TextEncoder, progress: Progress, *, is_fold: bool = False
 ) -> dict[str, Any]:
-    """Counts examples, texts that are cut, shared or contradictory; says what is odd.
+    """Counts examples, unknown tokens, texts that are cut, shared or contradictory.
+
+    Says what is odd.
 
     Args:
         dataset: The examples.
@@ -33,20 +42,22 @@ def report_data(
 
     Returns:
         What ``run.json`` says of the data.
+
+    Raises:
+        DataError: The tokenizer knows no word of the texts of a split.
     """
     splits = {
         "train": dataset.train,
         "validation": dataset.validation,
         "test": dataset.test,
     }
-    cut = {name: encoder.count_truncated(split.texts) for name, split in splits.items()}
+    coverage = report_coverage(
+        {name: split.texts for name, split in splits.items()}, encoder, progress
+    )
     shared = {
         f"{right} in {left}": count_shared(splits[left], splits[right])
         for left, right in (("train", "validation"), ("train", "test"), ("validation", "test"))
     }
-    if sum(cut.values()):
-        counts = ", ".join(f"{n:,} of {len(splits[name]):,} {name}" for name, n in cut.items())
-        progress.say(f"Longer than {encoder.max_length} tokens and cut: {counts} texts.")
     for name, number in shared.items():
         if number:
             held_out, _, other = name.partition(" in ")
@@ -63,10 +74,48 @@ def report_data(
     return {
         "fingerprint": fingerprint(dataset),
         "examples": {name: len(split) for name, split in splits.items()},
-        "truncated": cut,
+        "truncated": {name: each.truncated for name, each in coverage.items()},
+        "unknown": {name: round(each.unknown_share, 6) for name, each in coverage.items()},
         "shared": shared,
         "contradictory": contradictory,
     }
+
+
+def report_coverage(
+    splits: Mapping[str, Sequence[Text]], encoder: TextEncoder, progress: Progress
+) -> dict[str, Coverage]:
+    """Counts what texts lose to the longest input and to the vocabulary, and says so.
+
+    Args:
+        splits: Name of each part of the data -> its texts.
+        encoder: Its tokenizer cuts them.
+        progress: Where to report.
+
+    Raises:
+        DataError: The tokenizer knows no word of the texts of a split.
+    """
+    coverage = {name: encoder.coverage(texts) for name, texts in splits.items()}
+    if any(each.truncated for each in coverage.values()):
+        counts = ", ".join(
+            f"{each.truncated:,} of {each.texts:,} {name}" for name, each in coverage.items()
+        )
+        progress.say(f"Longer than {encoder.max_length} tokens and cut: {counts} texts.")
+    for name, each in coverage.items():
+        if each.unreadable and each.unreadable >= MOST_UNREADABLE * each.texts:
+            raise DataError(
+                f"In {each.unreadable:,} of {each.texts:,} {name} texts no word is in the "
+                "tokenizer's vocabulary: the model would see unknown tokens alone.",
+                hint="Use a --model of the texts' language and script. Is the tokenizer the "
+                "model's own, and does it treat capital letters as the model was trained?",
+            )
+    if any(each.unknown for each in coverage.values()):
+        shares = ", ".join(f"{each.unknown_share:.1%} of {name}" for name, each in coverage.items())
+        message = f"Not in the tokenizer's vocabulary: {shares} tokens."
+        if any(each.unknown_share > MUCH_UNKNOWN for each in coverage.values()):
+            progress.warn(f"{message} The model sees nothing of them: is it of another language?")
+        else:
+            progress.say(message)
+    return coverage
 
 
 def _warn_of_labels(dataset: Dataset, progress: Progress) -> None:

@@ -19,6 +19,7 @@ from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.pipeline import places
+from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.foreign import Opened, check_belongs, open_adapter
 from edgeadapt.pipeline.run_files import (
     pinned_data,
@@ -64,19 +65,25 @@ def import_adapter(
     Raises:
         ModelError: The adapter cannot be expressed, is for another backbone, or has no head.
         IntegrityError: Its labels, tokenizer or backbone are not the ones at hand.
-        DataError: The examples cannot be read, or have other labels.
+        DataError: The examples cannot be read, have other labels, or no word that the tokenizer
+            knows.
     """
     opened = open_adapter(folder, model, named=model_named)
     adapter, source = opened.adapter, opened.source
     dataset = None if data is None else load_dataset(data, progress=progress)
     data = _no_data(adapter) if data is None else pinned_data(data)
     recipe = Recipe(
-        model=pinned_model(opened.model, source),
+        model=pinned_model(opened.model, source, progress=progress),
         data=data,
         adapter=adapter.config,
     ).resolved()
     labels = _labels(adapter, dataset, folder, outputs=_outputs(adapter, source))
-    tokenizer = load_tokenizer(source, max_length=recipe.model.max_length, pairs=data.pairs)
+    tokenizer = load_tokenizer(
+        source, max_length=recipe.model.max_length, pairs=data.pairs, progress=progress
+    )
+    if dataset is not None:
+        splits = {"validation": dataset.validation.texts, "test": dataset.test.texts}
+        report_coverage(splits, tokenizer.encoder, progress)
     with seeded(recipe.training.seed):
         classifier = AdaptedClassifier.build(
             source, labels, adapter.config, depth=recipe.model.layers, task=data.task

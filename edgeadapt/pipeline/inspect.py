@@ -40,6 +40,7 @@ def inspect(name: str) -> dict[str, Any]:
         for key, variant in bundle.manifest.variants.items():
             if variant.engine == EngineName.TORCH:
                 bundled_checkpoint_config(bundle, key)
+        bundle.text_encoder()  # it fits the model
         return {"kind": "bundle", "path": str(path), **_bundle(bundle)}
     if (path / "run.json").is_file():
         run = Run.open(path)

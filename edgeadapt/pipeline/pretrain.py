@@ -41,6 +41,7 @@ from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.pipeline import places
+from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
@@ -218,8 +219,11 @@ class _Work:
     def prepare(cls, text: TextFile, recipe: Recipe, progress: Progress) -> Self:
         text = replace(text, path=text.path.expanduser().resolve())
         texts, source = text.read(progress), find_model(recipe.model)
-        recipe = replace(recipe, model=pinned_model(recipe.model, source))
-        encoder = load_tokenizer(source, max_length=recipe.model.max_length).encoder
+        recipe = replace(recipe, model=pinned_model(recipe.model, source, progress=progress))
+        encoder = load_tokenizer(
+            source, max_length=recipe.model.max_length, progress=progress
+        ).encoder
+        report_coverage({"training": texts}, encoder, progress)
         return cls(recipe, text, texts, source, encoder, progress)
 
     @cached_property

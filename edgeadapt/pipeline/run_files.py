@@ -13,6 +13,7 @@ from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import TokenizerFiles
 from edgeadapt.pipeline.mistakes import write_mistakes
+from edgeadapt.progress import SILENT, Progress
 from edgeadapt.storage import write_json
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import EVALUATION_BATCH
@@ -38,13 +39,24 @@ CALIBRATION_EXAMPLES = 256
 """Training examples that a run keeps, for quantization with fixed scales."""
 
 
-def pinned_model(model: ModelConfig, source: ModelSource) -> ModelConfig:
-    """Returns the model with all that depended on this machine's view of it spelled out."""
+def pinned_model(
+    model: ModelConfig, source: ModelSource, *, progress: Progress = SILENT
+) -> ModelConfig:
+    """Returns the model with all that depended on this machine's view of it spelled out.
+
+    Says so where the model takes shorter inputs than asked for.
+    """
+    longest = source.max_length()
+    if longest < model.max_length:
+        progress.say(
+            f"Inputs are cut to {longest} tokens in place of {model.max_length}: the longest that "
+            f"{source.id} takes."
+        )
     return replace(
         model,
         id=source.id,
         revision=source.commit or model.revision,
-        max_length=min(model.max_length, source.max_length()),
+        max_length=min(model.max_length, longest),
     )
 
 

@@ -166,11 +166,19 @@ class _Work:
         heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
         dataset = load_dataset(recipe.data, progress=heard)
         source = find_model(recipe.model)
+        is_fold = recipe.data.fold is not None
+        # What is odd about model and data is said once, not for every fold of it.
+        heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
         recipe = replace(
-            recipe, model=pinned_model(recipe.model, source), data=pinned_data(recipe.data)
+            recipe,
+            model=pinned_model(recipe.model, source, progress=heard),
+            data=pinned_data(recipe.data),
         )
         tokenizer = load_tokenizer(
-            source, max_length=recipe.model.max_length, pairs=recipe.data.pairs
+            source,
+            max_length=recipe.model.max_length,
+            pairs=recipe.data.pairs,
+            progress=heard,
         )
         report = report_data(dataset, tokenizer.encoder, heard, is_fold=is_fold)
         compute = Compute.on(device, recipe.training)

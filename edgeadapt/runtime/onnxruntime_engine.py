@@ -37,6 +37,7 @@ class OnnxRuntimeEngine:
             raise LayoutError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot load {model}: {error}"
             ) from None
+        self._model = model
         self._inputs = [value.name for value in self._session.get_inputs()]
         _return_freed_memory()
 
@@ -46,8 +47,18 @@ class OnnxRuntimeEngine:
         return cls(bundle.file(bundle.variant(variant).file), threads=threads)
 
     def run(self, batch: TokenBatch) -> Logits:
-        """Returns float32 logits of shape ``(batch, labels)``."""
-        logits: Logits = self._session.run(None, batch.select(self._inputs))[0]
+        """Returns float32 logits of shape ``(batch, labels)``.
+
+        Raises:
+            LayoutError: The model does not take such a batch, or has no embedding for a token.
+        """
+        try:
+            logits: Logits = self._session.run(None, batch.select(self._inputs))[0]
+        except Exception as error:  # noqa: BLE001 - its exceptions share no public base class
+            raise LayoutError(
+                f"{self.describe()} cannot run {self._model} on tokens of ids up to "
+                f"{batch.input_ids.max(initial=0)}: {error}"
+            ) from None
         return logits
 
     def describe(self) -> str:

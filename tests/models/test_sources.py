@@ -4,10 +4,13 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import AutoConfig, AutoModel
 
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.config import ModelConfig
@@ -319,3 +322,88 @@ def test_no_code_is_fetched_from_a_repository(
     find("someone/model")
 
     assert not any(Path(f"modeling{suffix}").match(p) for p in asked for suffix in (".py", ".so"))
+
+
+@pytest.mark.usefixtures("in_empty_folder")
+@pytest.mark.parametrize(
+    "name", ["spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"]
+)
+def test_vocabularies_of_every_kind_are_fetched(hub_calls: list[dict[str, Any]], name: str) -> None:
+    with pytest.raises(HubError):
+        find("someone/model")
+
+    assert any(Path(name).match(pattern) for pattern in hub_calls[0]["patterns"])
+
+
+# The longest input
+
+
+@pytest.mark.parametrize("model_type", ["roberta", "xlm-roberta"])
+@pytest.mark.parametrize(("padding", "longest"), [(0, 40), (1, 39), (3, 37)])
+def test_positions_begin_behind_the_padding_id(
+    model_type: str, padding: int, longest: int, sources: dict[str, ModelSource]
+) -> None:
+    config = {**sources[model_type].config, "pad_token_id": padding}
+    source = replace(sources[model_type], config=config)
+    text = torch.full((1, longest), 7)
+    model = AutoModel.from_config(AutoConfig.for_model(**config)).eval()
+
+    assert source.max_length() == longest
+    model(input_ids=text)
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=torch.cat([text, text[:, :1]], dim=1))
+
+
+def changed(source: ModelSource, **settings: object) -> ModelSource:
+    return replace(source, config={**source.config, **settings})
+
+
+def test_positions_that_follow_no_padding_id_are_refused(sources: dict[str, ModelSource]) -> None:
+    with pytest.raises(ModelError, match="pad_token_id: expected a token id, found null"):
+        changed(sources["roberta"], pad_token_id=None).max_length()
+
+
+def test_a_padding_id_that_the_config_leaves_out_is_that_of_the_models_class(
+    sources: dict[str, ModelSource],
+) -> None:
+    config = {k: v for k, v in sources["roberta"].config.items() if k != "pad_token_id"}
+
+    assert replace(sources["roberta"], config=config).max_length() == 39
+
+
+@pytest.mark.parametrize("value", ["512", 40.5, True])
+def test_a_number_of_positions_that_is_none_is_refused(
+    value: object, sources: dict[str, ModelSource]
+) -> None:
+    with pytest.raises(ModelError, match="max_position_embeddings: expected a whole number"):
+        changed(sources["bert"], max_position_embeddings=value).max_length()
+
+
+def test_a_number_of_positions_that_the_config_leaves_out_is_that_of_the_models_class(
+    folder: Path,
+) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    del config["max_position_embeddings"]
+    path.write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").unlink()
+
+    assert find(folder).max_length() == 512
+
+
+def test_a_table_of_positions_without_room_for_text_is_refused(
+    sources: dict[str, ModelSource],
+) -> None:
+    with pytest.raises(ModelError, match=r"expected more than 100, .*found 41"):
+        changed(sources["roberta"], pad_token_id=99).max_length()
+
+
+@pytest.mark.parametrize(
+    ("said", "longest"), [(12, 12), (4_096, 40), (int(1e30), 40), (1e30, 40), (None, 40), (-1, 40)]
+)
+def test_no_input_is_longer_than_the_tokenizer_says(
+    said: object, longest: int, folder: Path
+) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": said}))
+
+    assert find(folder).max_length() == longest

@@ -1,34 +1,17 @@
 """What is said of a data set before training, and what run.json says of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from edgeadapt.data import Dataset, Examples
+from edgeadapt.errors import DataError
 from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline.data_report import FEW_PER_LABEL, FEW_TEXTS, report_data
 from edgeadapt.text import TextEncoder
 from tests.conftest import make_tokenizer
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.warned: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
-
-    def warn(self, message: str) -> None:
-        self.warned.append(message)
-
-    @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Any]:
-        yield self
+from tests.listener import Listener
 
 
 @pytest.fixture
@@ -152,3 +135,46 @@ def test_texts_that_are_cut_are_counted(encoder: TextEncoder) -> None:
 
     assert found["truncated"]["train"] == 1
     assert "Longer than 8 tokens and cut: 1 of 4 train" in listener.said[0]
+
+
+# Texts that the tokenizer does not know
+
+
+def in_greek(count: int, *, of: int) -> Examples:
+    """Different texts, so many of them of words that are not in the vocabulary."""
+    plain = examples("good film", of)
+    texts = [
+        f"{'καλο κακο' if number < count else 'good film'} {'.' * number}" for number in range(of)
+    ]
+    return Examples(tuple(texts), plain.known_labels())
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("count", [36, 40])
+def test_texts_without_a_known_word_are_refused(
+    encoder: TextEncoder, split: str, count: int
+) -> None:
+    data = replace(dataset(train=examples("good", 40)), **{split: in_greek(count, of=40)})
+
+    with pytest.raises(DataError, match=f"In {count} of 40 {split} texts no word"):
+        report_data(data, encoder, Listener())
+
+
+def test_many_unknown_words_are_warned_of_with_their_share(encoder: TextEncoder) -> None:
+    listener = Listener()
+
+    found = report_data(dataset(train=in_greek(10, of=40)), encoder, listener)
+
+    assert found["unknown"] == {"train": 0.25, "validation": 0.0, "test": 0.0}
+    (warning,) = (text for text in listener.warned if "vocabulary" in text)
+    assert "25.0% of train, 0.0% of validation, 0.0% of test" in warning
+
+
+def test_few_unknown_words_are_said_and_not_warned_of(encoder: TextEncoder) -> None:
+    listener = Listener()
+
+    found = report_data(dataset(train=in_greek(1, of=40)), encoder, listener)
+
+    assert found["unknown"]["train"] == 0.025
+    assert "vocabulary" in "".join(listener.said)
+    assert "vocabulary" not in "".join(listener.warned)

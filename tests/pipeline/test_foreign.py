@@ -565,3 +565,17 @@ class TestStartingFrom:
             train(self.recipe(run, damaged), output=tmp_path / "r" / "run")
 
         assert nothing_is_at(tmp_path / "r")
+
+
+def test_data_of_which_the_tokenizer_knows_no_word_is_refused(shared: Path, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data")
+    rows = {
+        "text": [f"καλο φιλμ {'.' * number}" for number in range(24)],
+        "label": ["negative", "positive"] * 12,
+    }
+    write_csv(folder / "test.csv", rows)
+
+    with pytest.raises(DataError, match="In 24 of 24 test texts no word"):
+        imported(shared, tmp_path / "x" / "run", DataConfig(dataset=str(folder)))
+
+    assert nothing_is_at(tmp_path / "x")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import (
@@ -292,3 +293,16 @@ def test_a_bundle_of_another_method_says_so(tiny_bundle: Bundle, tmp_path: Path)
     Bundle.write(path, manifest)
 
     assert inspect(str(path))["method"] == "lora"
+
+
+def test_a_bundle_whose_tokenizer_has_tokens_without_an_embedding_is_refused(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    path = copied(tiny_bundle.path, tmp_path / "bundle")
+    tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+    tokenizer.add_tokens(["<user>"])
+    tokenizer.save(str(path / "tokenizer.json"))
+    Bundle.write(path, tiny_bundle.manifest)
+
+    with pytest.raises(LayoutError, match=r"'<user>'.*no embedding"):
+        inspect(str(path))

@@ -105,6 +105,18 @@ def test_an_existing_folder_is_refused_before_any_work(
         pretrain(texts, recipe_for(checkpoint), output=tmp_path / "read")
 
 
+def test_text_of_which_the_tokenizer_knows_no_word_is_refused(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    file = TextFile(tmp_path / "texts.txt")
+    file.path.write_text("\n".join(f"καλο φιλμ {'.' * number}" for number in range(20)), "utf-8")
+
+    with pytest.raises(DataError, match="In 20 of 20 training texts no word"):
+        pretrain(file, recipe_for(checkpoint), output=tmp_path / "x" / "read")
+
+    assert nothing_is_at(tmp_path / "x")
+
+
 def test_several_processes_are_refused(
     texts: TextFile, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

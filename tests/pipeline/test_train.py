@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
 import edgeadapt.pipeline.train as pipeline
 from edgeadapt import __version__
@@ -21,11 +23,14 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline import run_files
+from edgeadapt.pipeline.export import export
+from edgeadapt.pipeline.restore import text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import Objective
 from edgeadapt.training.outcome import Outcome
+from tests.listener import Listener
 from tests.lively import lively_recipe, lively_run
 
 FILES = {
@@ -213,6 +218,33 @@ def test_the_tokenizer_of_a_run_does_not_pad(run: Run) -> None:
     assert len(tokenizer.encode("film").ids) == 3
 
 
+def test_a_tokenizer_that_cuts_on_the_left_does_so_in_training_runs_and_bundles(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(recipe.model.id, tmp_path / "checkpoint")
+    config = json.loads((checkpoint / "tokenizer_config.json").read_text())
+    (checkpoint / "tokenizer_config.json").write_text(
+        json.dumps(config | {"truncation_side": "left"})
+    )
+    recipe = recipe.updated({"model": {"id": str(checkpoint), "max_length": 6}}, origin="test")
+    # "the film was good and meal bright ...": of the first texts nothing but the ends is seen.
+    ends = ["[CLS]", "and", "meal", "bright", "film", "[SEP]"]
+    text = " ".join(["the film was good", *ends[1:-1]])
+
+    run = train(recipe, output=tmp_path / "run")
+    bundle = export(run, output=tmp_path / "bundle")
+
+    assert run.info.data["truncated"]["train"] == 64
+    pieces = json.loads((run.path / "vocabulary.json").read_text())
+    assert "was" not in pieces  # the third word of every text
+    for encoder in (text_encoder(run), bundle.text_encoder()):
+        assert encoder.truncation_side == "left"
+        ids = encoder.encode([text])[0].ids
+        assert [encoder.tokenizer.id_to_token(number) for number in ids] == ends
+    stock = AutoTokenizer.from_pretrained(bundle.path)
+    assert stock(text, truncation=True)["input_ids"] == ids
+
+
 def test_the_frozen_weights_are_the_checkpoints_before_and_after(run: Run) -> None:
     recipe = Recipe.load(str(run.path))
     fresh = AdaptedClassifier.build(find_model(recipe.model), run.info.labels, recipe.adapter)
@@ -248,10 +280,12 @@ def test_a_longest_input_beyond_the_positions_is_saved_as_what_was_used(
     recipe: Recipe, tmp_path: Path
 ) -> None:
     recipe = recipe.updated({"model": {"max_length": 500}}, origin="test")
+    listener = Listener()
 
-    run = train(recipe, output=tmp_path / "run")
+    run = train(recipe, output=tmp_path / "run", progress=listener)
 
     assert run.info.recipe["model"]["max_length"] == 40
+    assert "Inputs are cut to 40 tokens in place of 500" in "".join(listener.said)
 
 
 def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(

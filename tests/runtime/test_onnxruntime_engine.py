@@ -14,7 +14,7 @@ import pytest
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import IntegrityError, LayoutError, UsageError
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
-from edgeadapt.text import TokenBatch
+from edgeadapt.text import TokenBatch, Tokens
 from tests.lively import lively_bundle
 
 TEXTS = ["film", "the film was great", "we never liked the cold soup and the dull staff"]
@@ -101,6 +101,18 @@ def test_a_file_that_is_not_a_model_is_refused_and_named(tmp_path: Path) -> None
 def test_a_file_that_is_not_there_is_refused_and_named(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match=r"nowhere\.onnx"):
         OnnxRuntimeEngine(tmp_path / "nowhere.onnx")
+
+
+@pytest.mark.parametrize("variant", FILES)
+def test_a_token_without_an_embedding_is_an_error_that_names_the_model(
+    bundle: Bundle, variant: str
+) -> None:
+    batch = Tokens([2, 9_999, 3], [0, 0, 0]).as_batch()
+
+    with pytest.raises(LayoutError, match=r"cannot run .*ids up to 9999") as caught:
+        OnnxRuntimeEngine.load(bundle, variant).run(batch)
+
+    assert FILES[variant] in str(caught.value)
 
 
 @pytest.mark.parametrize("variant", FILES)

@@ -1,0 +1,193 @@
+"""What a tokenizer's files say of its tokens: kept, or refused where they contradict each other.
+
+``tokenizer.json`` is the tokenizer itself; ``tokenizer_config.json`` holds arguments of the
+transformers class around it. Where an argument is left out the class uses its own default, which
+some classes then write over what ``tokenizer.json`` says (BERT's lower-cases a cased tokenizer).
+Here the file's word stands, and an argument that says otherwise is an error.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel, WordPiece
+from transformers import PreTrainedTokenizerFast
+
+from edgeadapt.errors import ModelError
+from edgeadapt.text import tokenizer_errors
+
+__all__ = ["settle"]
+
+_PARTS = ("normalizer", "pre_tokenizer", "post_processor")
+"""Parts of a tokenizer.json that decide the tokens, besides its vocabulary."""
+_CASED = 0.01
+"""Share of pieces with capital letters from which a vocabulary is a cased one."""
+_CAPITALIZED_MARKS = ("[", "<")
+"""How special tokens, such as [UNK], begin: their capital letters say nothing of the text."""
+
+
+def settle(
+    tokenizer: PreTrainedTokenizerFast, folder: Path, *, pairs: bool
+) -> dict[str, bool | None]:
+    """Gives a loaded tokenizer back what its tokenizer.json says.
+
+    Args:
+        tokenizer: As transformers loaded it; changed in place.
+        folder: Where it was loaded from.
+        pairs: Whether the texts are pairs.
+
+    Returns:
+        The arguments of tokenizer_config.json with which transformers makes the same tokenizer.
+
+    Raises:
+        ModelError: The files contradict each other, or ask for what cannot be kept.
+    """
+    stated = _stated(folder)
+    backend, file = tokenizer.backend_tokenizer, folder / "tokenizer.json"
+    if file.is_file():
+        with tokenizer_errors(ModelError, f"{file} is not a tokenizer"):
+            own = Tokenizer.from_file(str(file))
+        backend.model = own.model  # transformers 5 makes its own of the vocabulary
+        loaded_parts, own_parts = _parts(backend), _parts(own)
+        for part in _PARTS:
+            if loaded_parts[part] != own_parts[part]:
+                setattr(backend, part, getattr(own, part))
+    taken = _taken(type(tokenizer))
+    found = {key: probe(backend) for key, probe in _PROBES.items() if key in taken}
+    for key, value in found.items():
+        said = stated.get(key)
+        if isinstance(said, bool) and value is not None and said != value:
+            raise ModelError(
+                f"{folder / 'tokenizer_config.json'}: {key} is {_json(said)}, and tokenizer.json "
+                f"does the opposite: expected {_json(value)}.",
+                hint=f"Set {key} to {_json(value)}, or make tokenizer.json anew from the "
+                "vocabulary: the model was trained with one of the two.",
+            )
+    _check_kept(tokenizer, stated, folder, pairs=pairs)
+    _check_unknown(backend, folder)
+    if "do_lower_case" not in stated and not file.is_file():
+        _check_case(backend, folder)
+    options: dict[str, bool | None] = {
+        key: value for key, value in found.items() if value is not None and value != taken[key]
+    }
+    if "strip_accents" in options and options["strip_accents"] == found["do_lower_case"]:
+        options["strip_accents"] = None  # follows do_lower_case
+    return options
+
+
+def _stated(folder: Path) -> Mapping[str, Any]:
+    """The content of tokenizer_config.json; nothing where there is none."""
+    file = folder / "tokenizer_config.json"
+    if not file.is_file():
+        return {}
+    value = json.loads(file.read_text(encoding="utf-8"))  # transformers has read it before
+    return value if isinstance(value, dict) else {}
+
+
+def _taken(kind: type[PreTrainedTokenizerFast]) -> dict[str, Any]:
+    """Arguments of a tokenizer's class -> their defaults."""
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    return {"add_prefix_space": False} | {each.name: each.default for each in parameters}
+
+
+def _parts(tokenizer: Tokenizer) -> dict[str, Any]:
+    content = json.loads(tokenizer.to_str())
+    return {part: content[part] for part in _PARTS}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value)
+
+
+# What a tokenizer does, found by trying it: normalizers of different kinds do the same.
+
+
+def _normalized(tokenizer: Tokenizer, text: str) -> str:
+    return text if tokenizer.normalizer is None else str(tokenizer.normalizer.normalize_str(text))
+
+
+def _lowers(tokenizer: Tokenizer) -> bool:
+    return "a" in _normalized(tokenizer, "A")
+
+
+def _strips_accents(tokenizer: Tokenizer) -> bool:
+    return not set(_normalized(tokenizer, "é")) & {"é", "\u0301"}
+
+
+def _spaces_chinese(tokenizer: Tokenizer) -> bool:
+    return _normalized(tokenizer, "a中a").count(" ") == 2
+
+
+def _prefixes_space(tokenizer: Tokenizer) -> bool | None:
+    state = json.loads(tokenizer.to_str())["pre_tokenizer"] or {}
+    found: bool | None = state.get("add_prefix_space")
+    return found
+
+
+_PROBES: Mapping[str, Callable[[Tokenizer], bool | None]] = MappingProxyType(
+    {
+        "do_lower_case": _lowers,
+        "strip_accents": _strips_accents,
+        "tokenize_chinese_chars": _spaces_chinese,
+        "add_prefix_space": _prefixes_space,
+    }
+)
+"""Argument of tokenizer_config.json -> what a tokenizer does, ``None`` without such a part."""
+
+
+def _check_kept(
+    tokenizer: PreTrainedTokenizerFast, stated: Mapping[str, Any], folder: Path, *, pairs: bool
+) -> None:
+    """Raises ``ModelError`` for settings that change the tokens and that no bundle can carry."""
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    for where, key, found in _unkept(content, stated, tokenizer.init_kwargs, pairs=pairs):
+        raise ModelError(
+            f"{folder / where}: {key} is {_json(found)}: expected it not to be set. It changes the "
+            "tokens, and bundles cannot carry it.",
+            hint="Remove it if the model was trained without it, or use another --model.",
+        )
+
+
+def _unkept(
+    content: Mapping[str, Any], stated: Mapping[str, Any], used: Mapping[str, Any], *, pairs: bool
+) -> Iterator[tuple[str, str, object]]:
+    """File, key and value of each such setting."""
+    if stated.get("split_special_tokens"):
+        yield "tokenizer_config.json", "split_special_tokens", True
+    if content["model"].get("dropout"):
+        yield "tokenizer.json", "model.dropout", content["model"]["dropout"]
+    strategy = used.get("truncation_strategy", "longest_first")
+    if pairs and strategy in ("only_first", "only_second"):
+        # Of a pair, the longer text is cut first.
+        where = "tokenizer_config.json" if "truncation_strategy" in stated else "tokenizer.json"
+        yield where, "truncation_strategy", strategy
+
+
+def _check_unknown(tokenizer: Tokenizer, folder: Path) -> None:
+    """Raises ``ModelError`` where a word that is not in the vocabulary could not be encoded."""
+    model = tokenizer.model
+    # Byte-pair encoding leaves such words out instead, or spells them in bytes.
+    if isinstance(model, WordPiece | WordLevel) and model.token_to_id(model.unk_token) is None:
+        raise ModelError(
+            f"{folder}: the vocabulary has no {model.unk_token!r}, the token for words that are "
+            "not in it: expected it among the word pieces."
+        )
+
+
+def _check_case(tokenizer: Tokenizer, folder: Path) -> None:
+    """Raises ``ModelError`` where pieces have capitals, and texts are lower-cased by default."""
+    pieces = [piece for piece in tokenizer.get_vocab() if not piece.startswith(_CAPITALIZED_MARKS)]
+    cased = [piece for piece in pieces if piece != piece.lower()]
+    if _lowers(tokenizer) and len(cased) > _CASED * len(pieces):
+        shown = ", ".join(repr(piece) for piece in sorted(cased)[:3])
+        raise ModelError(
+            f"{folder}: {len(cased):,} of {len(pieces):,} word pieces have capital letters, such "
+            f"as {shown}, and no setting says whether texts are lower-cased: expected "
+            "do_lower_case in tokenizer_config.json.",
+            hint='For a cased model, write {"do_lower_case": false} to '
+            f"{folder / 'tokenizer_config.json'}.",
+        )

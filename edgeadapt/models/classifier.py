@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd
 from pathlib import Path
 from typing import Any, Self
@@ -18,8 +18,10 @@ from transformers.utils import logging as transformers_logging
 from edgeadapt.adapters import Adapter, Encoder, make_adapters
 from edgeadapt.config import AdapterConfig, Task
 from edgeadapt.errors import IntegrityError, ModelError
+from edgeadapt.models.heads import CheckpointHead, fit_head
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.unshare import unshare
+from edgeadapt.outputs import rows_for
 
 __all__ = ["AdaptedClassifier", "load_stock", "quiet_transformers"]
 
@@ -36,8 +38,8 @@ class AdaptedClassifier:
     """Kind -> adapter."""
     unshared_parameters: int = 0
     """Weights that the backbone grew by because layers that shared them got copies."""
-    new_head: frozenset[str] = frozenset()
-    """Parameters of the head that the checkpoint does not hold and that were drawn at random."""
+    checkpoint_head: CheckpointHead = field(default_factory=CheckpointHead)
+    """What became of the output layer that the checkpoint holds."""
 
     @classmethod
     def build(
@@ -48,8 +50,12 @@ class AdaptedClassifier:
         *,
         depth: int | None = None,
         task: Task = Task.SINGLE_LABEL,
+        head_labels: Sequence[str] | None = None,
     ) -> Self:
-        """Loads a backbone, puts a new head on it, attaches adapters and freezes the rest.
+        """Loads a backbone, puts a head on it, attaches adapters and freezes the rest.
+
+        A head that the checkpoint holds for the same labels is kept, its rows in the order of
+        ``labels``; else a new one is drawn.
 
         New weights are drawn from torch's global generator, kind by kind in a fixed order: seed it
         before.
@@ -60,11 +66,24 @@ class AdaptedClassifier:
             config: What to attach.
             depth: Keep only the first so many transformer layers.
             task: How many labels a text has; plain transformers learns of it from config.json.
+            head_labels: Names of the outputs of the checkpoint's head, in their order. Where left
+                out, those that its config.json gives or, where these are placeholders, ``labels``.
 
         Raises:
             ModelError: The checkpoint does not fit, or the backbone cannot carry the adapters.
         """
-        model, new_head = _pretrained(source, labels, depth=depth, task=task)
+        own = source.outputs()
+        rows = rows_for(
+            head_labels or own.real or labels,
+            labels,
+            whose=source.id,
+            own_task=own.task,
+            task=task,
+        )
+        model, missing, mismatched = _pretrained(source, labels, depth=depth, task=task)
+        head = fit_head(
+            model, source.spec, rows, whose=source.id, missing=missing, mismatched=mismatched
+        )
         shared = model.num_parameters()
         adapters = make_adapters(config)
         if source.spec.groups_key and any(adapter.per_layer for adapter in adapters.values()):
@@ -82,12 +101,17 @@ class AdaptedClassifier:
             encoder,
             {str(kind): adapter for kind, adapter in adapters.items()},
             unshared_parameters=unshared - shared,
-            new_head=new_head,
+            checkpoint_head=head,
         )
         encoder.model.requires_grad_(False)
         for parameter in classifier.trained().values():
             parameter.requires_grad_(True)
         return classifier
+
+    @property
+    def new_head(self) -> frozenset[str]:
+        """Parameters of the head that were drawn at random."""
+        return self.checkpoint_head.drawn
 
     @property
     def model(self) -> PreTrainedModel:
@@ -194,8 +218,8 @@ def quiet_transformers() -> Iterator[None]:
 
 def _pretrained(
     source: ModelSource, labels: Sequence[str], *, depth: int | None, task: Task
-) -> tuple[PreTrainedModel, frozenset[str]]:
-    """Returns the model and the names of the head's parameters that were drawn at random."""
+) -> tuple[PreTrainedModel, frozenset[str], frozenset[str]]:
+    """Returns the model, and what was drawn at random: absent weights, those of another shape."""
     names = dict(enumerate(labels))
     spec = source.spec
     try:
@@ -225,7 +249,7 @@ def _pretrained(
     if depth is not None and getattr(model.config, "layer_types", None):
         # transformers 5 lists a type per layer and refuses a list of another length.
         model.config.layer_types = model.config.layer_types[:depth]
-    return model, frozenset(absent)
+    return model, frozenset(report["missing_keys"]) - set(mismatched), frozenset(mismatched)
 
 
 def _truncated(source: ModelSource, depth: int | None) -> dict[str, int]:

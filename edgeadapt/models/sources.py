@@ -13,6 +13,7 @@ from edgeadapt.backbones import BackboneSpec, backbone_spec
 from edgeadapt.config import ModelConfig
 from edgeadapt.errors import ModelError
 from edgeadapt.models import hub
+from edgeadapt.outputs import Outputs
 from edgeadapt.storage import check_sha256, sha256
 
 __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]
@@ -86,6 +87,14 @@ class ModelSource:
             "commit": self.commit,
             "config_sha256": self.config_sha256(),
         }
+
+    def outputs(self) -> Outputs:
+        """Returns what config.json says of the outputs of a head.
+
+        Raises:
+            ModelError: It is malformed, or contradicts itself.
+        """
+        return Outputs.of(self.config, where=str(self.folder / "config.json"))
 
     def max_length(self) -> int:
         """Returns the longest input in tokens that the position embeddings allow."""

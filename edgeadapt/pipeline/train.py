@@ -21,9 +21,10 @@ from edgeadapt.models.first_position import first_position_only
 from edgeadapt.models.int8 import int8_simulated
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
+from edgeadapt.outputs import regression
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.data_report import report_data
-from edgeadapt.pipeline.foreign import check_belongs, started
+from edgeadapt.pipeline.foreign import check_belongs, started, with_head_for
 from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
@@ -156,6 +157,8 @@ class _Work:
     data_report: dict[str, Any]
     team: Team
     progress: Progress
+    once: Progress
+    """Where to say what is the same for every fold of a cross-validation."""
 
     @classmethod
     def prepare(cls, recipe: Recipe, team: Team, progress: Progress) -> Self:
@@ -170,11 +173,12 @@ class _Work:
             source, max_length=recipe.model.max_length, pairs=recipe.data.pairs
         )
         is_fold = recipe.data.fold is not None
-        # What is odd about the data is said once, not for every fold of it.
-        heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
-        report = report_data(dataset, tokenizer.encoder, heard, is_fold=is_fold)
+        once = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
+        report = report_data(dataset, tokenizer.encoder, once, is_fold=is_fold)
         compute = Compute.on(device, recipe.training)
-        return cls(recipe, device, compute, dataset, source, tokenizer, report, team, progress)
+        return cls(
+            recipe, device, compute, dataset, source, tokenizer, report, team, progress, once
+        )
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -186,11 +190,25 @@ class _Work:
         }
 
     def build(self, start: ForeignAdapter | None) -> AdaptedClassifier:
-        """Puts adapters and head on the backbone, with the weights that training starts from."""
+        """Puts adapters and head on the backbone, with the weights that training starts from.
+
+        Raises:
+            ModelError: The backbone's head is for regression, or the adapter does not fit.
+            IntegrityError: The adapter belongs to another backbone.
+        """
         recipe, labels = self.recipe, self.dataset.label_names
+        own = self.source.outputs()
         classifier = AdaptedClassifier.build(
-            self.source, labels, recipe.adapter, depth=recipe.model.layers, task=recipe.data.task
+            self.source,
+            labels,
+            recipe.adapter,
+            depth=recipe.model.layers,
+            task=recipe.data.task,
+            head_labels=own.names,
         )
+        head = classifier.checkpoint_head
+        if head.found and own.is_regression:
+            raise regression(str(self.source.folder / "config.json"), outputs=len(own.names))
         if start is not None:
             check_belongs(
                 start,
@@ -200,9 +218,14 @@ class _Work:
                 head=None,
                 where=str(recipe.adapter.start),
             )
-            start.for_labels(labels).copy_to(
-                classifier.adapter_parameters(), classifier.encoder.head
+            start, note = with_head_for(
+                start, self.source, labels, task=recipe.data.task, where=str(recipe.adapter.start)
             )
+            start.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
+            if note:
+                self.once.say(note)
+        if head.note and not (start and start.output_layer(self.source.spec) is not None):
+            self.once.say(head.note)
         return classifier
 
 

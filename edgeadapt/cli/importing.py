@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, LabelColumn, Output, TextColumn, TextPairColumn
+from edgeadapt.cli.options import (
+    Force,
+    Json,
+    LabelColumn,
+    LabelNames,
+    Output,
+    TextColumn,
+    TextPairColumn,
+    label_names,
+)
 from edgeadapt.config import ModelConfig, Recipe
 
 __all__ = ["import_"]
@@ -45,6 +54,7 @@ def import_(
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="A text has any number of labels.")
     ] = False,
+    labels: LabelNames = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -67,6 +77,7 @@ def import_(
             f"{', '.join(given)}: expected with --dataset only, found none.",
             hint="Name the examples with --dataset.",
         )
+    names = label_names(labels)
     checked = Recipe().updated(
         {
             "model": {
@@ -88,6 +99,7 @@ def import_(
         model=checked.model,
         model_named=model is not None,
         data=checked.data if dataset else None,
+        labels=names,
         output=places.target(output, places.runs()) if output else None,
         force=force,
         progress=terminal,

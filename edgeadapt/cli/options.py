@@ -1,6 +1,7 @@
 """Options that several commands share, so that they read the same everywhere."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ __all__ = [
     "Force",
     "Json",
     "LabelColumn",
+    "LabelNames",
     "LearningRate",
     "MaxLength",
     "Output",
@@ -33,6 +35,7 @@ __all__ = [
     "TextPairColumn",
     "Threads",
     "check_alone",
+    "label_names",
     "only_given",
 ]
 
@@ -60,6 +63,15 @@ TextPairColumn = Annotated[
 ]
 LabelColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the label; label if left out.")
+]
+LabelNames = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="NAME,NAME|FILE",
+        help="Labels in the order of the head's outputs, where its files name none; a .json file "
+        "holds a list of them.",
+    ),
 ]
 
 Revision = Annotated[
@@ -145,6 +157,34 @@ def only_given(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for name, table in tables.items()
     }
     return {name: table for name, table in given.items() if table}
+
+
+def label_names(given: str | None) -> tuple[str, ...] | None:
+    """Returns the labels that ``--labels`` names: separated by commas, or in a JSON file.
+
+    Raises:
+        DataError: The file cannot be read, or is not a list of at least two different names.
+        UsageError: There are not at least two different names.
+    """
+    if given is None:
+        return None
+    if given.endswith(".json"):
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise UsageError(
+                f"--labels: {path} does not exist.",
+                hint='Write a JSON list such as ["negative", "positive"], or NAME,NAME.',
+            )
+        from edgeadapt.data import read_labels  # numpy: what --help does without
+
+        return read_labels(path)
+    names = tuple(name.strip() for name in given.split(","))
+    if len(names) < 2 or len(set(names)) < len(names) or not all(names):
+        raise UsageError(
+            f"--labels: expected at least two different names between commas, found {given!r}.",
+            hint="Names that hold commas go into a .json file, as a list.",
+        )
+    return names
 
 
 def check_alone(tables: Mapping[str, Mapping[str, Any]], **others: object) -> None:

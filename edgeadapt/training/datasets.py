@@ -1,6 +1,7 @@
 """Finding the examples a recipe names: embedded, a file, a folder of files, or from the hub."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.resources import as_file, files
 from itertools import chain
 from pathlib import Path
@@ -54,6 +55,7 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
             f"{where}: no training examples: expected a split called train, found "
             f"{', '.join(rows) or 'none'}."
         )
+    has_label_order = names is not None
     if names is None:
         names = infer_labels(
             rows["train"],
@@ -81,7 +83,7 @@ def load_dataset(config: DataConfig, *, seed: int) -> Dataset:
             f"{where}: train has examples of one {kind} only: expected at least two {kind}s.",
             hint="A classifier needs examples of each label.",
         )
-    return _complete(splits, names, config, seed)
+    return replace(_complete(splits, names, config, seed), has_label_order=has_label_order)
 
 
 def check_there(config: DataConfig) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
@@ -250,5 +251,35 @@ def test_training_does_not_start_from_what_is_not_there(
         *("train", "--adapter", "nowhere", "--model", checkpoint, "--dataset", dataset_folder),
         *TRAINING,
     ).fails_with("nowhere")
+
+    assert written(folder) == []
+
+
+def test_labels_name_the_outputs_of_a_head_without_names_and_the_hint_says_so(
+    cli: Cli, adapter: Path, dataset_folder: Path, tiny_run: Run, folder: Path
+) -> None:
+    def unnamed(value: dict[str, Any]) -> None:
+        value["config"]["label2id"] = {"LABEL_0": 0, "LABEL_1": 1}
+
+    edit_json(adapter / "head_config.json", unnamed)
+    (adapter / "edgeadapt.json").unlink()
+    cli("import", adapter, "--dataset", dataset_folder).fails_with(
+        "LABEL_0, LABEL_1", "negative, positive", hint="--labels NAME,NAME"
+    )
+    assert written(folder) == []
+    (folder / "labels.json").write_text('["negative", "positive"]')
+
+    for labels in ("negative, positive", "labels.json"):
+        given = ("--dataset", dataset_folder, "--labels", labels)
+        answer = cli("import", adapter, *given, "--json").json
+        assert answer["labels"] == ["negative", "positive"]
+        assert answer["test"] == tiny_run.info.test
+
+
+@pytest.mark.parametrize("labels", ["negative", "a,a", "a,,b", "", "nowhere.json"])
+def test_labels_have_to_be_two_different_names_or_more(
+    cli: Cli, adapter: Path, folder: Path, labels: str
+) -> None:
+    cli("import", adapter, "--labels", labels).fails_with("--labels")
 
     assert written(folder) == []

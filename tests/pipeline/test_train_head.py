@@ -2,16 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from edgeadapt.config import Recipe
-from edgeadapt.data import write_csv
 from edgeadapt.errors import ModelError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.baselines import train_baselines
@@ -19,57 +15,10 @@ from edgeadapt.pipeline.folds import cross_validate
 from edgeadapt.pipeline.merge import merge_run
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
-from edgeadapt.progress import Bar
 from edgeadapt.run import Run
-from tests.conftest import review
 from tests.lively import finished_checkpoint
 from tests.pipeline.exporting import nothing_is_at
-
-TEXTS = [review(number)[0] for number in range(112)]
-
-
-class Said:
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
-
-    warn = say
-
-    @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Bar]:
-        yield self
-
-    def advance(self, amount: int = 1, *, note: str = "") -> None:
-        pass
-
-    def about_heads(self) -> list[str]:
-        return [line for line in self.lines if line.startswith("The head of ")]
-
-
-def answers(folder: Path, texts: list[str] = TEXTS) -> np.ndarray:
-    """Logits of a finished classifier as plain transformers gives them."""
-    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    tokens = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
-    return np.asarray(model(**tokens).logits.detach())
-
-
-def write_data(folder: Path, model: Path, names: tuple[str, ...], listed: tuple[str, ...]) -> Path:
-    """Writes texts with the labels that the model gives them, and labels.json."""
-    folder.mkdir()
-    labels = [names[number] for number in answers(model).argmax(axis=1)]
-    assert set(labels) == set(names)
-    for name, part in (
-        ("train", slice(64)),
-        ("validation", slice(64, 88)),
-        ("test", slice(88, 112)),
-    ):
-        write_csv(folder / f"{name}.csv", {"text": TEXTS[part], "label": labels[part]})
-    (folder / "labels.json").write_text(json.dumps(listed))
-    return folder
+from tests.pipeline.finished import TEXTS, Said, answers, write_data
 
 
 def recipe_of(model: Path, data: Path, **more: object) -> Recipe:

@@ -13,6 +13,7 @@ from edgeadapt.cli.options import (
     Output,
     TextColumn,
     TextPairColumn,
+    columns_of,
     label_names,
 )
 from edgeadapt.config import ModelConfig, Recipe
@@ -62,21 +63,15 @@ def import_(
     """Import an AdapterHub or PEFT adapter as a run, to export and measure it like our own."""
     from edgeadapt.cli.console import Terminal, print_json, show, stdout
     from edgeadapt.cli.imports import train_tier
-    from edgeadapt.errors import UsageError
     from edgeadapt.pipeline import places
 
-    columns = {
-        "text_column": text_column,
-        "text_pair_column": text_pair_column,
-        "label_column": label_column,
-        "multi_label": multi_label or None,
-    }
-    given = {name: value for name, value in columns.items() if value is not None}
-    if given and dataset is None:
-        raise UsageError(
-            f"{', '.join(given)}: expected with --dataset only, found none.",
-            hint="Name the examples with --dataset.",
-        )
+    given = columns_of(
+        dataset,
+        text_column=text_column,
+        text_pair_column=text_pair_column,
+        label_column=label_column,
+        multi_label=multi_label,
+    )
     names = label_names(labels)
     checked = Recipe().updated(
         {

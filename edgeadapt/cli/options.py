@@ -35,6 +35,7 @@ __all__ = [
     "TextPairColumn",
     "Threads",
     "check_alone",
+    "columns_of",
     "label_names",
     "only_given",
 ]
@@ -185,6 +186,26 @@ def label_names(given: str | None) -> tuple[str, ...] | None:
             hint="Names that hold commas go into a .json file, as a list.",
         )
     return names
+
+
+def columns_of(dataset: str | None, **options: object) -> dict[str, object]:
+    """Returns those options that say how data is read which were given.
+
+    Args:
+        dataset: What ``--dataset`` names.
+        options: A field of the recipe's table ``data`` -> its value, ``None`` or false where it
+            was not given.
+
+    Raises:
+        UsageError: There are some, and no data.
+    """
+    given = {name: value for name, value in options.items() if value not in (None, False)}
+    if given and dataset is None:
+        raise UsageError(
+            f"{', '.join(given)}: expected with --dataset only, found none.",
+            hint="Name the examples with --dataset.",
+        )
+    return given
 
 
 def check_alone(tables: Mapping[str, Mapping[str, Any]], **others: object) -> None:

@@ -118,6 +118,11 @@ class Rows:
     note: str = ""
     """Why they are other ones than before, in a sentence; empty where they are not."""
 
+    @classmethod
+    def as_they_are(cls, count: int) -> Self:
+        """Returns those of a head whose outputs are in the order of the labels already."""
+        return cls(tuple(range(count)))
+
 
 def rows_for(
     own: Sequence[str],

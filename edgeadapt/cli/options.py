@@ -178,12 +178,15 @@ def label_names(given: str | None) -> tuple[str, ...] | None:
             )
         from edgeadapt.data import read_labels  # numpy: what --help does without
 
-        return read_labels(path)
-    names = tuple(name.strip() for name in given.split(","))
-    if len(names) < 2 or len(set(names)) < len(names) or not all(names):
+        names = read_labels(path)
+    else:
+        names = tuple(name.strip() for name in given.split(","))
+    clean = all(name and name == name.strip() for name in names)
+    if len(names) < 2 or len(set(names)) < len(names) or not clean:
         raise UsageError(
-            f"--labels: expected at least two different names between commas, found {given!r}.",
-            hint="Names that hold commas go into a .json file, as a list.",
+            "--labels: expected at least two different names, without spaces around them, found "
+            f"{given!r}: {', '.join(map(repr, names))}.",
+            hint="Names stand between commas; those that hold commas go into a .json file, a list.",
         )
     return names
 

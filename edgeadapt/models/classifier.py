@@ -21,7 +21,7 @@ from edgeadapt.errors import IntegrityError, ModelError
 from edgeadapt.models.heads import CheckpointHead, fit_head
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.unshare import unshare
-from edgeadapt.outputs import rows_for
+from edgeadapt.outputs import Rows, rows_for
 
 __all__ = ["AdaptedClassifier", "load_stock", "quiet_transformers"]
 
@@ -50,7 +50,7 @@ class AdaptedClassifier:
         *,
         depth: int | None = None,
         task: Task = Task.SINGLE_LABEL,
-        head_labels: Sequence[str] | None = None,
+        rows: Rows | None = None,
     ) -> Self:
         """Loads a backbone, puts a head on it, attaches adapters and freezes the rest.
 
@@ -66,20 +66,17 @@ class AdaptedClassifier:
             config: What to attach.
             depth: Keep only the first so many transformer layers.
             task: How many labels a text has; plain transformers learns of it from config.json.
-            head_labels: Names of the outputs of the checkpoint's head, in their order. Where left
-                out, those that its config.json gives or, where these are placeholders, ``labels``.
+            rows: Which output of the checkpoint's head is for which label; decided by the names
+                in its config.json where left out, or as they are where it gives none.
 
         Raises:
             ModelError: The checkpoint does not fit, or the backbone cannot carry the adapters.
         """
-        own = source.outputs()
-        rows = rows_for(
-            head_labels or own.real or labels,
-            labels,
-            whose=source.id,
-            own_task=own.task,
-            task=task,
-        )
+        if rows is None:
+            own = source.outputs()
+            rows = rows_for(
+                own.real or labels, labels, whose=source.id, own_task=own.task, task=task
+            )
         model, missing, mismatched = _pretrained(source, labels, depth=depth, task=task)
         head = fit_head(
             model, source.spec, rows, whose=source.id, missing=missing, mismatched=mismatched

@@ -13,6 +13,7 @@ from edgeadapt.errors import ModelError, UsageError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.outputs import Rows
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.adopted import Adopted, Head, labelled, no_data, read_data
 from edgeadapt.pipeline.export import ExportOptions, export
@@ -114,7 +115,7 @@ def _adopted(
     tokenizer = load_tokenizer(source, max_length=recipe.model.max_length, pairs=kept.pairs)
     with seeded(recipe.training.seed):
         classifier = AdaptedClassifier.build(
-            source, names, recipe.adapter, task=kept.task, head_labels=names
+            source, names, recipe.adapter, task=kept.task, rows=Rows.as_they_are(len(names))
         )
     _check_head(classifier, source, where)
     origin = {"format": "checkpoint", "folder": Path(source.id).name}

@@ -10,7 +10,7 @@ from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import load_tokenizer
-from edgeadapt.outputs import real_names, regression
+from edgeadapt.outputs import Rows, real_names, regression
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.adopted import Adopted, Head, labelled, no_data, read_data
 from edgeadapt.pipeline.foreign import Opened, check_belongs, open_adapter
@@ -73,7 +73,7 @@ def import_adapter(
             adapter.config,
             depth=recipe.model.layers,
             task=kept.task,
-            head_labels=names,
+            rows=Rows.as_they_are(len(names)),
         )
     _check_head(adapter, classifier, source, folder, "DATA" if data is None else kept.dataset)
     adapter.copy_to(classifier.adapter_parameters(), classifier.encoder.head)

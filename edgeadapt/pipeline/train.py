@@ -21,7 +21,7 @@ from edgeadapt.models.first_position import first_position_only
 from edgeadapt.models.int8 import int8_simulated
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
-from edgeadapt.outputs import regression
+from edgeadapt.outputs import regression, rows_for
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.data_report import report_data
 from edgeadapt.pipeline.foreign import check_belongs, started, with_head_for
@@ -189,8 +189,12 @@ class _Work:
             "tokenizer": self.tokenizer.encoder.sha256(),
         }
 
-    def build(self, start: ForeignAdapter | None) -> AdaptedClassifier:
+    def build(self, start: ForeignAdapter | None, told: Progress) -> AdaptedClassifier:
         """Puts adapters and head on the backbone, with the weights that training starts from.
+
+        Args:
+            start: The adapter to start from, where there is one.
+            told: Where to say what becomes of a head that exists.
 
         Raises:
             ModelError: The backbone's head is for regression, or the adapter does not fit.
@@ -204,7 +208,13 @@ class _Work:
             recipe.adapter,
             depth=recipe.model.layers,
             task=recipe.data.task,
-            head_labels=own.names,
+            rows=rows_for(
+                own.names,
+                labels,
+                whose=self.source.id,
+                own_task=own.task,
+                task=recipe.data.task,
+            ),
         )
         head = classifier.checkpoint_head
         if head.found and own.is_regression:
@@ -223,9 +233,9 @@ class _Work:
             )
             start.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
             if note:
-                self.once.say(note)
+                told.say(note)
         if head.note and not (start and start.output_layer(self.source.spec) is not None):
-            self.once.say(head.note)
+            told.say(head.note)
         return classifier
 
 
@@ -246,7 +256,8 @@ def _finish(
             folder = stack.enter_context(staged_folder(target, force=True))
         work.team.agreed("begun")  # nobody looks for a state that is about to be forgotten
         stack.enter_context(seeded(training.seed, threads=training.threads))
-        classifier = work.build(start)
+        # The weights of a state that is gone on with take the place of all that is built here.
+        classifier = work.build(start, SILENT if state.exist() else work.once)
         trainable, total = classifier.count_parameters()
         work.progress.say(
             f"Training {trainable:,} of {total:,} parameters ({trainable / total:.2%}) "

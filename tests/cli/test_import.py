@@ -283,3 +283,19 @@ def test_labels_have_to_be_two_different_names_or_more(
     cli("import", adapter, "--labels", labels).fails_with("--labels")
 
     assert written(folder) == []
+
+
+def test_labels_of_a_file_are_checked_like_those_of_the_command_line(
+    cli: Cli, adapter: Path, folder: Path
+) -> None:
+    (folder / "spaced.json").write_text('["negative ", "positive"]')
+
+    cli("import", adapter, "--labels", "spaced.json").fails_with("--labels", "'negative '")
+
+
+def test_a_whole_model_is_told_from_an_adapter_and_the_hint_says_what_takes_it(
+    cli: Cli, checkpoint: Path, folder: Path
+) -> None:
+    cli("import", checkpoint).fails_with(
+        "adapter_config.json does not exist", "whole model", hint=f"edgeadapt export {checkpoint}"
+    )

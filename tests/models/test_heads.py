@@ -10,6 +10,7 @@ from edgeadapt.adapters.formats.heads import STOCK_HEADS
 from edgeadapt.config import AdapterConfig, ModelConfig, Task
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
+from edgeadapt.outputs import Rows
 from tests.conftest import TINY_CONFIGS
 from tests.lively import finished_checkpoint
 from tests.models.tiny import logits
@@ -108,9 +109,9 @@ def test_a_head_with_other_outputs_than_config_json_says_is_drawn_anew_and_it_is
     assert "config.json" in classifier.checkpoint_head.note
 
 
-def test_names_may_be_given_in_place_of_those_of_config_json(tmp_path: Path) -> None:
+def test_which_output_is_which_may_be_given_in_place_of_the_names(tmp_path: Path) -> None:
     folder = finished_checkpoint(tmp_path / "model", NAMES)
 
-    classifier = build(folder, ("x", "y", "z"), head_labels=("z", "y", "x"))
+    classifier = build(folder, ("x", "y", "z"), rows=Rows((2, 1, 0)))
 
     assert torch.equal(logits(classifier.model), stock_logits(folder)[:, [2, 1, 0]])

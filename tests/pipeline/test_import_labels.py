@@ -294,3 +294,27 @@ def test_an_identity_with_other_names_than_the_heads_is_refused(
 
     with pytest.raises(IntegrityError, match="one list of labels"):
         imported(adapter, tmp_path / "run")
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_training_starts_from_an_adapter_with_its_outputs_in_the_order_of_the_data(
+    head: bool, tmp_path: Path
+) -> None:
+    base, said = finished_checkpoint(tmp_path / "base", ("pos", "neg")), Said()
+    data = write_data(tmp_path / "data", base, ("pos", "neg"), ("neg", "pos"))
+    adapter = write_lora(tmp_path / "adapter", base, head=head)
+    recipe = Recipe.from_dict(
+        {
+            "model": {"id": str(base), "max_length": 32},
+            "data": {"dataset": str(data)},
+            "adapter": {"start": str(adapter)},
+            "training": {"epochs": 1, "device": "cpu", "learning_rate": 1e-7},
+        },
+        origin="test",
+    )
+
+    run = train(recipe, output=tmp_path / "run", progress=said)
+
+    assert (run.info.labels, run.info.test["accuracy"]) == (("neg", "pos"), 1.0)
+    whose = adapter if head else base
+    assert [str(whose) in line for line in said.lines if line.startswith("The head of ")] == [True]

@@ -239,7 +239,7 @@ class TestWithoutData:
         assert bundle.manifest.parity["onnx"]["texts"] == 64
         assert "evaluation.csv" not in bundle.manifest.files
         card = (bundle.path / "README.md").read_text()
-        assert "| test, before export | not measured: the adapter was imported" in card
+        assert "| test, before export | not measured: imported without data" in card
         assert inspect(str(bundle.path))["int8_accuracy_drop"] is None
 
     def test_int8_is_refused_with_a_way_out(self, without_data: Run, tmp_path: Path) -> None:

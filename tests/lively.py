@@ -5,21 +5,28 @@ comparison of logits could hardly fail. Here the matrices are larger, and so are
 """
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 
+from edgeadapt.adapters.formats.heads import STOCK_HEADS
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Exporter, Recipe
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
-from tests.conftest import TINY_CONFIGS, make_checkpoint, make_tokenizer, write_dataset
+from tests.conftest import TINY_CONFIGS, make_checkpoint, make_tokenizer, review, write_dataset
 
 SIGMA = 0.3
 """Standard deviation of every matrix."""
@@ -53,6 +60,34 @@ def lively_checkpoint(folder: Path, model_type: str = "bert") -> Path:
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     scaled = {name: t * (SIGMA / 0.02 if t.ndim == 2 else 1) for name, t in tensors.items()}
     save_file(scaled, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def finished_checkpoint(
+    folder: Path, names: Sequence[str], model_type: str = "bert", **config: object
+) -> Path:
+    """Saves a random classifier with its tokenizer, as plain transformers does.
+
+    Args:
+        folder: To be made.
+        names: What its outputs are called.
+        model_type: Of the backbone.
+        config: Further settings for config.json; ``None`` removes one.
+    """
+    lively_checkpoint(folder, model_type)
+    model = lively_model(model_type, labels=len(names))
+    texts = [review(number)[0] for number in range(100)]
+    tokens = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():  # every label is somebody's, and a row's bias has to move with it
+        model.get_parameter(f"{STOCK_HEADS[model_type].out}.bias").sub_(
+            model(**tokens).logits.mean(axis=0)
+        )
+    model.config.id2label = dict(enumerate(names))
+    model.config.label2id = {name: number for number, name in enumerate(names)}
+    model.save_pretrained(folder)
+    settings = json.loads((folder / "config.json").read_text()) | config
+    settings = {key: value for key, value in settings.items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(settings))
     return folder
 
 

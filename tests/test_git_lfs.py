@@ -26,7 +26,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "train.csv": read_rows,
     "train.jsonl": read_rows,
     "labels.json": read_labels,
-    "train.parquet": lambda file: load_dataset(DataConfig(dataset=str(file)), seed=0),
+    "train.parquet": lambda file: load_dataset(DataConfig(dataset=str(file))),
     "texts.txt": lambda file: read_texts(file, text_column="text"),
     "more.txt": lambda file: TextFile(file).read(),
     "adapter_model.safetensors": lambda file: read_tensors(

@@ -1,27 +1,47 @@
 """``edgeadapt export``."""
 
+import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, Output, Threads
+from edgeadapt.cli.options import (
+    DATA,
+    Force,
+    Json,
+    LabelColumn,
+    LabelNames,
+    Output,
+    TextColumn,
+    TextPairColumn,
+    Threads,
+    columns_of,
+    label_names,
+)
 from edgeadapt.config import (
     EngineName,
     Exporter,
     GraphPass,
     Objective,
     Platform,
+    Recipe,
     Scheme,
     check_joined,
 )
-from edgeadapt.errors import UsageError
+from edgeadapt.errors import ModelError, UsageError
 
 __all__ = ["export"]
 
 
 def export(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Run to export; the latest if left out.")
+        str | None,
+        typer.Argument(
+            metavar="[RUN|CHECKPOINT]",
+            help="Run to export, or a finished classifier: a folder or a hub id; the latest run if "
+            "left out.",
+        ),
     ] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Add a quantized variant.")] = False,
     engine: Annotated[
@@ -93,39 +113,123 @@ def export(
         ),
     ] = "all",
     threads: Threads = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID|DIR|FILE",
+            help="Of a checkpoint: labelled examples, to measure accuracy and to quantize.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    dataset_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Configuration of a hub data set.", rich_help_panel=DATA),
+    ] = None,
+    dataset_revision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REV", help="Commit, tag or branch of the data.", rich_help_panel=DATA
+        ),
+    ] = None,
+    text_column: TextColumn = None,
+    text_pair_column: TextPairColumn = None,
+    label_column: LabelColumn = None,
+    multi_label: Annotated[
+        bool,
+        typer.Option(
+            "--multi-label", help="A text has any number of labels.", rich_help_panel=DATA
+        ),
+    ] = False,
+    labels: LabelNames = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(metavar="REV", help="Of a checkpoint on the hub: commit, tag or branch."),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Of a checkpoint: longest input in tokens; its own, 128 at most, if left out.",
+        ),
+    ] = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Merge, export to ONNX and quantize a run; writes a bundle under artifacts/bundles."""
+    """Merge, export to ONNX and quantize a run or a finished classifier; writes a bundle."""
     from edgeadapt.cli.console import Terminal, print_json, show, stdout
     from edgeadapt.cli.imports import train_tier
     from edgeadapt.pipeline import places
     from edgeadapt.run import Run
 
-    source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
+    columns = columns_of(
+        dataset,
+        dataset_name=dataset_name,
+        dataset_revision=dataset_revision,
+        text_column=text_column,
+        text_pair_column=text_pair_column,
+        label_column=label_column,
+        multi_label=multi_label,
+    )
+    of_checkpoint = {
+        "--dataset": dataset,
+        "--labels": labels,
+        "--revision": revision,
+        "--max-length": max_length,
+    }
+    given = [option for option, value in of_checkpoint.items() if value is not None]
+    checkpoint = _checkpoint(run, is_asked=bool(given)) if run else None
+    if checkpoint is None:
+        source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
+        if given:
+            raise UsageError(
+                f"{', '.join(given)}: expected with a checkpoint only, found the run "
+                f"{source.name}, which has its own.",
+                hint="Leave them out, or name a checkpoint: its folder or hub id.",
+            )
+    names = label_names(labels)
+    checked = Recipe().updated(
+        {
+            "model": {"id": checkpoint or "", "revision": revision}
+            | ({} if max_length is None else {"max_length": max_length}),
+            "data": {
+                "dataset": dataset or "",
+                **{name.removeprefix("dataset_"): value for name, value in columns.items()},
+            },
+        },
+        origin="command line",
+    )
     with train_tier("edgeadapt export"):
+        from edgeadapt.pipeline.checkpoint import export_checkpoint
         from edgeadapt.pipeline.export import SCHEMES, ExportOptions, Quantization, Trimming
         from edgeadapt.pipeline.export import export as run_export
 
     schemes = _schemes(scheme, every=SCHEMES.get(engine, ()))
     asked = Quantization(schemes, objective, target, threads, engine)
     terminal = Terminal()
-    bundle = run_export(
-        source,
-        options=ExportOptions(
-            quantize=asked if quantize else None,
-            trim=None if trim_vocab is None else Trimming(_pieces(trim_vocab)),
-            max_drop=max_drop,
-            with_torch=with_torch,
-            exporter=exporter,
-            passes=_passes(passes),
-            evaluation=not no_evaluation,
-        ),
-        output=places.target(output, places.bundles()) if output else None,
-        force=force,
-        progress=terminal,
+    options = ExportOptions(
+        quantize=asked if quantize else None,
+        trim=None if trim_vocab is None else Trimming(_pieces(trim_vocab)),
+        max_drop=max_drop,
+        with_torch=with_torch,
+        exporter=exporter,
+        passes=_passes(passes),
+        evaluation=not no_evaluation,
     )
+    to = places.target(output, places.bundles()) if output else None
+    if checkpoint is None:
+        bundle = run_export(source, options=options, output=to, force=force, progress=terminal)
+    else:
+        bundle = export_checkpoint(
+            checked.model,
+            max_length=max_length,
+            data=checked.data if dataset else None,
+            labels=names,
+            options=options,
+            output=to,
+            force=force,
+            progress=terminal,
+        )
     manifest = bundle.manifest
     if json:
         files = {name: info.bytes for name, info in manifest.files.items()}
@@ -147,6 +251,39 @@ def export(
             show(sensitivity_table(manifest.quantization["sensitivity"]))
     stdout().print(f"bundle: {bundle.path}", highlight=False)
     terminal.say(f"next: edgeadapt bench {bundle.name}")
+
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def _checkpoint(name: str, *, is_asked: bool) -> str | None:
+    """Returns the checkpoint that ``name`` means, a folder or a hub id; ``None`` if it is a run.
+
+    Args:
+        name: A path, a name under ``artifacts/``, or a hub id.
+        is_asked: Whether options were given that only a checkpoint has.
+
+    Raises:
+        ModelError: It is the folder of an adapter.
+    """
+    from edgeadapt.pipeline import places
+
+    path = places.resolve(name, places.runs())
+    if any((path / file).is_file() for file in ("run.json", "manifest.json")):
+        return None
+    for folder in (path, places.target(name, places.checkpoints())):
+        if (folder / "adapter_config.json").is_file():
+            raise ModelError(
+                f"{folder} holds an adapter: expected a run, or a checkpoint with all its weights.",
+                hint=f"Import it first: edgeadapt import {folder} --dataset DATA",
+            )
+        if (folder / "config.json").is_file():
+            return str(folder)
+    if path.exists():
+        return None
+    # Below a folder that exists it is a path that was mistyped, not a hub id.
+    is_hub_id = _HUB_ID.fullmatch(name) is not None and not Path(name).parent.is_dir()
+    return name if is_hub_id or (is_asked and "/" not in name) else None
 
 
 def _schemes(names: str | None, *, every: tuple[Scheme, ...]) -> tuple[Scheme, ...]:

@@ -9,12 +9,15 @@ from edgeadapt.cli.options import (
     Force,
     Json,
     LabelColumn,
+    LabelNames,
     Output,
     SkipEmpty,
     SkipUnlabelled,
     SplitSeed,
     TextColumn,
     TextPairColumn,
+    columns_of,
+    label_names,
 )
 from edgeadapt.config import ModelConfig, Recipe
 
@@ -58,6 +61,7 @@ def import_(
     skip_empty: SkipEmpty = False,
     skip_unlabelled: SkipUnlabelled = False,
     split_seed: SplitSeed = None,
+    labels: LabelNames = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -65,24 +69,19 @@ def import_(
     """Import an AdapterHub or PEFT adapter as a run, to export and measure it like our own."""
     from edgeadapt.cli.console import Terminal, print_json, show, stdout
     from edgeadapt.cli.imports import train_tier
-    from edgeadapt.errors import UsageError
     from edgeadapt.pipeline import places
 
-    columns = {
-        "text_column": text_column,
-        "text_pair_column": text_pair_column,
-        "label_column": label_column,
-        "multi_label": multi_label or None,
-        "skip_empty": skip_empty or None,
-        "skip_unlabelled": skip_unlabelled or None,
-        "split_seed": split_seed,
-    }
-    given = {name: value for name, value in columns.items() if value is not None}
-    if given and dataset is None:
-        raise UsageError(
-            f"{', '.join(given)}: expected with --dataset only, found none.",
-            hint="Name the examples with --dataset.",
-        )
+    given = columns_of(
+        dataset,
+        text_column=text_column,
+        text_pair_column=text_pair_column,
+        label_column=label_column,
+        multi_label=multi_label,
+        skip_empty=skip_empty,
+        skip_unlabelled=skip_unlabelled,
+        split_seed=split_seed,
+    )
+    names = label_names(labels)
     checked = Recipe().updated(
         {
             "model": {
@@ -104,6 +103,7 @@ def import_(
         model=checked.model,
         model_named=model is not None,
         data=checked.data if dataset else None,
+        labels=names,
         output=places.target(output, places.runs()) if output else None,
         force=force,
         progress=terminal,

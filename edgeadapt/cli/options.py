@@ -1,6 +1,7 @@
 """Options that several commands share, so that they read the same everywhere."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +24,7 @@ __all__ = [
     "Force",
     "Json",
     "LabelColumn",
+    "LabelNames",
     "LearningRate",
     "MaxLength",
     "Output",
@@ -36,6 +38,8 @@ __all__ = [
     "TextPairColumn",
     "Threads",
     "check_alone",
+    "columns_of",
+    "label_names",
     "only_given",
 ]
 
@@ -63,6 +67,15 @@ TextPairColumn = Annotated[
 ]
 LabelColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Column of the label; label if left out.")
+]
+LabelNames = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="NAME,NAME|FILE",
+        help="Labels in the order of the head's outputs, where its files name none; a .json file "
+        "holds a list of them.",
+    ),
 ]
 
 SkipEmpty = Annotated[
@@ -167,6 +180,57 @@ def only_given(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for name, table in tables.items()
     }
     return {name: table for name, table in given.items() if table}
+
+
+def label_names(given: str | None) -> tuple[str, ...] | None:
+    """Returns the labels that ``--labels`` names: separated by commas, or in a JSON file.
+
+    Raises:
+        DataError: The file cannot be read, or is not a list of at least two different names.
+        UsageError: There are not at least two different names.
+    """
+    if given is None:
+        return None
+    if given.endswith(".json"):
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise UsageError(
+                f"--labels: {path} does not exist.",
+                hint='Write a JSON list such as ["negative", "positive"], or NAME,NAME.',
+            )
+        from edgeadapt.data import read_labels  # numpy: what --help does without
+
+        names = read_labels(path)
+    else:
+        names = tuple(name.strip() for name in given.split(","))
+    clean = all(name and name == name.strip() for name in names)
+    if len(names) < 2 or len(set(names)) < len(names) or not clean:
+        raise UsageError(
+            "--labels: expected at least two different names, without spaces around them, found "
+            f"{given!r}: {', '.join(map(repr, names))}.",
+            hint="Names stand between commas; those that hold commas go into a .json file, a list.",
+        )
+    return names
+
+
+def columns_of(dataset: str | None, **options: object) -> dict[str, object]:
+    """Returns those options that say how data is read which were given.
+
+    Args:
+        dataset: What ``--dataset`` names.
+        options: A field of the recipe's table ``data`` -> its value, ``None`` or false where it
+            was not given.
+
+    Raises:
+        UsageError: There are some, and no data.
+    """
+    given = {name: value for name, value in options.items() if value not in (None, False)}
+    if given and dataset is None:
+        raise UsageError(
+            f"{', '.join(given)}: expected with --dataset only, found none.",
+            hint="Name the examples with --dataset.",
+        )
+    return given
 
 
 def check_alone(tables: Mapping[str, Mapping[str, Any]], **others: object) -> None:

@@ -98,6 +98,8 @@ class Dataset:
     validation: Examples
     test: Examples
     label_names: tuple[str, ...]
+    has_label_order: bool = True
+    """Whether the data itself lists its labels; else they are those that occur, sorted."""
 
 
 def to_examples(

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd
 from pathlib import Path
 from typing import Any, Self
@@ -20,9 +20,11 @@ from edgeadapt.adapters import Adapter, Encoder, make_adapters
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.config import AdapterConfig, Task
 from edgeadapt.errors import EdgeAdaptError, IntegrityError, ModelError
+from edgeadapt.models.heads import CheckpointHead, fit_head
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.unshare import unshare
 from edgeadapt.models.weights import check_finite_weights, check_weight_files
+from edgeadapt.outputs import Rows, rows_for
 
 __all__ = ["AdaptedClassifier", "load_stock", "quiet_transformers"]
 
@@ -39,8 +41,8 @@ class AdaptedClassifier:
     """Kind -> adapter."""
     unshared_parameters: int = 0
     """Weights that the backbone grew by because layers that shared them got copies."""
-    new_head: frozenset[str] = frozenset()
-    """Parameters of the head that the checkpoint does not hold and that were drawn at random."""
+    checkpoint_head: CheckpointHead = field(default_factory=CheckpointHead)
+    """What became of the output layer that the checkpoint holds."""
 
     @classmethod
     def build(
@@ -51,8 +53,12 @@ class AdaptedClassifier:
         *,
         depth: int | None = None,
         task: Task = Task.SINGLE_LABEL,
+        rows: Rows | None = None,
     ) -> Self:
-        """Loads a backbone, puts a new head on it, attaches adapters and freezes the rest.
+        """Loads a backbone, puts a head on it, attaches adapters and freezes the rest.
+
+        A head that the checkpoint holds for the same labels is kept, its rows in the order of
+        ``labels``; else a new one is drawn.
 
         New weights are drawn from torch's global generator, kind by kind in a fixed order: seed it
         before.
@@ -63,11 +69,21 @@ class AdaptedClassifier:
             config: What to attach.
             depth: Keep only the first so many transformer layers.
             task: How many labels a text has; plain transformers learns of it from config.json.
+            rows: Which output of the checkpoint's head is for which label; decided by the names
+                in its config.json where left out, or as they are where it gives none.
 
         Raises:
             ModelError: The checkpoint does not fit, or the backbone cannot carry the adapters.
         """
-        model, new_head = _pretrained(source, labels, depth=depth, task=task)
+        if rows is None:
+            own = source.outputs()
+            rows = rows_for(
+                own.real or labels, labels, whose=source.id, own_task=own.task, task=task
+            )
+        model, missing, mismatched = _pretrained(source, labels, depth=depth, task=task)
+        head = fit_head(
+            model, source.spec, rows, whose=source.id, missing=missing, mismatched=mismatched
+        )
         shared = model.num_parameters()
         adapters = make_adapters(config)
         if source.spec.groups_key and any(adapter.per_layer for adapter in adapters.values()):
@@ -85,12 +101,17 @@ class AdaptedClassifier:
             encoder,
             {str(kind): adapter for kind, adapter in adapters.items()},
             unshared_parameters=unshared - shared,
-            new_head=new_head,
+            checkpoint_head=head,
         )
         encoder.model.requires_grad_(False)
         for parameter in classifier.trained().values():
             parameter.requires_grad_(True)
         return classifier
+
+    @property
+    def new_head(self) -> frozenset[str]:
+        """Parameters of the head that were drawn at random."""
+        return self.checkpoint_head.drawn
 
     @property
     def model(self) -> PreTrainedModel:
@@ -200,8 +221,8 @@ def quiet_transformers() -> Iterator[None]:
 
 def _pretrained(
     source: ModelSource, labels: Sequence[str], *, depth: int | None, task: Task
-) -> tuple[PreTrainedModel, frozenset[str]]:
-    """Returns the model and the names of the head's parameters that were drawn at random."""
+) -> tuple[PreTrainedModel, frozenset[str], frozenset[str]]:
+    """Returns the model, and what was drawn at random: absent weights, those of another shape."""
     names = dict(enumerate(labels))
     check_weight_files(source.folder)
     try:
@@ -234,7 +255,7 @@ def _pretrained(
     if depth is not None and getattr(model.config, "layer_types", None):
         # transformers 5 lists a type per layer and refuses a list of another length.
         model.config.layer_types = model.config.layer_types[:depth]
-    return model, frozenset(absent)
+    return model, frozenset(report["missing_keys"]) - set(mismatched), frozenset(mismatched)
 
 
 def _check_encoder(

@@ -14,6 +14,7 @@ from edgeadapt.checkpoint import CheckpointConfig, read_checkpoint_config
 from edgeadapt.config import ModelConfig
 from edgeadapt.errors import ModelError
 from edgeadapt.models import hub
+from edgeadapt.outputs import Outputs
 from edgeadapt.storage import check_fetched, check_sha256, sha256
 
 __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]
@@ -134,6 +135,14 @@ class ModelSource:
                 f"{self.spec.model_type} numbers its positions from the one behind it."
             )
         return padding + 1
+
+    def outputs(self) -> Outputs:
+        """Returns what config.json says of the outputs of a head.
+
+        Raises:
+            ModelError: It is malformed, or contradicts itself.
+        """
+        return Outputs.of(self.config, where=str(self.folder / "config.json"))
 
     def max_length(self) -> int:
         """Returns the longest input in tokens: of the position embeddings and of the tokenizer.

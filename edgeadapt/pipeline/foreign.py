@@ -1,6 +1,6 @@
 """Adapters from elsewhere: another library's, or another run's, on the backbone at hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from edgeadapt.adapters.formats import (
     check_identity,
     detect,
 )
-from edgeadapt.config import AdapterConfig, ModelConfig, Recipe
+from edgeadapt.adapters.formats.heads import STOCK_HEADS
+from edgeadapt.config import AdapterConfig, ModelConfig, Recipe, Task
 from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.outputs import placeholders, real_names, rows_for
 from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
@@ -32,6 +34,7 @@ __all__ = [
     "own_model",
     "settings_of",
     "started",
+    "with_head_for",
 ]
 
 
@@ -43,8 +46,15 @@ class Opened:
     model: ModelConfig
     """As asked for, with what only the adapter says: the backbone, its revision and depth."""
     source: ModelSource
+    base_head: Mapping[str, Tensor]
+    """What the backbone's checkpoint itself holds of the head, its outputs in its own order."""
     origin: Mapping[str, Any]
     """``format`` and ``folder`` it came from."""
+
+    def held_outputs(self) -> int | None:
+        """Returns how many outputs the backbone's own head has; ``None`` where it has none."""
+        out = self.base_head.get(f"{STOCK_HEADS[self.source.spec.model_type].out}.weight")
+        return None if out is None else len(out)
 
 
 def open_adapter(folder: Path, model: ModelConfig, *, named: bool) -> Opened:
@@ -66,13 +76,15 @@ def open_adapter(folder: Path, model: ModelConfig, *, named: bool) -> Opened:
     if model.layers is None and (identity := Identity.load(folder)) is not None:
         model = replace(model, layers=identity.backbone_layers)
     source = find_model(model)
+    base_head = _own_head(source)
     adapter = FORMATS[kind].read(
         folder,
         spec=source.spec,
         config=settings_of(source, model.layers),
-        base_head=_own_head(source),
+        base_head=base_head,
     )
-    return Opened(adapter, model, source, {"format": str(kind), "folder": folder.resolve().name})
+    origin = {"format": str(kind), "folder": folder.resolve().name}
+    return Opened(adapter, model, source, base_head, origin)
 
 
 def started(recipe: Recipe, *, model_named: bool = True) -> tuple[Recipe, ForeignAdapter | None]:
@@ -164,6 +176,37 @@ def check_belongs(
     check_identity(adapter.identity, found, where=where)
 
 
+def with_head_for(
+    adapter: ForeignAdapter,
+    source: ModelSource,
+    labels: Sequence[str],
+    *,
+    task: Task,
+    where: str,
+) -> tuple[ForeignAdapter, str]:
+    """Returns an adapter with its head for the labels of the data, and what to say of it.
+
+    The outputs are put in the order of the labels. A head for other labels, or for another number
+    of labels per text, is left out.
+
+    Args:
+        adapter: From elsewhere.
+        source: Of the backbone. Its names count where the adapter gives none.
+        labels: In the order wanted.
+        task: How many labels a text has.
+        where: The adapter's place, for the note.
+    """
+    out = adapter.output_layer(source.spec)
+    if out is None:
+        return adapter, ""
+    own = source.outputs()
+    also = own.real if len(own.names) == len(out) else None
+    names = real_names(adapter.labels) or also or placeholders(len(out))
+    known = adapter.identity.task if adapter.identity else None
+    rows = rows_for(names, labels, whose=where, own_task=known or own.task, task=task)
+    return adapter.with_rows(rows.order, source.spec), rows.note
+
+
 def own_model(folder: Path, model: ModelConfig) -> ModelConfig:
     """The backbone that an adapter names, with all else as asked for."""
     own = base_model(folder)
@@ -183,8 +226,14 @@ def settings_of(source: ModelSource, depth: int | None) -> Mapping[str, Any]:
 
 def _own_head(source: ModelSource) -> dict[str, Tensor]:
     """What a checkpoint itself holds of the head."""
+    own = source.outputs()
     with seeded(0):
-        plain = AdaptedClassifier.build(source, ("0", "1"), AdapterConfig(method="head"))
+        plain = AdaptedClassifier.build(
+            source,
+            own.names,
+            AdapterConfig(method="head"),
+            task=own.task or Task.SINGLE_LABEL,
+        )
     return _detached({n: p for n, p in plain.encoder.head.items() if n not in plain.new_head})
 
 

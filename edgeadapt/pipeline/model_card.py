@@ -88,7 +88,7 @@ def model_card(name: str, manifest: Manifest) -> str:
 
 def _test(scores: Mapping[str, Any], task: Task) -> str:
     if not scores:
-        return "not measured: the adapter was imported without data"
+        return "not measured: imported without data"
     return (
         f"{_MEASURES[task]} {scores['accuracy']:.2%}, macro-F1 {scores['macro_f1']:.2%}, "
         f"{scores['texts']:,} texts"

@@ -8,6 +8,7 @@ from edgeadapt.data import TEXT_COLUMNS, Examples, read_rows, to_examples
 from edgeadapt.errors import IntegrityError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
+from edgeadapt.outputs import Rows
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded
@@ -38,6 +39,7 @@ def restore(run: Run) -> AdaptedClassifier:
             recipe.adapter,
             depth=recipe.model.layers,
             task=run.info.task,
+            rows=Rows.as_they_are(len(run.info.labels)),  # the run has its own
         )
     found, expected = classifier.frozen_sha256(), run.info.frozen_sha256["after"]
     if found != expected:

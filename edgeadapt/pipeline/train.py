@@ -21,9 +21,10 @@ from edgeadapt.models.first_position import first_position_only
 from edgeadapt.models.int8 import int8_simulated
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
+from edgeadapt.outputs import regression, rows_for
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.data_report import report_data
-from edgeadapt.pipeline.foreign import check_belongs, started
+from edgeadapt.pipeline.foreign import check_belongs, started, with_head_for
 from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
@@ -156,33 +157,34 @@ class _Work:
     data_report: dict[str, Any]
     team: Team
     progress: Progress
+    once: Progress
+    """Where to say what is the same for every fold of a cross-validation."""
 
     @classmethod
     def prepare(cls, recipe: Recipe, team: Team, progress: Progress) -> Self:
         progress = progress if team.leads else SILENT
         device = choose_device(recipe.training.device, team)
         is_fold = recipe.data.fold is not None
-        # What is odd about the data is said once, not for every fold of it.
-        heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
-        dataset = load_dataset(recipe.data, progress=heard)
-        source = find_model(recipe.model)
-        is_fold = recipe.data.fold is not None
         # What is odd about model and data is said once, not for every fold of it.
-        heard = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
+        once = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
+        dataset = load_dataset(recipe.data, progress=once)
+        source = find_model(recipe.model)
         recipe = replace(
             recipe,
-            model=pinned_model(recipe.model, source, progress=heard),
+            model=pinned_model(recipe.model, source, progress=once),
             data=pinned_data(recipe.data),
         )
         tokenizer = load_tokenizer(
             source,
             max_length=recipe.model.max_length,
             pairs=recipe.data.pairs,
-            progress=heard,
+            progress=once,
         )
-        report = report_data(dataset, tokenizer.encoder, heard, is_fold=is_fold)
+        report = report_data(dataset, tokenizer.encoder, once, is_fold=is_fold)
         compute = Compute.on(device, recipe.training)
-        return cls(recipe, device, compute, dataset, source, tokenizer, report, team, progress)
+        return cls(
+            recipe, device, compute, dataset, source, tokenizer, report, team, progress, once
+        )
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -193,12 +195,36 @@ class _Work:
             "tokenizer": self.tokenizer.encoder.sha256(),
         }
 
-    def build(self, start: ForeignAdapter | None) -> AdaptedClassifier:
-        """Puts adapters and head on the backbone, with the weights that training starts from."""
+    def build(self, start: ForeignAdapter | None, told: Progress) -> AdaptedClassifier:
+        """Puts adapters and head on the backbone, with the weights that training starts from.
+
+        Args:
+            start: The adapter to start from, where there is one.
+            told: Where to say what becomes of a head that exists.
+
+        Raises:
+            ModelError: The backbone's head is for regression, or the adapter does not fit.
+            IntegrityError: The adapter belongs to another backbone.
+        """
         recipe, labels = self.recipe, self.dataset.label_names
+        own = self.source.outputs()
         classifier = AdaptedClassifier.build(
-            self.source, labels, recipe.adapter, depth=recipe.model.layers, task=recipe.data.task
+            self.source,
+            labels,
+            recipe.adapter,
+            depth=recipe.model.layers,
+            task=recipe.data.task,
+            rows=rows_for(
+                own.names,
+                labels,
+                whose=self.source.id,
+                own_task=own.task,
+                task=recipe.data.task,
+            ),
         )
+        head = classifier.checkpoint_head
+        if head.found and own.is_regression:
+            raise regression(str(self.source.folder / "config.json"), outputs=len(own.names))
         if start is not None:
             check_belongs(
                 start,
@@ -208,9 +234,14 @@ class _Work:
                 head=None,
                 where=str(recipe.adapter.start),
             )
-            start.for_labels(labels).copy_to(
-                classifier.adapter_parameters(), classifier.encoder.head
+            start, note = with_head_for(
+                start, self.source, labels, task=recipe.data.task, where=str(recipe.adapter.start)
             )
+            start.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
+            if note:
+                told.say(note)
+        if head.note and not (start and start.output_layer(self.source.spec) is not None):
+            told.say(head.note)
         return classifier
 
 
@@ -231,7 +262,8 @@ def _finish(
             folder = stack.enter_context(staged_folder(target, force=True))
         work.team.agreed("begun")  # nobody looks for a state that is about to be forgotten
         stack.enter_context(seeded(training.seed, threads=training.threads))
-        classifier = work.build(start)
+        # The weights of a state that is gone on with take the place of all that is built here.
+        classifier = work.build(start, SILENT if state.exist() else work.once)
         trainable, total = classifier.count_parameters()
         work.progress.say(
             f"Training {trainable:,} of {total:,} parameters ({trainable / total:.2%}) "

@@ -1,6 +1,6 @@
 """Finding the examples a recipe names: embedded, a file, a folder of files, or from the hub."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from itertools import chain
 from pathlib import Path
@@ -99,7 +99,8 @@ def load_dataset(config: DataConfig, *, progress: Progress = SILENT) -> Dataset:
             hint="A classifier needs examples of each label.",
         )
     _warn_of_unread(found, splits, progress)
-    return _complete(splits, labelled.names, config)
+    has_order = bool(found.names or found.tables["train"].classes)
+    return replace(_complete(splits, labelled.names, config), has_label_order=has_order)
 
 
 def check_there(config: DataConfig) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
@@ -268,3 +269,49 @@ def test_rows_without_text_or_label_are_left_out_where_asked(
 
     assert done.json["validation"]["texts"] == 24
     assert "validation: left out 1 rows with an empty text." in done.err
+
+
+def test_labels_name_the_outputs_of_a_head_without_names_and_the_hint_says_so(
+    cli: Cli, adapter: Path, dataset_folder: Path, tiny_run: Run, folder: Path
+) -> None:
+    def unnamed(value: dict[str, Any]) -> None:
+        value["config"]["label2id"] = {"LABEL_0": 0, "LABEL_1": 1}
+
+    edit_json(adapter / "head_config.json", unnamed)
+    (adapter / "edgeadapt.json").unlink()
+    cli("import", adapter, "--dataset", dataset_folder).fails_with(
+        "LABEL_0, LABEL_1", "negative, positive", hint="--labels NAME,NAME"
+    )
+    assert written(folder) == []
+    (folder / "labels.json").write_text('["negative", "positive"]')
+
+    for labels in ("negative, positive", "labels.json"):
+        given = ("--dataset", dataset_folder, "--labels", labels)
+        answer = cli("import", adapter, *given, "--json").json
+        assert answer["labels"] == ["negative", "positive"]
+        assert answer["test"] == tiny_run.info.test
+
+
+@pytest.mark.parametrize("labels", ["negative", "a,a", "a,,b", "", "nowhere.json"])
+def test_labels_have_to_be_two_different_names_or_more(
+    cli: Cli, adapter: Path, folder: Path, labels: str
+) -> None:
+    cli("import", adapter, "--labels", labels).fails_with("--labels")
+
+    assert written(folder) == []
+
+
+def test_labels_of_a_file_are_checked_like_those_of_the_command_line(
+    cli: Cli, adapter: Path, folder: Path
+) -> None:
+    (folder / "spaced.json").write_text('["negative ", "positive"]')
+
+    cli("import", adapter, "--labels", "spaced.json").fails_with("--labels", "'negative '")
+
+
+def test_a_whole_model_is_told_from_an_adapter_and_the_hint_says_what_takes_it(
+    cli: Cli, checkpoint: Path, folder: Path
+) -> None:
+    cli("import", checkpoint).fails_with(
+        "adapter_config.json does not exist", "whole model", hint=f"edgeadapt export {checkpoint}"
+    )

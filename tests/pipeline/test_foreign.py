@@ -239,7 +239,7 @@ class TestWithoutData:
         assert bundle.manifest.parity["onnx"]["texts"] == 64
         assert "evaluation.csv" not in bundle.manifest.files
         card = (bundle.path / "README.md").read_text()
-        assert "| test, before export | not measured: the adapter was imported" in card
+        assert "| test, before export | not measured: imported without data" in card
         assert inspect(str(bundle.path))["int8_accuracy_drop"] is None
 
     def test_int8_is_refused_with_a_way_out(self, without_data: Run, tmp_path: Path) -> None:
@@ -462,12 +462,27 @@ class TestStartingFrom:
 
         np.testing.assert_allclose(run_logits(second), run_logits(run), rtol=0, atol=1e-5)
 
-    @pytest.mark.parametrize(
-        "labels", [["mixed", "negative", "positive"], ["positive", "negative"]]
-    )
-    def test_for_other_labels_or_another_order_the_head_is_new(
-        self, run: Run, tmp_path: Path, step_0: Step0, labels: list[str]
+    def test_for_the_same_labels_in_another_order_the_rows_of_the_head_follow_them(
+        self, run: Run, tmp_path: Path, step_0: Step0
     ) -> None:
+        folder = write_dataset(tmp_path / "data")
+        (folder / "labels.json").write_text(json.dumps(["positive", "negative"]))
+        before, head = self.weights(run)
+
+        second = train(
+            self.recipe(run, run.path, data={"dataset": str(folder)}), output=tmp_path / "second"
+        )
+
+        assert second.info.labels == ("positive", "negative")
+        assert all(torch.equal(step_0[0][name], tensor) for name, tensor in before.items())
+        for name, tensor in head.items():
+            expected = tensor.flip(0) if name.startswith("classifier.") else tensor
+            assert torch.equal(step_0[0][name], expected), name
+
+    def test_for_other_labels_the_head_is_new(
+        self, run: Run, tmp_path: Path, step_0: Step0
+    ) -> None:
+        labels = ["mixed", "negative", "positive"]
         folder = write_dataset(tmp_path / "data")
         (folder / "labels.json").write_text(json.dumps(labels))
         before, head = self.weights(run)

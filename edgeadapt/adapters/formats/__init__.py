@@ -12,7 +12,7 @@ from edgeadapt.adapters.formats import adapterhub, peft
 from edgeadapt.adapters.formats.base import ForeignAdapter, Read, Write
 from edgeadapt.adapters.formats.identity import IDENTITY_FILE, Identity, check_identity
 from edgeadapt.config import Format
-from edgeadapt.errors import ModelError
+from edgeadapt.errors import MissingError, ModelError
 from edgeadapt.storage import read_json
 
 __all__ = [
@@ -61,6 +61,12 @@ def detect(folder: Path) -> Format:
                 hint="Name the folder of one adapter.",
             )
     path = folder / "adapter_config.json"
+    if not path.is_file() and (folder / "config.json").is_file():
+        raise MissingError(
+            f"{path} does not exist: found config.json, of a whole model.",
+            hint=f"A finished classifier: edgeadapt export {folder} --dataset DATA --quantize. An "
+            f"encoder to train on: edgeadapt train --model {folder} --dataset DATA",
+        )
     file = read_json(path)
     if "peft_type" in file:
         return Format.PEFT

@@ -15,9 +15,10 @@ from typing import Any, Self
 from torch import Tensor
 
 from edgeadapt.adapters.formats.files import check_tensors, read_tensors, refused, write_tensors
-from edgeadapt.adapters.formats.heads import STOCK_HEADS, StockHead, head_shapes, listed_labels
+from edgeadapt.adapters.formats.heads import STOCK_HEADS, StockHead, head_shapes
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import MissingError
+from edgeadapt.outputs import declared_names
 from edgeadapt.storage import read_json, write_json
 
 __all__ = ["WrittenHead", "read_head"]
@@ -165,7 +166,7 @@ def _read_flexible(
     head = {here: own[there] for here, there in names.items()}
     if not options["bias"]:
         head[f"{stock.out}.bias"] = head[f"{stock.out}.weight"].new_zeros(outputs)
-    return head, listed_labels(options["label2id"], outputs, where=where)
+    return head, declared_names(options, where=str(where), count=outputs)
 
 
 def _read_static(
@@ -177,13 +178,12 @@ def _read_static(
     paths: tuple[Path, Path],
 ) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
     where, path = paths
-    label2id = file.get("label2id")
-    listed = len(label2id) if isinstance(label2id, dict) else None
-    outputs = _outputs(file.get("num_labels") or listed, where)
+    named = declared_names(file, where=str(where))
+    outputs = _outputs(file.get("num_labels") or (named and len(named)), where)
     stock = STOCK_HEADS[spec.model_type]
     names = list(_parameters(_places(stock, pooled=stock.pooled), bias=True))
     check_tensors(found, head_shapes(names, spec, config, outputs), where=path)
-    return dict(found), listed_labels(label2id, outputs, where=where)
+    return dict(found), declared_names(file, where=str(where), count=outputs)
 
 
 def _outputs(number: object, where: Path) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
+from edgeadapt.adapters.formats.heads import STOCK_HEADS, reordered
 from edgeadapt.adapters.formats.identity import Identity
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.config import AdapterConfig
@@ -41,9 +42,18 @@ class ForeignAdapter:
             return self.identity
         return replace(self.identity or Identity(base_model=self.base_model), labels=self.labels)
 
-    def for_labels(self, labels: Sequence[str]) -> Self:
-        """Returns it with its head where that is for these very labels, else without."""
-        return self if self.labels == tuple(labels) else replace(self, head={})
+    def output_layer(self, spec: BackboneSpec) -> Tensor | None:
+        """Returns the weight of the head's last layer, (labels, hidden), where it holds that."""
+        return self.head.get(f"{STOCK_HEADS[spec.model_type].out}.weight")
+
+    def with_rows(self, order: Sequence[int] | None, spec: BackboneSpec) -> Self:
+        """Returns it with the outputs of its head in another order, ``None`` without its head.
+
+        Args:
+            order: For each output, the number that it has now.
+            spec: The backbone's row.
+        """
+        return replace(self, head={} if order is None else reordered(self.head, order, spec))
 
     def copy_to(
         self, parameters: Mapping[str, nn.Parameter], head: Mapping[str, nn.Parameter]

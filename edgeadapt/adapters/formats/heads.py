@@ -12,9 +12,10 @@ from edgeadapt.adapters.formats.files import Shapes
 from edgeadapt.adapters.formats.identity import Identity
 from edgeadapt.adapters.formats.layers import hidden_size
 from edgeadapt.backbones import BackboneSpec
-from edgeadapt.errors import IntegrityError, ModelError
+from edgeadapt.errors import IntegrityError
+from edgeadapt.outputs import real_names
 
-__all__ = ["STOCK_HEADS", "StockHead", "agreed_labels", "head_shapes", "listed_labels"]
+__all__ = ["STOCK_HEADS", "StockHead", "agreed_labels", "head_shapes", "reordered"]
 
 
 @dataclass(frozen=True)
@@ -76,30 +77,19 @@ def head_shapes(
     return {name: known[name] for name in names if name in known}
 
 
-def listed_labels(label2id: object, count: int, *, where: Path) -> tuple[str, ...] | None:
-    """Returns the names of labels in the order of their indices.
+def reordered(
+    head: Mapping[str, Tensor], order: Sequence[int], spec: BackboneSpec
+) -> dict[str, Tensor]:
+    """Returns a head with the rows of its output layer in another order.
 
     Args:
-        label2id: A table name -> index, or ``None``.
-        count: The head's outputs.
-        where: For the message.
-
-    Raises:
-        ModelError: The indices are not 0, 1, … up to the number of outputs.
+        head: Under the names of the stock classifier; the output layer may be missing.
+        order: For each new row, the number of the old one.
+        spec: The backbone's row.
     """
-    if label2id is None:
-        return None
-    by_index: dict[str, str] = {}
-    if isinstance(label2id, dict):
-        by_index = {str(index): str(name) for name, index in label2id.items()}
-    indices = [str(index) for index in range(count)]
-    if by_index.keys() != set(indices):
-        raise ModelError(
-            f"{where}: label2id: expected names with the indices 0 to {count - 1}, one for each "
-            f"output of the head, found {label2id}.",
-            hint="Correct label2id in that file.",
-        )
-    return tuple(by_index[index] for index in indices)
+    out = f"{STOCK_HEADS[spec.model_type].out}."
+    rows = list(order)
+    return {name: tensor[rows] if name.startswith(out) else tensor for name, tensor in head.items()}
 
 
 def agreed_labels(
@@ -112,15 +102,16 @@ def agreed_labels(
 ) -> tuple[str, ...] | None:
     """Returns the labels that files and identity agree on, one for each output of the head.
 
+    Placeholders such as ``LABEL_0`` in one of the two places are no names: the other one counts.
+
     Raises:
         IntegrityError: They do not agree.
     """
     also = identity.labels if identity else None
-    known = labels or also
+    known = real_names(labels) or real_names(also) or labels or also
     out = head.get(f"{STOCK_HEADS[spec.model_type].out}.weight")
-    if (labels and also and labels != also) or (
-        known and out is not None and len(out) != len(known)
-    ):
+    contradictory = len({real_names(labels), real_names(also)} - {None}) > 1
+    if contradictory or (known and out is not None and len(out) != len(known)):
         outputs = "no head" if out is None else f"a head of {len(out)} outputs"
         raise IntegrityError(
             f"{where}: expected one list of labels, one for each output, found "

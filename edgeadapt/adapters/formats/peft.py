@@ -29,6 +29,7 @@ from edgeadapt.adapters.formats.peft_products import (
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.config import AdapterConfig, AdapterKind
 from edgeadapt.errors import ModelError
+from edgeadapt.outputs import declared_names, regression
 from edgeadapt.storage import read_json, staged_folder, write_json
 
 __all__ = ["read", "write"]
@@ -60,7 +61,8 @@ def read(
         LayoutError: A file is missing or damaged.
     """
     where = folder / CONFIG
-    options = options_of(read_json(where), where=where)
+    file = read_json(where)
+    options = options_of(file, where=where)
     path, found = read_tensors(folder, safe=SAFE, pickled=PICKLED)
     products, whole = _sorted_out(found, spec, path)
     known = {dense.name: dense for dense in dense_layers(spec, config)}
@@ -74,7 +76,9 @@ def read(
         config=adapter,
         tensors=tensors,
         head=head,
-        labels=agreed_labels(None, identity, head, spec=spec, where=folder),
+        labels=agreed_labels(
+            declared_names(file, where=str(where)), identity, head, spec=spec, where=folder
+        ),
         base_model=options.base_model,
         identity=identity,
     )
@@ -230,6 +234,8 @@ def _read_head(
     whole: Mapping[str, Tensor], *, spec: BackboneSpec, config: Mapping[str, Any], path: Path
 ) -> dict[str, Tensor]:
     outputs = len(whole.get(f"{STOCK_HEADS[spec.model_type].out}.weight", ()))
+    if outputs == 1:
+        raise regression(str(path), outputs=outputs)
     shapes = head_shapes(list(whole), spec, config, outputs)
     others = sorted(whole.keys() - shapes.keys())
     if others:

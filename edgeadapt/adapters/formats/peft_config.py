@@ -18,6 +18,7 @@ __all__ = ["Options", "options_of", "to_options"]
 _READ = {
     "peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "bias",
     "init_lora_weights", "rank_pattern", "alpha_pattern", "base_model_name_or_path",
+    "id2label", "label2id",
 }  # fmt: skip
 """Options that are looked at one by one."""
 

@@ -1,0 +1,308 @@
+"""What the outputs of a classification head are called, and how two lists of names correspond.
+
+A head has one output per label. config.json of a checkpoint, and the configuration of an adapter,
+name them in ``id2label``, in ``label2id``, or in both.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from edgeadapt.config import Task
+from edgeadapt.errors import ModelError
+
+__all__ = [
+    "Match",
+    "Outputs",
+    "Rows",
+    "are_placeholders",
+    "declared_names",
+    "listed",
+    "match_names",
+    "match_numbers",
+    "placeholders",
+    "real_names",
+    "regression",
+    "rows_for",
+]
+
+_REGRESSION = "regression"
+_DEFAULT_COUNT = 2
+"""Outputs of a Hugging Face classifier whose config.json does not say how many it has."""
+_MOST_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What config.json of a checkpoint says of the outputs of its head."""
+
+    names: tuple[str, ...]
+    """One per output, in their order; placeholders where it gives no names."""
+    task: Task | None
+    """How many labels a text has; ``None`` where it does not say."""
+    is_regression: bool
+    """Whether the outputs are numbers to be predicted, not labels."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], *, where: str) -> Self:
+        """Reads the settings of a checkpoint.
+
+        Args:
+            config: Content of config.json.
+            where: Its path, for messages.
+
+        Raises:
+            ModelError: ``id2label`` or ``label2id`` is malformed, they contradict each other, or
+                ``problem_type`` is unknown.
+        """
+        names = declared_names(config, where=where)
+        count = _count(config, where)
+        problems = {task.problem_type: task for task in Task}
+        problem = config.get("problem_type")
+        if problem not in (None, _REGRESSION, *problems):
+            raise ModelError(
+                f"{where}: problem_type: expected one of {', '.join([*problems, _REGRESSION])} or "
+                f"null, found {problem!r}.",
+                hint="Correct problem_type in that file.",
+            )
+        names = names or placeholders(count)
+        return cls(
+            names=names,
+            task=problems.get(str(problem)),
+            is_regression=problem == _REGRESSION or len(names) == 1,
+        )
+
+    @property
+    def real(self) -> tuple[str, ...] | None:
+        """The names; ``None`` where they are placeholders."""
+        return real_names(self.names)
+
+    def check_labels(self, *, where: str) -> None:
+        """Checks that the outputs are labels, and that texts can be given them by name.
+
+        Raises:
+            ModelError: They are numbers to be predicted, or a name is empty or has spaces around
+                it, which data files do not keep.
+        """
+        if self.is_regression:
+            raise regression(where, outputs=len(self.names))
+        for name in self.names:
+            if not name or name != name.strip():
+                raise ModelError(
+                    f"{where}: expected label names without spaces around them, found {name!r}.",
+                    hint="Correct id2label and label2id in that file.",
+                )
+
+
+@dataclass(frozen=True)
+class Match:
+    """How two lists of names for the same labels correspond."""
+
+    order: tuple[int, ...]
+    """For each wanted name, the index of the output that has it."""
+    note: str = ""
+    """What is not alike to the letter, in words; empty where all names are."""
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether both lists have the same order."""
+        return self.order == tuple(range(len(self.order)))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which outputs of a head that exists are those of the labels at hand."""
+
+    order: tuple[int, ...] | None
+    """For each label, the number of the head's output; ``None`` where a new head is needed."""
+    note: str = ""
+    """Why they are other ones than before, in a sentence; empty where they are not."""
+
+    @classmethod
+    def as_they_are(cls, count: int) -> Self:
+        """Returns those of a head whose outputs are in the order of the labels already."""
+        return cls(tuple(range(count)))
+
+
+def rows_for(
+    own: Sequence[str],
+    labels: Sequence[str],
+    *,
+    whose: str,
+    own_task: Task | None,
+    task: Task,
+) -> Rows:
+    """Decides whether a head can be used for the labels of the data, and which output is whose.
+
+    It can where it is for the same set of names and as many labels per text. Placeholders are no
+    names, unless the data has the same.
+
+    Args:
+        own: What the head's outputs are called, in their order.
+        labels: The names wanted, in their order.
+        whose: The head's owner, for the note.
+        own_task: What the head was trained for; ``None`` where nothing says it.
+        task: What it is wanted for.
+    """
+    if own_task not in (None, task):
+        return Rows(
+            None, f"The head of {whose} is {own_task}, the data {task}: a new head is drawn."
+        )
+    match = match_names(own, labels)
+    if match is None and are_placeholders(own):
+        return Rows(
+            None,
+            f"The head of {whose} has no names for its {len(own)} outputs: a new head is drawn for "
+            f"{listed(labels)}.",
+        )
+    if match is None:
+        return Rows(
+            None,
+            f"The head of {whose} has other labels, {listed(own)}: a new head is drawn for "
+            f"{listed(labels)}.",
+        )
+    notes = [match.note] if match.note else []
+    if not match.is_identity:
+        notes.append(f"its outputs {listed(own)} are put in the order {listed(labels)}")
+    return Rows(match.order, f"The head of {whose}: {'; '.join(notes)}." if notes else "")
+
+
+def placeholders(count: int) -> tuple[str, ...]:
+    """Returns what transformers calls ``count`` outputs without names: ``LABEL_0`` and so on."""
+    return tuple(f"LABEL_{number}" for number in range(count))
+
+
+def are_placeholders(names: Sequence[str]) -> bool:
+    """Returns whether these are the names of outputs without names."""
+    return tuple(names) == placeholders(len(names))
+
+
+def real_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Returns the names; ``None`` where there are none or only placeholders."""
+    return None if names is None or are_placeholders(names) else tuple(names)
+
+
+def declared_names(
+    table: Mapping[str, Any], *, where: str, count: int | None = None
+) -> tuple[str, ...] | None:
+    """Returns the names that ``id2label`` and ``label2id`` give, in the order of the outputs.
+
+    Where one of the two has only placeholders, as transformers writes them by default, the other
+    one counts.
+
+    Args:
+        table: A configuration, of a checkpoint or an adapter.
+        where: Its path, for messages.
+        count: Outputs of the head, where known.
+
+    Raises:
+        ModelError: One of them is malformed, or they contradict each other.
+    """
+    declared = [
+        _in_order(table[key], key, where, count)
+        for key in ("id2label", "label2id")
+        if table.get(key) not in (None, {})
+    ]
+    lengths = {len(names) for names in declared}
+    if len(lengths) > 1 or len({*map(real_names, declared)} - {None}) > 1:
+        raise ModelError(
+            f"{where}: id2label and label2id contradict each other: found {listed(declared[0])} "
+            f"and {listed(declared[1])}, in the order of their indices.",
+            hint="Correct the one that is wrong, or remove it.",
+        )
+    return next(filter(real_names, declared), declared[0] if declared else None)
+
+
+def match_names(own: Sequence[str], wanted: Sequence[str]) -> Match | None:
+    """Returns where each wanted name is among a head's own; ``None`` where the sets differ.
+
+    Names that differ in case and spaces alone correspond where no two of one list do.
+    """
+    if len(own) != len(wanted):
+        return None
+    if set(own) == set(wanted):
+        return Match(tuple(own.index(name) for name in wanted))
+    folded = [_folded(name) for name in own]
+    if len(set(folded)) < len(folded) or set(folded) != set(map(_folded, wanted)):
+        return None
+    order = tuple(folded.index(_folded(name)) for name in wanted)
+    pairs = zip(wanted, order, strict=True)
+    differ = [f"{name!r} = {own[at]!r}" for name, at in pairs if name != own[at]]
+    return Match(order, f"label names differ in case or spaces only: {listed(differ)}")
+
+
+def match_numbers(own: Sequence[str], wanted: Sequence[str]) -> Match | None:
+    """Returns the outputs that names meant as their indices stand for; ``None`` where they do not.
+
+    They do where they are the numbers from 0 up, one for each output, and no output has a number
+    for its name.
+    """
+    numbers = [str(number) for number in range(len(own))]
+    if set(wanted) != set(numbers) or len(wanted) != len(own):
+        return None
+    if any(name.lstrip("-").isdigit() for name in own):
+        return None
+    order = tuple(map(int, wanted))
+    meant = [f"{number} = {name}" for number, name in zip(numbers, own, strict=True)]
+    return Match(order, f"labels of the data are read as indices: {listed(meant)}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns names for a message, not all of them where they are many."""
+    shown = ", ".join(names[:_MOST_SHOWN])
+    return shown if len(names) <= _MOST_SHOWN else f"{shown}, … ({len(names)} in all)"
+
+
+def regression(where: str, *, outputs: int) -> ModelError:
+    """Returns the error for a head that predicts numbers."""
+    return ModelError(
+        f"{where}: the head is for regression (problem_type = 'regression', or one output): "
+        f"expected a classifier with 2 labels or more, found {outputs} "
+        f"output{'s' if outputs > 1 else ''}.",
+        hint="Regression is not supported. To train a classifier on its encoder, save that alone: "
+        "AutoModel.from_pretrained(…).save_pretrained(…)",
+    )
+
+
+def _count(config: Mapping[str, Any], where: str) -> int:
+    """Number of outputs that config.json gives beside the names."""
+    found = config.get("num_labels", config.get("_num_labels"))
+    if found is None:
+        return _DEFAULT_COUNT
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise ModelError(
+            f"{where}: num_labels: expected a whole number from 1, found {found!r}.",
+            hint="Correct num_labels in that file.",
+        )
+    return found
+
+
+def _in_order(value: object, key: str, where: str, count: int | None) -> tuple[str, ...]:
+    """The names of one of the two tables, in the order of their indices."""
+    names: dict[int, str] = {}
+    if isinstance(value, Mapping):
+        for left, right in value.items():
+            index, name = (left, right) if key == "id2label" else (right, left)
+            if isinstance(name, str | int) and not isinstance(name, bool) and _is_index(index):
+                names[int(index)] = str(name)
+    expected = count or (len(value) if isinstance(value, Mapping) else 0)
+    ordered = tuple(names[index] for index in sorted(names))
+    complete = sorted(names) == list(range(expected)) and len(set(ordered)) == len(ordered)
+    if not ordered or not complete or len(names) != len(value):  # type: ignore[arg-type]
+        upto = f"the indices 0 to {expected - 1}" if expected else "indices from 0"
+        raise ModelError(
+            f"{where}: {key}: expected different names with {upto}, one for each output of the "
+            f"head, found {str(value)[:200]}.",
+            hint=f"Correct {key} in that file.",
+        )
+    return ordered
+
+
+def _is_index(value: object) -> bool:
+    if isinstance(value, str):
+        return value.isascii() and value.isdigit() and len(value) < 10
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.casefold().split())

@@ -1,0 +1,169 @@
+"""``edgeadapt export CHECKPOINT``: a classifier that was fine-tuned elsewhere becomes a bundle."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgeadapt.adapters.formats.heads import STOCK_HEADS
+from edgeadapt.bundle import Bundle
+from edgeadapt.config import AdapterConfig, AdapterKind, DataConfig, ModelConfig, Recipe
+from edgeadapt.data import check_label_names
+from edgeadapt.errors import ModelError, UsageError
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.outputs import Rows
+from edgeadapt.pipeline import places
+from edgeadapt.pipeline.adopted import Adopted, Head, labelled, no_data, read_data
+from edgeadapt.pipeline.export import ExportOptions, export
+from edgeadapt.pipeline.run_files import pinned_data, pinned_model
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.storage import check_free
+from edgeadapt.training.loop import seeded
+
+__all__ = ["export_checkpoint"]
+
+_CLASSIFIER = "ForSequenceClassification"
+
+
+def export_checkpoint(
+    model: ModelConfig,
+    *,
+    max_length: int | None = None,
+    data: DataConfig | None = None,
+    labels: Sequence[str] | None = None,
+    options: ExportOptions | None = None,
+    output: Path | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Bundle:
+    """Exports a finished text classifier with its own labels and tokenizer.
+
+    It goes the way of our own runs: a run is made of it in a temporary folder, and exported.
+
+    Args:
+        model: A folder, or a hub id and its revision.
+        max_length: Longest input in tokens; the checkpoint's own, 128 at most, if left out.
+        data: Labelled examples to judge int8 by and to measure accuracy on; fp32 alone without.
+        labels: Names of the outputs, in their order, where config.json gives none.
+        options: What to put into the bundle.
+        output: Folder of the bundle; the checkpoint's name under ``artifacts/bundles`` where none
+            is given.
+        force: Replace an existing bundle.
+        progress: Where to report.
+
+    Raises:
+        UsageError: Something is asked for that needs data and there is none, or ``labels``
+            contradicts the checkpoint.
+        ModelError: The checkpoint is no whole classifier, or is for regression.
+        EdgeAdaptError: Whatever ``load_dataset`` and ``export`` raise.
+    """
+    options = options or ExportOptions()
+    _check_data(data, options, progress)
+    source = find_model(model)
+    target = output or places.bundles() / Path(source.id).name
+    check_free(target, force=force)
+    adopted = _adopted(source, model, max_length, data, labels, progress)
+    with TemporaryDirectory() as folder:
+        run = adopted.keep(Path(folder) / target.name, force=False, progress=progress)
+        return export(run, options=options, output=target, force=force, progress=progress)
+
+
+def _check_data(data: DataConfig | None, options: ExportOptions, progress: Progress) -> None:
+    """Refuses what cannot be judged without data, and says what a bundle lacks without it."""
+    if data is not None:
+        return
+    for option, asked in (("--quantize", options.quantize), ("--trim-vocab", options.trim)):
+        if asked is not None:
+            raise UsageError(
+                f"{option}: a checkpoint brings no labelled text to judge it by: expected "
+                "--dataset, found none.",
+                hint=f"Name labelled examples with --dataset, or leave {option} out.",
+            )
+    progress.warn(
+        "Without --dataset the bundle holds fp32 alone, for single texts: accuracy is not "
+        "measured, and int8 cannot be judged."
+    )
+
+
+def _adopted(
+    source: ModelSource,
+    model: ModelConfig,
+    max_length: int | None,
+    data: DataConfig | None,
+    labels: Sequence[str] | None,
+    progress: Progress,
+) -> Adopted:
+    where, said = str(source.folder / "config.json"), source.outputs()
+    _check_architecture(source, where)
+    said.check_labels(where=where)
+    data, dataset = read_data(data, said.task, where=source.id, progress=progress)
+    head = Head(source.id, len(said.names), said.names)
+    names = head.names(None if labels is None else tuple(labels), dataset, progress=progress)
+    kept = no_data(task=said.task) if data is None else pinned_data(data)
+    if kept.multi_label:
+        check_label_names(names, where=where)
+    if dataset is not None:
+        dataset = labelled(dataset, names, where=source.id, progress=progress)
+    length = _max_length(source, max_length, progress)
+    recipe = Recipe(
+        model=pinned_model(replace(model, max_length=length), source, progress=progress),
+        data=kept,
+        adapter=AdapterConfig(method=AdapterKind.HEAD),
+    ).resolved()
+    tokenizer = load_tokenizer(
+        source, max_length=recipe.model.max_length, pairs=kept.pairs, progress=progress
+    )
+    with seeded(recipe.training.seed):
+        classifier = AdaptedClassifier.build(
+            source, names, recipe.adapter, task=kept.task, rows=Rows.as_they_are(len(names))
+        )
+    _check_head(classifier, source, where)
+    origin = {"format": "checkpoint", "folder": Path(source.id).name}
+    return Adopted(recipe, source, origin, classifier, tokenizer, dataset)
+
+
+def _check_architecture(source: ModelSource, where: str) -> None:
+    """Refuses heads for other tasks: some have the very parameters of a classifier of texts."""
+    found = source.config.get("architectures")
+    listed = [str(name) for name in found] if isinstance(found, list) else []
+    others = [name for name in listed if "For" in name and not name.endswith(_CLASSIFIER)]
+    if others and len(others) == len(listed):
+        raise ModelError(
+            f"{where}: architectures: expected a …{_CLASSIFIER}, found {', '.join(others)}.",
+            hint="Only classifiers of whole texts can be exported. To train one on its encoder: "
+            f"edgeadapt train --model {source.id} --dataset DATA",
+        )
+
+
+def _check_head(classifier: AdaptedClassifier, source: ModelSource, where: str) -> None:
+    """Refuses to leave any of the head to chance."""
+    missing = sorted(classifier.new_head)
+    if not missing:
+        return
+    out = STOCK_HEADS[source.spec.model_type].out
+    if classifier.checkpoint_head.found and f"{out}.weight" in missing:
+        raise ModelError(
+            f"{source.id}: the head has another shape than {where} says: expected "
+            f"{classifier.model.config.num_labels} outputs.",
+            hint="id2label in that file names every output of the head, in its order.",
+        )
+    raise ModelError(
+        f"{source.id} is no whole classifier: its head is missing {', '.join(missing)}.",
+        hint="It is an encoder to train a classifier on: "
+        f"edgeadapt train --model {source.id} --dataset DATA",
+    )
+
+
+def _max_length(source: ModelSource, asked: int | None, progress: Progress) -> int:
+    """The longest input: as asked for, else the checkpoint's own, cut to the default."""
+    if asked is not None:
+        return asked
+    own = source.max_length()
+    if own > ModelConfig.max_length:
+        progress.say(
+            f"Texts are cut to {ModelConfig.max_length} tokens; the checkpoint takes {own}: "
+            "see --max-length."
+        )
+    return min(own, ModelConfig.max_length)

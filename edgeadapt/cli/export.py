@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import Force, Json, Output, Threads
+from edgeadapt.cli.options import Force, Json, Output, Threads, share
 from edgeadapt.config import (
     EngineName,
     Exporter,
@@ -54,8 +54,9 @@ def export(
     max_drop: Annotated[
         float,
         typer.Option(
+            parser=share("--max-drop", most=1.0),
             metavar="SHARE",
-            help="Largest accuracy drop on held-out text; 0.01 is one point.",
+            help="Largest accuracy drop on held-out text: 1%, or 0.01, is one point.",
         ),
     ] = 0.01,
     trim_vocab: Annotated[

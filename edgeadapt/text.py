@@ -67,6 +67,14 @@ class TokenBatch:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    def rows(self) -> Iterator["TokenBatch"]:
+        """Yields each row as a batch of its own, without padding."""
+        for row, length in enumerate(self.attention_mask.sum(axis=1)):
+            alone = (slice(row, row + 1), slice(int(length)))
+            yield TokenBatch(
+                self.input_ids[alone], self.attention_mask[alone], self.token_type_ids[alone]
+            )
+
     def select(self, names: Sequence[str]) -> dict[str, TokenIds]:
         """Returns the arrays of the given names, for models that take only some of them."""
         return {name: getattr(self, name) for name in names}

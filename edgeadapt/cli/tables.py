@@ -210,6 +210,12 @@ def bench_table(rows: Sequence[Row], record: Record) -> Group:
             "the last text, of that its share of pages that processes share; leak: growth over "
             "so many texts."
         )
+        batches = [str(batch) for batch in record.plan.get("batches", ())]
+        if any(row.texts_per_s.get(batch) is None for row in rows for batch in batches):
+            caption += (
+                " Without throughput in batches: models that are run text by text, because their "
+                "answers would depend on the other texts of a batch."
+            )
     return Group(*tables, Text(caption, style="italic dim"))
 
 

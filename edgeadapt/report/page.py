@@ -55,7 +55,12 @@ _CHARTS = (
         "Latency distribution",
         "share of the texts, of all processes together, answered within a time",
     ),
-    ("throughput", "Throughput", "with tokenization, texts of similar length together"),
+    (
+        "throughput",
+        "Throughput",
+        "with tokenization, texts of similar length together; a model whose answers depend on the "
+        "batch is run text by text",
+    ),
     ("training", "Training", "of the runs that these models come from, where they are at hand"),
 )
 

@@ -12,7 +12,7 @@ from edgeadapt.config import Task
 from edgeadapt.errors import DataError, UsageError
 from edgeadapt.metrics import Logits, decide, probabilities
 from edgeadapt.runtime import load_engine
-from edgeadapt.runtime.base import Engine, text_logits
+from edgeadapt.runtime.base import LoadedModel, text_logits
 from edgeadapt.text import Text, TextEncoder, parts_of
 
 __all__ = ["Classifier", "Prediction", "load"]
@@ -44,7 +44,7 @@ class Classifier:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: LoadedModel,
         encoder: TextEncoder,
         labels: Sequence[str],
         *,
@@ -61,7 +61,8 @@ class Classifier:
         Args:
             texts: Any number of texts, or of pairs ``(first, second)`` where the model takes
                 pairs; longer ones than the model takes are cut.
-            batch_size: Texts per run of the model. At 1 no answer depends on its neighbours.
+            batch_size: Texts per run of the model. No answer depends on its neighbours: a variant
+                of which that would not be true is run text by text, see ``Variant.is_batchable``.
 
         Raises:
             DataError: A text is empty; the message gives its number, counted from 1.

@@ -147,14 +147,21 @@ class TextEncoder:
             UsageError: One is not; the message gives its number, counted from 1.
         """
         for number, text in enumerate(texts, 1):
-            is_pair = isinstance(text, tuple) and len(text) == 2
+            if not isinstance(text, str) and not _is_pair(text):
+                wanted = "a pair of texts" if self.pairs else "a single text"
+                raise UsageError(
+                    f"Text {number}: expected {wanted}, found {_shortened(text)} "
+                    f"({type(text).__name__}).",
+                    hint="Every text is a str, or a tuple of two where the model takes pairs.",
+                )
+            is_pair = not isinstance(text, str)
             if self.pairs and not is_pair:
                 raise UsageError(
                     f"Text {number}: expected a pair of texts, found {_shortened(text)}.",
                     hint="This model takes pairs: (first, second) in Python, TEXT --text-pair TEXT "
                     "on the command line, the columns text and text_pair in a file.",
                 )
-            if not self.pairs and not isinstance(text, str):
+            if not self.pairs and is_pair:
                 raise UsageError(
                     f"Text {number}: expected a single text, found {_shortened(text)}.",
                     hint="This model takes single texts, no pairs.",
@@ -220,6 +227,14 @@ class TextEncoder:
             return list(texts)
         most = _MOST_CHARACTERS * self.max_length
         return [(first[:most], second[:most]) for first, second in map(parts_of, texts)]
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(part, str) for part in value)
+    )
 
 
 def _shortened(value: object, most: int = 60) -> str:

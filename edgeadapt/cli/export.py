@@ -98,7 +98,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Merge, export to ONNX and quantize a run; writes a bundle under artifacts/bundles."""
-    from edgeadapt.cli.console import Terminal, print_json, show, stdout
+    from edgeadapt.cli.console import Terminal, print_json, print_line, show
     from edgeadapt.cli.imports import train_tier
     from edgeadapt.pipeline import places
     from edgeadapt.run import Run
@@ -144,7 +144,7 @@ def export(
         show(ladder_table(manifest.quantization))
         if manifest.quantization["sensitivity"]:
             show(sensitivity_table(manifest.quantization["sensitivity"]))
-    stdout().print(f"bundle: {bundle.path}", highlight=False)
+    print_line(f"bundle: {bundle.path}")
     terminal.say(f"next: edgeadapt bench {bundle.name}")
 
 

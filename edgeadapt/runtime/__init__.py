@@ -7,6 +7,7 @@ from types import MappingProxyType
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import EngineName, Platform
 from edgeadapt.errors import LayoutError
+from edgeadapt.escape import terminal
 from edgeadapt.platforms import runs_like, this_platform
 from edgeadapt.runtime.base import Engine, LoadedModel, TextByText
 
@@ -77,7 +78,7 @@ def load_engine(
     made_for = chosen.platform
     if made_for and not runs_like(Platform(made_for), this_platform()):
         warnings.warn(
-            f"{bundle.name}:{variant} was quantized for {made_for}, and this CPU is "
+            f"{terminal(f'{bundle.name}:{variant}')} was quantized for {made_for}, and this CPU is "
             f"{this_platform()}: its 8-bit products can overflow here and give other labels. "
             "Export it with --target portable.",
             stacklevel=2,

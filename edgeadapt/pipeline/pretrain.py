@@ -28,7 +28,7 @@ from edgeadapt.pipeline import places
 from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.storage import held, recover, staged_folder, write_json
+from edgeadapt.storage import held, staged_folder, write_json
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.loop import choose_device, fit, seeded
@@ -170,7 +170,6 @@ def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrain
     """
     _check_alone()
     with held(target):
-        recover(target)
         recipe, about = stopped(target, command=_COMMAND)
         work = _Work.prepare(TextFile(Path(about["text"]), about["column"]), recipe, progress)
         check_same(target, about, work.identity)
@@ -228,7 +227,7 @@ def _finish(work: _Work, state: Checkpoints, target: Path, *, anew: bool) -> Pre
     }
     with (
         state.kept(about, anew=anew),
-        staged_folder(target, force=True) as folder,
+        staged_folder(target, force=True, lock=False) as folder,
         seeded(recipe.training.seed, threads=recipe.training.threads),
     ):
         classifier = AdaptedClassifier.build(

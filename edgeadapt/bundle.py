@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self
 
-from edgeadapt.config import EngineName, Task
+from edgeadapt.config import EngineName, Scheme, Task
 from edgeadapt.errors import IntegrityError, LayoutError, MissingError, UnfinishedError, UsageError
 from edgeadapt.storage import (
     check_inside,
@@ -52,6 +52,24 @@ class Variant:
     """How it was quantized; ``None`` for fp32."""
     platform: str | None = None
     """What it was quantized for; ``None`` for fp32, and in bundles of earlier versions."""
+
+    @property
+    def is_batchable(self) -> bool:
+        """Whether a text is answered alike alone and in a batch, up to float32's rounding.
+
+        True of what is known to be so: full precision, and weights that alone are quantized, with
+        activations in float32 or rounded block by block. Dynamic int8 takes one scale per
+        activation tensor, of all texts and their padding. Static int8 has fixed scales, but the
+        last digits of float32, which depend on the shape of a batch, decide on levels of 8 bits.
+        """
+        if self.scheme is not None:
+            return self.scheme in _BATCHABLE_SCHEMES
+        return PurePosixPath(self.file).name in _FULL_PRECISION_FILES
+
+
+_BATCHABLE_SCHEMES = frozenset({Scheme.INT8_WEIGHTS, Scheme.INT4_WEIGHTS})
+_FULL_PRECISION_FILES = frozenset({"model.onnx", "model.safetensors"})
+"""Files of variants without a scheme that are not quantized."""
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,17 @@ class EdgeAdaptError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Lets an error travel from a worker process to the one that waits for it."""
+        return _again, (type(self), self.message, self.hint)
+
+
+def _again(kind: type[EdgeAdaptError], message: str, hint: str) -> EdgeAdaptError:
+    """Returns an error like the one that was pickled, whatever its kind is made from."""
+    error = kind.__new__(kind, message)
+    EdgeAdaptError.__init__(error, message, hint=hint)
+    return error
+
 
 class UsageError(EdgeAdaptError):
     """A value given by the user is out of range."""

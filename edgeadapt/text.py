@@ -103,6 +103,14 @@ class TokenBatch:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    def rows(self) -> Iterator["TokenBatch"]:
+        """Yields each row as a batch of its own, without padding."""
+        for row, length in enumerate(self.attention_mask.sum(axis=1)):
+            alone = (slice(row, row + 1), slice(int(length)))
+            yield TokenBatch(
+                self.input_ids[alone], self.attention_mask[alone], self.token_type_ids[alone]
+            )
+
     def select(self, names: Sequence[str]) -> dict[str, TokenIds]:
         """Returns the arrays of the given names, for models that take only some of them."""
         return {name: getattr(self, name) for name in names}
@@ -207,14 +215,21 @@ class TextEncoder:
             UsageError: One is not; the message gives its number, counted from 1.
         """
         for number, text in enumerate(texts, 1):
-            is_pair = isinstance(text, tuple) and len(text) == 2
+            if not isinstance(text, str) and not _is_pair(text):
+                wanted = "a pair of texts" if self.pairs else "a single text"
+                raise UsageError(
+                    f"Text {number}: expected {wanted}, found {_shortened(text)} "
+                    f"({type(text).__name__}).",
+                    hint="Every text is a str, or a tuple of two where the model takes pairs.",
+                )
+            is_pair = not isinstance(text, str)
             if self.pairs and not is_pair:
                 raise UsageError(
                     f"Text {number}: expected a pair of texts, found {_shortened(text)}.",
                     hint="This model takes pairs: (first, second) in Python, TEXT --text-pair TEXT "
                     "on the command line, the columns text and text_pair in a file.",
                 )
-            if not self.pairs and not isinstance(text, str):
+            if not self.pairs and is_pair:
                 raise UsageError(
                     f"Text {number}: expected a single text, found {_shortened(text)}.",
                     hint="This model takes single texts, no pairs.",
@@ -345,6 +360,14 @@ def _count_unknown_words(encoding: Encoding, parts: Sequence[str], unknown: int 
         for number, part, span in zip(
             encoding.ids, encoding.sequence_ids, encoding.offsets, strict=True
         )
+    )
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(part, str) for part in value)
     )
 
 

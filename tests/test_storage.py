@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -524,3 +525,122 @@ def test_where_nothing_was_written_no_folder_is_left(tmp_path: Path) -> None:
     with held(tmp_path / "artifacts" / "runs" / "run"):
         (tmp_path / "artifacts" / "runs" / "run").mkdir()
     assert (tmp_path / "artifacts" / "runs" / "run").is_dir()
+
+
+# Killed writers, and several at once
+
+_WRITERS = {
+    "staged": "with staged_folder(target, force=True) as folder:\n"
+    "    (folder / 'a').write_text('a')\n"
+    "    wait()",
+    "held": "with held(target): wait()",
+    "file": "with held(target): write_file(target, lambda partial: wait())",
+    "aside": "storage._flush_to_disk = lambda path: path == target.parent and wait()\n"
+    "with staged_folder(target, force=True) as folder: (folder / 'new').write_text('')",
+    "between": "def stop(self, other):\n"
+    "    if self.name.endswith('mine') or 'partial' not in self.name: return real(self, other)\n"
+    "    wait()\n"
+    "real, Path.replace = Path.replace, stop\n"
+    "with staged_folder(target, force=True) as folder: (folder / 'new').write_text('')",
+}
+
+
+@contextmanager
+def another_process(writer: str, target: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is writing ``target``; it is killed by the system's hardest signal."""
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom edgeadapt import storage\n"
+        "from edgeadapt.storage import held, staged_folder, write_file\n"
+        "def wait():\n    print('here', flush=True)\n    time.sleep(60)\n"
+        f"target = Path(sys.argv[1])\n{_WRITERS[writer]}\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(target)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("writer", ["staged", "held", "file"])
+def test_two_processes_never_write_one_name_at_once(tmp_path: Path, writer: str) -> None:
+    target = tmp_path / "mine"
+
+    with another_process(writer, target):
+        before = sorted(path.name for path in tmp_path.iterdir())
+        with pytest.raises(OutputExistsError, match=r"Another process is writing .*mine"):
+            write_folder(target, lambda _: None, force=True)
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["mine", "other", "[mine]"])
+@pytest.mark.parametrize("writer", ["staged", "held", "file"])
+def test_the_next_writer_of_any_name_removes_what_a_killed_one_left(
+    tmp_path: Path, writer: str, name: str
+) -> None:
+    with another_process(writer, tmp_path / "mine"):
+        pass
+    assert list(tmp_path.iterdir())
+
+    with staged_folder(tmp_path / name) as folder:
+        (folder / "file").write_text("")
+
+    assert listing(tmp_path) == [name, f"{name}/file"]
+
+
+@pytest.mark.parametrize("writer", ["aside", "between"])
+@pytest.mark.parametrize("name", ["mine", "other"])
+def test_a_kill_while_a_folder_is_replaced_loses_neither_old_nor_new(
+    tmp_path: Path, writer: str, name: str
+) -> None:
+    target = old_folder(tmp_path / "mine")
+    with another_process(writer, target):
+        pass
+
+    with held(tmp_path / name):
+        pass
+
+    kept = {"aside": ["mine", "mine/new"], "between": ["mine", "mine/old.txt"]}
+    assert listing(tmp_path) == kept[writer]
+
+
+def test_what_another_process_is_writing_beside_is_left_alone(tmp_path: Path) -> None:
+    with another_process("staged", tmp_path / "theirs"):
+        partial = [path for path in tmp_path.iterdir() if ".partial-" in path.name]
+        with staged_folder(tmp_path / "mine") as folder:
+            (folder / "file").write_text("")
+
+        assert len(partial) == 1
+        assert (partial[0] / "a").is_file()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".git", ".env.partial", ".mine.partial-ab", ".mine.partial-ABCDEFGH", ".x.lock", "a.old"],
+)
+def test_hidden_files_of_others_stay(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+
+    with held(tmp_path / "new"):
+        pass
+
+    assert (tmp_path / name).is_dir()
+
+
+def test_where_a_file_system_has_no_locks_folders_are_written_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leftover = tmp_path / ".other.partial-abcdefgh"
+    leftover.mkdir()
+
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("edgeadapt.storage.fcntl.flock", unsupported)
+    with staged_folder(tmp_path / "mine") as folder:
+        (folder / "file").write_text("")
+
+    assert listing(tmp_path) == [leftover.name, "mine", "mine/file"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgeadapt.bench.noise import disturbances
 from edgeadapt.bench.rows import Row
+from edgeadapt.escape import csv_cell, markdown
 from edgeadapt.measure.statistics import Interval, Latency
 from edgeadapt.record import Record, scenario_title
 
@@ -16,6 +17,7 @@ __all__ = ["csv_of", "markdown_of"]
 def csv_of(rows: Sequence[Row]) -> str:
     """Returns every figure, a line per row; a column is a path such as ``latency_ms.16.p50``."""
     lines = [_flat(row.to_dict()) for row in rows]
+    lines = [{name: _csv(value) for name, value in line.items()} for line in lines]
     names = dict.fromkeys(name for line in lines for name in line)
     # A row without a value where others have several has no column for it alone.
     columns = [name for name in names if not any(one.startswith(f"{name}.") for one in names)]
@@ -48,13 +50,20 @@ def markdown_of(rows: Sequence[Row], record: Record) -> str:
     ]
     table = [header, ["---", *("---:" for _ in header[1:])], *lines]
     drawn = "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in table)
-    notes = "".join(f"- {note}\n" for note in disturbances(record))
-    return (
-        f"{drawn}\n\np50 / p90 at batch 1, and how many times as fast as {record.baseline}; ★: no "
-        f"other is at least as accurate and as fast. {record.machine['cpu']}, {record.threads} "
-        f"threads, {record.evaluation['texts']:,} texts, edgeadapt {record.edgeadapt}, "
-        f"{record.created[:10]}.\n" + (f"\n{notes}" if notes else "")
+    notes = "".join(f"- {markdown(note)}\n" for note in disturbances(record))
+    machine = (
+        f"{record.machine['cpu']}, {record.threads} threads, {record.evaluation['texts']:,} texts, "
+        f"edgeadapt {record.edgeadapt}, {record.created[:10]}"
     )
+    return (
+        f"{drawn}\n\np50 / p90 at batch 1, and how many times as fast as "
+        f"{markdown(record.baseline)}; ★: no other is at least as accurate and as fast. "
+        f"{markdown(machine)}.\n" + (f"\n{notes}" if notes else "")
+    )
+
+
+def _csv(value: Any) -> Any:
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -92,4 +101,4 @@ def _fastest(row: Row) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return markdown(text)

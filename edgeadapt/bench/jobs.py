@@ -58,11 +58,15 @@ def scaling_job(subject: Subject, plan: Plan, threads: int) -> dict[str, Any]:
 
 
 def bulk_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]) -> dict[str, Any]:
-    """Throughput, the energy that it takes, and a leak check."""
+    """Throughput, the energy that it takes, and a leak check.
+
+    A variant that is run text by text has no throughput at larger batches.
+    """
+    variant = subject.bundle.variant(subject.variant)
     return {
         **_job("bulk", subject, threads),
         "texts": texts[: plan.bulk] or [_made_up(_WORDS, subject.bundle)] * plan.bulk,
-        "batches": plan.batches,
+        "batches": plan.batches if variant.is_batchable else (1,),
         "passes": plan.passes,
         "seconds": plan.seconds / max(1, plan.bulks),
         "calls": plan.calls,

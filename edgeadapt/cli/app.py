@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgeadapt import __version__
+from edgeadapt import __version__, escape
 from edgeadapt.cli.bench import bench
 from edgeadapt.cli.compare import compare
 from edgeadapt.cli.convert import convert
@@ -103,8 +103,8 @@ def run() -> NoReturn:
 
 
 def _fail(message: str, hint: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    print(f"hint: {hint}", file=sys.stderr)
+    print(f"error: {escape.message(message)}", file=sys.stderr)
+    print(f"hint: {escape.message(hint)}", file=sys.stderr)
     raise SystemExit(1)
 
 

@@ -168,7 +168,7 @@ def _show(record: "Record", path: Path, *, json: bool, markdown: bool, csv: bool
     from edgeadapt.bench.documents import csv_of, markdown_of
     from edgeadapt.bench.noise import disturbances
     from edgeadapt.bench.rows import rows
-    from edgeadapt.cli.console import Terminal, print_json, show, stdout
+    from edgeadapt.cli.console import Terminal, print_json, print_line, show
     from edgeadapt.cli.tables import bench_table
 
     found, notes = rows(record), disturbances(record)
@@ -192,4 +192,4 @@ def _show(record: "Record", path: Path, *, json: bool, markdown: bool, csv: bool
         for note in notes:
             Terminal().warn(note)
         Terminal().say(f"A page about it: edgeadapt report {path}")
-        stdout().print(f"record: {path}", highlight=False)
+        print_line(f"record: {path}")

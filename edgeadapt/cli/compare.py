@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import Json
+from edgeadapt.cli.options import Json, share
 
 __all__ = ["compare"]
 
@@ -15,16 +15,21 @@ def compare(
     ],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="The later one.")],
     fail_over: Annotated[
-        str,
+        float,
         typer.Option(
+            parser=share("--fail-over"),
             metavar="SHARE",
             help="By how much a time or size may grow, or throughput fall: 5%, or 0.05.",
         ),
-    ] = "5%",
+    ] = 0.05,
     max_drop: Annotated[
-        str,
-        typer.Option(metavar="SHARE", help="By how much accuracy may fall: 1%, or 0.01: a point."),
-    ] = "1%",
+        float,
+        typer.Option(
+            parser=share("--max-drop", most=1.0),
+            metavar="SHARE",
+            help="By how much accuracy may fall: 1%, or 0.01: a point.",
+        ),
+    ] = 0.01,
     json: Json = False,
 ) -> None:
     """Say what got faster or slower from one record to another; exit 1 on a regression."""
@@ -35,12 +40,11 @@ def compare(
     from edgeadapt.pipeline import places
     from edgeadapt.record import Record
 
-    allowed = _share("--fail-over", fail_over)
     first, then = (
         Record.open(places.resolve(name, places.records(), suffix=".json"))
         for name in (before, after)
     )
-    found = compare_records(first, then, fail_over=allowed, max_drop=_share("--max-drop", max_drop))
+    found = compare_records(first, then, fail_over=fail_over, max_drop=max_drop)
     if json:
         print_json(found.to_dict())
     else:
@@ -51,21 +55,8 @@ def compare(
         worst = max(regressions, key=lambda change: change.worsening)
         raise GateError(
             f"{len(regressions)} figure{'s are' if len(regressions) > 1 else ' is'} worse by more "
-            f"than is allowed ({allowed:.1%}, accuracy {max_drop}): most of all {worst.row}, "
+            f"than is allowed ({fail_over:.1%}, accuracy {max_drop:.1%}): most of all {worst.row}, "
             f"{worst.figure}, {worst.before:.4g} before and {worst.after:.4g} after "
             f"({worst.change:+.1%}).",
             hint="Measure again on an idle machine, or allow more with --fail-over.",
         )
-
-
-def _share(option: str, given: str) -> float:
-    from edgeadapt.errors import UsageError
-
-    number, percent = given.strip().removesuffix("%"), given.strip().endswith("%")
-    try:
-        value = float(number) / (100 if percent else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf") or (value > 1 and not percent):  # 5 is meant to be 5 %
-        raise UsageError(f"{option}: expected a share such as 5% or 0.05, found {given!r}.")
-    return value

@@ -18,14 +18,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from edgeadapt import escape
 from edgeadapt.progress import Bar
 
-__all__ = ["Terminal", "print_json", "show", "stdout"]
+__all__ = ["Terminal", "print_json", "print_line", "show", "stdout"]
 
 
 def stdout() -> Console:
     """Returns a console on standard output; piped, it is as wide as the table needs."""
-    return Console() if sys.stdout.isatty() else Console(width=120)
+    return Console(width=None if sys.stdout.isatty() else 120, emoji=False)
 
 
 def show(content: RenderableType) -> None:
@@ -40,6 +41,11 @@ def show(content: RenderableType) -> None:
     console.print(content)
 
 
+def print_line(text: str) -> None:
+    """Prints one line of a result on standard output, however long."""
+    print(escape.terminal(text))
+
+
 def print_json(value: dict[str, Any]) -> None:
     """Prints one JSON object on standard output."""
     print(json.dumps(value))
@@ -49,28 +55,29 @@ class Terminal:
     """Reports progress on stderr: bars on a terminal, plain lines in a log."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         self._open: Progress | None = None
 
     def say(self, message: str) -> None:
-        """Prints one line."""
-        self._console.print(message, markup=False)
+        """Prints one line, or a first one and indented others."""
+        self._console.print(escape.message(message), markup=False)
 
     def warn(self, message: str) -> None:
         """Prints one line, marked."""
-        self._console.print(f"warning: {message}", style="yellow", markup=False)
+        self._console.print(f"warning: {escape.message(message)}", style="yellow", markup=False)
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Bar]:
         """Shows a bar with the time left; below another one while that one is open."""
+        title = escape.terminal(title)
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         if not self._console.is_terminal:
             yield _Lines(self, title, total)
@@ -97,9 +104,10 @@ class _Bar:
         self._progress, self._task = progress, task
 
     def advance(self, amount: int = 1, *, note: str = "") -> None:
-        self._progress.update(self._task, advance=amount, note=note)
+        shown = escape.terminal(note)
+        self._progress.update(self._task, advance=amount, note=shown)
         if amount == 0:
-            self._progress.console.print(note, markup=False)
+            self._progress.console.print(shown, markup=False)
 
 
 class _Lines:

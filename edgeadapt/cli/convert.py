@@ -19,7 +19,7 @@ def convert(
     json: Json = False,
 ) -> None:
     """Write a run's adapter and head in AdapterHub's or PEFT's format."""
-    from edgeadapt.cli.console import print_json, stdout
+    from edgeadapt.cli.console import print_json, print_line
     from edgeadapt.cli.imports import train_tier
     from edgeadapt.pipeline import places
     from edgeadapt.run import Run
@@ -34,5 +34,5 @@ def convert(
         print_json({"adapter": str(folder), "format": str(to), "files": files})
         return
     for name, size in files.items():
-        stdout().print(f"{size:>12,}  {name}", highlight=False)
-    stdout().print(f"adapter: {folder}", highlight=False)
+        print_line(f"{size:>12,}  {name}")
+    print_line(f"adapter: {folder}")

@@ -18,6 +18,7 @@ from edgeadapt.cli.options import (
     Threads,
     columns_of,
     label_names,
+    share,
 )
 from edgeadapt.config import (
     EngineName,
@@ -74,9 +75,10 @@ def export(
     max_drop: Annotated[
         float,
         typer.Option(
+            parser=share("--max-drop", most=1.0),
             metavar="SHARE",
             help="Largest accuracy drop on held-out text that trimming and quantizing may cost "
-            "together; 0.01 is one point.",
+            "together: 1%, or 0.01, is one point.",
         ),
     ] = 0.01,
     trim_vocab: Annotated[
@@ -157,7 +159,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Merge, export to ONNX and quantize a run or a finished classifier; writes a bundle."""
-    from edgeadapt.cli.console import Terminal, print_json, show, stdout
+    from edgeadapt.cli.console import Terminal, print_json, print_line, show
     from edgeadapt.cli.imports import train_tier
     from edgeadapt.pipeline import places
     from edgeadapt.run import Run
@@ -249,7 +251,7 @@ def export(
         show(ladder_table(manifest.quantization))
         if manifest.quantization["sensitivity"]:
             show(sensitivity_table(manifest.quantization["sensitivity"]))
-    stdout().print(f"bundle: {bundle.path}", highlight=False)
+    print_line(f"bundle: {bundle.path}")
     terminal.say(f"next: edgeadapt bench {bundle.name}")
 
 

@@ -67,7 +67,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Import an AdapterHub or PEFT adapter as a run, to export and measure it like our own."""
-    from edgeadapt.cli.console import Terminal, print_json, show, stdout
+    from edgeadapt.cli.console import Terminal, print_json, print_line, show
     from edgeadapt.cli.imports import train_tier
     from edgeadapt.pipeline import places
 
@@ -127,5 +127,5 @@ def import_(
     from edgeadapt.pipeline.inspect import describe_run
 
     show(facts_table(describe_run(run)))
-    stdout().print(f"run: {run.path}", highlight=False)
+    print_line(f"run: {run.path}")
     terminal.say(f"next: edgeadapt export {run.name}{' --quantize' if dataset else ''}")

@@ -18,7 +18,7 @@ def merge(
     json: Json = False,
 ) -> None:
     """Fold a run's adapters into its backbone; writes a stock Hugging Face checkpoint."""
-    from edgeadapt.cli.console import Terminal, print_json, stdout
+    from edgeadapt.cli.console import Terminal, print_json, print_line
     from edgeadapt.cli.imports import train_tier
     from edgeadapt.pipeline import places
     from edgeadapt.run import Run
@@ -52,9 +52,8 @@ def merge(
             f"The backbone's layers shared their weights; apart they take "
             f"{checkpoint.unshared_bytes / 1e6:.1f} MB more in fp32."
         )
-    stdout().print(
+    print_line(
         f"{checkpoint.parameters:,} parameters, {sum(files.values()) / 1e6:.1f} MB; logits differ "
-        f"by {parity.max_difference:.1e} over {parity.texts} texts (limit {parity.limit:.0e})",
-        highlight=False,
+        f"by {parity.max_difference:.1e} over {parity.texts} texts (limit {parity.limit:.0e})"
     )
-    stdout().print(f"checkpoint: {checkpoint.path}", highlight=False)
+    print_line(f"checkpoint: {checkpoint.path}")

@@ -1,6 +1,7 @@
 """Options that several commands share, so that they read the same everywhere."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +42,48 @@ __all__ = [
     "columns_of",
     "label_names",
     "only_given",
+    "share",
 ]
+
+
+def share(option: str, *, most: float | None = None) -> Callable[[str | float], float]:
+    """Returns the parser of an option that takes a share, written ``5%`` or ``0.05``.
+
+    A bare number above 1 is refused: 5 is more likely to mean 5 % than 500 %. The parser raises
+    ``UsageError`` where the value is no finite number from 0 to the largest share.
+
+    Args:
+        option: Name of the option, for messages.
+        most: The largest share; none by default, since a time can grow by more than 100 %.
+    """
+
+    def parse(value: str | float) -> float:
+        number = str(value).strip()
+        percent = number.endswith("%")
+        try:
+            found = float(number.removesuffix("%")) / (100 if percent else 1)
+        except ValueError:
+            found = math.nan
+        allowed = 0 <= found < math.inf and (percent or found <= 1)
+        if not allowed or (most is not None and found > most):
+            limit = "" if most is None else f", from 0 to {most:g}"
+            raise UsageError(
+                f"{option}: expected a share such as 5% or 0.05{limit}, found {value!r}.",
+                hint=_share_hint(option, number),
+            )
+        return found
+
+    return parse
+
+
+def _share_hint(option: str, given: str) -> str:
+    """What to write instead of a share that cannot be read."""
+    if "," in given and given.count(",") == 1:
+        return f"The decimal sign is a point: {option} {given.replace(',', '.')}"
+    if given.isdecimal():
+        return f"For {given} percent, write {option} {given}%"
+    return f"Write it in percent, as in {option} 5%, or as a fraction, as in {option} 0.05."
+
 
 MODEL, DATA, ADAPTER, TRAINING = "Model", "Data", "Adapter", "Training"
 """Headings of the help."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgeadapt.cli.options import Json, SkipEmpty, Threads
+from edgeadapt.escape import terminal
 from edgeadapt.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -116,14 +117,14 @@ def _show(texts: Sequence["Text"], predictions: Sequence["Prediction"]) -> None:
     width = max(map(len, given))
     for text, prediction, labels in zip(texts, predictions, given, strict=True):
         others = [item for item in prediction.scores.items() if item[0] not in prediction.labels]
-        rest = "  ".join(f"{label} {score:.1%}" for label, score in others[:4])
-        shown = " | ".join(map(_shortened, parts_of(text)))
+        rest = "  ".join(f"{terminal(label)} {score:.1%}" for label, score in others[:4])
+        shown = " | ".join(terminal(_shortened(part)) for part in parts_of(text))
         sys.stdout.write(f"{labels:{width}}  {shown}{f'  ({rest})' if rest else ''}\n")
 
 
 def _given(prediction: "Prediction") -> str:
     """The labels that a text is given, with their probabilities."""
-    shown = [f"{label}  {prediction.scores[label]:6.1%}" for label in prediction.labels]
+    shown = [f"{terminal(label)}  {prediction.scores[label]:6.1%}" for label in prediction.labels]
     return ", ".join(shown) or "no label"
 
 

@@ -120,7 +120,7 @@ def pretrain(
         )
     recipe = Recipe().updated(given, origin="command line")
 
-    from edgeadapt.cli.console import Terminal, print_json, stdout
+    from edgeadapt.cli.console import Terminal, print_json, print_line
     from edgeadapt.cli.imports import train_tier
 
     with train_tier("edgeadapt pretrain"):
@@ -152,10 +152,9 @@ def pretrain(
             }
         )
         return
-    stdout().print(
+    print_line(
         f"perplexity of masked held-out text {found.before:,.1f} → {found.after:,.1f}; "
-        f"{found.accuracy:.1%} guessed right; {found.seconds:.0f} s",
-        highlight=False,
+        f"{found.accuracy:.1%} guessed right; {found.seconds:.0f} s"
     )
-    stdout().print(f"checkpoint: {found.path}", highlight=False)
+    print_line(f"checkpoint: {found.path}")
     terminal.say(f"next: edgeadapt train --model {found.path}")

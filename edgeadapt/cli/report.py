@@ -24,7 +24,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Write one page of HTML about records: tables and charts that need no network."""
-    from edgeadapt.cli.console import Terminal, print_json, stdout
+    from edgeadapt.cli.console import Terminal, print_json, print_line
     from edgeadapt.pipeline import places
     from edgeadapt.pipeline.report import report as write_report
 
@@ -38,4 +38,4 @@ def report(
     if json:
         print_json({"page": str(path)})
     else:
-        stdout().print(f"page: {path}", highlight=False)
+        print_line(f"page: {path}")

@@ -11,6 +11,7 @@ from rich.text import Text
 from edgeadapt.bench.compare import RERUN_SPREAD, Change, Verdict
 from edgeadapt.bench.rows import Row
 from edgeadapt.bundle import Manifest
+from edgeadapt.escape import terminal
 from edgeadapt.measure.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99, Interval, Latency
 from edgeadapt.metrics import Difference, wilson_interval
 from edgeadapt.pipeline.model_card import ladder_note, merge_note
@@ -43,7 +44,8 @@ def scores_table(info: RunInfo) -> Group:
     table = _table(("", "texts", "accuracy", "95 % interval", "macro-F1"))
     for name, scores in (("validation", info.validation), ("test", info.test)):
         low, high = wilson_interval(scores["accuracy"], scores["texts"])
-        table.add_row(
+        _add(
+            table,
             name,
             f"{scores['texts']:,}",
             f"{scores['accuracy']:.2%}",
@@ -72,13 +74,13 @@ def labels_table(info: RunInfo) -> Group:
     table = _table(("label", "precision", "recall", "F1", *by_text))
     for f1, at in sorted(rows)[:SHOWN_LABELS]:
         shares = (test["precision"][at], test["recall"][at], f1)
-        cells: list[str | Text] = [Text(names[at]), *(f"{share:.1%}" for share in shares)]
+        cells = [terminal(names[at]), *(f"{share:.1%}" for share in shares)]
         if confusion is not None:
             counts = confusion[at]
             wrong = [(count, names[to]) for to, count in enumerate(counts) if to != at and count]
             count, mistaken = max(wrong, default=(0, ""))
-            cells += [f"{sum(counts):,}", Text(f"{mistaken} ({count})" if mistaken else "–")]
-        table.add_row(*cells)
+            cells += [f"{sum(counts):,}", terminal(f"{mistaken} ({count})") if mistaken else "–"]
+        _add(table, *cells)
     more = len(names) - SHOWN_LABELS
     left_out = f"; {more} better labels left out" if more > 0 else ""
     return _captioned(
@@ -92,8 +94,9 @@ def comparison_table(infos: Sequence[RunInfo]) -> Group:
     """Runs on the same data, side by side."""
     table = _table(("method", "trained", "validation", "test", "macro-F1", "seconds"))
     for info in infos:
-        table.add_row(
-            info.recipe["adapter"]["method"],
+        _add(
+            table,
+            terminal(info.recipe["adapter"]["method"]),
             f"{info.trainable_parameters / info.total_parameters:.2%}",
             f"{info.validation['accuracy']:.2%}",
             f"{info.test['accuracy']:.2%}",
@@ -114,7 +117,8 @@ def folds_table(found: "CrossValidation") -> Group:
     table = _table(("fold", "texts", "accuracy", "macro-F1"))
     for number, run in enumerate(found.runs, 1):
         test = run.info.test
-        table.add_row(
+        _add(
+            table,
             str(number),
             f"{test['texts']:,}",
             f"{test['accuracy']:.2%}",
@@ -138,7 +142,8 @@ def gates_table(manifest: Manifest) -> Group:
     table = _table(("gate", "figure", "limit", "texts", "labels the same"))
     for key, title in (("merge", "merged = adapters"), ("onnx", "ONNX fp32 = torch")):
         parity = manifest.parity[key]
-        table.add_row(
+        _add(
+            table,
             title,
             f"logits differ by {parity['max_difference']:.1e}",
             f"{parity['limit']:.0e}",
@@ -150,8 +155,9 @@ def gates_table(manifest: Manifest) -> Group:
         ("int8", "int8 against fp32 ({scheme})"),
     ):
         if lossy := manifest.parity.get(key):
-            table.add_row(
-                title.format_map(lossy),
+            _add(
+                table,
+                terminal(title.format_map(lossy)),
                 f"accuracy {lossy['accuracy_before']:.2%} → {lossy['accuracy_after']:.2%}",
                 f"drop ≤ {100 * lossy['max_drop']:.1f} points",
                 f"{lossy['texts']:,}",
@@ -167,8 +173,11 @@ def ladder_table(quantization: Mapping[str, Any]) -> Group:
         drift, chosen = trial["drift"], trial["name"] == quantization["chosen"]
         low, high = drift["drop_interval"]
         latency = "-" if trial["latency_ms"] is None else f"{trial['latency_ms']:.2f}"
-        table.add_row(
-            Text(f"{trial['name']}{' ←' if chosen else ''}", style="bold" if chosen else ""),
+        _add(
+            table,
+            Text(
+                terminal(f"{trial['name']}{' ←' if chosen else ''}"), style="bold" if chosen else ""
+            ),
             f"{100 * drift['accuracy_drop']:.2f} ({100 * low:.2f} to {100 * high:.2f})",
             f"{drift['label_agreement']:.1%}",
             f"{drift['rms_shift']:.3f}",
@@ -182,7 +191,7 @@ def sensitivity_table(sensitivity: Mapping[str, float]) -> Group:
     """The products that quantization hurts most."""
     table = _table(("product, quantized alone", "logits shift"))
     for name, shift in list(sensitivity.items())[:SHOWN_PRODUCTS]:
-        table.add_row(Text(name), f"{shift:.4f}")
+        _add(table, terminal(name), f"{shift:.4f}")
     more = len(sensitivity) - SHOWN_PRODUCTS
     left_out = f"{more} less sensitive ones are in manifest.json. " if more > 0 else ""
     return _captioned(table, f"{left_out}Shift: root of the mean squared difference to fp32.")
@@ -210,16 +219,22 @@ def bench_table(rows: Sequence[Row], record: Record) -> Group:
             "the last text, of that its share of pages that processes share; leak: growth over "
             "so many texts."
         )
-    return Group(*tables, Text(caption, style="italic dim"))
+        batches = [str(batch) for batch in record.plan.get("batches", ())]
+        if any(row.texts_per_s.get(batch) is None for row in rows for batch in batches):
+            caption += (
+                " Without throughput in batches: models that are run text by text, because their "
+                "answers would depend on the other texts of a batch."
+            )
+    return Group(*tables, Text(terminal(caption), style="italic dim"))
 
 
 def _latency_table(rows: Sequence[Row]) -> Table:
     scenarios = list(dict.fromkeys(name for row in rows for name in row.latency_ms))
     table = _table(("\nmodel", *map(_scenario, scenarios)))
     for row in rows:
-        model = _model(row).append(f"\n{row.engine}", style="dim not bold")
+        model = _model(row).append(f"\n{terminal(row.engine)}", style="dim not bold")
         cells = (_latency(row.latency_ms.get(s), row.ratios.latency.get(s)) for s in scenarios)
-        table.add_row(model, *cells)
+        _add(table, model, *cells)
     return _unbroken(table)
 
 
@@ -238,7 +253,8 @@ def _cost_table(rows: Sequence[Row]) -> Table:
         )
     )
     for row in rows:
-        table.add_row(
+        _add(
+            table,
             _model(row),
             f"{_between(row.accuracy, row.accuracy_interval)}\n"
             f"{_between(row.macro_f1, row.macro_f1_interval)}",
@@ -269,7 +285,8 @@ def _bulk_table(rows: Sequence[Row]) -> Table:
         )
     )
     for row in rows:
-        table.add_row(
+        _add(
+            table,
             _model(row),
             *(
                 f"{row.texts_per_s[name].median:,.0f}" if name in row.texts_per_s else "-"
@@ -298,8 +315,9 @@ def changes_table(changes: Sequence[Change]) -> Group:
     styles = {Verdict.WORSE: "yellow", Verdict.BETTER: "green"}
     for change in sorted(moved, key=lambda each: -each.worsening):
         low, high = change.interval or (change.change, change.change)
-        table.add_row(
-            Text(f"{change.row}  {change.figure}"),
+        _add(
+            table,
+            terminal(f"{change.row}  {change.figure}"),
             f"{change.before:.4g}",
             f"{change.after:.4g}",
             f"{change.change:+.1%}",
@@ -327,27 +345,37 @@ def _unbroken(table: Table) -> Table:
 
 def _model(row: Row) -> Text:
     best = " ★" if row.is_pareto else ""
-    return Text(f"{row.bundle}\n{row.variant}{best}", style="bold" if row.is_baseline else "")
+    name = f"{terminal(row.bundle)}\n{terminal(row.variant)}{best}"
+    return Text(name, style="bold" if row.is_baseline else "")
 
 
 def facts_table(facts: Mapping[str, Any]) -> Table:
     """Names and values, one a line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
-        table.add_row(Text(name.replace("_", " "), style="dim"), Text(_plain(value)))
+        _add(table, Text(terminal(name.replace("_", " ")), style="dim"), terminal(_plain(value)))
     return table
 
 
 def _captioned(table: Table, caption: str) -> Group:
     """Puts a line below that may be wider than the table, unlike rich's own captions."""
-    return Group(table, Text(caption, style="italic dim"))
+    return Group(table, Text(terminal(caption), style="italic dim"))
 
 
 def _table(headers: Iterable[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for number, header in enumerate(headers):
-        table.add_column(header, justify="right" if number else "left", overflow="fold")
+        table.add_column(_cell(header), justify="right" if number else "left", overflow="fold")
     return table
+
+
+def _add(table: Table, *cells: str | Text) -> None:
+    """Adds a row; what cells hold of users' text is never markup and moves no cursor."""
+    table.add_row(*map(_cell, cells))
+
+
+def _cell(content: str | Text) -> Text:
+    return content if isinstance(content, Text) else Text(terminal(content, lines=True))
 
 
 def _scenario(name: str) -> str:

@@ -382,7 +382,8 @@ def train(
     written = target if _leads() and not folds else None
     check_early(effective.data, written, force=force)
     if not json:
-        progress.say(effective.to_toml())
+        for line in effective.to_toml().split("\n"):
+            progress.say(line)
     with train_tier("edgeadapt train"):
         from edgeadapt.pipeline.baselines import train_baselines
         from edgeadapt.pipeline.folds import cross_validate
@@ -418,7 +419,7 @@ def _go_on(target: Path, *, baselines: bool, json: bool, progress: Progress) -> 
 
 
 def _show(run: "Run", baselines: Sequence["Run"], *, json: bool) -> None:
-    from edgeadapt.cli.console import Terminal, print_json, show, stdout
+    from edgeadapt.cli.console import Terminal, print_json, print_line, show
 
     if not _leads():
         return
@@ -433,12 +434,12 @@ def _show(run: "Run", baselines: Sequence["Run"], *, json: bool) -> None:
     if baselines:
         show(comparison_table([run.info, *(other.info for other in baselines)]))
     for each in (run, *baselines):
-        stdout().print(f"run: {each.path}", highlight=False)
+        print_line(f"run: {each.path}")
     Terminal().say(f"next: edgeadapt export {run.name} --quantize")
 
 
 def _show_folds(found: "CrossValidation", *, json: bool) -> None:
-    from edgeadapt.cli.console import print_json, show, stdout
+    from edgeadapt.cli.console import print_json, print_line, show
 
     if not _leads():
         return
@@ -449,8 +450,8 @@ def _show_folds(found: "CrossValidation", *, json: bool) -> None:
 
     show(folds_table(found))
     for run in found.runs:
-        stdout().print(f"run: {run.path}", highlight=False)
-    stdout().print(f"summary: {found.path}", highlight=False)
+        print_line(f"run: {run.path}")
+    print_line(f"summary: {found.path}")
 
 
 def _leads() -> bool:

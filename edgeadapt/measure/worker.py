@@ -17,7 +17,7 @@ from edgeadapt.errors import EdgeAdaptError
 
 if TYPE_CHECKING:
     from edgeadapt.bundle import Bundle
-    from edgeadapt.runtime.base import Engine
+    from edgeadapt.runtime.base import LoadedModel
     from edgeadapt.text import Text, TextEncoder, Tokens
 
 __all__ = ["main"]
@@ -98,7 +98,7 @@ def _measure(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timed_texts(
-    engine: "Engine", encoder: "TextEncoder", texts: list["Text"], job: dict[str, Any]
+    engine: "LoadedModel", encoder: "TextEncoder", texts: list["Text"], job: dict[str, Any]
 ) -> dict[str, list[int]]:
     """Answers texts one by one, all over again until the time is over: in all, and in the model."""
     for text in texts[: job["warmup"]]:
@@ -152,7 +152,7 @@ def _bulk(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _leak(
-    engine: "Engine", encoder: "TextEncoder", texts: list["Text"], job: dict[str, Any]
+    engine: "LoadedModel", encoder: "TextEncoder", texts: list["Text"], job: dict[str, Any]
 ) -> list[list[int | None]]:
     """Answers texts one after another, and reads now and then what memory the process holds."""
     from edgeadapt.measure.memory import resident_bytes
@@ -188,13 +188,13 @@ def _opened(job: dict[str, Any]) -> tuple["Bundle", "TextEncoder"]:
     return bundle, bundle.text_encoder()
 
 
-def _engine(bundle: "Bundle", job: dict[str, Any]) -> "Engine":
+def _engine(bundle: "Bundle", job: dict[str, Any]) -> "LoadedModel":
     from edgeadapt.runtime import load_engine
 
     return load_engine(bundle, job["variant"], threads=job["threads"], engine=job.get("engine"))
 
 
-def _timed(engine: "Engine", tokens: "Tokens", job: dict[str, Any]) -> list[int]:
+def _timed(engine: "LoadedModel", tokens: "Tokens", job: dict[str, Any]) -> list[int]:
     batch = tokens.as_batch()
     for _ in range(job["warmup"]):
         engine.run(batch)

@@ -18,7 +18,7 @@ from edgeadapt.pipeline.evaluation import EvaluationFile, evaluation_of
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record
 from edgeadapt.runtime import ENGINES
-from edgeadapt.storage import check_free
+from edgeadapt.storage import check_free, held
 
 __all__ = ["bench"]
 
@@ -83,18 +83,20 @@ def bench(
         )
     path = output or places.new_name(places.records(), "bench", suffix=".json")
     check_free(path, force=force)
-    for bundle in bundles:
-        bundle.verify()
-    subjects = _subjects(bundles, engines, progress)
-    record = measure(
-        subjects,
-        plan=plan,
-        threads=threads or usable_cores(),
-        evaluation=evaluation_of(bundles, data, progress=progress),
-        baseline=_baseline(subjects, baseline),
-        progress=progress,
-    )
-    record.write(path)
+    with held(path):
+        for bundle in bundles:
+            bundle.verify()
+        subjects = _subjects(bundles, engines, progress)
+        record = measure(
+            subjects,
+            plan=plan,
+            threads=threads or usable_cores(),
+            evaluation=evaluation_of(bundles, data, progress=progress),
+            baseline=_baseline(subjects, baseline),
+            progress=progress,
+        )
+        check_free(path, force=force)  # it may have appeared meanwhile
+        record.write(path)
     return record, path
 
 

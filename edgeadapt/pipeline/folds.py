@@ -7,13 +7,14 @@ from statistics import fmean, stdev
 from typing import Any
 
 from edgeadapt.config import Recipe
-from edgeadapt.errors import MissingError, UsageError
+from edgeadapt.errors import MissingError, OutputExistsError, UsageError
 from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.train import complete, recipe_at, run_stem, train
+from edgeadapt.pipeline.unfinished import is_blank
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.run import Run
-from edgeadapt.storage import write_json
+from edgeadapt.storage import held, write_json
 from edgeadapt.training.team import Team
 
 __all__ = ["CrossValidation", "begun_folds", "cross_validate", "resume_folds"]
@@ -91,6 +92,8 @@ def cross_validate(
             hint="5 is usual: every text is tested on once, by a model trained on 4 of 5 parts.",
         )
     base = Team.launched().agreed(output or places.new_name(places.runs(), run_stem(recipe)))
+    if not force and Team.launched().leads:
+        _check_not_begun(base)
     first = replace(recipe, data=replace(recipe.data, fold=f"1/{folds}"))
     return _validate(
         first,
@@ -98,6 +101,20 @@ def cross_validate(
         lambda part, target: train(part, output=target, force=force, progress=progress),
         progress,
     )
+
+
+def _check_not_begun(base: Path) -> None:
+    """Says how to go on with a cross-validation that was stopped.
+
+    Raises:
+        OutputExistsError: One was, and something would be lost if another one began.
+    """
+    finished = _summary(base).exists()
+    if begun_folds(base) and not finished and not is_blank(_folder(base, 1)):
+        raise OutputExistsError(
+            f"{base} holds a cross-validation that was not finished.",
+            hint=f"Go on with: edgeadapt train --resume {base}  or begin anew with --force.",
+        )
 
 
 def resume_folds(base: Path, *, progress: Progress = SILENT) -> CrossValidation:
@@ -140,10 +157,15 @@ def _validate(
         except (KeyboardInterrupt, SystemExit):
             progress.warn(f"All that is left of {folds} folds: edgeadapt train --resume {base}")
             raise
-    found = CrossValidation(tuple(runs), base.with_name(f"{base.name}-folds.json"))
+    found = CrossValidation(tuple(runs), _summary(base))
     if Team.launched().leads:
-        write_json(found.path, found.to_dict())
+        with held(found.path):
+            write_json(found.path, found.to_dict())
     return found
+
+
+def _summary(base: Path) -> Path:
+    return base.with_name(f"{base.name}-folds.json")
 
 
 def _folder(base: Path, number: int) -> Path:

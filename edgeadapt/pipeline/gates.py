@@ -10,7 +10,7 @@ from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.restore import kept_examples
 from edgeadapt.run import Run
-from edgeadapt.runtime.base import Engine, text_logits
+from edgeadapt.runtime.base import LoadedModel, text_logits
 from edgeadapt.text import Text, TextEncoder, parts_of, text_of
 from edgeadapt.training.datasets import load_dataset
 
@@ -77,7 +77,7 @@ class ParityGate:
             for size in PARITY_BATCHES
         }
 
-    def of_engine(self, engine: Engine) -> dict[int, Logits]:
+    def of_engine(self, engine: LoadedModel) -> dict[int, Logits]:
         """Returns logits of shape ``(texts, labels)`` per batch size, from an engine."""
         return {
             size: text_logits(engine, self.encoder, self.texts, batch_size=size)

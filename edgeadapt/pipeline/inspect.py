@@ -1,5 +1,6 @@
 """``edgeadapt inspect``: what a run, bundle, record or checkpoint is, with every hash checked."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     described = {
         "model_type": config.get("model_type"),
         "architecture": (config.get("architectures") or [None])[0],
-        "labels": list((config.get("id2label") or {}).values()),
+        "labels": _labels(config.get("id2label") or {}),
         "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
     }
     if (path / "pretraining.json").is_file():
@@ -153,6 +154,11 @@ def _checkpoint(path: Path) -> dict[str, Any]:
             "created": found["created"],
         }
     return described
+
+
+def _labels(names: Mapping[str, str]) -> list[str]:
+    """Label names in the order of the logits; a checkpoint has its keys in the alphabet's."""
+    return [name for _, name in sorted(names.items(), key=lambda pair: (len(pair[0]), pair[0]))]
 
 
 def _record(record: Record) -> dict[str, Any]:

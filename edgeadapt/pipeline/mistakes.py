@@ -1,13 +1,13 @@
 """The page of a run's most confident mistakes: what to look at by eye."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
 
 from edgeadapt.config import Task
 from edgeadapt.data import Examples, join_labels
+from edgeadapt.escape import html
 from edgeadapt.metrics import Logits, confidence, decide, label_sets
 from edgeadapt.text import parts_of
 
@@ -73,9 +73,9 @@ def write_mistakes(
     rows = [
         _ROW.format(
             sure=sure[row],
-            label=escape(labels[row]) or "none",
-            given=escape(answers[row]) or "none",
-            text="<hr>".join(map(escape, parts_of(examples.texts[row]))),
+            label=html(labels[row]) or "none",
+            given=html(answers[row]) or "none",
+            text="<hr>".join(map(html, parts_of(examples.texts[row]))),
         )
         for row in worst
     ]
@@ -85,5 +85,5 @@ def write_mistakes(
         table = _TABLE.format(rows="\n".join(rows))
     else:
         summary, table = f"None: all {len(examples):,} test texts are right.", ""
-    page = _PAGE.format(title=escape(title), summary=summary, table=table)
+    page = _PAGE.format(title=html(title), summary=summary, table=table)
     path.write_text(page, encoding="utf-8")

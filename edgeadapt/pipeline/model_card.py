@@ -5,6 +5,7 @@ from typing import Any
 
 from edgeadapt.bundle import Manifest
 from edgeadapt.config import EngineName, Task
+from edgeadapt.escape import markdown, markdown_code, python_string
 
 __all__ = ["ladder_note", "merge_note", "model_card"]
 
@@ -39,14 +40,14 @@ A {task} classifier of {inputs} with {count} labels ({labels}), made by edgeadap
 ```python
 import edgeadapt                      # pip install {package}
 
-classifier = edgeadapt.load("{name}")
+classifier = edgeadapt.load({load})
 print(classifier.predict([{example}]))
 ```
 
 The folder also opens unmodified in plain ONNX Runtime ({files}), in optimum
 (`ORTModelForSequenceClassification.from_pretrained(folder, subfolder="onnx",
 file_name="{file_name}")`) and in transformers.js.
-`edgeadapt inspect {name}` checks the hash of every file; `edgeadapt bench {name}` measures it on
+{inspect} checks the hash of every file; {bench} measures it on
 your device.
 """
 
@@ -59,26 +60,33 @@ _MEASURES = {
 def model_card(name: str, manifest: Manifest) -> str:
     """Returns the card as Markdown."""
     origin = manifest.provenance
-    shown = ", ".join(manifest.labels[:8]) + (" …" if len(manifest.labels) > 8 else "")
+    shown = ", ".join(map(markdown, manifest.labels[:8])) + (
+        " …" if len(manifest.labels) > 8 else ""
+    )
     file = manifest.variants["int8" if "int8" in manifest.variants else "fp32"].file
     needs_openvino = any(v.engine == EngineName.OPENVINO for v in manifest.variants.values())
     return _CARD.format(
-        name=name,
+        name=markdown(name),
+        load=python_string(name),
+        inspect=markdown_code(f"edgeadapt inspect {name}"),
+        bench=markdown_code(f"edgeadapt bench {name}"),
         package='"edgeadapt[openvino]"' if needs_openvino else "edgeadapt",
         task=manifest.task,
         inputs="pairs of texts" if manifest.pairs else "texts",
         example='("A text.", "Another one.")' if manifest.pairs else '"A text to classify."',
         count=len(manifest.labels),
         labels=shown,
-        version=manifest.edgeadapt,
-        backbone=origin["backbone"]["id"],
-        method=origin["method"],
+        version=markdown(manifest.edgeadapt),
+        backbone=markdown(origin["backbone"]["id"]),
+        method=markdown(origin["method"]),
         trainable=origin["trainable_parameters"],
         total=origin["total_parameters"],
         share=origin["trainable_parameters"] / origin["total_parameters"],
         max_length=manifest.max_length,
         test=_test(origin["test"], manifest.task),
-        files=", ".join(f"`{v.file}`" for v in manifest.variants.values() if ".onnx" in v.file),
+        files=", ".join(
+            markdown_code(v.file) for v in manifest.variants.values() if ".onnx" in v.file
+        ),
         file_name=file.rpartition("/")[2],
         gates="\n".join(_gates(manifest.parity)),
         merge=merge_note(manifest.parity),
@@ -155,7 +163,7 @@ def _ladder(quantization: Mapping[str, Any] | None) -> str:
         state = "**chosen**" if trial["name"] == quantization["chosen"] else ""
         latency = "" if trial["latency_ms"] is None else f"{trial['latency_ms']:.2f}"
         rows.append(
-            f"| {trial['name']} | {100 * drift['accuracy_drop']:.2f} | "
+            f"| {markdown(trial['name'])} | {100 * drift['accuracy_drop']:.2f} | "
             f"{drift['label_agreement']:.2%} | {trial['bytes'] / 1e6:.1f} | {latency} | "
             f"{state if trial['allowed'] else 'not allowed'} |"
         )
@@ -180,7 +188,7 @@ def _gates(parity: Any) -> list[str]:
     ):
         if lossy := parity.get(key):
             rows.append(
-                f"| {title.format_map(lossy)} | accuracy "
+                f"| {markdown(title.format_map(lossy))} | accuracy "
                 f"{lossy['accuracy_before']:.2%} -> {lossy['accuracy_after']:.2%}, "
                 f"{lossy['label_agreement']:.2%} of {lossy['texts']:,} labels the same | "
                 f"drop at most {100 * lossy['max_drop']:.1f} points |"

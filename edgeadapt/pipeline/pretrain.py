@@ -45,7 +45,7 @@ from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.storage import held, recover, staged_folder, write_json
+from edgeadapt.storage import held, staged_folder, write_json
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.loop import choose_device, fit, seeded
@@ -188,7 +188,6 @@ def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrain
     """
     _check_alone()
     with held(target):
-        recover(target)
         recipe, about = stopped(target, command=_COMMAND)
         text = TextFile(Path(about["text"]), about["column"], about.get("skip_empty", False))
         work = _Work.prepare(text, recipe, progress)
@@ -251,7 +250,7 @@ def _finish(work: _Work, state: Checkpoints, target: Path, *, anew: bool) -> Pre
     }
     with (
         state.kept(about, anew=anew),
-        staged_folder(target, force=True) as folder,
+        staged_folder(target, force=True, lock=False) as folder,
         seeded(recipe.training.seed, threads=recipe.training.threads),
     ):
         classifier = AdaptedClassifier.build(

@@ -15,7 +15,7 @@ from edgeadapt.pipeline import places
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record, Sample
 from edgeadapt.report.page import render
-from edgeadapt.storage import check_free, write_text
+from edgeadapt.storage import check_free, held, write_text
 
 __all__ = ["report"]
 
@@ -67,17 +67,16 @@ def report(
     path = output or places.new_name(places.records(), "report", suffix=".html")
     check_free(path, force=force)
     opened = [(file.stem, Record.open(file)) for file in records]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(
-        path,
-        render(
-            {
-                "title": title,
-                "summary": _summary([record for _, record in opened]),
-                "records": [_described(name, record) for name, record in opened],
-            }
-        ),
+    page = render(
+        {
+            "title": title,
+            "summary": _summary([record for _, record in opened]),
+            "records": [_described(name, record) for name, record in opened],
+        }
     )
+    with held(path):
+        check_free(path, force=force)  # it may have appeared meanwhile
+        write_text(path, page)
     progress.say(f"{path.stat().st_size / 1e6:.1f} MB, needs no network")
     return path
 

@@ -32,7 +32,7 @@ from edgeadapt.platforms import this_platform
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.candidates import candidates
 from edgeadapt.run import UNFINISHED, Run, RunInfo
-from edgeadapt.storage import held, recover, staged_folder
+from edgeadapt.storage import held, staged_folder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.frozen import FrozenLayers
@@ -99,8 +99,6 @@ def resume(target: Path, *, progress: Progress = SILENT) -> Run:
     """
     team = Team.launched()
     with held(target) if team.leads else nullcontext():
-        if team.leads:
-            recover(target)
         recipe, about = stopped(target, command=_COMMAND)
         state = state_of(target, recipe)
         start = None if state.exist() else started(recipe)[1]
@@ -141,7 +139,8 @@ def recipe_at(target: Path) -> Recipe | None:
     """Returns the recipe of the run at ``target``, finished or stopped; ``None`` without one."""
     if (target / "run.json").is_file():
         return recipe_of(Run.open(target))
-    return stopped(target, command=_COMMAND)[0] if (target / UNFINISHED).is_dir() else None
+    begun = Checkpoints(target / UNFINISHED, every=0).begun()
+    return stopped(target, command=_COMMAND)[0] if begun else None
 
 
 @dataclass(frozen=True)
@@ -259,7 +258,7 @@ def _finish(
     with ExitStack() as stack:
         if work.team.leads:
             stack.enter_context(state.kept(about, anew=anew))
-            folder = stack.enter_context(staged_folder(target, force=True))
+            folder = stack.enter_context(staged_folder(target, force=True, lock=False))
         work.team.agreed("begun")  # nobody looks for a state that is about to be forgotten
         stack.enter_context(seeded(training.seed, threads=training.threads))
         # The weights of a state that is gone on with take the place of all that is built here.

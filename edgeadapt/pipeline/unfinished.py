@@ -13,7 +13,7 @@ from edgeadapt.run import UNFINISHED
 from edgeadapt.storage import check_free
 from edgeadapt.training.checkpoints import Checkpoints
 
-__all__ = ["check_same", "claim", "explained", "state_of", "stopped"]
+__all__ = ["check_same", "claim", "explained", "is_blank", "state_of", "stopped"]
 
 
 def state_of(target: Path, recipe: Recipe) -> Checkpoints:
@@ -55,12 +55,25 @@ def _instead(target: Path, command: str) -> str:
     return "Name the folder of a training that was stopped, or begin one without --resume."
 
 
+def is_blank(target: Path) -> bool:
+    """Returns whether a folder holds nothing but a training that was killed before its first state.
+
+    Nothing is lost where another one takes its place.
+    """
+    state = Checkpoints(target / UNFINISHED, every=0)
+    return state.folder.is_dir() and not state.exist() and list(target.iterdir()) == [state.folder]
+
+
 def claim(target: Path, state: Checkpoints, *, force: bool, command: str) -> None:
     """Makes sure that a new training overwrites nothing that it may not.
+
+    One that was killed before its first state has nothing to go on with: its folder is taken over.
 
     Raises:
         OutputExistsError: There is a training that was not finished, or anything else.
     """
+    if is_blank(target):
+        return
     if not force and state.exist():
         raise OutputExistsError(
             f"{target} holds a training that was not finished.",

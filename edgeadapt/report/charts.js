@@ -12,8 +12,15 @@ const symbols = ["circle", "square", "diamond", "triangle-up", "cross", "star"];
 const all = records.flatMap((record, at) =>
   record.rows.map((row, number) => ({
     ...row, at, colour: colours[number % colours.length], record,
-    title: row.bundle + ":" + row.variant + (several ? " · " + record.name : ""),
+    title: plain(row.bundle + ":" + row.variant + (several ? " · " + record.name : "")),
   })));
+
+// Plotly obeys some HTML in names, and %{…} in what it shows on hovering. Control and format
+// characters are shown by their code, as in the tables.
+function plain(text) {
+  return text.replace(/[&<>{}]/g, (sign) => "&#" + sign.codePointAt(0) + ";")
+    .replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (sign) => "\\u{" + sign.codePointAt(0).toString(16) + "}");
+}
 
 function style(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -59,7 +66,7 @@ function pareto() {
     const best = rows.filter((row) => row.at === at && row.is_pareto)
       .sort((a, b) => a.latency_ms.text.p50 - b.latency_ms.text.p50);
     return best.length < 2 ? [] : [{
-      name: "front" + (several ? " · " + record.name : ""), mode: "lines", hoverinfo: "skip",
+      name: "front" + (several ? " · " + plain(record.name) : ""), mode: "lines", hoverinfo: "skip",
       x: best.map((row) => row.latency_ms.text.p50), y: best.map((row) => 100 * row.accuracy),
       line: { color: style("--faint"), dash: dashes[at % dashes.length], width: 1 },
     }];
@@ -148,11 +155,11 @@ function training() {
   const runs = Object.entries(Object.assign({}, ...records.map((record) => record.curves)));
   draw("training", runs.flatMap(([name, curve], number) => [
     {
-      name: name + ", loss", x: curve.steps, y: curve.losses, mode: "lines",
+      name: plain(name) + ", loss", x: curve.steps, y: curve.losses, mode: "lines",
       line: { color: colours[number % colours.length], width: 1 },
     },
     {
-      name: name + ", validation accuracy", x: curve.epoch_steps, y: curve.accuracies,
+      name: plain(name) + ", validation accuracy", x: curve.epoch_steps, y: curve.accuracies,
       mode: "lines+markers", yaxis: "y2",
       line: { color: colours[number % colours.length], dash: "dot" },
     },

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 from typing import Any
 
 from edgeadapt.errors import MissingExtraError
+from edgeadapt.escape import html
 from edgeadapt.record import scenario_title
 
 try:
@@ -55,7 +55,12 @@ _CHARTS = (
         "Latency distribution",
         "share of the texts, of all processes together, answered within a time",
     ),
-    ("throughput", "Throughput", "with tokenization, texts of similar length together"),
+    (
+        "throughput",
+        "Throughput",
+        "with tokenization, texts of similar length together; a model whose answers depend on the "
+        "batch is run text by text",
+    ),
     ("training", "Training", "of the runs that these models come from, where they are at hand"),
 )
 
@@ -87,8 +92,8 @@ def render(content: Mapping[str, Any]) -> str:
         name for record in records for row in record["rows"] for name in row["quantiles"]
     )
     return _PAGE.format(
-        title=escape(content["title"]),
-        summary=escape(content["summary"]),
+        title=html(content["title"]),
+        summary=html(content["summary"]),
         style=_asset("style.css"),
         machines="".join(_panel(one["name"], one["machine"], one["notes"]) for one in records),
         tables="".join(map(_table, records)),
@@ -104,11 +109,11 @@ def render(content: Mapping[str, Any]) -> str:
 
 def _panel(title: str, facts: Mapping[str, str], notes: Sequence[str] = ()) -> str:
     listed = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items()
+        f"<dt>{html(name)}</dt><dd>{html(value)}</dd>" for name, value in facts.items()
     )
-    noise = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    noise = "".join(f"<li>{html(note)}</li>" for note in notes)
     return (
-        f'<section class="panel"><h3>{escape(title)}</h3><dl>{listed}</dl>'
+        f'<section class="panel"><h3>{html(title)}</h3><dl>{listed}</dl>'
         + (f'<ul class="noise">{noise}</ul>' if noise else "")
         + "</section>"
     )
@@ -128,8 +133,8 @@ def _table(record: Mapping[str, Any]) -> str:
     rows = record["rows"]
     tables = "".join(_rows(rows, columns) for columns in (_answers(rows), _costs(rows)))
     return (
-        f"<h2>{escape(record['name'])}</h2><p>Times at batch 1, p50 above and p90 below, with how "
-        f"many times as fast as {escape(record['baseline'])}, in bold. On yellow: no other is at "
+        f"<h2>{html(record['name'])}</h2><p>Times at batch 1, p50 above and p90 below, with how "
+        f"many times as fast as {html(record['baseline'])}, in bold. On yellow: no other is at "
         f"least as accurate and as fast.</p>{tables}"
     )
 
@@ -137,7 +142,7 @@ def _table(record: Mapping[str, Any]) -> str:
 def _rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[_Column]) -> str:
     """A table with the columns that any of the rows has a value of."""
     known = [one for one in columns if any(one.value(row) is not None for row in rows)]
-    header = "".join(f"<th>{escape(column.title)}</th>" for column in known)
+    header = "".join(f"<th>{html(column.title)}</th>" for column in known)
     body = "".join(_line(row, known) for row in rows)
     return (
         f'<div class="scroll"><table class="rows"><thead><tr><th>model</th>{header}</tr></thead>'
@@ -151,20 +156,20 @@ def _line(row: Mapping[str, Any], columns: Sequence[_Column]) -> str:
     name = f"{row['bundle']}:{row['variant']}"
     cells = "".join(_cell(row, column) for column in columns)
     return (
-        f'<tr class="{classes}" data-row="{escape(name)}"><td>{escape(name)}'
-        f"<small>{escape(row['engine'])}</small></td>{cells}</tr>"
+        f'<tr class="{classes}" data-row="{html(name)}"><td>{html(name)}'
+        f"<small>{html(row['engine'])}</small></td>{cells}</tr>"
     )
 
 
 def _cell(row: Mapping[str, Any], column: _Column) -> str:
     value = column.value(row)
     if value is None:
-        return f'<td data-figure="{escape(column.title)}">–</td>'
+        return f'<td data-figure="{html(column.title)}">–</td>'
     below = column.below(row)
-    small = f"<small>{escape(below)}</small>" if below else ""
+    small = f"<small>{html(below)}</small>" if below else ""
     return (
-        f'<td data-figure="{escape(column.title)}" data-value="{value!r}">'
-        f"{escape(column.shown(value))}{small}</td>"
+        f'<td data-figure="{html(column.title)}" data-value="{value!r}">'
+        f"{html(column.shown(value))}{small}</td>"
     )
 
 
@@ -256,26 +261,26 @@ def _chart(name: str, title: str, explained: str, *, scenarios: Sequence[str]) -
     choice = ""
     if name == "distribution":
         options = "".join(
-            f'<option value="{escape(one)}"{" selected" * (one == "text")}>'
-            f"{escape(scenario_title(one))}</option>"
+            f'<option value="{html(one)}"{" selected" * (one == "text")}>'
+            f"{html(scenario_title(one))}</option>"
             for one in scenarios
         )
         choice = f'<select id="scenario" aria-label="Scenario">{options}</select>'
     return (
-        f"<figure><figcaption>{escape(title)}<span>{escape(explained)}</span></figcaption>"
+        f"<figure><figcaption>{html(title)}<span>{html(explained)}</span></figcaption>"
         f'{choice}<div class="chart" id="{name}"></div></figure>'
     )
 
 
 def _classes(record: Mapping[str, Any]) -> str:
     if not record["classes"]:
-        return f"<p>{escape(record['name'])}: the texts have no labels.</p>"
+        return f"<p>{html(record['name'])}: the texts have no labels.</p>"
     return "".join(
-        f"<details><summary>{escape(name)} · {escape(record['name'])}</summary>"
+        f"<details><summary>{html(name)} · {html(record['name'])}</summary>"
         '<div class="scroll"><table class="labels"><thead><tr><th>label</th><th>texts</th>'
         "<th>precision</th><th>recall</th><th>F1</th></tr></thead><tbody>"
         + "".join(
-            f"<tr><td>{escape(one['label'])}</td><td>{one['texts']:,}</td>"
+            f"<tr><td>{html(one['label'])}</td><td>{one['texts']:,}</td>"
             f"<td>{one['precision']:.1%}</td><td>{one['recall']:.1%}</td><td>{one['f1']:.1%}</td>"
             "</tr>"
             for one in labels

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import EngineName, Platform
 from edgeadapt.errors import LayoutError
+from edgeadapt.escape import terminal
 from edgeadapt.platforms import runs_like, this_platform
-from edgeadapt.runtime.base import Engine
+from edgeadapt.runtime.base import Engine, LoadedModel, TextByText
 
 __all__ = ["ENGINES", "engine_class", "load_engine"]
 
@@ -61,10 +62,11 @@ def engine_class(bundle: Bundle, variant: str, engine: str | None = None) -> typ
 
 def load_engine(
     bundle: Bundle, variant: str, *, threads: int | None = None, engine: str | None = None
-) -> Engine:
+) -> LoadedModel:
     """Loads a variant on the engine that the manifest names for it, or on another one.
 
-    Warns once where a quantized variant may answer otherwise than it was judged by.
+    A variant whose answers depend on the batch is run text by text. Warns once where a quantized
+    variant may answer otherwise than it was judged by.
 
     Raises:
         UsageError: There is no such variant.
@@ -72,12 +74,14 @@ def load_engine(
         LayoutError: The manifest names an engine that there is none of.
         MissingExtraError: The engine's library is not installed.
     """
-    made_for = bundle.variant(variant).platform
+    chosen = bundle.variant(variant)
+    made_for = chosen.platform
     if made_for and not runs_like(Platform(made_for), this_platform()):
         warnings.warn(
-            f"{bundle.name}:{variant} was quantized for {made_for}, and this CPU is "
+            f"{terminal(f'{bundle.name}:{variant}')} was quantized for {made_for}, and this CPU is "
             f"{this_platform()}: its 8-bit products can overflow here and give other labels. "
             "Export it with --target portable.",
             stacklevel=2,
         )
-    return engine_class(bundle, variant, engine).load(bundle, variant, threads=threads)
+    model = engine_class(bundle, variant, engine).load(bundle, variant, threads=threads)
+    return model if chosen.is_batchable else TextByText(model)

@@ -10,11 +10,21 @@ from edgeadapt.bundle import Bundle
 from edgeadapt.metrics import Logits
 from edgeadapt.text import Text, TextEncoder, TokenBatch
 
-__all__ = ["Engine", "text_logits"]
+__all__ = ["Engine", "LoadedModel", "TextByText", "text_logits"]
 
 
-class Engine(Protocol):
-    """Runs one model."""
+class LoadedModel(Protocol):
+    """A model that is ready to run."""
+
+    def run(self, batch: TokenBatch) -> Logits:
+        """Returns float32 logits of shape ``(batch, labels)``."""
+
+    def describe(self) -> str:
+        """Returns the library and its version, such as ``onnxruntime 1.32.0``."""
+
+
+class Engine(LoadedModel, Protocol):
+    """Loads and runs one model."""
 
     def __init__(self, model: Path, *, threads: int | None = None) -> None:
         """Loads a model's file, or folder."""
@@ -29,20 +39,41 @@ class Engine(Protocol):
             threads: CPU threads; the library's own default where none is given.
         """
 
+
+class TextByText:
+    """Runs the rows of a batch one by one, without padding.
+
+    For models whose answer to a text depends on the rest of the batch, see
+    ``Variant.is_batchable``. On a CPU that costs little: batches of them gain next to nothing.
+
+    Args:
+        model: Runs one text at a time.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+
     def run(self, batch: TokenBatch) -> Logits:
         """Returns float32 logits of shape ``(batch, labels)``."""
+        if len(batch) == 1 and batch.attention_mask.all():
+            return self._model.run(batch)
+        return np.concatenate([self._model.run(row) for row in batch.rows()])
 
     def describe(self) -> str:
-        """Returns the library and its version, such as ``onnxruntime 1.32.0``."""
+        """Returns the library and its version."""
+        return self._model.describe()
 
 
 def text_logits(
-    engine: Engine, encoder: TextEncoder, texts: Sequence[Text], *, batch_size: int = 1
+    engine: LoadedModel, encoder: TextEncoder, texts: Sequence[Text], *, batch_size: int = 1
 ) -> Logits:
     """Returns logits of shape ``(texts, labels)``, in the order of ``texts``.
 
-    At batch size 1, the default, no text's answer depends on its neighbours: dynamic
-    quantization takes one scale per activation tensor, padding and all.
+    Args:
+        engine: As ``load_engine`` returns it; no text's answer depends on its neighbours then.
+        encoder: The tokenizer.
+        texts: At least one.
+        batch_size: Texts per run of the model, where it takes several at a time.
 
     Raises:
         ValueError: There are no texts.

@@ -1,6 +1,6 @@
 """The classifier that applications use: texts in, labels out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -9,10 +9,12 @@ import numpy as np
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Task
-from edgeadapt.errors import DataError, UsageError
+from edgeadapt.errors import DataError, IntegrityError, UsageError
 from edgeadapt.metrics import Logits, check_finite, decide, probabilities
 from edgeadapt.runtime import load_engine
-from edgeadapt.runtime.base import Engine, text_logits
+from edgeadapt.runtime.base import LoadedModel, text_logits
+from edgeadapt.runtime.texts import as_texts
+from edgeadapt.storage import sha256
 from edgeadapt.text import Text, TextEncoder, parts_of
 
 __all__ = ["Classifier", "Prediction", "load"]
@@ -44,7 +46,7 @@ class Classifier:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: LoadedModel,
         encoder: TextEncoder,
         labels: Sequence[str],
         *,
@@ -54,34 +56,50 @@ class Classifier:
         self.encoder = encoder
         self.labels = tuple(labels)
         self.task = task
+        self._source: _Source | None = None
 
-    def predict(self, texts: Sequence[Text], *, batch_size: int = 1) -> list[Prediction]:
+    def predict(self, texts: Iterable[Text], *, batch_size: int = 1) -> list[Prediction]:
         """Classifies texts, in their order.
 
         Args:
-            texts: Any number of texts, or of pairs ``(first, second)`` where the model takes
-                pairs; longer ones than the model takes are cut.
-            batch_size: Texts per run of the model. At 1 no answer depends on its neighbours.
+            texts: Any iterable of texts, or of pairs ``(first, second)`` where the model takes
+                pairs: a list, a generator, a column of pandas, numpy or pyarrow. Longer texts
+                than the model takes are cut.
+            batch_size: Texts per run of the model. No answer depends on its neighbours: a variant
+                of which that would not be true is run text by text, see ``Variant.is_batchable``.
 
         Raises:
             ModelError: The model's answer to a text is NaN or infinite.
             DataError: A text is empty; the message gives its number, counted from 1.
-            UsageError: ``texts`` is one str, ``batch_size`` is below 1, or a text is a pair where
-                single texts are expected, or the other way round.
+            UsageError: ``texts`` is one str, a mapping, a table or a file, ``batch_size`` is no
+                whole number from 1 on, an element is no text, or it is a pair where single texts
+                are expected, or the other way round.
         """
-        if isinstance(texts, str):
-            raise UsageError("predict: expected a sequence of texts, found one str.")
-        if batch_size < 1:
+        if not isinstance(batch_size, int) or batch_size < 1:
             raise UsageError(f"batch_size: expected at least 1, found {batch_size}.")
-        self.encoder.check(texts)
-        for number, text in enumerate(texts, 1):
+        listed = as_texts(texts)
+        self.encoder.check(listed)
+        for number, text in enumerate(listed, 1):
             for part in parts_of(text):
                 _check_readable(part, number)
-        if not texts:
+        if not listed:
             return []
-        logits = text_logits(self.engine, self.encoder, texts, batch_size=batch_size)
+        logits = text_logits(self.engine, self.encoder, listed, batch_size=batch_size)
         check_finite(logits, where=self.engine.describe())
         return self._predictions(logits)
+
+    def __reduce__(self) -> tuple[Callable[..., "Classifier"], tuple[object, ...]]:
+        """Lets ``pickle`` and ``copy`` load the bundle again, from the folder it is in.
+
+        Raises:
+            UsageError: The classifier was not made by ``load``.
+        """
+        if self._source is None:
+            raise UsageError(
+                "This classifier cannot be pickled or copied: it was not made by edgeadapt.load.",
+                hint="Load a bundle, and pickle or copy what edgeadapt.load returns.",
+            )
+        return _loaded_again, (self._source,)
 
     def _predictions(self, logits: Logits) -> list[Prediction]:
         order = np.argsort(-logits, axis=1, kind="stable")
@@ -124,12 +142,47 @@ def load(
         )
     opened = Bundle.open(Path(bundle))
     chosen = variant or opened.default_variant()
-    return Classifier(
+    classifier = Classifier(
         load_engine(opened, chosen, threads=threads, engine=engine),
         opened.text_encoder(),
         opened.manifest.labels,
         task=opened.manifest.task,
     )
+    path = opened.path.resolve()
+    classifier._source = _Source(path, sha256(path / "manifest.json"), chosen, threads, engine)
+    return classifier
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a classifier was loaded from, and how: all that a pickle of it holds."""
+
+    path: Path
+    """Folder of the bundle, absolute."""
+    manifest_sha256: str
+    """Hash of its manifest, which holds those of all files."""
+    variant: str
+    threads: int | None
+    engine: str | None
+
+
+def _loaded_again(source: _Source) -> Classifier:
+    """Loads what a pickle or copy stands for.
+
+    Raises:
+        IntegrityError: There is another bundle in the folder now.
+        EdgeAdaptError: Whatever ``load`` raises.
+    """
+    classifier = load(
+        source.path, variant=source.variant, threads=source.threads, engine=source.engine
+    )
+    if classifier._source != source:
+        raise IntegrityError(
+            f"{source.path} is not the bundle that this classifier was loaded from: its manifest "
+            "has changed since.",
+            hint="Load it anew with edgeadapt.load.",
+        )
+    return classifier
 
 
 def _check_readable(text: str, number: int) -> None:

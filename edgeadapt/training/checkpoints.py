@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,6 @@ class Checkpoints:
         Raises:
             EdgeAdaptError: The disk is full.
         """
-        new = not self.folder.parent.exists()
         if anew:
             self.forget()
         write_json(self.folder / _ABOUT, {"format_version": FORMAT_VERSION, **about})
@@ -76,8 +75,14 @@ class Checkpoints:
             yield
         except BaseException:
             if not self.exist():
-                shutil.rmtree(self.folder.parent if new else self.folder)
+                shutil.rmtree(self.folder)
+                with suppress(OSError):  # it holds something else
+                    self.folder.parent.rmdir()
             raise
+
+    def begun(self) -> bool:
+        """Returns whether it is known what is trained here."""
+        return (self.folder / _ABOUT).is_file()
 
     def exist(self) -> bool:
         """Returns whether a state has been saved."""

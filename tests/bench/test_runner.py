@@ -473,13 +473,13 @@ def test_throughput_is_measured_in_processes_of_its_own(
     assert [task for task, *_ in jobs.order] == ["measure"] * 3 + ["bulk"] * 6
     assert {tuple(job["texts"]) for job in jobs.bulks} == {TEXTS[:3]}
     assert {(job["calls"], job["passes"]) for job in jobs.bulks} == {(20, 2)}
-    second = record.samples[1]
-    assert second.throughput["2"] == [
-        [{"texts": 3, "ns": 2, "joules": None}],
-        [{"texts": 3, "ns": 5, "joules": None}],
+    third = record.samples[2]
+    assert third.throughput["2"] == [
+        [{"texts": 3, "ns": 3, "joules": None}],
+        [{"texts": 3, "ns": 6, "joules": None}],
     ]
-    assert second.leak == [[[10, 2], [20, 2]], [[10, 5], [20, 5]]]
-    assert list(second.bulk_memory) == ["loaded", "1", "2"]
+    assert third.leak == [[[10, 3], [20, 3]], [[10, 6], [20, 6]]]
+    assert list(third.bulk_memory) == ["loaded", "1", "2"]
 
 
 def test_throughput_without_texts_is_that_of_made_up_ones(
@@ -560,10 +560,22 @@ def test_a_sample_says_what_everything_takes_on_disk(
     assert sample.runtime_bytes > 20_000_000
 
 
+def test_a_variant_that_is_run_text_by_text_has_no_throughput_in_batches(
+    run_plan: Callable[..., Record], tiny_bundle: Bundle
+) -> None:
+    plan = tiny_plan(batches=(2, 8))
+
+    record = run_plan(
+        subjects=[Subject(tiny_bundle, "int8"), Subject(tiny_bundle, "fp32")], plan=plan
+    )
+
+    assert [list(sample.throughput) for sample in record.samples] == [["1"], ["2", "8"]]
+
+
 def test_real_processes_measure_throughput_memory_and_leaks(
     run_plan: Callable[..., Record], tiny_bundle: Bundle
 ) -> None:
-    record = run_plan(subjects=[Subject(tiny_bundle, "int8")], plan=tiny_plan(scaling=1))
+    record = run_plan(subjects=[Subject(tiny_bundle, "fp32")], plan=tiny_plan(scaling=1))
 
     (sample,) = record.samples
     assert list(sample.throughput) == ["1", "2"]

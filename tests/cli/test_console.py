@@ -28,10 +28,21 @@ def test_messages_and_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) 
 def test_brackets_are_text_and_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal()
 
-    terminal.say("[model]\nid = [bold]x[/bold]")
+    terminal.say("[model]")
+    terminal.say("id = [bold]x[/bold] :smile:")
     terminal.warn("[train]")
 
-    assert capsys.readouterr().err == "[model]\nid = [bold]x[/bold]\nwarning: [train]\n"
+    shown = capsys.readouterr().err
+    assert shown == "[model]\nid = [bold]x[/bold] :smile:\nwarning: [train]\n"
+
+
+def test_further_lines_of_a_message_are_indented(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().say("a name with\nerror: a line of its own")
+    Terminal().warn("one\ntwo")
+
+    assert capsys.readouterr().err == (
+        "a name with\n  error: a line of its own\nwarning: one\n  two\n"
+    )
 
 
 def test_a_long_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:

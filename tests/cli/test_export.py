@@ -140,7 +140,7 @@ def test_a_gate_that_does_not_pass_leaves_no_bundle(
     assert written(folder) == []
 
 
-@pytest.mark.parametrize("share", ["-0.1", "1.5"])
+@pytest.mark.parametrize("share", ["-0.1", "1.5", "101%", "nan", "0,01", ""])
 def test_a_drop_that_is_no_share_is_refused(
     cli: Cli, tiny_run: Run, folder: Path, share: str
 ) -> None:
@@ -208,7 +208,7 @@ def test_json_holds_the_whole_ladder(exported: Outcome) -> None:
 
 def test_a_smaller_vocabulary_is_a_gate_of_its_own(cli: Cli, tiny_run: Run, folder: Path) -> None:
     done = cli(
-        *("export", tiny_run.path, "--trim-vocab", "90", "--max-drop", "1"),
+        *("export", tiny_run.path, "--trim-vocab", "90", "--max-drop", "100%"),
         *("--exporter", "torch"),
     )
 
@@ -216,6 +216,7 @@ def test_a_smaller_vocabulary_is_a_gate_of_its_own(cli: Cli, tiny_run: Run, fold
     assert "90 embeddings of " in " ".join(done.out.split())
     (bundle,) = Bundle.all_under(folder / "artifacts/bundles")
     assert bundle.manifest.parity["vocabulary"]["embeddings"] == 90
+    assert bundle.manifest.parity["vocabulary"]["max_drop"] == 1.0
 
 
 @pytest.mark.parametrize(

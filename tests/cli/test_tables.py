@@ -37,17 +37,24 @@ def sample(variant: str, *, milliseconds: int, **changes: Any) -> Sample:
 
 
 def table_of(*samples: Sample, labels: list[int] | None = None, **machine: Any) -> str:
-    return shown_table(
-        Record(
-            created="2026-01-02T03:04:05+00:00",
-            edgeadapt="0.1.0",
-            machine={"cpu": "A small processor", **machine},
-            threads=2,
-            plan={},
-            evaluation={"origin": "x", "sha256": None, "texts": 4, "labels": labels},
-            baseline="reviews:fp32",
-            samples=samples,
-        )
+    return shown_table(record_of(*samples, labels=labels, **machine))
+
+
+def record_of(
+    *samples: Sample,
+    labels: list[int] | None = None,
+    plan: Mapping[str, Any] | None = None,
+    **machine: Any,
+) -> Record:
+    return Record(
+        created="2026-01-02T03:04:05+00:00",
+        edgeadapt="0.1.0",
+        machine={"cpu": "A small processor", **machine},
+        threads=2,
+        plan=plan or {},
+        evaluation={"origin": "x", "sha256": None, "texts": 4, "labels": labels},
+        baseline="reviews:fp32",
+        samples=samples,
     )
 
 
@@ -139,6 +146,22 @@ def test_a_variant_without_a_length_has_a_dash_there() -> None:
 
     assert shown.split().count("5.00") == 2 * 5 + 2
     assert shown.split().count("-") >= 4
+
+
+def passes(*batches: str) -> dict[str, Any]:
+    return {name: [[{"texts": 8, "ns": MILLISECOND, "joules": None}]] for name in batches}
+
+
+@pytest.mark.parametrize(("batches", "said"), [(("1",), True), (("1", "8"), False)])
+def test_the_caption_says_why_a_model_has_no_throughput_in_batches(
+    batches: tuple[str, ...], said: bool
+) -> None:
+    fp32 = sample("fp32", milliseconds=5, throughput=passes("1", "8"))
+    int8 = sample("int8", milliseconds=5, throughput=passes(*batches))
+
+    shown = shown_table(record_of(fp32, int8, plan={"batches": [1, 8]}))
+
+    assert ("run text by text" in " ".join(shown.split())) is said
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,30 @@ def test_a_cross_validation_that_was_stopped_trains_what_is_left_of_it(
     assert third.name in {path.name for path in tmp_path.iterdir()}
 
 
+def test_begun_again_a_cross_validation_says_how_to_go_on(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validate(recipe, folds=3, output=tmp_path / "cv")
+
+    with pytest.raises(OutputExistsError, match="not finished") as caught:
+        cross_validate(recipe, folds=3, output=tmp_path / "cv")
+
+    assert f"--resume {tmp_path / 'cv'} " in caught.value.hint
+
+
+def test_a_cross_validation_that_was_killed_at_once_begins_anew(
+    recipe: Recipe, found: CrossValidation, tmp_path: Path
+) -> None:
+    (tmp_path / "cv-fold-1" / "checkpoint").mkdir(parents=True)
+
+    again = cross_validate(recipe, folds=3, output=tmp_path / "cv")
+
+    assert again.scores("accuracy") == found.scores("accuracy")
+
+
 def test_without_a_first_fold_there_is_no_cross_validation_to_go_on_with(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no cross-validation"):
         resume_folds(tmp_path / "mine")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -223,6 +224,20 @@ def test_a_checkpoint_is_described_and_found_by_name(artifacts: Path, checkpoint
     assert found["kind"] == "checkpoint"
     assert found["model_type"] == "bert"
     assert found["bytes"] > 10_000
+
+
+@pytest.mark.parametrize("order", [sorted, reversed, list])
+def test_labels_of_a_checkpoint_come_in_the_order_of_its_logits(
+    artifacts: Path, checkpoint: Path, order: Callable[[list[str]], Iterable[str]]
+) -> None:
+    copied(checkpoint, artifacts / "checkpoints/mine")
+    names = {str(number): f"class{number}" for number in range(12)}
+    change_json(
+        artifacts / "checkpoints/mine/config.json",
+        id2label={number: names[number] for number in order(list(names))},
+    )
+
+    assert inspect("mine")["labels"] == [f"class{number}" for number in range(12)]
 
 
 @pytest.mark.parametrize("kind", ["run", "bundle", "record"])

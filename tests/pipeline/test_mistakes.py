@@ -46,6 +46,14 @@ def test_markup_in_texts_labels_and_titles_is_shown_not_obeyed(tmp_path: Path) -
     assert "<title>a &amp; b: mistakes</title>" in found
 
 
+def test_control_and_bidi_characters_are_shown_by_their_codes(tmp_path: Path) -> None:
+    examples = Examples(("one\x1b[31m\u202etwo\nthree\u200b",), np.asarray([0]))
+
+    found = page(tmp_path, examples, [[0, 1]])
+
+    assert "one\\x1b[31m\\u202etwo\nthree\\u200b</td>" in found
+
+
 def test_only_the_surest_are_shown_where_there_are_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edgeadapt.bundle import Bundle, Manifest, Variant
+from edgeadapt.escape import python_string
 from edgeadapt.pipeline.model_card import ladder_note, merge_note, model_card
 
 
@@ -264,3 +265,23 @@ def test_a_smaller_vocabulary_has_a_line_of_its_own() -> None:
 
     line = line_of(card, "| 8,000 embeddings of 30,522, others shared")
     assert line.endswith("98.76% of 1,777 labels the same | drop at most 1.5 points |")
+
+
+def test_names_and_labels_are_text_in_the_card() -> None:
+    hostile = "a|b`c`<script>x</script>[y](z)\n# owned\n\x1b[31m\u202e"
+    manifest = make_manifest()
+    provenance = {**manifest.provenance, "backbone": {"id": hostile}, "method": hostile}
+    changed = replace(manifest, labels=(hostile, "good"), provenance=provenance)
+
+    card = model_card(hostile, changed)
+
+    assert not {"\x1b", "\u202e"} & set(card)
+    outside_code = re.sub(r"(?s)\n```.*?\n```|``.*?``", "", card)
+    assert "script" in outside_code
+    assert not re.search(r"(?<!\\)<", outside_code)
+    assert "\n# owned" not in card
+    assert line_of(card, "| backbone").replace("\\|", "").count("|") == 3
+    assert (
+        line_of(card, "classifier = ") == f"classifier = edgeadapt.load({python_string(hostile)})"
+    )
+    assert card.count("\n```") == model_card("reviews", manifest).count("\n```")

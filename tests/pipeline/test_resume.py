@@ -123,6 +123,70 @@ def test_it_may_be_stopped_before_the_first_state_and_while_the_run_is_written(
     assert_same(resume(target), whole)
 
 
+def killed_at_once(
+    recipe: Recipe, target: Path, monkeypatch: pytest.MonkeyPatch, *, while_saving: bool = False
+) -> None:
+    """Leaves what a training leaves that is killed before its first state, or while it is saved."""
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.shutil, "rmtree", _nothing)  # as after a kill
+        if while_saving:
+            patch.setattr(checkpoints, "sha256", _kill)  # between the state and its marker
+            with pytest.raises(Killed):
+                train(recipe, output=target)
+            assert list(target.glob("checkpoint/step-*"))
+        else:
+            train_until(1, monkeypatch, recipe, output=target)
+    assert target.is_dir()
+    assert not Checkpoints(target / "checkpoint", every=0).exist()
+
+
+@pytest.mark.parametrize("while_saving", [False, True])
+def test_where_there_is_no_state_yet_the_same_command_begins_anew(
+    recipe: Recipe,
+    whole: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    while_saving: bool,
+) -> None:
+    target = tmp_path / "stopped"
+    killed_at_once(recipe, target, monkeypatch, while_saving=while_saving)
+
+    assert_same(train(recipe, output=target), whole)
+    assert not (target / "checkpoint").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stopped", "whole"]
+
+
+def test_a_second_failure_before_the_first_state_leaves_nothing(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_at_once(recipe, tmp_path / "stopped", monkeypatch)
+
+    train_until(1, monkeypatch, recipe, output=tmp_path / "stopped")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_else_is_in_the_folder_is_not_taken_for_an_unfinished_training(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_at_once(recipe, tmp_path / "stopped", monkeypatch)
+    (tmp_path / "stopped" / "notes.txt").write_text("mine")
+
+    with pytest.raises(OutputExistsError, match="exists already"):
+        train(recipe, output=tmp_path / "stopped")
+
+    assert (tmp_path / "stopped" / "notes.txt").read_text() == "mine"
+
+
+def test_a_baseline_that_was_killed_at_once_is_trained(
+    recipe: Recipe, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_at_once(recipe, tmp_path / "stopped", monkeypatch)
+    (tmp_path / "stopped" / "checkpoint" / "about.json").unlink()  # killed even before that
+
+    assert_same(pipeline.complete(recipe.resolved(), tmp_path / "stopped"), whole)
+
+
 def _nothing(*args: object, **more: object) -> None: ...
 
 

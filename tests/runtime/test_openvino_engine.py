@@ -41,7 +41,7 @@ def test_a_bundle_for_it_names_it_and_takes_fixed_scales(bundle: Bundle) -> None
 
     assert (int8.engine, int8.scheme) == ("openvino", "static-int8")
     assert bundle.manifest.variants["fp32"].engine == "onnxruntime"
-    assert isinstance(load_engine(bundle, "int8"), OpenVinoEngine)
+    assert load_engine(bundle, "int8").describe().startswith("openvino ")
     assert 'pip install "edgeadapt[openvino]"' in (bundle.path / "README.md").read_text()
 
 

@@ -1,0 +1,62 @@
+"""What an application may hand over as texts."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from edgeadapt.errors import UsageError
+from edgeadapt.text import Text
+
+__all__ = ["as_texts"]
+
+_HINT = "Give a list of str, or any other iterable of them: a column of a table, a generator."
+
+
+def as_texts(values: Iterable[Any]) -> list[Text]:
+    """Returns texts, or pairs of them, out of any iterable, which is consumed once.
+
+    Elements may be of a subclass of str, as numpy's are, or scalars of pyarrow; a pair may be any
+    sequence of two. What is neither is returned as it is, for ``TextEncoder.check`` to refuse.
+
+    Args:
+        values: A list, tuple, generator, dict view, numpy array, column of pandas or pyarrow …
+
+    Raises:
+        UsageError: ``values`` is one text, a mapping or table, which would give its keys or column
+            names, an open file, or nothing to iterate over.
+    """
+    if isinstance(values, str | bytes | bytearray):
+        raise UsageError(
+            f"predict: expected a sequence of texts, found one {type(values).__name__}.",
+            hint="Put a single text into a list: predict([text])",
+        )
+    kind = type(values).__name__
+    if isinstance(values, Mapping) or hasattr(values, "columns") or hasattr(values, "column_names"):
+        raise UsageError(
+            f"predict: expected an iterable of texts, found a {kind}.",
+            hint='Name the column of the texts, as in predict(table["text"]).',
+        )
+    if hasattr(values, "read"):  # its lines would end in line breaks, and be CSV or JSON perhaps
+        raise UsageError(
+            f"predict: expected an iterable of texts, found an open file ({kind}).",
+            hint="Read it first, as in predict(file.read().splitlines()).",
+        )
+    try:
+        iterator = iter(values)
+    except TypeError:
+        raise UsageError(
+            f"predict: expected an iterable of texts, found {kind}.", hint=_HINT
+        ) from None
+    return [_as_text(value) for value in iterator]
+
+
+def _as_text(value: Any) -> Text:
+    """Returns a plain str or a tuple of two where the value stands for one."""
+    value = value.as_py() if hasattr(value, "as_py") else value  # a scalar of pyarrow
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1:
+        parts = [part.as_py() if hasattr(part, "as_py") else part for part in value]
+        if len(parts) == 2 and all(isinstance(part, str) for part in parts):
+            return (str(parts[0]), str(parts[1]))
+    refused: Text = value
+    return refused

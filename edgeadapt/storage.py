@@ -21,9 +21,9 @@ from edgeadapt.errors import (
     FormatVersionError,
     IntegrityError,
     LayoutError,
-    MissingError,
     OutputExistsError,
 )
+from edgeadapt.parsing import CONFIG_BYTES, parse_json, read_bounded
 
 __all__ = [
     "check_format_version",
@@ -37,6 +37,7 @@ __all__ = [
     "recover",
     "sha256",
     "staged_folder",
+    "to_json",
     "write_file",
     "write_json",
     "write_text",
@@ -75,7 +76,7 @@ def check_format_version(found: object, *, supported: int, path: Path) -> None:
         FormatVersionError: The file is newer.
         LayoutError: It has no usable format version.
     """
-    if not isinstance(found, int) or found < 1:
+    if type(found) is not int or found < 1:  # True is an int, too
         raise LayoutError(
             f"{path} has no usable format version: expected a whole number from 1 to "
             f"{supported}, found {found!r}.",
@@ -100,19 +101,14 @@ def check_inside(names: Mapping[str, object]) -> None:
             raise KeyError(f"the file name {name!r} leaves its folder")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads one JSON object.
+def read_json(path: Path, *, limit: int = CONFIG_BYTES) -> dict[str, Any]:
+    """Reads one JSON object of at most ``limit`` bytes.
 
     Raises:
         MissingError: There is no such file.
-        LayoutError: The file does not hold a JSON object.
+        LayoutError: The file does not hold a JSON object, or not one that ``parse_json`` takes.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingError(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise LayoutError(f"{path} is not valid JSON: {error}.") from None
+    value = parse_json(read_bounded(path, limit=limit), where=str(path))
     if not isinstance(value, dict):
         raise LayoutError(f"{path}: expected a JSON object, found a {type(value).__name__}.")
     return value
@@ -132,7 +128,16 @@ def read_versioned(path: Path, *, supported: int) -> dict[str, Any]:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Writes one JSON object atomically: the old file or the new one, never a part."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, to_json(value))
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """Returns a JSON object as it is written: indented, characters as they are.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 try:
@@ -28,7 +28,6 @@ from edgeadapt.parsing import CONFIG_BYTES, parse_json, read_bounded
 __all__ = [
     "check_format_version",
     "check_free",
-    "check_inside",
     "check_sha256",
     "free_name",
     "held",
@@ -87,18 +86,6 @@ def check_format_version(found: object, *, supported: int, path: Path) -> None:
             f"{path} has format version {found}; this edgeadapt reads up to {supported}.",
             hint="Upgrade with: pip install --upgrade edgeadapt",
         )
-
-
-def check_inside(names: Mapping[str, object]) -> None:
-    """Refuses file names that leave their folder: a manifest is data from elsewhere.
-
-    Raises:
-        KeyError: A name is absolute or climbs with ``..``.
-        AttributeError: ``names`` is not a mapping.
-    """
-    for name in names.keys():  # noqa: SIM118 - data from elsewhere may be no mapping
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise KeyError(f"the file name {name!r} leaves its folder")
 
 
 def read_json(path: Path, *, limit: int = CONFIG_BYTES) -> dict[str, Any]:

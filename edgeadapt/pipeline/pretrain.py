@@ -20,6 +20,7 @@ from edgeadapt import __version__
 from edgeadapt.config import Recipe
 from edgeadapt.data import read_rows, to_examples
 from edgeadapt.errors import DataError, ExportError, GateError, ModelError, UsageError
+from edgeadapt.manifests import write_manifest
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import ModelSource, find_model
@@ -28,7 +29,7 @@ from edgeadapt.pipeline import places
 from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.storage import held, recover, staged_folder, write_json
+from edgeadapt.storage import held, recover, staged_folder
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.loop import choose_device, fit, seeded
@@ -374,10 +375,9 @@ def _describe(folder: Path, work: _Work, result: Pretrained) -> None:
         "seconds": result.seconds,
     }
     tables = work.recipe.to_dict()
-    write_json(
+    write_manifest(
         folder / "pretraining.json",
         {
-            "format_version": 1,
             "backbone": work.source.describe(),
             "recipe": {name: tables[name] for name in ("model", "adapter", "training")},
             "texts_sha256": work.identity["texts"],
@@ -385,4 +385,5 @@ def _describe(folder: Path, work: _Work, result: Pretrained) -> None:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "edgeadapt": __version__,
         },
+        version=2,
     )

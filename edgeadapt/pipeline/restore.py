@@ -24,7 +24,7 @@ def restore(run: Run) -> AdaptedClassifier:
     """
     recipe = recipe_of(run)
     source = find_model(recipe.model)
-    found, expected = source.config_sha256(), run.info.backbone["config_sha256"]
+    found, expected = source.config_sha256(), run.info.backbone.get("config_sha256")
     if found != expected:
         raise IntegrityError(
             f"{source.folder / 'config.json'} is not of the backbone that {run.path} was trained "
@@ -60,7 +60,7 @@ def text_encoder(run: Run) -> TextEncoder:
     """Returns the run's tokenizer."""
     return TextEncoder.from_file(
         run.path / "tokenizer.json",
-        max_length=run.info.recipe["model"]["max_length"],
+        max_length=recipe_of(run).model.max_length,
         pad_id=run.info.pad_id,
         pairs=run.info.pairs,
     )

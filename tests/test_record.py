@@ -5,6 +5,7 @@ import shutil
 from dataclasses import MISSING, fields, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -173,6 +174,43 @@ def test_a_record_of_version_1_is_still_read(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(json.dumps(old))
 
     assert Record.open(tmp_path / "old.json") == RECORD
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("machine", {"cpu": 3}, "machine.cpu must be string"),
+        ("machine", {"cpu": "x", "versions": ["numpy"]}, "machine.versions must be object"),
+        ("machine", {"cpu": "x", "memory_bytes": "8 GB"}, "machine.memory_bytes must be integer"),
+        ("conditions", {"before": {"frequency_mhz": "fast"}}, "frequency_mhz must be number"),
+        ("conditions", {"after": []}, "conditions.after must be object"),
+        ("bundles", {"tiny": {"backbone": "bert"}}, "backbone must be object"),
+        ("bundles", {"tiny": {"recipe": {"data": 3}}}, "recipe.data must be object"),
+        ("bundles", {"tiny": {"run": 3}}, "run must be string"),
+        ("bundles", {"tiny": {"test": {"accuracy": "high"}}}, "accuracy must be number"),
+        ("bundles", {"tiny": {"total_parameters": "many"}}, "total_parameters must be integer"),
+    ],
+)
+def test_what_is_said_around_the_samples_is_checked_too(
+    tmp_path: Path, name: str, value: dict[str, Any], expected: str
+) -> None:
+    RECORD.write(tmp_path / "r.json")
+    if name == "bundles":
+        (provenance,) = value.values()
+        made = {"created": "", "edgeadapt": "", "schemes": {"fp32": None}}
+        value = {"tiny": {**made, "provenance": provenance}}
+    change_json(tmp_path / "r.json", **{name: value})
+
+    with pytest.raises(LayoutError, match=r"r\.json is not a benchmark record") as caught:
+        Record.open(tmp_path / "r.json")
+    assert expected in caught.value.message
+
+
+def test_the_record_of_the_results_is_still_one() -> None:
+    record = Record.open(Path(__file__).parents[1] / "benchmarks" / "results" / "bench.json")
+
+    assert record.bundles
+    assert record.baseline in map(str, record.samples)
 
 
 def test_the_schema_knows_every_field_of_a_record() -> None:

@@ -8,7 +8,9 @@ from edgeadapt.data import TEXT_COLUMNS, Examples, read_rows, to_examples
 from edgeadapt.errors import IntegrityError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
+from edgeadapt.parsing import TOKENIZER_BYTES
 from edgeadapt.run import Run
+from edgeadapt.storage import read_json
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded
 
@@ -85,12 +87,12 @@ def write_tokenizer(folder: Path, run: Run, encoder: TextEncoder | None = None) 
     Without the spaces and line breaks that a third of a large ``tokenizer.json`` is made of.
     """
     if encoder is None:
-        text = (run.path / "tokenizer.json").read_text(encoding="utf-8")
+        table = read_json(run.path / "tokenizer.json", limit=TOKENIZER_BYTES)
     else:
-        text = encoder.tokenizer.to_str()
-    short = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+        table = json.loads(encoder.tokenizer.to_str())
+    short = json.dumps(table, ensure_ascii=False, separators=(",", ":"))
     (folder / "tokenizer.json").write_text(short, encoding="utf-8")
-    config = json.loads((run.path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config = read_json(run.path / "tokenizer_config.json")
     special = {key: value for key, value in config.items() if key.endswith("_token")}
     for name, value in (
         ("tokenizer_config.json", config),

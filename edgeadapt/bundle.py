@@ -11,25 +11,21 @@ NAME/
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict
 
-from edgeadapt.config import EngineName, Scheme, Task
-from edgeadapt.errors import IntegrityError, LayoutError, MissingError, UnfinishedError, UsageError
-from edgeadapt.storage import (
-    check_inside,
-    check_sha256,
-    read_json,
-    read_versioned,
-    sha256,
-    write_json,
-)
+from edgeadapt.config import EngineName, Platform, Scheme, Task
+from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
+from edgeadapt.listing import check_file, check_listed, check_names, files_in
+from edgeadapt.manifests import read_manifest, write_manifest
+from edgeadapt.storage import read_json, sha256
 from edgeadapt.text import TextEncoder
+from edgeadapt.typed import Check, Count, Names, from_json
 
 __all__ = ["Bundle", "FileInfo", "Manifest", "Variant"]
 
-_MANIFEST = "manifest.json"
+_TOKENIZER = "tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class FileInfo:
     """What the manifest knows of a file."""
 
     sha256: str
-    bytes: int
+    bytes: Count
 
 
 @dataclass(frozen=True)
@@ -46,11 +42,11 @@ class Variant:
 
     file: str
     """Path of the model file, relative to the bundle."""
-    engine: str
-    """Name of the engine that runs it."""
+    engine: EngineName
+    """What runs it."""
     scheme: str | None = None
     """How it was quantized; ``None`` for fp32."""
-    platform: str | None = None
+    platform: Platform | None = None
     """What it was quantized for; ``None`` for fp32, and in bundles of earlier versions."""
 
     @property
@@ -72,21 +68,64 @@ _FULL_PRECISION_FILES = frozenset({"model.onnx", "model.safetensors"})
 """Files of variants without a scheme that are not quantized."""
 
 
+class _Backbone(TypedDict, total=False):
+    id: str | None
+    model_type: str | None
+    commit: str | None
+
+
+class _Provenance(TypedDict, total=False):
+    """The keys of ``Manifest.provenance`` that are read from a bundle on disk."""
+
+    run: str | None
+    method: str | None
+    recipe: Mapping[str, Mapping[str, Any]]
+    backbone: _Backbone
+    data_fingerprint: str | None
+    validation: Mapping[str, Any]
+    test: Mapping[str, Any]
+
+
+class _Leftover(TypedDict):
+    parameters: Count
+    macs_per_token: Count
+    bottlenecks: NotRequired[Count]
+
+
+class _Gate(TypedDict, total=False):
+    max_difference: float
+    leftover: _Leftover
+    unshared_bytes: Count
+
+
+class _Lossy(TypedDict, total=False):
+    label_agreement: float
+    accuracy_drop: float
+
+
+class _Parity(TypedDict):
+    """The keys of ``Manifest.parity`` that are read from a bundle on disk."""
+
+    merge: _Gate
+    onnx: NotRequired[_Gate]
+    int8: NotRequired[_Lossy | None]
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What ``manifest.json`` says."""
 
-    labels: tuple[str, ...]
+    labels: Names
     """Label names in the order of their indices."""
-    max_length: int
+    max_length: Annotated[int, Check("at least 1", lambda length: length >= 1)]
     """Longest input in tokens."""
-    pad_id: int
+    pad_id: Count
     """Token id that fills up a batch."""
     variants: Mapping[str, Variant]
     """``fp32``, ``int8``, ``torch`` -> what to run."""
-    provenance: Mapping[str, Any]
+    provenance: Annotated[Mapping[str, Any], _Provenance]
     """Where the model comes from: run, method, backbone, data, scores, versions."""
-    parity: Mapping[str, Any]
+    parity: Annotated[Mapping[str, Any], _Parity]
     """Reports of the gates: ``merge``, ``onnx``, ``int8``."""
     created: str
     """UTC, ISO 8601."""
@@ -101,6 +140,10 @@ class Manifest:
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     """Relative path -> hash and size of every other file."""
 
+    def __post_init__(self) -> None:
+        check_names(self.files)
+        check_names(variant.file for variant in self.variants.values())
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -109,7 +152,8 @@ class Bundle:
     path: Path
     manifest: Manifest
 
-    FORMAT_VERSION: ClassVar[int] = 1
+    FORMAT_VERSION: ClassVar[int] = 2
+    """Version 2 has a hash of manifest.json itself."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -118,7 +162,7 @@ class Bundle:
         Raises:
             MissingError: There is no such folder.
             UnfinishedError: The folder has no manifest.
-            LayoutError: The manifest is newer, damaged or not a bundle's.
+            LayoutError: The manifest is newer, damaged, changed or not a bundle's.
         """
         if not path.is_dir():
             found = "a file" if path.exists() else "nothing"
@@ -137,11 +181,11 @@ class Bundle:
                 f"{path} is not a bundle: it has no manifest.json.",
                 hint="Export it again; a finished bundle has its manifest written last.",
             )
-        value = read_versioned(file, supported=cls.FORMAT_VERSION)
-        try:
-            manifest = _manifest(value)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise LayoutError(f"{file} is not a bundle's: {error}.") from None
+        value = read_manifest(file, supported=cls.FORMAT_VERSION, hashed_from=2)
+        manifest = from_json(Manifest, value, where=f"{file} is not a bundle's")
+        for name in (_TOKENIZER, *(variant.file for variant in manifest.variants.values())):
+            if name not in manifest.files:
+                raise LayoutError(f"{file} is not a bundle's: files: {name!r} is missing.")
         return cls(path, manifest)
 
     @classmethod
@@ -153,15 +197,12 @@ class Bundle:
     @classmethod
     def write(cls, path: Path, manifest: Manifest) -> Self:
         """Hashes every file under ``path`` and writes the manifest, last and atomically."""
+        names = [name for name in files_in(path) if name != "manifest.json"]
         files = {
-            file.relative_to(path).as_posix(): FileInfo(sha256(file), file.stat().st_size)
-            for file in sorted(path.rglob("*"))
-            if file.is_file() and file.name != "manifest.json"
+            name: FileInfo(sha256(path / name), (path / name).stat().st_size) for name in names
         }
-        manifest = Manifest(**{**manifest.__dict__, "files": files})
-        write_json(
-            path / "manifest.json", {"format_version": cls.FORMAT_VERSION, **asdict(manifest)}
-        )
+        manifest = replace(manifest, files=files)
+        write_manifest(path / "manifest.json", asdict(manifest), version=cls.FORMAT_VERSION)
         return cls(path, manifest)
 
     @property
@@ -178,8 +219,21 @@ class Bundle:
         """
         if name not in self.manifest.files:
             raise LayoutError(f"{self.path / 'manifest.json'} lists no file {name!r}.")
-        check_sha256(self.path / name, self.manifest.files[name].sha256)
-        return self.path / name
+        listed = self.manifest.files[name]
+        return check_file(self.path, name, sha256=listed.sha256, size=listed.bytes)
+
+    def check_listed(self, *, under: str = "") -> None:
+        """Refuses files that the manifest does not list.
+
+        Args:
+            under: Looks at this folder of the bundle only: what opens a folder as a whole, such
+                as ``torch``, reads what is not listed, too.
+
+        Raises:
+            IntegrityError: There is one.
+            LayoutError: There is a link to a folder, or something that is neither file nor folder.
+        """
+        check_listed(self.path, {*self.manifest.files, "manifest.json"}, under=under)
 
     def folder_of(self, variant: str) -> Path:
         """Returns the folder of a variant's file after checking everything in it.
@@ -192,18 +246,10 @@ class Bundle:
             LayoutError: The manifest does not list the variant's file.
         """
         folder = self.file(self.variant(variant).file).parent
-        inside = folder.relative_to(self.path)
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(self.path).as_posix()
-            is_plain_folder = path.is_dir() and not path.is_symlink()
-            if not is_plain_folder and name not in {*self.manifest.files, _MANIFEST}:
-                raise IntegrityError(
-                    f"{path} is not listed in {self.path / _MANIFEST}: expected the files that "
-                    "were written and no others.",
-                    hint="Remove the file, or copy the whole bundle again.",
-                )
+        inside = folder.relative_to(self.path).as_posix()
+        self.check_listed(under=inside)
         for name in self.manifest.files:
-            if PurePosixPath(name).is_relative_to(inside.as_posix()):
+            if PurePosixPath(name).is_relative_to(inside):
                 self.file(name)
         return folder
 
@@ -233,7 +279,7 @@ class Bundle:
             LayoutError: It has tokens that the model has no embedding for.
         """
         encoder = TextEncoder.from_file(
-            self.file("tokenizer.json"),
+            self.file(_TOKENIZER),
             max_length=self.manifest.max_length,
             pad_id=self.manifest.pad_id,
             pairs=self.manifest.pairs,
@@ -269,19 +315,12 @@ class Bundle:
         )
 
     def verify(self) -> None:
-        """Checks the hash of every file.
+        """Checks the hash of every file, and that there is no other.
 
         Raises:
-            IntegrityError: A file is missing or changed.
+            IntegrityError: A file is missing, changed, or not listed.
+            LayoutError: The folder holds a link that leaves it, or something that is no file.
         """
+        self.check_listed()
         for name in self.manifest.files:
             self.file(name)
-
-
-def _manifest(value: dict[str, Any]) -> Manifest:
-    value["labels"] = tuple(value["labels"])
-    value["task"] = Task(value.get("task", Task.SINGLE_LABEL))
-    value["variants"] = {name: Variant(**v) for name, v in value["variants"].items()}
-    value["files"] = {name: FileInfo(**info) for name, info in value["files"].items()}
-    check_inside(value["files"])
-    return Manifest(**value)

@@ -14,7 +14,7 @@ from typing import Any
 from edgeadapt.backbones import BACKBONES, BackboneSpec, backbone_spec
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import ModelError
-from edgeadapt.storage import check_fetched
+from edgeadapt.storage import read_json
 
 __all__ = ["CheckpointConfig", "bundled_checkpoint_config", "read_checkpoint_config"]
 
@@ -191,11 +191,11 @@ def read_checkpoint_config(folder: Path) -> CheckpointConfig:
             hint=f"Remove {_ADAPTER} where the model alone is meant; `edgeadapt import FOLDER "
             "--model MODEL` takes an adapter.",
         )
-    values = _read_object(file)
+    values = read_json(file, refusal=ModelError)
     _check_no_code(file, values)
     for name in _OTHER_CONFIGS:
         if (folder / name).is_file():
-            _check_no_code(folder / name, _read_object(folder / name))
+            _check_no_code(folder / name, read_json(folder / name, refusal=ModelError))
     spec = _spec(file, values)
     for key in (spec.depth_key, _POSITIONS):
         if key in values:  # else the config class has a default
@@ -218,17 +218,6 @@ def bundled_checkpoint_config(bundle: Bundle, variant: str) -> CheckpointConfig:
         ModelError: The checkpoint is of another model type, or names code to run.
     """
     return read_checkpoint_config(bundle.folder_of(variant))
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    check_fetched(file)
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # ValueError: encoding, syntax, huge integers
-        raise ModelError(f"{file} is not valid JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{file}: expected a JSON object, found a {type(value).__name__}.")
-    return value
 
 
 def _spec(file: Path, values: Mapping[str, Any]) -> BackboneSpec:

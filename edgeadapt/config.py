@@ -17,6 +17,13 @@ from types import UnionType
 from typing import Any, Self, get_args, get_origin
 
 from edgeadapt.errors import RecipeError
+from edgeadapt.parsing import (
+    MANIFEST_BYTES,
+    RECIPE_BYTES,
+    parse_json,
+    parse_toml,
+    read_bounded,
+)
 
 __all__ = [
     "AdapterConfig",
@@ -538,18 +545,16 @@ def builtin_recipes() -> tuple[str, ...]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    import tomllib  # here, because predict and bench, which read no recipe, import this module
-
-    try:
-        if path.suffix == ".json":
-            return _with_split_seed(json.loads(path.read_text(encoding="utf-8"))["recipe"])
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read as a recipe: {error}.") from None
-    except (KeyError, TypeError, ValueError):
-        raise RecipeError(
-            f'{path} holds no "recipe".', hint="Pass a TOML file or a run.json."
-        ) from None
+    if path.suffix != ".json":
+        content = read_bounded(path, limit=RECIPE_BYTES, refusal=RecipeError)
+        return parse_toml(
+            content, where=f"{path} cannot be read as a recipe: it", refusal=RecipeError
+        )
+    content = read_bounded(path, limit=MANIFEST_BYTES, refusal=RecipeError)
+    value = parse_json(content, where=f"{path} cannot be read as a recipe: it", refusal=RecipeError)
+    if not isinstance(value, dict) or not isinstance(value.get("recipe"), dict):
+        raise RecipeError(f'{path} holds no "recipe".', hint="Pass a TOML file or a run.json.")
+    return _with_split_seed(value["recipe"])
 
 
 def _with_split_seed(recorded: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from edgeadapt.errors import LayoutError, MissingError
-from edgeadapt.storage import read_versioned, write_json
+from edgeadapt.manifests import read_manifest, write_manifest
+from edgeadapt.parsing import RECORD_BYTES
 
 __all__ = ["Record", "Sample", "scenario_title"]
 
@@ -103,7 +104,8 @@ class Record:
     bundles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Name of each bundle -> what its manifest says of where the model comes from."""
 
-    FORMAT_VERSION: ClassVar[int] = 2
+    FORMAT_VERSION: ClassVar[int] = 3
+    """Version 2 has what a sample of version 1 lacks; version 3 has a hash of the record itself."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -111,18 +113,18 @@ class Record:
 
         Raises:
             MissingError: There is no such file.
-            LayoutError: It is newer, damaged or not a record.
+            LayoutError: It is newer, damaged, changed or not a record.
         """
-        if not path.is_file():
+        if not path.exists():
             raise MissingError(f"There is no record at {path}.", hint="Measure: edgeadapt bench")
-        value = read_versioned(path, supported=cls.FORMAT_VERSION)
+        value = read_manifest(path, supported=cls.FORMAT_VERSION, hashed_from=3, limit=RECORD_BYTES)
         _check(value, path)
         samples = tuple(Sample(**sample) for sample in value.pop("samples"))
         return cls(**value, samples=samples)
 
     def write(self, path: Path) -> None:
         """Writes the record atomically."""
-        write_json(path, {"format_version": self.FORMAT_VERSION, **asdict(self)})
+        write_manifest(path, asdict(self), version=self.FORMAT_VERSION, limit=RECORD_BYTES)
 
 
 def scenario_title(name: str) -> str:

@@ -14,25 +14,69 @@ NAME/
   curves.png
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict
 
 from edgeadapt.config import Task
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError
-from edgeadapt.storage import (
-    check_inside,
-    check_sha256,
-    read_versioned,
-    sha256,
-    write_json,
-)
+from edgeadapt.listing import check_file, check_listed, check_names, files_in
+from edgeadapt.manifests import read_manifest, write_manifest
+from edgeadapt.storage import sha256
+from edgeadapt.typed import Count, Names, from_json
 
 __all__ = ["UNFINISHED", "Run", "RunInfo"]
 
 UNFINISHED = "checkpoint"
 """Folder in which a training keeps its state until the run is finished."""
+
+
+class _Backbone(TypedDict):
+    """The keys of ``RunInfo.backbone`` that are read."""
+
+    id: str
+    model_type: NotRequired[str]
+    commit: NotRequired[str | None]
+    config_sha256: NotRequired[str]
+
+
+class _Data(TypedDict):
+    """The keys of ``RunInfo.data`` that are read."""
+
+    examples: Mapping[str, Count]
+    fingerprint: NotRequired[str | None]
+
+
+class _Scores(TypedDict, total=False):
+    """The keys of ``RunInfo.validation`` and ``test`` that are read."""
+
+    texts: Count
+    accuracy: float
+    macro_f1: float
+    calibration_error: float
+    precision: Sequence[float]
+    recall: Sequence[float]
+
+
+class _Frozen(TypedDict):
+    """The keys of ``RunInfo.frozen_sha256``."""
+
+    before: str
+    after: str
+
+
+class _Sizes(TypedDict):
+    """What ``run.json`` says beside ``RunInfo``."""
+
+    sizes: Mapping[str, Count]
+
+
+class _Imported(TypedDict):
+    """The keys of ``RunInfo.imported``."""
+
+    format: str
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -41,23 +85,23 @@ class RunInfo:
 
     recipe: Mapping[str, Any]
     """The effective recipe; ``Recipe.from_dict`` takes it back."""
-    labels: tuple[str, ...]
+    labels: Names
     """Label names in the order of their indices."""
-    pad_id: int
+    pad_id: Count
     """Token id that fills up a batch."""
-    backbone: Mapping[str, Any]
+    backbone: Annotated[Mapping[str, Any], _Backbone]
     """``id``, ``model_type``, ``config_sha256`` and, for a hub id, the ``commit``."""
-    frozen_sha256: Mapping[str, str]
+    frozen_sha256: Annotated[Mapping[str, str], _Frozen]
     """Hash of all weights that are not trained, ``before`` and ``after`` training."""
-    trainable_parameters: int
-    total_parameters: int
-    data: Mapping[str, Any]
+    trainable_parameters: Count
+    total_parameters: Count
+    data: Annotated[Mapping[str, Any], _Data]
     """``fingerprint``, examples per split, texts cut, texts shared between splits."""
-    validation: Mapping[str, Any]
+    validation: Annotated[Mapping[str, Any], _Scores]
     """Scores of the best epoch on validation text; empty for an imported adapter without data."""
-    test: Mapping[str, Any]
+    test: Annotated[Mapping[str, Any], _Scores]
     """Scores of the best epoch on test text; empty for an imported adapter without data."""
-    best_epoch: int
+    best_epoch: Count
     """Counted from 1; 0 where nothing was trained."""
     seconds: float
     """Wall time of the training loop, validation included."""
@@ -73,10 +117,13 @@ class RunInfo:
     """How many labels a text has."""
     pairs: bool = False
     """Whether the model takes pairs of texts."""
-    imported: Mapping[str, Any] | None = None
+    imported: Annotated[Mapping[str, Any], _Imported] | None = None
     """``format`` and ``folder`` of the adapter that was imported; ``None`` for a trained one."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative path -> sha256 of every other file."""
+
+    def __post_init__(self) -> None:
+        check_names(self.files)
 
 
 @dataclass(frozen=True)
@@ -85,8 +132,11 @@ class Run:
 
     path: Path
     info: RunInfo
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Relative path -> bytes of every file; runs of version 1 do not say them."""
 
-    FORMAT_VERSION: ClassVar[int] = 1
+    FORMAT_VERSION: ClassVar[int] = 2
+    """Version 2 has a hash of run.json itself, and the sizes of files."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -95,7 +145,7 @@ class Run:
         Raises:
             MissingError: There is no such folder.
             UnfinishedError: The folder has no ``run.json``.
-            LayoutError: ``run.json`` is newer, damaged or not a run's.
+            LayoutError: ``run.json`` is newer, damaged, changed or not a run's.
         """
         if not path.is_dir():
             raise MissingError(
@@ -113,14 +163,11 @@ class Run:
                 if (path / UNFINISHED).is_dir()
                 else "Train again; a finished run writes run.json last.",
             )
-        value = read_versioned(path / "run.json", supported=cls.FORMAT_VERSION)
-        try:
-            task = Task(value.get("task", Task.SINGLE_LABEL))
-            info = RunInfo(**{**value, "labels": tuple(value["labels"]), "task": task})
-            check_inside(info.files)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise LayoutError(f"{path / 'run.json'} is not a run's: {error}.") from None
-        return cls(path, info)
+        file = path / "run.json"
+        value = read_manifest(file, supported=cls.FORMAT_VERSION, hashed_from=2)
+        sizes = from_json(_Sizes, {"sizes": value.pop("sizes", {})}, where=f"{file} is not a run's")
+        info = from_json(RunInfo, value, where=f"{file} is not a run's")
+        return cls(path, info, sizes["sizes"])
 
     @classmethod
     def latest(cls, root: Path) -> Self:
@@ -141,14 +188,12 @@ class Run:
     @classmethod
     def write(cls, path: Path, info: RunInfo) -> Self:
         """Hashes every file under ``path`` and writes ``run.json``, last and atomically."""
-        files = {
-            file.relative_to(path).as_posix(): sha256(file)
-            for file in sorted(path.rglob("*"))
-            if file.is_file() and file.name != "run.json"
-        }
-        info = RunInfo(**{**info.__dict__, "files": files})
-        write_json(path / "run.json", {"format_version": cls.FORMAT_VERSION, **asdict(info)})
-        return cls(path, info)
+        names = [name for name in files_in(path) if name != "run.json"]
+        info = replace(info, files={name: sha256(path / name) for name in names})
+        sizes = {name: (path / name).stat().st_size for name in names}
+        value = {**asdict(info), "sizes": sizes}
+        write_manifest(path / "run.json", value, version=cls.FORMAT_VERSION)
+        return cls(path, info, sizes)
 
     @property
     def name(self) -> str:
@@ -163,14 +208,15 @@ class Run:
         """
         if name not in self.info.files:
             raise LayoutError(f"{self.path / 'run.json'} lists no file {name!r}.")
-        check_sha256(self.path / name, self.info.files[name])
-        return self.path / name
+        return check_file(self.path, name, sha256=self.info.files[name], size=self.sizes.get(name))
 
     def verify(self) -> None:
-        """Checks the hash of every file.
+        """Checks the hash of every file, and that there is no other.
 
         Raises:
-            IntegrityError: A file is missing or changed.
+            IntegrityError: A file is missing, changed, or not listed.
+            LayoutError: The folder holds a link that leaves it, or something that is no file.
         """
+        check_listed(self.path, {*self.info.files, "run.json"})
         for name in self.info.files:
             self.file(name)

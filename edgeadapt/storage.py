@@ -7,9 +7,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 try:
@@ -22,15 +22,14 @@ from edgeadapt.errors import (
     FormatVersionError,
     IntegrityError,
     LayoutError,
-    MissingError,
     OutputExistsError,
 )
+from edgeadapt.parsing import CONFIG_BYTES, Refusal, parse_json, read_bounded
 
 __all__ = [
     "check_fetched",
     "check_format_version",
     "check_free",
-    "check_inside",
     "check_sha256",
     "free_name",
     "held",
@@ -39,6 +38,7 @@ __all__ = [
     "recover",
     "sha256",
     "staged_folder",
+    "to_json",
     "write_file",
     "write_json",
     "write_text",
@@ -100,7 +100,7 @@ def check_format_version(found: object, *, supported: int, path: Path) -> None:
         FormatVersionError: The file is newer.
         LayoutError: It has no usable format version.
     """
-    if not isinstance(found, int) or found < 1:
+    if type(found) is not int or found < 1:  # True is an int, too
         raise LayoutError(
             f"{path} has no usable format version: expected a whole number from 1 to "
             f"{supported}, found {found!r}.",
@@ -113,34 +113,26 @@ def check_format_version(found: object, *, supported: int, path: Path) -> None:
         )
 
 
-def check_inside(names: Mapping[str, object]) -> None:
-    """Refuses file names that leave their folder: a manifest is data from elsewhere.
+def read_json(
+    path: Path, *, limit: int = CONFIG_BYTES, refusal: Refusal = LayoutError
+) -> dict[str, Any]:
+    """Reads one JSON object of at most ``limit`` bytes.
 
-    Raises:
-        KeyError: A name is absolute or climbs with ``..``.
-        AttributeError: ``names`` is not a mapping.
-    """
-    for name in names.keys():  # noqa: SIM118 - data from elsewhere may be no mapping
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise KeyError(f"the file name {name!r} leaves its folder")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads one JSON object.
+    Args:
+        path: The file.
+        limit: Largest size in bytes.
+        refusal: Kind of the error where it holds something else.
 
     Raises:
         MissingError: There is no such file.
-        LayoutError: The file does not hold a JSON object.
+        IntegrityError: It is a git-lfs pointer.
+        EdgeAdaptError: It does not hold a JSON object, or not one that ``parse_json`` takes.
     """
-    try:
-        check_fetched(path)
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingError(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise LayoutError(f"{path} is not valid JSON: {error}.") from None
+    check_fetched(path)
+    content = read_bounded(path, limit=limit, refusal=refusal)
+    value = parse_json(content, where=str(path), refusal=refusal)
     if not isinstance(value, dict):
-        raise LayoutError(f"{path}: expected a JSON object, found a {type(value).__name__}.")
+        raise refusal(f"{path}: expected a JSON object, found a {type(value).__name__}.")
     return value
 
 
@@ -158,7 +150,16 @@ def read_versioned(path: Path, *, supported: int) -> dict[str, Any]:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Writes one JSON object atomically: the old file or the new one, never a part."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, to_json(value))
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """Returns a JSON object as it is written: indented, characters as they are.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from edgeadapt.errors import (
 )
 from edgeadapt.run import Run
 from tests.conftest import make_tokenizer
+from tests.manifests import change_json, edit_json
 
 FP32 = Variant("onnx/model.onnx", "onnxruntime")
 INT8 = Variant("onnx/model_quantized.onnx", "onnxruntime", "dynamic-int8")
@@ -48,11 +50,6 @@ def write_bundle(path: Path, manifest: Manifest = MANIFEST) -> Bundle:
         (path / name).write_bytes(content)
     make_tokenizer().save(str(path / "tokenizer.json"))
     return Bundle.write(path, manifest)
-
-
-def change_json(path: Path, **values: object) -> None:
-    """Replaces top-level values of a JSON file."""
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def digest(path: Path) -> str:
@@ -118,7 +115,7 @@ def test_a_newer_bundle_is_refused_with_both_versions(tmp_path: Path) -> None:
     change_json(bundle.path / "manifest.json", format_version=9)
 
     with pytest.raises(
-        FormatVersionError, match=r"manifest\.json has format version 9.*up to 1"
+        FormatVersionError, match=r"manifest\.json has format version 9.*up to 2"
     ) as caught:
         Bundle.open(bundle.path)
     assert "pip install --upgrade" in caught.value.hint
@@ -161,6 +158,81 @@ def test_a_manifest_with_a_malformed_field_is_refused(
     change_json(bundle.path / "manifest.json", **{name: value})
 
     with pytest.raises(LayoutError, match=r"manifest\.json is not a bundle's"):
+        Bundle.open(bundle.path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("max_length", 2.5, "max_length: expected a whole number, found 2.5"),
+        ("max_length", 0, "max_length: expected at least 1, found 0"),
+        ("max_length", "32", "max_length: expected a whole number, found '32'"),
+        ("pad_id", -1, "pad_id: expected a whole number from 0, found -1"),
+        ("pad_id", True, "pad_id: expected a whole number, found true"),
+        ("labels", [], "labels: expected at least one name, all different"),
+        ("labels", ["a", "a"], "labels: expected at least one name, all different"),
+        ("labels", ["a", 1], "labels[1]: expected a string, found 1"),
+        ("labels", "ab", "labels: expected a list, found 'ab'"),
+        ("pairs", "yes", "pairs: expected true or false, found 'yes'"),
+        ("created", 5, "created: expected a string, found 5"),
+        ("variants.int8.engine", "exec", "variants.int8.engine: expected one of onnxruntime"),
+        ("variants.int8.platform", "z80", "variants.int8.platform: expected one of auto"),
+        ("variants.int8.file", None, "variants.int8.file: expected a string, found null"),
+        ("variants.int8.file", "../model.onnx", "the file name '../model.onnx' leaves"),
+        ("variants.int8.file", "onnx/other.onnx", "files: 'onnx/other.onnx' is missing"),
+        ("variants.int8", {"engine": "torch"}, "variants.int8: the key 'file' is missing"),
+        ("variants.int8.entry", "x", "variants.int8: unknown key 'entry'"),
+        ("files.config.json.bytes", -1, "files.config.json.bytes: expected a whole number from 0"),
+        ("files.config.json.bytes", 1e3, "files.config.json.bytes: expected a whole number"),
+        ("files.config.json.sha256", None, "files.config.json.sha256: expected a string"),
+        ("provenance", [], "provenance: expected an object, found a list of 0"),
+        ("provenance.backbone", "bert", "provenance.backbone: expected an object, found 'bert'"),
+        ("provenance.backbone", {"id": 3}, "provenance.backbone.id: expected a string, found 3"),
+        ("provenance.run", ["r"], "provenance.run: expected a string, found a list of 1"),
+        ("provenance.method", 3, "provenance.method: expected a string, found 3"),
+        ("provenance.recipe", {"data": 3}, "provenance.recipe.data: expected an object, found 3"),
+        ("provenance.test", 0.5, "provenance.test: expected an object, found 0.5"),
+        ("parity", {}, "parity: the key 'merge' is missing"),
+        ("parity.merge.max_difference", "0", "parity.merge.max_difference: expected a number"),
+        ("parity.merge.leftover", {}, "parity.merge.leftover: the key '"),
+        ("parity.onnx", 3, "parity.onnx: expected an object, found 3"),
+        ("parity.int8", {"label_agreement": "all"}, "parity.int8.label_agreement: expected a"),
+        ("quantization", 3, "quantization: expected an object, found 3"),
+    ],
+)
+def test_a_value_of_another_type_is_named_before_it_is_used(
+    tmp_path: Path, key: str, value: object, expected: str
+) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    *tables, last = key.replace("config.json", "config/json").split(".")
+
+    def change(within: dict[str, Any]) -> None:
+        for table in tables:
+            within = within[table.replace("/", ".")]
+        within[last] = value
+
+    edit_json(bundle.path / "manifest.json", change)
+
+    with pytest.raises(LayoutError, match=r"manifest\.json is not a bundle's: ") as caught:
+        Bundle.open(bundle.path)
+    assert expected in caught.value.message
+
+
+@pytest.mark.parametrize("where", ['"größer"', '"created": "', '"run": "'])
+def test_half_a_surrogate_pair_is_no_text_of_a_manifest(tmp_path: Path, where: str) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    file = bundle.path / "manifest.json"
+    file.write_text(file.read_text().replace(where, where[:-1] + '\\ud800"', 1))
+
+    with pytest.raises(LayoutError, match=r"manifest\.json is not valid JSON"):
+        Bundle.open(bundle.path)
+
+
+def test_a_bundle_without_a_tokenizer_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    edit_json(bundle.path / "manifest.json", lambda value: value["files"].pop("tokenizer.json"))
+
+    with pytest.raises(LayoutError, match=r"files: 'tokenizer\.json' is missing"):
         Bundle.open(bundle.path)
 
 

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import MISSING, fields, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import FormatVersionError, LayoutError, MissingError
 from edgeadapt.record import Record, Sample
+from tests.manifests import change_json, edit_json
 
 SAMPLE = Sample(
     bundle="tiny",
@@ -41,11 +43,6 @@ RECORD = Record(
 
 NANOSECONDS = st.lists(st.integers(0, 2**63), max_size=4)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-
-
-def change_json(path: Path, **values: object) -> None:
-    """Replaces top-level values of a JSON file."""
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def test_an_opened_record_is_equal_to_the_written_one(tmp_path: Path) -> None:
@@ -80,7 +77,7 @@ def test_no_sample_loses_a_digit_on_disk(
 def test_a_record_carries_the_format_version(tmp_path: Path) -> None:
     RECORD.write(tmp_path / "r.json")
 
-    assert json.loads((tmp_path / "r.json").read_text())["format_version"] == 2
+    assert json.loads((tmp_path / "r.json").read_text())["format_version"] == 3
 
 
 def test_a_number_that_json_cannot_hold_leaves_the_old_record_as_it_was(tmp_path: Path) -> None:
@@ -104,7 +101,7 @@ def test_a_newer_record_is_refused_with_both_versions(tmp_path: Path) -> None:
     RECORD.write(tmp_path / "r.json")
     change_json(tmp_path / "r.json", format_version=4)
 
-    with pytest.raises(FormatVersionError, match=r"r\.json has format version 4.*up to 2"):
+    with pytest.raises(FormatVersionError, match=r"r\.json has format version 4.*up to 3"):
         Record.open(tmp_path / "r.json")
 
 
@@ -148,9 +145,7 @@ def test_a_record_with_a_malformed_field_is_refused(
 
 def test_a_record_without_a_field_is_refused_naming_it(tmp_path: Path) -> None:
     RECORD.write(tmp_path / "r.json")
-    value = json.loads((tmp_path / "r.json").read_text())
-    del value["threads"]
-    (tmp_path / "r.json").write_text(json.dumps(value))
+    edit_json(tmp_path / "r.json", lambda value: value.pop("threads"))
 
     with pytest.raises(LayoutError, match=r"r\.json is not a benchmark record.*threads"):
         Record.open(tmp_path / "r.json")
@@ -166,7 +161,7 @@ def test_a_bundles_manifest_is_not_a_record(tmp_path: Path, tiny_bundle: Bundle)
 def test_a_record_of_version_1_is_still_read(tmp_path: Path) -> None:
     RECORD.write(tmp_path / "r.json")
     value = json.loads((tmp_path / "r.json").read_text())
-    newer = {"conditions", "bundles"}
+    newer = {"conditions", "bundles", "sha256"}
     newer_of_samples = {
         "tokenizer_bytes", "bundle_bytes", "runtime_bytes", "memory", "starts", "pace_ns",
         "signal_ns", "throughput", "bulk_memory", "gauge", "leak", "threads_ns",
@@ -181,11 +176,52 @@ def test_a_record_of_version_1_is_still_read(tmp_path: Path) -> None:
     assert Record.open(tmp_path / "old.json") == RECORD
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("machine", {"cpu": 3}, "machine.cpu must be string"),
+        ("machine", {"cpu": "x", "versions": ["numpy"]}, "machine.versions must be object"),
+        ("machine", {"cpu": "x", "memory_bytes": "8 GB"}, "machine.memory_bytes must be integer"),
+        ("conditions", {"before": {"frequency_mhz": "fast"}}, "frequency_mhz must be number"),
+        ("conditions", {"after": []}, "conditions.after must be object"),
+        ("bundles", {"tiny": {"backbone": "bert"}}, "backbone must be object"),
+        ("bundles", {"tiny": {"recipe": {"data": 3}}}, "recipe.data must be object"),
+        ("bundles", {"tiny": {"run": 3}}, "run must be string"),
+        ("bundles", {"tiny": {"test": {"accuracy": "high"}}}, "accuracy must be number"),
+        ("bundles", {"tiny": {"total_parameters": "many"}}, "total_parameters must be integer"),
+    ],
+)
+def test_what_is_said_around_the_samples_is_checked_too(
+    tmp_path: Path, name: str, value: dict[str, Any], expected: str
+) -> None:
+    RECORD.write(tmp_path / "r.json")
+    if name == "bundles":
+        (provenance,) = value.values()
+        made = {"created": "", "edgeadapt": "", "schemes": {"fp32": None}}
+        value = {"tiny": {**made, "provenance": provenance}}
+    change_json(tmp_path / "r.json", **{name: value})
+
+    with pytest.raises(LayoutError, match=r"r\.json is not a benchmark record") as caught:
+        Record.open(tmp_path / "r.json")
+    assert expected in caught.value.message
+
+
+def test_the_record_of_the_results_is_still_one() -> None:
+    record = Record.open(Path(__file__).parents[1] / "benchmarks" / "results" / "bench.json")
+
+    assert record.bundles
+    assert record.baseline in map(str, record.samples)
+
+
 def test_the_schema_knows_every_field_of_a_record() -> None:
     schema = json.loads(files("edgeadapt").joinpath("record.schema.json").read_text())
     sample = schema["definitions"]["sample"]
 
-    assert set(schema["properties"]) == {"format_version", *(f.name for f in fields(Record))}
+    assert set(schema["properties"]) == {
+        "format_version",
+        "sha256",
+        *(f.name for f in fields(Record)),
+    }
     assert set(sample["properties"]) == {field.name for field in fields(Sample)}
     required = {
         field.name

@@ -18,6 +18,7 @@ from edgeadapt.errors import (
     UnfinishedError,
 )
 from edgeadapt.run import UNFINISHED, Run, RunInfo
+from tests.manifests import change_json, edit_json
 
 INFO = RunInfo(
     recipe={"model": {"id": "somewhere", "revision": None}},
@@ -45,11 +46,6 @@ def write_run(path: Path) -> Run:
     (path / "weights" / "head.safetensors").write_bytes(b"weights")
     (path / "history.jsonl").write_text("{}\n")
     return Run.write(path, INFO)
-
-
-def change_json(path: Path, **values: object) -> None:
-    """Replaces top-level values of a JSON file."""
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def digest(path: Path) -> str:
@@ -116,9 +112,9 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path: Path) -> None:
 
 def test_a_newer_run_is_refused_with_both_versions(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    change_json(run.path / "run.json", format_version=Run.FORMAT_VERSION + 6)
+    change_json(run.path / "run.json", format_version=Run.FORMAT_VERSION + 5)
 
-    with pytest.raises(FormatVersionError, match=r"run\.json has format version 7.*up to 1") as got:
+    with pytest.raises(FormatVersionError, match=r"run\.json has format version 7.*up to 2") as got:
         Run.open(run.path)
     assert "pip install --upgrade" in got.value.hint
 
@@ -145,9 +141,7 @@ def test_a_run_json_without_a_json_object_is_refused(tmp_path: Path, text: str) 
 @pytest.mark.parametrize("name", ["labels", "recipe", "frozen_sha256", "created"])
 def test_a_run_json_without_a_field_is_refused_naming_it(tmp_path: Path, name: str) -> None:
     run = write_run(tmp_path / "run")
-    value = json.loads((run.path / "run.json").read_text())
-    del value[name]
-    (run.path / "run.json").write_text(json.dumps(value))
+    edit_json(run.path / "run.json", lambda value: value.pop(name))
 
     with pytest.raises(LayoutError, match=rf"run\.json is not a run's: .*{name}"):
         Run.open(run.path)
@@ -168,6 +162,42 @@ def test_a_run_json_with_a_malformed_file_list_is_refused(tmp_path: Path, files:
 
     with pytest.raises(LayoutError, match=str(run.path)):
         Run.open(run.path).verify()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("labels", ["a", "a"], "labels: expected at least one name, all different"),
+        ("labels", [["a"]], "labels[0]: expected a string, found a list of 1"),
+        ("pad_id", 2.5, "pad_id: expected a whole number, found 2.5"),
+        ("pad_id", -1, "pad_id: expected a whole number from 0, found -1"),
+        ("pairs", 1, "pairs: expected true or false, found 1"),
+        ("best_epoch", "two", "best_epoch: expected a whole number, found 'two'"),
+        ("seconds", "long", "seconds: expected a number, found 'long'"),
+        ("recipe", [], "recipe: expected an object, found a list of 0"),
+        ("backbone", {}, "backbone: the key 'id' is missing"),
+        ("backbone", {"id": None}, "backbone.id: expected a string, found null"),
+        ("backbone", {"id": "x", "commit": 3}, "backbone.commit: expected a string, found 3"),
+        ("frozen_sha256", {"before": "ab"}, "frozen_sha256: the key 'after' is missing"),
+        ("data", {}, "data: the key 'examples' is missing"),
+        ("data", {"examples": {"train": -7}}, "data.examples.train: expected a whole number from"),
+        ("validation", {"accuracy": "high"}, "validation.accuracy: expected a number"),
+        ("test", {"recall": [0.5, None]}, "test.recall[1]: expected a number, found null"),
+        ("machine", "mine", "machine: expected an object, found 'mine'"),
+        ("imported", {"format": "peft"}, "imported: the key 'folder' is missing"),
+        ("sizes", {"history.jsonl": -1}, "sizes.history.jsonl: expected a whole number from 0"),
+        ("sizes", [], "sizes: expected an object, found a list of 0"),
+    ],
+)
+def test_a_value_of_another_type_is_named_before_it_is_used(
+    tmp_path: Path, key: str, value: object, expected: str
+) -> None:
+    run = write_run(tmp_path / "run")
+    change_json(run.path / "run.json", **{key: value})
+
+    with pytest.raises(LayoutError, match=r"run\.json is not a run's: ") as caught:
+        Run.open(run.path)
+    assert expected in caught.value.message
 
 
 def test_a_bundles_manifest_is_not_a_run(tmp_path: Path, tiny_bundle: Bundle) -> None:
@@ -286,9 +316,7 @@ def test_the_task_is_read_back(tmp_path: Path) -> None:
 def test_a_run_that_says_no_task_gave_one_label_to_single_texts(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     file = tmp_path / "run" / "run.json"
-    value = json.loads(file.read_text())
-    del value["task"], value["pairs"]
-    file.write_text(json.dumps(value))
+    edit_json(file, lambda value: (value.pop("task"), value.pop("pairs")))
 
     info = Run.open(tmp_path / "run").info
 
@@ -299,5 +327,7 @@ def test_an_unknown_task_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     change_json(tmp_path / "run" / "run.json", task="ranking")
 
-    with pytest.raises(LayoutError, match=r"run\.json is not a run's: 'ranking'"):
+    with pytest.raises(
+        LayoutError, match=r"run\.json is not a run's: task: expected .*, found 'ranking'"
+    ):
         Run.open(tmp_path / "run")

@@ -12,10 +12,10 @@ from typing import Any
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.checkpoint import CheckpointConfig, read_checkpoint_config
 from edgeadapt.config import ModelConfig
-from edgeadapt.errors import ModelError
+from edgeadapt.errors import EdgeAdaptError, ModelError
 from edgeadapt.models import hub
 from edgeadapt.outputs import Outputs
-from edgeadapt.storage import check_fetched, check_sha256, sha256
+from edgeadapt.storage import check_fetched, check_sha256, read_json, sha256
 
 __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]
 
@@ -161,9 +161,8 @@ class ModelSource:
     def _tokenizer_length(self) -> int | None:
         """``model_max_length`` of tokenizer_config.json, where it is one."""
         try:
-            text = (self.folder / "tokenizer_config.json").read_text(encoding="utf-8")
-            length = json.loads(text).get("model_max_length")
-        except (OSError, ValueError, AttributeError):
+            length = read_json(self.folder / "tokenizer_config.json").get("model_max_length")
+        except EdgeAdaptError:
             return None  # load_tokenizer says what is wrong with it
         # Where it is not known, transformers writes 1e30.
         is_known = isinstance(length, int) and not isinstance(length, bool) and length > 0

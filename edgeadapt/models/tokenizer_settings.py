@@ -18,6 +18,7 @@ from tokenizers.models import WordLevel, WordPiece
 from transformers import PreTrainedTokenizerFast
 
 from edgeadapt.errors import ModelError
+from edgeadapt.storage import read_json
 from edgeadapt.text import tokenizer_errors
 
 __all__ = ["settle"]
@@ -84,8 +85,7 @@ def _stated(folder: Path) -> Mapping[str, Any]:
     file = folder / "tokenizer_config.json"
     if not file.is_file():
         return {}
-    value = json.loads(file.read_text(encoding="utf-8"))  # transformers has read it before
-    return value if isinstance(value, dict) else {}
+    return read_json(file, refusal=ModelError)
 
 
 def _taken(kind: type[PreTrainedTokenizerFast]) -> dict[str, Any]:

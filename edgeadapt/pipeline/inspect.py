@@ -1,21 +1,45 @@
 """``edgeadapt inspect``: what a run, bundle, record or checkpoint is, with every hash checked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from edgeadapt.bench.noise import disturbances
 from edgeadapt.bundle import Bundle
 from edgeadapt.checkpoint import bundled_checkpoint_config
-from edgeadapt.config import EngineName
+from edgeadapt.config import EngineName, Recipe
 from edgeadapt.errors import MissingError, UnfinishedError
+from edgeadapt.manifests import read_manifest
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.model_card import merge_note
 from edgeadapt.record import Record
 from edgeadapt.run import UNFINISHED, Run, RunInfo
-from edgeadapt.storage import read_json, read_versioned
+from edgeadapt.storage import read_json
+from edgeadapt.typed import Count, from_json
 
 __all__ = ["describe_run", "inspect"]
+
+
+class _Backbone(TypedDict):
+    id: str
+
+
+class _Pretraining(TypedDict):
+    """The keys of ``pretraining.json`` that are shown."""
+
+    backbone: _Backbone
+    texts: Count
+    perplexity_before: float
+    perplexity_after: float
+    created: str
+
+
+class _Config(TypedDict, total=False):
+    """The keys of a checkpoint's ``config.json`` that are shown."""
+
+    model_type: str | None
+    architectures: Sequence[str] | None
+    id2label: Mapping[str, str] | None
 
 
 def inspect(name: str) -> dict[str, Any]:
@@ -86,10 +110,11 @@ def _find(name: str) -> Path:
 def describe_run(run: Run) -> dict[str, Any]:
     """Returns what a run is, in a few values."""
     info = run.info
+    recipe = Recipe.from_dict(info.recipe, origin=str(run.path / "run.json"))
     return {
-        "method": info.recipe["adapter"]["method"],
+        "method": recipe.adapter.method,
         "backbone": info.backbone["id"],
-        "dataset": info.recipe["data"]["dataset"],
+        "dataset": recipe.data.dataset,
         "examples": dict(info.data["examples"]),
         "task": info.task,
         "pairs": info.pairs,
@@ -117,7 +142,8 @@ def _outcome(info: RunInfo) -> dict[str, Any]:
 
 def _bundle(bundle: Bundle) -> dict[str, Any]:
     manifest = bundle.manifest
-    int8 = manifest.parity.get("int8") or {}
+    gates = manifest.parity
+    int8, onnx = gates.get("int8") or {}, gates.get("onnx") or {}
     return {
         "method": manifest.provenance.get("method"),
         "backbone": manifest.provenance.get("backbone", {}).get("id"),
@@ -127,9 +153,9 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
         "labels": list(manifest.labels),
         "max_length": manifest.max_length,
         "variants": {name: bundle.variant_bytes(name) for name in manifest.variants},
-        "merge": merge_note(manifest.parity),
-        "merge_difference": manifest.parity["merge"]["max_difference"],
-        "onnx_difference": manifest.parity["onnx"]["max_difference"],
+        "merge": merge_note(gates) if "leftover" in gates["merge"] else None,
+        "merge_difference": gates["merge"].get("max_difference"),
+        "onnx_difference": onnx.get("max_difference"),
         "int8_agreement": int8.get("label_agreement"),
         "int8_accuracy_drop": int8.get("accuracy_drop"),
         "created": manifest.created,
@@ -138,15 +164,18 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
-    config = read_json(path / "config.json")
-    described = {
+    file = path / "config.json"
+    config = from_json(_Config, read_json(file), where=str(file))
+    described: dict[str, Any] = {
         "model_type": config.get("model_type"),
-        "architecture": (config.get("architectures") or [None])[0],
+        "architecture": next(iter(config.get("architectures") or ()), None),
         "labels": _labels(config.get("id2label") or {}),
         "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
     }
-    if (path / "pretraining.json").is_file():
-        found = read_versioned(path / "pretraining.json", supported=1)
+    file = path / "pretraining.json"
+    if file.is_file():
+        value = read_manifest(file, supported=2, hashed_from=2)
+        found = from_json(_Pretraining, value, where=str(file))
         described |= {
             "pretrained_from": found["backbone"]["id"],
             "texts": found["texts"],

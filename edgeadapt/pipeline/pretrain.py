@@ -36,6 +36,7 @@ from edgeadapt.errors import (
     ModelError,
     UsageError,
 )
+from edgeadapt.manifests import write_manifest
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import ModelSource, find_model
@@ -45,7 +46,7 @@ from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.storage import held, staged_folder, write_json
+from edgeadapt.storage import held, staged_folder
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.loop import choose_device, fit, seeded
@@ -404,10 +405,9 @@ def _describe(folder: Path, work: _Work, result: Pretrained) -> None:
         "seconds": result.seconds,
     }
     tables = work.recipe.to_dict()
-    write_json(
+    write_manifest(
         folder / "pretraining.json",
         {
-            "format_version": 1,
             "backbone": work.source.describe(),
             "recipe": {name: tables[name] for name in ("model", "adapter", "training")},
             "texts_sha256": work.identity["texts"],
@@ -415,4 +415,5 @@ def _describe(folder: Path, work: _Work, result: Pretrained) -> None:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "edgeadapt": __version__,
         },
+        version=2,
     )

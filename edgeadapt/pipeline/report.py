@@ -1,6 +1,5 @@
 """``edgeadapt report``: records become one page of HTML."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from edgeadapt.bench.noise import disturbances, typical_ns
 from edgeadapt.bench.rows import Row, answers, known_labels, rows, task_of
 from edgeadapt.errors import UsageError
 from edgeadapt.metrics import score
+from edgeadapt.parsing import RECORD_BYTES, parse_json, read_bounded
 from edgeadapt.pipeline import places
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record, Sample
@@ -220,9 +220,12 @@ def _curves(record: Record) -> dict[str, dict[str, list[float]]]:
     curves = {}
     for origin in record.bundles.values():
         run = origin["provenance"].get("run")
-        if run and (history := places.runs() / run / "history.jsonl").is_file():
-            lines = [json.loads(line) for line in history.read_text("utf-8").splitlines()]
-            curves[run] = _curve(lines)
+        # A record is data from anyone: only a plain name is looked up.
+        if not run or Path(run).name != run or run == "..":
+            continue
+        if (history := places.runs() / run / "history.jsonl").is_file():
+            lines = read_bounded(history, limit=RECORD_BYTES).splitlines()
+            curves[run] = _curve([parse_json(line, where=str(history)) for line in lines])
     return curves
 
 

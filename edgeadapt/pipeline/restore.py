@@ -9,7 +9,9 @@ from edgeadapt.errors import IntegrityError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
 from edgeadapt.outputs import Rows
+from edgeadapt.parsing import TOKENIZER_BYTES
 from edgeadapt.run import Run
+from edgeadapt.storage import read_json
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded
 
@@ -25,7 +27,7 @@ def restore(run: Run) -> AdaptedClassifier:
     """
     recipe = recipe_of(run)
     source = find_model(recipe.model)
-    found, expected = source.config_sha256(), run.info.backbone["config_sha256"]
+    found, expected = source.config_sha256(), run.info.backbone.get("config_sha256")
     if found != expected:
         raise IntegrityError(
             f"{source.folder / 'config.json'} is not of the backbone that {run.path} was trained "
@@ -62,7 +64,7 @@ def text_encoder(run: Run) -> TextEncoder:
     """Returns the run's tokenizer."""
     return TextEncoder.from_file(
         run.path / "tokenizer.json",
-        max_length=run.info.recipe["model"]["max_length"],
+        max_length=recipe_of(run).model.max_length,
         pad_id=run.info.pad_id,
         pairs=run.info.pairs,
     )
@@ -87,12 +89,12 @@ def write_tokenizer(folder: Path, run: Run, encoder: TextEncoder | None = None) 
     Without the spaces and line breaks that a third of a large ``tokenizer.json`` is made of.
     """
     if encoder is None:
-        text = (run.path / "tokenizer.json").read_text(encoding="utf-8")
+        table = read_json(run.path / "tokenizer.json", limit=TOKENIZER_BYTES)
     else:
-        text = encoder.tokenizer.to_str()
-    short = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+        table = json.loads(encoder.tokenizer.to_str())
+    short = json.dumps(table, ensure_ascii=False, separators=(",", ":"))
     (folder / "tokenizer.json").write_text(short, encoding="utf-8")
-    config = json.loads((run.path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config = read_json(run.path / "tokenizer_config.json")
     special = {key: value for key, value in config.items() if key.endswith("_token")}
     for name, value in (
         ("tokenizer_config.json", config),

@@ -2,9 +2,11 @@
 
 import contextlib
 import ctypes
+from dataclasses import fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import onnxruntime
 
 from edgeadapt.bundle import Bundle
@@ -14,6 +16,8 @@ from edgeadapt.text import TokenBatch
 
 __all__ = ["OnnxRuntimeEngine"]
 
+_OTHER_MODEL = "It is no classifier of this bundle. Export it again."
+
 
 class OnnxRuntimeEngine:
     """One inference session.
@@ -22,9 +26,15 @@ class OnnxRuntimeEngine:
         model: An ONNX file whose inputs are fields of ``TokenBatch`` and whose first output is
             the logits.
         threads: Threads within an operator; ONNX Runtime's default where none is given.
+        labels: How many logits a text has to be given; any number where none is given.
+
+    Raises:
+        LayoutError: The file is no model, or one with other inputs.
     """
 
-    def __init__(self, model: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path, *, threads: int | None = None, labels: int | None = None
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
@@ -37,28 +47,51 @@ class OnnxRuntimeEngine:
             raise LayoutError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot load {model}: {error}"
             ) from None
-        self._model = model
         self._inputs = [value.name for value in self._session.get_inputs()]
+        self._model, self._labels = model, labels
+        known = [each.name for each in fields(TokenBatch)]
+        for name in self._inputs:
+            if name not in known:
+                raise LayoutError(
+                    f"{model} has an input {name!r}: expected only {', '.join(known)}.",
+                    hint=_OTHER_MODEL,
+                )
         _return_freed_memory()
 
     @classmethod
     def load(cls, bundle: Bundle, variant: str, *, threads: int | None = None) -> Self:
         """Loads a variant of a bundle, verified."""
-        return cls(bundle.file(bundle.variant(variant).file), threads=threads)
+        model = bundle.file(bundle.variant(variant).file)
+        return cls(model, threads=threads, labels=len(bundle.manifest.labels))
 
     def run(self, batch: TokenBatch) -> Logits:
         """Returns float32 logits of shape ``(batch, labels)``.
 
         Raises:
-            LayoutError: The model does not take such a batch, or has no embedding for a token.
+            LayoutError: The model cannot answer, as where it has no embedding for a token, or its
+                answer has another shape or type.
         """
         try:
-            logits: Logits = self._session.run(None, batch.select(self._inputs))[0]
+            found = self._session.run(None, batch.select(self._inputs))[0]
         except Exception as error:  # noqa: BLE001 - its exceptions share no public base class
             raise LayoutError(
                 f"{self.describe()} cannot run {self._model} on tokens of ids up to "
-                f"{batch.input_ids.max(initial=0)}: {error}"
+                f"{batch.input_ids.max(initial=0)}: {error}",
+                hint=_OTHER_MODEL,
             ) from None
+        return self._checked(found, texts=len(batch))
+
+    def _checked(self, found: Any, *, texts: int) -> Logits:
+        of, shape = getattr(found, "dtype", type(found).__name__), getattr(found, "shape", ())
+        labels = self._labels or (shape[-1] if shape else None)
+        if of != np.float32 or shape != (texts, labels):
+            raise LayoutError(
+                f"{self._model} does not give logits: expected float32 of shape "
+                f"({texts}, {self._labels or 'labels'}), one row a text, found {of} of shape "
+                f"{shape}.",
+                hint=_OTHER_MODEL,
+            )
+        logits: Logits = found
         return logits
 
     def describe(self) -> str:

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from edgeadapt.errors import IntegrityError, LayoutError, MissingError
+from edgeadapt.manifests import read_manifest, write_manifest
+from edgeadapt.parsing import parse_json
 from edgeadapt.storage import (
     check_sha256,
     free_name,
@@ -21,11 +23,32 @@ from edgeadapt.storage import (
     write_file,
     write_json,
 )
+from edgeadapt.typed import from_json
 
 __all__ = ["Checkpoint", "Checkpoints"]
 
-FORMAT_VERSION = 1
+_ABOUT_VERSION = 2
+"""Version 2 has a hash of about.json itself."""
+_LATEST_VERSION = 1
+"""latest.json needs no hash of itself: it is one file name and the hash of that file."""
 _ABOUT, _LATEST, _STEPS = "about.json", "latest.json", "step-*.safetensors"
+
+
+class _About(TypedDict, total=False):
+    """The keys of ``about.json`` that are read; a command adds the hashes that it compares."""
+
+    command: str
+    recipe: Mapping[str, Any]
+    text: str
+    column: str
+
+
+@dataclass(frozen=True)
+class _Latest:
+    """What ``latest.json`` says."""
+
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +93,7 @@ class Checkpoints:
         """
         if anew:
             self.forget()
-        write_json(self.folder / _ABOUT, {"format_version": FORMAT_VERSION, **about})
+        write_manifest(self.folder / _ABOUT, dict(about), version=_ABOUT_VERSION)
         try:
             yield
         except BaseException:
@@ -106,7 +129,9 @@ class Checkpoints:
                 f"{self.folder.parent} holds no unfinished training: nothing to go on with.",
                 hint="Name the folder of a training that was stopped, or train without --resume.",
             )
-        return read_versioned(self.folder / _ABOUT, supported=FORMAT_VERSION)
+        path = self.folder / _ABOUT
+        value = read_manifest(path, supported=_ABOUT_VERSION, hashed_from=2)
+        return dict(from_json(_About, value, where=str(path)))
 
     def save(self, step: int, checkpoint: Checkpoint) -> None:
         """Writes a state, then removes the one before.
@@ -120,7 +145,7 @@ class Checkpoints:
         metadata = {"values": json.dumps(dict(checkpoint.values))}
         write_file(self.folder / name, lambda path: save_file(tensors, path, metadata=metadata))
         latest = {"file": name, "sha256": sha256(self.folder / name)}
-        write_json(self.folder / _LATEST, {"format_version": FORMAT_VERSION, **latest})
+        write_json(self.folder / _LATEST, {"format_version": _LATEST_VERSION, **latest})
         for file in self.folder.glob(_STEPS):
             if file.name != name:
                 file.unlink()
@@ -134,15 +159,17 @@ class Checkpoints:
         if not self.exist():
             return None
         marker = self.folder / _LATEST
+        value = read_versioned(marker, supported=_LATEST_VERSION)
+        latest = from_json(_Latest, value, where=f"{marker} is not a checkpoint's")
+        path = self.folder / Path(latest.file).name
+        check_sha256(path, latest.sha256)
         try:
-            latest = read_versioned(marker, supported=FORMAT_VERSION)
-            path = self.folder / Path(latest["file"]).name
-            check_sha256(path, latest["sha256"])
             with safe_open(path, framework="pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                values = json.loads(file.metadata()["values"])
-        except (KeyError, TypeError) as error:
-            raise LayoutError(f"{marker} is not a checkpoint's: {error}.") from None
+                content = (file.metadata() or {}).get("values", "")
         except SafetensorError as error:
             raise IntegrityError(f"{path} cannot be read: {error}.") from None
+        values = parse_json(content, where=f"{path}, values")
+        if not isinstance(values, dict):
+            raise LayoutError(f"{path}, values: expected an object, found {values!r:.40}.")
         return Checkpoint(tensors, values)

@@ -15,6 +15,7 @@ import pytest
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.cli.app import main
+from tests.manifests import edit_json
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,3 @@ def copy_bundle(
 
     edit_json(target / "manifest.json", keep)
     return target
-
-
-def edit_json(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Changes a JSON file in place."""
-    value = json.loads(path.read_text(encoding="utf-8"))
-    change(value)
-    path.write_text(json.dumps(value), encoding="utf-8")

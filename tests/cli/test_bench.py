@@ -20,7 +20,8 @@ from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.record import Record
 from tests.children import MAIN, open_edgeadapt, run_edgeadapt, run_limited
-from tests.cli.conftest import Cli, Outcome, copy_bundle, edit_json, written
+from tests.cli.conftest import Cli, Outcome, copy_bundle, written
+from tests.manifests import edit_json
 
 TINY = Plan(
     lengths=(16, 24, 64), rounds=1, repeats=3, warmup=1, starts=1, texts=6, timed=2,
@@ -318,9 +319,9 @@ def test_an_unfinished_bundle_is_named(cli: Cli, folder: Path, first: Path) -> N
 def test_a_bundle_of_a_newer_format_names_both_versions(
     cli: Cli, folder: Path, first: Path
 ) -> None:
-    edit_json(first / "manifest.json", lambda manifest: manifest.update(format_version=2))
+    edit_json(first / "manifest.json", lambda manifest: manifest.update(format_version=3))
 
-    cli("bench", "first").fails_with("first/manifest.json", "2", "up to 1", hint="--upgrade")
+    cli("bench", "first").fails_with("first/manifest.json", "3", "up to 2", hint="--upgrade")
 
     assert only_bundles(folder)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.run import Run
-from tests.cli.conftest import Cli, edit_json, written
+from tests.cli.conftest import Cli, written
+from tests.manifests import edit_json
 
 FILES = {
     "adapter_config.json",

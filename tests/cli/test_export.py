@@ -10,7 +10,8 @@ from edgeadapt.bundle import Bundle
 from edgeadapt.pipeline import export as pipeline
 from edgeadapt.run import Run
 from tests.children import run_edgeadapt, run_limited
-from tests.cli.conftest import Cli, Outcome, edit_json, written
+from tests.cli.conftest import Cli, Outcome, written
+from tests.manifests import edit_json
 
 SCHEMES = ("dynamic-int8", "static-int8")
 
@@ -93,7 +94,7 @@ def test_a_run_of_a_newer_format_names_both_versions(
     edit_json(run / "run.json", lambda value: value.update(format_version=3))
 
     cli("export", run).fails_with(
-        str(run / "run.json"), "format version 3", "up to 1", hint="--upgrade"
+        str(run / "run.json"), "format version 3", "up to 2", hint="--upgrade"
     )
 
     assert written(folder) == []

@@ -11,8 +11,9 @@ from safetensors.numpy import load_file
 from edgeadapt.config import Format
 from edgeadapt.pipeline.convert import convert
 from edgeadapt.run import Run
-from tests.cli.conftest import Cli, edit_json, written
+from tests.cli.conftest import Cli, written
 from tests.conftest import write_dataset
+from tests.manifests import edit_json
 
 KEYS = {
     "run",

@@ -10,7 +10,8 @@ import pytest
 from edgeadapt.bundle import Bundle
 from edgeadapt.record import Record
 from edgeadapt.run import Run
-from tests.cli.conftest import Cli, edit_json
+from tests.cli.conftest import Cli
+from tests.manifests import edit_json
 
 
 def write_record(path: Path) -> Path:

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.data import write_csv
-from tests.cli.conftest import Cli, edit_json
+from tests.cli.conftest import Cli
+from tests.manifests import edit_json
 from tests.tasks import MULTI_LABEL, PAIRS, TOPICS, task_bundle, topical
 
 TEXTS = ("the film was good", "a dull, cold meal", "café “soup” was bad")
@@ -257,7 +258,7 @@ def test_a_bundle_of_a_newer_format_names_both_versions(
     edit_json(bundle / "manifest.json", lambda manifest: manifest.update(format_version=99))
 
     cli("predict", bundle, "good").fails_with(
-        str(bundle / "manifest.json"), "99", "up to 1", hint="--upgrade"
+        str(bundle / "manifest.json"), "99", "up to 2", hint="--upgrade"
     )
 
 

@@ -20,6 +20,7 @@ from edgeadapt.errors import (
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.run import Run
 from tests.bench.handmade import copy_bundle, make_record, make_sample, only
+from tests.manifests import change_json, edit_json
 
 
 @pytest.fixture
@@ -36,10 +37,6 @@ def copied(source: Path, target: Path) -> Path:
 def append_to(file: Path) -> None:
     with file.open("ab") as opened:
         opened.write(b" ")
-
-
-def change_json(file: Path, **changes: object) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 def test_a_run_is_described(tiny_run: Run) -> None:
@@ -285,9 +282,7 @@ def test_a_record_that_breaks_off_is_refused(tmp_path: Path) -> None:
 def test_a_record_that_lacks_a_field_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "record.json"
     make_record(make_sample()).write(file)
-    value = json.loads(file.read_text())
-    del value["samples"][0]["logits"]
-    file.write_text(json.dumps(value))
+    edit_json(file, lambda value: value["samples"][0].pop("logits"))
 
     with pytest.raises(LayoutError, match=r"record\.json is not a benchmark record.*logits"):
         inspect(str(file))

@@ -228,6 +228,30 @@ def test_training_curves_are_shown_where_the_run_is_at_hand(
     assert curve["accuracies"] == [e["accuracy"] for e in events if e["event"] == "epoch"]
 
 
+@pytest.mark.parametrize("name", ["..", "../elsewhere", "a/../../elsewhere", "{root}/elsewhere"])
+def test_a_record_names_no_file_outside_the_runs(in_empty_folder: Path, name: str) -> None:
+    for folder in ("artifacts/elsewhere", "artifacts/runs/a", "elsewhere"):
+        (in_empty_folder / folder).mkdir(parents=True)
+        (in_empty_folder / folder / "history.jsonl").write_text("never read")
+    (in_empty_folder / "artifacts/history.jsonl").write_text("never read")
+    made = ORIGIN["provenance"] | {"run": name.format(root=in_empty_folder)}
+    record = replace(a_record(), bundles={"small": ORIGIN | {"provenance": made}})
+    record.write(in_empty_folder / "r.json")
+
+    page = report([in_empty_folder / "r.json"])
+
+    assert figures_in(page.read_text())["records"][0]["curves"] == {}
+
+
+def test_a_damaged_history_is_named(in_empty_folder: Path) -> None:
+    (in_empty_folder / "artifacts/runs/a-run").mkdir(parents=True)
+    (in_empty_folder / "artifacts/runs/a-run/history.jsonl").write_text("[" * 100_000)
+    replace(a_record(), bundles={"small": ORIGIN}).write(in_empty_folder / "r.json")
+
+    with pytest.raises(LayoutError, match=r"history\.jsonl is not valid JSON"):
+        report([in_empty_folder / "r.json"])
+
+
 def test_a_page_is_never_replaced_unasked(written: Path, page: Path) -> None:
     with pytest.raises(OutputExistsError, match=r"page\.html"):
         report([written], output=page)

@@ -27,6 +27,7 @@ from edgeadapt.run import Run
 from edgeadapt.storage import held
 from edgeadapt.training import checkpoints, loop
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
+from tests.manifests import change_json
 
 pytestmark = pytest.mark.transformers5
 
@@ -300,7 +301,7 @@ def test_other_data_or_another_backbone_is_refused(
     target = tmp_path / "stopped"
     train_until(9, monkeypatch, recipe, output=target)
     about = target / "checkpoint" / "about.json"
-    about.write_text(json.dumps({**json.loads(about.read_text()), what: "0" * 64}))
+    change_json(about, **{what: "0" * 64})
 
     with pytest.raises(IntegrityError, match=f"the {what} changed .* expected sha256 0{{64}}"):
         resume(target)

@@ -34,6 +34,7 @@ from edgeadapt.runtime.classifier import Classifier, load
 from edgeadapt.text import TextEncoder, TokenBatch
 from tests.conftest import WORDS, make_tokenizer, review
 from tests.lively import lively_bundle
+from tests.manifests import change_json
 
 LABELS = ("bad", "good", "mixed")
 TEXTS = [review(number)[0] for number in range(0, 300, 29)] + ["film"]
@@ -100,8 +101,7 @@ def own_bundle(bundle: Bundle, tmp_path: Path) -> Bundle:
 
 def change_manifest(bundle: Bundle, **values: object) -> None:
     """Replaces top-level values of the manifest on disk."""
-    file = bundle.path / "manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+    change_json(bundle.path / "manifest.json", **values)
 
 
 def without_variant(bundle: Bundle, name: str) -> None:
@@ -282,9 +282,9 @@ def test_an_unfinished_bundle_is_refused(own_bundle: Bundle) -> None:
 
 
 def test_a_newer_bundle_is_refused(own_bundle: Bundle) -> None:
-    change_manifest(own_bundle, format_version=2)
+    change_manifest(own_bundle, format_version=3)
 
-    with pytest.raises(FormatVersionError, match=r"format version 2.*up to 1"):
+    with pytest.raises(FormatVersionError, match=r"format version 3.*up to 2"):
         load(own_bundle.path)
 
 
@@ -351,7 +351,7 @@ def test_a_bundle_that_says_no_task_gives_one_label_to_single_texts() -> None:
 def test_an_unknown_task_is_refused(own_bundle: Bundle) -> None:
     change_manifest(own_bundle, task="ranking")
 
-    with pytest.raises(LayoutError, match=r"manifest\.json is not a bundle's: 'ranking'"):
+    with pytest.raises(LayoutError, match=r"not a bundle's: task: expected .*, found 'ranking'"):
         load(own_bundle.path)
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -16,6 +17,7 @@ from edgeadapt.errors import IntegrityError, LayoutError, UsageError
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.text import TokenBatch, Tokens
 from tests.lively import lively_bundle
+from tests.manifests import edit_json
 
 TEXTS = ["film", "the film was great", "we never liked the cold soup and the dull staff"]
 FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
@@ -143,6 +145,100 @@ def test_only_the_files_that_are_opened_are_checked(own_bundle: Bundle) -> None:
 def test_an_unknown_variant_is_refused_with_those_that_there_are(bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="no variant 'int4': found fp32, int8, torch"):
         OnnxRuntimeEngine.load(bundle, "int4")
+
+
+IDS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def write_model(path: Path, node: str, *, kind: int = 1, inputs: tuple[str, ...] = IDS) -> Path:
+    """Writes a model of one node that makes something of the token ids, ``(batch, tokens)``."""
+    values = [onnx.helper.make_tensor_value_info(name, 7, ["batch", "tokens"]) for name in inputs]
+    made = {
+        "cast": [onnx.helper.make_node("Cast", inputs[:1], ["logits"], to=kind)],
+        "rank 3": [
+            onnx.helper.make_node("Cast", inputs[:1], ["wide"], to=kind),
+            onnx.helper.make_node("Unsqueeze", ["wide", "axis"], ["logits"]),
+        ],
+        "scalar": [
+            onnx.helper.make_node("Cast", inputs[:1], ["wide"], to=kind),
+            onnx.helper.make_node("ReduceMax", ["wide"], ["logits"], keepdims=0),
+        ],
+        "one row": [
+            onnx.helper.make_node("Cast", inputs[:1], ["wide"], to=kind),
+            onnx.helper.make_node("ReduceMax", ["wide", "first"], ["logits"], keepdims=1),
+        ],
+        "list": [onnx.helper.make_node("SequenceConstruct", inputs[:1], ["logits"])],
+        "fails": [
+            onnx.helper.make_node("Cast", inputs[:1], ["wide"], to=kind),
+            onnx.helper.make_node("Reshape", ["wide", "shape"], ["logits"]),
+        ],
+    }[node]
+    constants = [
+        onnx.numpy_helper.from_array(np.array(value, dtype=np.int64), name)
+        for name, value in (("axis", [2]), ("first", [0]), ("shape", [7, 11]))
+    ]
+    output = onnx.helper.make_tensor_value_info("logits", kind, None)
+    if node == "list":
+        output = onnx.helper.make_tensor_sequence_value_info("logits", 7, None)
+    graph = onnx.helper.make_graph(made, "g", values, [output], constants)
+    opsets = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    return path
+
+
+BATCH = TokenBatch(*(np.ones((2, 3), dtype=np.int64) for _ in IDS))
+
+
+def test_a_model_of_the_expected_shape_is_run(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model.onnx", "cast")
+
+    assert OnnxRuntimeEngine(model).run(BATCH).tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert OnnxRuntimeEngine(model, labels=3).run(BATCH).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("node", "kind", "labels", "found"),
+    [
+        ("cast", 1, 2, r"shape \(2, 2\), one row a text, found float32 of shape \(2, 3\)"),
+        ("cast", 7, None, r"found int64 of shape \(2, 3\)"),
+        ("cast", 11, 3, r"found float64 of shape \(2, 3\)"),
+        ("cast", 8, 3, r"found object of shape \(2, 3\)"),
+        ("rank 3", 1, None, r"found float32 of shape \(2, 3, 1\)"),
+        ("scalar", 1, None, r"found float32 of shape \(\)"),
+        ("one row", 1, 3, r"found float32 of shape \(1, 3\)"),
+        ("list", 1, None, r"found list of shape \(\)"),
+    ],
+)
+def test_an_answer_of_another_shape_or_type_is_refused(
+    tmp_path: Path, node: str, kind: int, labels: int | None, found: str
+) -> None:
+    engine = OnnxRuntimeEngine(write_model(tmp_path / "m.onnx", node, kind=kind), labels=labels)
+
+    with pytest.raises(LayoutError, match=rf"m\.onnx does not give logits: .*{found}"):
+        engine.run(BATCH)
+
+
+def test_a_model_that_fails_is_named(tmp_path: Path) -> None:
+    engine = OnnxRuntimeEngine(write_model(tmp_path / "m.onnx", "fails"))
+
+    with pytest.raises(LayoutError, match=r"cannot run .*m\.onnx on tokens of ids"):
+        engine.run(BATCH)
+
+
+@pytest.mark.parametrize("name", ["pixels", "select", "__class__"])
+def test_a_model_with_other_inputs_is_refused_when_it_is_loaded(tmp_path: Path, name: str) -> None:
+    model = write_model(tmp_path / "m.onnx", "cast", inputs=(name, *IDS))
+
+    with pytest.raises(LayoutError, match=rf"m\.onnx has an input '{name}': expected only input"):
+        OnnxRuntimeEngine(model)
+
+
+def test_a_bundle_with_other_labels_than_its_model_gives_is_refused(own_bundle: Bundle) -> None:
+    edit_json(own_bundle.path / "manifest.json", lambda value: value["labels"].append("third"))
+    bundle = Bundle.open(own_bundle.path)
+
+    with pytest.raises(LayoutError, match=r"expected float32 of shape \(1, 3\).*\(1, 2\)"):
+        OnnxRuntimeEngine.load(bundle, "fp32").run(bundle.text_encoder().batch(TEXTS[:1]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where it writes elsewhere is not known here")

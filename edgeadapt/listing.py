@@ -1,0 +1,145 @@
+"""The files of a folder against the list that its manifest keeps of them.
+
+A manifest is data from anyone, so the names in it are checked before they are joined to a path, a
+file's size before the file is hashed, and a file that is not in the list is not part of the
+folder: what opens a folder as a whole would read it, too.
+"""
+
+import os
+import stat
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NoReturn
+
+from edgeadapt.errors import IntegrityError, LayoutError
+from edgeadapt.storage import check_sha256
+
+__all__ = ["check_file", "check_listed", "check_names", "files_in"]
+
+_HARMLESS: Mapping[str, str] = {
+    ".DS_Store": "macOS, Finder",
+    "._*": "macOS, on file systems without resource forks",
+    "Thumbs.db": "Windows Explorer",
+    "desktop.ini": "Windows Explorer",
+    ".gitattributes": "a repository of the Hugging Face Hub",
+    ".git/*": "git",
+    ".cache/*": "huggingface_hub, download to a folder",
+}
+"""Files, and folders at the top, that no list needs to name -> what leaves them. Nothing reads
+them, neither here nor in a library that is handed the folder."""
+
+_COPY_AGAIN = "Copy or write the whole folder again."
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuses names of files that are not plain relative paths inside their folder.
+
+    Raises:
+        ValueError: A name is empty or absolute, climbs with ``..``, has a backslash, a colon or a
+            control character, is not in its shortest form, or differs from another by case only.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        # As Windows reads it: there, C:x and \\x leave the folder.
+        if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
+            raise ValueError(f"the file name {name!r} leaves its folder")
+        plain = name == path.as_posix() and name != "."
+        if not plain or not name.isprintable() or set(name) & {"\\", ":"}:
+            raise ValueError(f"the file name {name!r} is not a plain relative path")
+        folded = unicodedata.normalize("NFC", name).casefold()
+        if seen.get(folded, name) != name:
+            raise ValueError(
+                f"the file names {seen[folded]!r} and {name!r} are one where case does not count"
+            )
+        seen[folded] = name
+
+
+def files_in(folder: Path) -> list[str]:
+    """Returns the relative path of every file in a folder, sorted, but for harmless ones.
+
+    Raises:
+        LayoutError: It holds a link to a folder, or something that is neither file nor folder.
+    """
+    return sorted(name for name in _walk(folder) if not _is_harmless(name))
+
+
+def check_listed(folder: Path, names: Collection[str], *, under: str = "") -> None:
+    """Refuses a folder that holds a file that is not listed.
+
+    Args:
+        folder: The folder.
+        names: Every file that its manifest lists, and the manifest.
+        under: Looks at this folder within it only.
+
+    Raises:
+        IntegrityError: It holds another file.
+        LayoutError: It holds a link to a folder, or something that is neither file nor folder.
+    """
+    inside = f"{under}/" if under else ""
+    found = (f"{inside}{name}" for name in _walk(folder / under))
+    extra = sorted(name for name in found if name not in names and not _is_harmless(name))
+    if extra:
+        more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
+        raise IntegrityError(
+            f"{folder} holds a file that its manifest does not list: {extra[0]!r}{more}.",
+            hint="It was put there after the folder was written. Remove it, or copy the folder "
+            "again.",
+        )
+
+
+def check_file(folder: Path, name: str, *, sha256: str, size: int | None) -> Path:
+    """Returns the path of a listed file after comparing it with the list.
+
+    Args:
+        folder: The folder.
+        name: Of the file, checked by ``check_names``.
+        sha256: Hash that the manifest lists.
+        size: Bytes that it lists; ``None`` where it lists none.
+
+    Raises:
+        IntegrityError: The file is missing or is another one. No more is read of it than ``size``.
+        LayoutError: A link leads out of the folder.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise LayoutError(
+            f"{path} is a link that leaves its folder: found {path.resolve()}.",
+            hint="Copy the folder with the files that its links lead to: cp -rL",
+        )
+    # A larger file is another one, and may be too large to hash in reasonable time.
+    if size is not None and path.is_file() and path.stat().st_size > size:
+        raise IntegrityError(
+            f"{path} is not the file that was written: expected sha256 {sha256} and {size:,} "
+            f"bytes, found {path.stat().st_size:,} bytes.",
+            hint=f"It was changed or damaged. {_COPY_AGAIN}",
+        )
+    check_sha256(path, sha256)
+    return path
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder, onerror=_unreadable):
+        if Path(parent) == folder:
+            folders[:] = [name for name in folders if f"{name}/*" not in _HARMLESS]
+        for name in folders:
+            if (Path(parent) / name).is_symlink():
+                raise LayoutError(
+                    f"{Path(parent) / name} is a link to a folder: expected a folder.",
+                    hint="Copy the folder with the files that its links lead to: cp -rL",
+                )
+        for name in files:
+            path = Path(parent) / name
+            if not path.is_symlink() and not stat.S_ISREG(path.lstat().st_mode):
+                raise LayoutError(f"{path}: expected a regular file, found something else.")
+            yield path.relative_to(folder).as_posix()
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise LayoutError(f"A folder cannot be read: {error}.") from None
+
+
+def _is_harmless(name: str) -> bool:
+    return any(fnmatchcase(PurePosixPath(name).name, pattern) for pattern in _HARMLESS)

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeadapt.bench.runner import Evaluation
-from edgeadapt.bundle import Bundle, Manifest
+from edgeadapt.bundle import EVALUATION_FILE, Bundle, Manifest
 from edgeadapt.data import TEXT_COLUMNS, read_rows, to_examples
 from edgeadapt.errors import UsageError
 from edgeadapt.pipeline.predict import check_pair_column
 from edgeadapt.storage import sha256
 
 __all__ = ["EvaluationFile", "evaluation_of"]
-
-_EVALUATION = "evaluation.csv"
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,9 @@ def evaluation_of(bundles: Sequence[Bundle], file: EvaluationFile | None) -> Eva
         check_pair_column(file.text_pair_column, manifest)
         return _read(file, manifest, origin=str(file.path))
     carried = {
-        bundle.name: bundle.manifest.files[_EVALUATION].sha256
+        bundle.name: bundle.manifest.files[EVALUATION_FILE].sha256
         for bundle in bundles
-        if _EVALUATION in bundle.manifest.files
+        if EVALUATION_FILE in bundle.manifest.files
     }
     if not carried:
         return Evaluation(origin="none", sha256=None)
@@ -53,8 +51,8 @@ def evaluation_of(bundles: Sequence[Bundle], file: EvaluationFile | None) -> Eva
             hint="Their accuracies cannot be compared. Name bundles of one data set, or give one "
             "file for all with --data.",
         )
-    own = EvaluationFile(bundles[0].file(_EVALUATION))
-    return _read(own, _same_task(bundles), origin=f"{_EVALUATION} of the bundles")
+    own = EvaluationFile(bundles[0].file(EVALUATION_FILE))
+    return _read(own, _same_task(bundles), origin=f"{EVALUATION_FILE} of the bundles")
 
 
 def _read(file: EvaluationFile, manifest: Manifest, *, origin: str) -> Evaluation:

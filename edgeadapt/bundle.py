@@ -5,7 +5,11 @@ NAME/
   config.json  tokenizer.json  tokenizer_config.json  special_tokens_map.json
   onnx/model.onnx      fp32
   onnx/model_quantized.onnx
-  evaluation.csv       test text, so that accuracy can be measured on the target
+  evaluation.csv       test text, so that accuracy can be measured on the target; it chooses nothing
+  validation.csv       validation text, by which compression is judged
+  validation_logits.npy
+                       the uncompressed fp32 model's logits on it
+  calibration.csv      some training text, for quantization with fixed scales
   README.md            model card
   torch/               the merged checkpoint, only with --with-torch
 """
@@ -23,7 +27,24 @@ from edgeadapt.storage import read_json, sha256
 from edgeadapt.text import TextEncoder
 from edgeadapt.typed import Check, Count, Names, from_json
 
-__all__ = ["Bundle", "FileInfo", "Manifest", "Variant"]
+__all__ = [
+    "CALIBRATION_FILE",
+    "EVALUATION_FILE",
+    "LOGITS_FILE",
+    "TEXT_FILES",
+    "VALIDATION_FILE",
+    "Bundle",
+    "FileInfo",
+    "Manifest",
+    "Variant",
+]
+
+EVALUATION_FILE = "evaluation.csv"
+VALIDATION_FILE = "validation.csv"
+LOGITS_FILE = "validation_logits.npy"
+CALIBRATION_FILE = "calibration.csv"
+TEXT_FILES = (EVALUATION_FILE, VALIDATION_FILE, LOGITS_FILE, CALIBRATION_FILE)
+"""Files that come from the data; a bundle without evaluation has none of them."""
 
 _TOKENIZER = "tokenizer.json"
 

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,16 +32,30 @@ from edgeadapt.config import (
 )
 from edgeadapt.errors import ModelError, UsageError
 
+if TYPE_CHECKING:
+    from edgeadapt.bundle import Bundle
+    from edgeadapt.cli.console import Terminal
+
 __all__ = ["export"]
+
+_OF_BUNDLES = frozenset(
+    {
+        "run", "quantize", "engine", "scheme", "objective", "target", "max_drop", "no_evaluation",
+        "threads", "output", "force", "json",
+    }
+)  # fmt: skip
+"""What export takes with a bundle; all else changes the graph, which takes the run."""
 
 
 def export(
+    ctx: typer.Context,
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN|CHECKPOINT]",
-            help="Run to export, or a finished classifier: a folder or a hub id; the latest run if "
-            "left out.",
+            metavar="[RUN|CHECKPOINT|BUNDLE]",
+            help="Run to export; the latest if left out. Or a finished classifier: a folder or a "
+            "hub id. Or a bundle, to quantize it again for this machine, without torch: a path "
+            "such as artifacts/bundles/NAME, or a name that is no run's.",
         ),
     ] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Add a quantized variant.")] = False,
@@ -158,12 +172,30 @@ def export(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Merge, export to ONNX and quantize a run or a finished classifier; writes a bundle."""
-    from edgeadapt.cli.console import Terminal, print_json, print_line, show
+    """Merge, export to ONNX and quantize a run, a classifier or a bundle; writes a bundle."""
+    from edgeadapt.cli.console import Terminal
     from edgeadapt.cli.imports import train_tier
     from edgeadapt.pipeline import places
     from edgeadapt.run import Run
 
+    terminal = Terminal()
+    if run and (found := _bundle_named(run)):
+        _check_of_bundles(ctx, found)
+        bundle = _quantize_again(
+            found,
+            scheme=scheme,
+            objective=objective,
+            target=target,
+            threads=threads,
+            engine=engine,
+            max_drop=max_drop if _is_given(ctx, "max_drop") else None,
+            evaluation=not no_evaluation,
+            output=output,
+            force=force,
+            terminal=terminal,
+        )
+        _show(bundle, json=json, terminal=terminal)
+        return
     columns = columns_of(
         dataset,
         dataset_name=dataset_name,
@@ -208,7 +240,6 @@ def export(
 
     schemes = _schemes(scheme, every=SCHEMES.get(engine, ()))
     asked = Quantization(schemes, objective, target, threads, engine)
-    terminal = Terminal()
     options = ExportOptions(
         quantize=asked if quantize else None,
         trim=None if trim_vocab is None else Trimming(_pieces(trim_vocab)),
@@ -232,6 +263,87 @@ def export(
             force=force,
             progress=terminal,
         )
+    _show(bundle, json=json, terminal=terminal)
+
+
+def _bundle_named(name: str) -> Path | None:
+    """The bundle that ``name`` means; ``None`` where it is a run's, or nothing's."""
+    from edgeadapt.pipeline import places
+
+    path = places.resolve(name, places.runs())
+    if not path.exists():
+        path = places.resolve(name, places.bundles())
+    return path if (path / "manifest.json").is_file() else None
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
+
+
+def _check_of_bundles(ctx: typer.Context, bundle: Path) -> None:
+    """Refuses what cannot be asked of a bundle.
+
+    Raises:
+        UsageError: An option needs the run, or ``--quantize`` is missing.
+    """
+    others = [
+        each.opts[0]
+        for each in ctx.command.params
+        if each.name not in _OF_BUNDLES and _is_given(ctx, str(each.name))
+    ]
+    if others:
+        raise UsageError(
+            f"{', '.join(others)}: expected with a run, found the bundle {bundle}: its graph is "
+            "finished, and quantized as it is.",
+            hint="Leave them out, or export the run that the bundle was made from.",
+        )
+    if not _is_given(ctx, "quantize"):
+        raise UsageError(
+            f"{bundle} is a bundle: expected a run, or --quantize.",
+            hint=f"Quantize it again for this machine with: edgeadapt export {bundle} --quantize",
+        )
+
+
+def _quantize_again(
+    path: Path,
+    *,
+    scheme: str | None,
+    objective: Objective,
+    target: Platform,
+    threads: int | None,
+    engine: EngineName,
+    max_drop: float | None,
+    evaluation: bool,
+    output: str | None,
+    force: bool,
+    terminal: "Terminal",
+) -> "Bundle":
+    from edgeadapt.bundle import Bundle
+    from edgeadapt.cli.imports import onnx_tier
+    from edgeadapt.pipeline import places
+
+    bundle = Bundle.open(path)
+    with onnx_tier("edgeadapt export BUNDLE --quantize"):
+        from edgeadapt.pipeline.requantize import requantize
+        from edgeadapt.quantize.options import SCHEMES, Quantization
+
+    schemes = _schemes(scheme, every=SCHEMES.get(engine, ()))
+    return requantize(
+        bundle,
+        asked=Quantization(schemes, objective, target, threads, engine),
+        max_drop=max_drop,
+        evaluation=evaluation,
+        output=places.target(output, places.bundles()) if output else None,
+        force=force,
+        progress=terminal,
+    )
+
+
+def _show(bundle: "Bundle", *, json: bool, terminal: "Terminal") -> None:
+    """Prints what was written."""
+    from edgeadapt.cli.console import print_json, print_line, show
+
     manifest = bundle.manifest
     if json:
         files = {name: info.bytes for name, info in manifest.files.items()}

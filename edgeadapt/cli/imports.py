@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from edgeadapt.errors import MissingExtraError
 
-__all__ = ["train_tier"]
+__all__ = ["onnx_tier", "train_tier"]
 
 
 @contextmanager
@@ -15,9 +15,26 @@ def train_tier(what: str) -> Iterator[None]:
     Raises:
         MissingExtraError: A module of the extra ``[train]`` is not installed.
     """
+    with _brought_by("train", what):
+        yield
+
+
+@contextmanager
+def onnx_tier(what: str) -> Iterator[None]:
+    """Around an import of the onnx tier.
+
+    Raises:
+        MissingExtraError: A module of the extra ``[quantize]`` is not installed.
+    """
+    with _brought_by("quantize", what):
+        yield
+
+
+@contextmanager
+def _brought_by(extra: str, what: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "edgeadapt":
             raise
-        raise MissingExtraError(what, extra="train", missing=error.name) from None
+        raise MissingExtraError(what, extra=extra, missing=error.name) from None

@@ -6,14 +6,13 @@ and FFN alone. Keys and values of the others need not be computed either: with o
 weighted mean of ``x_t``. A key's bias adds the same to every score and falls out of the softmax.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from edgeadapt.graph.edit import Edited
+from edgeadapt.graph.fused import FusedAttention, attribute
 
 __all__ = ["first_position_only"]
 
@@ -22,7 +21,6 @@ _ROW_WISE = {
     "FastGelu", "BiasGelu", "LayerNormalization", "Identity",
 }  # fmt: skip
 """Operators that treat every position alone, where constants are vectors or numbers."""
-_CONTRIB = "com.microsoft"
 
 
 def first_position_only(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -57,7 +55,7 @@ def _first_position(edited: Edited) -> onnx.NodeProto | None:
         node
         for node in edited.graph.node
         if node.op_type == "Gather"
-        and _attribute(node, "axis") == 1
+        and attribute(node, "axis") == 1
         and edited.rank(node.input[0]) is None
         and _is_zero(edited.constant(node.input[1]))
     ]
@@ -95,112 +93,57 @@ def _narrow(edited: Edited, tensor: str, first: str, *, alone: bool) -> str:
     """Returns a tensor's first position, shape ``(batch, 1, width)``."""
     producer = edited.producer(tensor)
     if alone and producer is not None:
-        attention = _Attention.of(edited, producer)
+        attention = FusedAttention.of(edited, producer)
         if attention is not None:
-            return attention.of_first(edited, first, f"{tensor}_first")
+            return _of_first(attention, edited, first, f"{tensor}_first")
     return edited.add("Gather", [tensor, first], f"{tensor}_first", axis=1)
 
 
-@dataclass(frozen=True)
-class _Attention:
-    """A fused attention node."""
+def _of_first(attention: FusedAttention, edited: Edited, first: str, name: str) -> str:
+    """Adds what the first position attends to, ``(batch, 1, width)``, and returns its name.
 
-    source: str
-    """Hidden states, ``(batch, seq, width)``."""
-    mask: str | None
-    """1 where a token is read, 0 for padding, ``(batch, seq)``."""
-    query: NDArray[np.float32]
-    """Weights of shape ``(width, heads · size)``, as the next two."""
-    key: NDArray[np.float32]
-    value: NDArray[np.float32]
-    query_bias: NDArray[np.float32]
-    value_bias: NDArray[np.float32]
-    heads: int
-    scale: float
+    Every head is a row, so that weights stay matrices, which quantization knows.
+    """
+    query_weight, key_weight, value_weight = np.split(attention.weights, 3, axis=1)
+    query_bias, _, value_bias = np.split(attention.biases, 3)
+    heads, scale = attention.heads, attention.scale
+    blocks = np.repeat(np.eye(heads, dtype=np.float32), attention.inner // heads, axis=1)
 
-    @classmethod
-    def of(cls, edited: Edited, node: onnx.NodeProto) -> "_Attention | None":
-        """Reads a node; ``None`` where it is no attention, or one of more than the usual inputs."""
-        known = {"num_heads", "mask_filter_value", "scale", "unidirectional"}
-        if (
-            node.op_type != "Attention"
-            or node.domain != _CONTRIB
-            or any(attribute.name not in known for attribute in node.attribute)
-            or _attribute(node, "unidirectional")
-            or any(node.input[4:])
-        ):
-            return None
-        weights, biases = (edited.constant(name) for name in node.input[1:3])
-        if weights is None or biases is None:
-            return None
-        query, key, value = np.split(np.asarray(weights, np.float32), 3, axis=1)
-        query_bias, _, value_bias = np.split(np.asarray(biases, np.float32), 3)
-        heads = int(_attribute(node, "num_heads") or 0)
-        scale = _attribute(node, "scale") or 1 / np.sqrt(query.shape[1] / heads)
-        mask = node.input[3] if len(node.input) > 3 and node.input[3] else None
-        return cls(
-            source=node.input[0],
-            mask=mask,
-            query=query,
-            key=key,
-            value=value,
-            query_bias=query_bias,
-            value_bias=value_bias,
-            heads=heads,
-            scale=float(scale),
-        )
+    def constant(suffix: str, value: NDArray[np.generic]) -> str:
+        return edited.add_constant(f"{name}_{suffix}", value)
 
-    def of_first(self, edited: Edited, first: str, name: str) -> str:
-        """Adds what the first position attends to, ``(batch, 1, width)``, and returns its name.
+    def add(operator: str, suffix: str, *inputs: str, **attributes: object) -> str:
+        return edited.add(operator, inputs, f"{name}_{suffix}", **attributes)
 
-        Every head is a row, so that weights stay matrices, which quantization knows.
-        """
-        inner = self.query.shape[1]
-        blocks = np.repeat(np.eye(self.heads, dtype=np.float32), inner // self.heads, axis=1)
-
-        def constant(suffix: str, value: NDArray[np.generic]) -> str:
-            return edited.add_constant(f"{name}_{suffix}", value)
-
-        def add(operator: str, suffix: str, *inputs: str, **attributes: object) -> str:
-            return edited.add(operator, inputs, f"{name}_{suffix}", **attributes)
-
-        by_head = constant("heads", blocks)
-        query = add("Gather", "input", self.source, first, axis=1)
-        query = add("MatMul", "product", query, constant("query_weight", self.query * self.scale))
-        query = add("Add", "query", query, constant("query_bias", self.query_bias * self.scale))
-        query = add("Mul", "query_by_head", query, by_head)  # (batch, heads, inner), as values
-        keys = add("MatMul", "keys", query, constant("key_weight", self.key.T))
-        scores = add(
-            "MatMul", "scores", keys, add("Transpose", "across", self.source, perm=[0, 2, 1])
-        )
-        if self.mask is not None:
-            scores = add("Add", "masked", scores, self._added(edited, name))
-        weights = add("Softmax", "weights", scores, axis=-1)
-        means = add("MatMul", "means", weights, self.source)  # (batch, heads, width)
-        values = add("MatMul", "values", means, constant("value_weight", self.value))
-        values = add("Mul", "values_by_head", values, by_head)
-        axis = constant("heads_axis", np.array([1], dtype=np.int64))
-        context = add("ReduceSum", "context", values, axis, keepdims=1)
-        return add("Add", "attended", context, constant("value_bias", self.value_bias))
-
-    def _added(self, edited: Edited, name: str) -> str:
-        """What is added to the scores, ``(batch, 1, seq)``: nothing, or enough to be left out."""
-        assert self.mask is not None
-        numbers = edited.add("Cast", [self.mask], f"{name}_mask", to=TensorProto.FLOAT)
-        one = edited.add_constant(f"{name}_one", np.array(1, dtype=np.float32))
-        least = edited.add_constant(f"{name}_least", np.array(1e9, dtype=np.float32))
-        axis = edited.add_constant(f"{name}_axis", np.array([1], dtype=np.int64))
-        numbers = edited.add("Sub", [numbers, one], f"{name}_mask_below")
-        numbers = edited.add("Mul", [numbers, least], f"{name}_mask_added")
-        return edited.add("Unsqueeze", [numbers, axis], f"{name}_mask_by_head")
+    by_head = constant("heads", blocks)
+    query = add("Gather", "input", attention.source, first, axis=1)
+    query = add("MatMul", "product", query, constant("query_weight", query_weight * scale))
+    query = add("Add", "query", query, constant("query_bias", query_bias * scale))
+    query = add("Mul", "query_by_head", query, by_head)  # (batch, heads, inner), as values
+    keys = add("MatMul", "keys", query, constant("key_weight", key_weight.T))
+    scores = add(
+        "MatMul", "scores", keys, add("Transpose", "across", attention.source, perm=[0, 2, 1])
+    )
+    if attention.mask is not None:
+        scores = add("Add", "masked", scores, _added(attention.mask, edited, name))
+    weights = add("Softmax", "weights", scores, axis=-1)
+    means = add("MatMul", "means", weights, attention.source)  # (batch, heads, width)
+    values = add("MatMul", "values", means, constant("value_weight", value_weight))
+    values = add("Mul", "values_by_head", values, by_head)
+    axis = constant("heads_axis", np.array([1], dtype=np.int64))
+    context = add("ReduceSum", "context", values, axis, keepdims=1)
+    return add("Add", "attended", context, constant("value_bias", value_bias))
 
 
-def _attribute(node: onnx.NodeProto, name: str) -> float | int | None:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            value = helper.get_attribute_value(attribute)
-            return value if isinstance(value, int | float) else None
-    return None
+def _added(mask: str, edited: Edited, name: str) -> str:
+    """What is added to the scores, ``(batch, 1, seq)``: nothing, or enough to be left out."""
+    numbers = edited.add("Cast", [mask], f"{name}_mask", to=TensorProto.FLOAT)
+    one = edited.add_constant(f"{name}_one", np.array(1, dtype=np.float32))
+    least = edited.add_constant(f"{name}_least", np.array(1e9, dtype=np.float32))
+    axis = edited.add_constant(f"{name}_axis", np.array([1], dtype=np.int64))
+    numbers = edited.add("Sub", [numbers, one], f"{name}_mask_below")
+    numbers = edited.add("Mul", [numbers, least], f"{name}_mask_added")
+    return edited.add("Unsqueeze", [numbers, axis], f"{name}_mask_by_head")
 
 
 def _is_zero(value: NDArray[np.generic] | None) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeadapt.bench.runner import Evaluation
-from edgeadapt.bundle import Bundle, Manifest
+from edgeadapt.bundle import EVALUATION_FILE, Bundle, Manifest
 from edgeadapt.data import (
     TEXT_COLUMNS,
     Rows,
@@ -22,7 +22,6 @@ from edgeadapt.storage import sha256
 
 __all__ = ["EvaluationFile", "evaluation_of"]
 
-_EVALUATION = "evaluation.csv"
 _LABEL = "label"
 
 
@@ -55,9 +54,9 @@ def evaluation_of(
         check_pair_column(file.text_pair_column, manifest)
         return _read(file, manifest, origin=str(file.path), progress=progress)
     carried = {
-        bundle.name: bundle.manifest.files[_EVALUATION].sha256
+        bundle.name: bundle.manifest.files[EVALUATION_FILE].sha256
         for bundle in bundles
-        if _EVALUATION in bundle.manifest.files
+        if EVALUATION_FILE in bundle.manifest.files
     }
     if not carried:
         return Evaluation(origin="none", sha256=None)
@@ -68,8 +67,8 @@ def evaluation_of(
             hint="Their accuracies cannot be compared. Name bundles of one data set, or give one "
             "file for all with --data.",
         )
-    own = EvaluationFile(bundles[0].file(_EVALUATION))
-    return _read(own, _same_task(bundles), origin=f"{_EVALUATION} of the bundles")
+    own = EvaluationFile(bundles[0].file(EVALUATION_FILE))
+    return _read(own, _same_task(bundles), origin=f"{EVALUATION_FILE} of the bundles")
 
 
 def _read(

@@ -10,16 +10,17 @@ from typing import Any
 import onnx
 
 from edgeadapt import __version__
-from edgeadapt.bundle import Bundle, Manifest, Variant
-from edgeadapt.compress.budget import DECIDING_TEXTS, SLACK, Budget, Reference
+from edgeadapt.bundle import EVALUATION_FILE, VALIDATION_FILE, Bundle, Manifest, Variant
+from edgeadapt.compress.budget import MAX_DROP, Budget, Reference
 from edgeadapt.compress.climb import Taken, climb
 from edgeadapt.compress.step import Proposal, Step, Trial
+from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.config import EngineName, Exporter, GraphPass, Scheme
 from edgeadapt.data import text_columns, write_csv
-from edgeadapt.errors import GateError, UsageError
+from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
-from edgeadapt.measure.machine import usable_cores, versions
-from edgeadapt.metrics import Drift, Logits, Parity
+from edgeadapt.measure.machine import versions
+from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
@@ -35,13 +36,14 @@ from edgeadapt.pipeline.restore import (
 from edgeadapt.pipeline.run_files import CALIBRATION_FILE, VOCABULARY_FILE, named_labels
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import SCHEMES, Quantization
+from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.quantize.step import Graphs, Quantize, answers_of
 from edgeadapt.run import Run
 from edgeadapt.runtime import ENGINES
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.shrink.vocabulary import Shrunk, TrimVocabulary
 from edgeadapt.storage import read_json, staged_folder
-from edgeadapt.text import Text, Tokens
+from edgeadapt.text import Text, TextEncoder, Tokens
 
 __all__ = ["SCHEMES", "ExportOptions", "Quantization", "Trimming", "export"]
 
@@ -67,7 +69,7 @@ class ExportOptions:
     """Add a quantized variant."""
     trim: Trimming | None = None
     """Leave out the word pieces that the task does not need."""
-    max_drop: float = 0.01
+    max_drop: float = MAX_DROP
     """Largest accuracy drop on validation text that all compression together may cost, 0 to 1."""
     with_torch: bool = False
     """Add the merged checkpoint, so that bench can run torch eager."""
@@ -78,11 +80,7 @@ class ExportOptions:
     """Put test text into the bundle."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_drop <= 1:
-            raise UsageError(
-                f"--max-drop: expected a share from 0 to 1, found {self.max_drop}.",
-                hint="0.01 is one point of accuracy.",
-            )
+        Budget(self.max_drop)  # which refuses what is no share
 
     @property
     def compresses(self) -> bool:
@@ -101,7 +99,7 @@ class ExportOptions:
         if self.trim:
             for name, what in (
                 (VOCABULARY_FILE, "count of word pieces"),
-                ("validation.csv", "text"),
+                (VALIDATION_FILE, "text"),
             ):
                 if name not in run.info.files:
                     raise UsageError(
@@ -112,7 +110,7 @@ class ExportOptions:
 
 def _check_quantization(asked: Quantization, run: Run) -> None:
     ENGINES[asked.engine]()
-    if "validation.csv" not in run.info.files:
+    if VALIDATION_FILE not in run.info.files:
         raise UsageError(
             f"--quantize: {run.path} holds no labelled text to judge int8 by: it was imported "
             "without data.",
@@ -166,7 +164,9 @@ def export(
         merge_parity = _prove_merge(merged, folder / "torch", gate, before, options)
 
         task.advance(note="compression" if options.compresses else "ONNX")
-        made = _compressed(run, Shrunk(merged, encoder), folder, gate, options, progress)
+        model = Shrunk(merged, encoder)
+        judging = _judging(run, model, options)
+        made = _compressed(run, model, folder, gate, judging, options, progress)
 
         task.advance(note="bundle")
         shrunk = made.shrunk
@@ -177,7 +177,9 @@ def export(
         config.name_or_path = ""  # a folder on the machine that trained
         config.to_json_file(folder / "config.json", use_diff=False)
         if options.evaluation and "predictions.csv" in run.info.files:
-            _write_evaluation(folder / "evaluation.csv", run)
+            _write_evaluation(folder / EVALUATION_FILE, run)
+        if options.evaluation and judging:
+            judging.write(folder, run.info.labels)
         manifest = Manifest(
             labels=run.info.labels,
             max_length=encoder.max_length,
@@ -189,7 +191,7 @@ def export(
                 "onnx": made.onnx_parity.to_dict(),
                 **made.costs(options.max_drop),
             },
-            quantization=made.quantization(options.max_drop),
+            quantization=made.quantized.report(options.max_drop) if made.quantized else None,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             edgeadapt=__version__,
             task=run.info.task,
@@ -210,17 +212,7 @@ class _Compressed:
     passes: tuple[GraphPass, ...]
     onnx_parity: Parity
     vocabulary: Taken | None = None
-    quantized: Taken | None = None
-    step: Quantize | None = None
-    asked: Quantization | None = None
-    finished: Drift | None = None
-    """What the quantized file costs, against the uncompressed model."""
-
-    @property
-    def scheme(self) -> Scheme:
-        assert self.quantized is not None
-        scheme = self.quantized.chosen.proposal.settings["scheme"]
-        return Scheme(str(scheme))
+    quantized: Quantized | None = None
 
     def costs(self, max_drop: float) -> dict[str, Any]:
         """Returns the reports of the steps for the manifest."""
@@ -229,40 +221,22 @@ class _Compressed:
             chosen = self.vocabulary.chosen
             settings = chosen.proposal.settings
             found["vocabulary"] = {**settings, "max_drop": max_drop, **chosen.cost.to_dict()}
-        if self.finished:
-            found["int8"] = {"scheme": self.scheme, "max_drop": max_drop, **self.finished.to_dict()}
+        if self.quantized:
+            found["int8"] = self.quantized.gate(max_drop)
         return found
 
-    def quantization(self, max_drop: float) -> dict[str, Any] | None:
-        """Returns all that was tried to quantize, for the manifest."""
-        if self.quantized is None:
-            return None
-        assert self.asked is not None
-        assert self.step is not None
-        assert self.step.measured is not None
-        chosen = self.quantized.chosen
-        return {
-            "objective": self.asked.objective,
-            "platform": self.asked.made_for,
-            "engine": self.asked.engine,
-            "max_drop": max_drop,
-            "deciding_texts": DECIDING_TEXTS,
-            "texts_to_decide": chosen.cost.texts_for(SLACK),
-            "trials": [_trial(trial) for trial in self.quantized.trials],
-            "chosen": chosen.name,
-            "fp32_ms": self.step.measured.fp32_ms,
-            "noise": self.step.measured.noise,
-            "sensitivity": dict(self.step.sensitivity),
-        }
 
-
-def _trial(trial: Trial) -> dict[str, Any]:
-    return {
-        **{name: getattr(trial, name) for name in ("bytes", "allowed", "latency_ms", "name")},
-        "candidate": dict(trial.proposal.settings),
-        "drift": trial.cost.to_dict(),
-        "peak_bytes": trial.peak_bytes,
-    }
+def _judging(run: Run, model: Shrunk, options: ExportOptions) -> CompressionTexts | None:
+    """What judges compression, now and on the device; nothing where nobody asks for it."""
+    if VALIDATION_FILE not in run.info.files or not (options.compresses or options.evaluation):
+        return None
+    kept = kept_examples(run, VALIDATION_FILE)
+    logits = model.logits(kept.texts)
+    calibration: tuple[Text, ...] = ()
+    if CALIBRATION_FILE in run.info.files:
+        calibration = kept_examples(run, CALIBRATION_FILE).texts
+    reference = Reference(kept.texts, kept.known_labels(), run.info.task, logits)
+    return CompressionTexts(reference, calibration)
 
 
 def _compressed(
@@ -270,6 +244,7 @@ def _compressed(
     model: Shrunk,
     folder: Path,
     gate: ParityGate,
+    judging: CompressionTexts | None,
     options: ExportOptions,
     progress: Progress,
 ) -> _Compressed:
@@ -281,26 +256,21 @@ def _compressed(
             graphs = lowering.lowered(model, Path(scratch))
             _move(graphs.fused, folder / _FP32)
             return lowering.outcome(model)
-        kept = kept_examples(run, "validation.csv")
-        progress.say(f"Validation text: {len(kept):,} texts judge what compression costs.")
-        reference = Reference(
-            kept.texts, kept.known_labels(), run.info.task, model.logits(kept.texts)
+        assert judging is not None  # the options were checked against the run
+        reference = judging.reference
+        progress.say(
+            f"Validation text: {len(reference.texts):,} texts judge what compression costs."
         )
-        lowering.texts = kept.texts
+        lowering.judging = judging
         steps: list[Step] = [lowering]
         if options.trim:
             counts = {name: int(count) for name, count in _piece_counts(run).items()}
-            steps.insert(0, TrimVocabulary(options.trim.most, counts=counts, texts=kept.texts))
+            trim = TrimVocabulary(options.trim.most, counts=counts, texts=reference.texts)
+            steps.insert(0, trim)
         quantize = None
         if asked:
-            quantize = Quantize(
-                asked.ways(simulated=recipe_of(run).training.quant_aware),
-                folder=_made(Path(scratch) / "tried"),
-                objective=asked.objective,
-                threads=asked.threads or usable_cores(),
-                engine=asked.engine,
-                progress=progress,
-            )
+            simulated = recipe_of(run).training.quant_aware
+            quantize = asked.step(Path(scratch) / "tried", simulated=simulated, progress=progress)
             steps.append(quantize)
         chain = climb(
             model,
@@ -313,27 +283,20 @@ def _compressed(
         by_name = {taken.step: taken for taken in chain}
         trimmed = by_name.get(TrimVocabulary.name)
         graphs = by_name[lowering.name].model
-        finished, engine = folder / _FP32, EngineName.ONNXRUNTIME
-        _move(graphs.fused, finished)
-        quantized = by_name.get(Quantize.name)
-        if asked and quantized:
-            _, variant = asked.variant(Scheme(str(quantized.chosen.proposal.settings["scheme"])))
-            finished, engine = folder / variant.file, asked.engine
-            _move(quantized.model, finished)
-        cost = reference.cost_of(answers_of(finished, graphs.texts, engine))
-        if not budget.met_by(cost):
-            raise GateError(
-                f"The finished model costs {100 * cost.accuracy_drop:.2f} points on "
-                f"{cost.texts:,} held-out texts; allowed are {100 * budget.max_drop:.2f}.",
-                hint="No bundle was written. Please report this: each step was within the budget.",
+        _move(graphs.fused, folder / _FP32)
+        quantized = None
+        if asked and quantize:
+            taken = by_name[Quantize.name]
+            quantized = Quantized.placed(
+                asked, quantize, taken, folder=folder, reference=reference, texts=graphs.texts
             )
+            budget.check(quantized.cost)
+        else:
+            budget.check(reference.cost_of(answers_of(folder / _FP32, graphs.texts)))
         return replace(
             lowering.outcome(trimmed.model if trimmed else model),
             vocabulary=trimmed,
             quantized=quantized,
-            step=quantize,
-            asked=asked,
-            finished=cost if quantized else None,
         )
 
 
@@ -346,7 +309,7 @@ class _Lowering:
 
     def __init__(self, run: Run, gate: ParityGate, options: ExportOptions) -> None:
         self.run, self.gate, self.options = run, gate, options
-        self.texts: Sequence[Text] = ()
+        self.judging: CompressionTexts | None = None
         self.exporter = options.exporter
         self.parity: Parity | None = None
 
@@ -388,10 +351,17 @@ class _Lowering:
             products = folder / "products.onnx"
             others = tuple(each for each in passes if each is not GraphPass.ATTENTION)
             lower(model.merged, products, exporter=self.exporter, passes=others, pairs=pairs)
-        calibration: Sequence[Tokens] = ()
-        if asked and Scheme.STATIC_INT8 in asked.wanted:
-            calibration = model.encoder.encode(kept_examples(self.run, CALIBRATION_FILE).texts)
-        return Graphs(fused, products, model.encoder.encode(self.texts), calibration)
+        texts, calibration = self._tokens(model.encoder)
+        return Graphs(fused, products, texts, calibration)
+
+    def _tokens(self, encoder: TextEncoder) -> tuple[Sequence[Tokens], Sequence[Tokens]]:
+        """The texts to judge by and to calibrate with, where anything is compressed."""
+        if self.judging is None:
+            return (), ()
+        asked = self.options.quantize
+        fixed = asked and Scheme.STATIC_INT8 in asked.wanted
+        calibration = encoder.encode(self.judging.calibration) if fixed else ()
+        return encoder.encode(self.judging.reference.texts), calibration
 
     def outcome(self, model: Shrunk) -> _Compressed:
         """Returns what was made of a model."""
@@ -437,8 +407,8 @@ def _prove_merge(
 
 def _variants(options: ExportOptions, made: _Compressed) -> dict[str, Variant]:
     variants = {"fp32": Variant(_FP32, EngineName.ONNXRUNTIME)}
-    if made.asked:
-        name, variant = made.asked.variant(made.scheme)
+    if made.quantized:
+        name, variant = made.quantized.variant
         variants[name] = variant
     if options.with_torch:
         variants["torch"] = Variant("torch/model.safetensors", EngineName.TORCH)

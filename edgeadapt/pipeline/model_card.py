@@ -26,7 +26,7 @@ A {task} classifier of {inputs} with {count} labels ({labels}), made by edgeadap
 | trained | {method}, {trainable:,} of {total:,} parameters ({share:.2%}) |
 | longest input | {max_length} tokens |
 | test, before export | {test} |
-
+{again}
 ## Proof
 
 | gate | result | limit |
@@ -84,6 +84,7 @@ def model_card(name: str, manifest: Manifest) -> str:
         share=origin["trainable_parameters"] / origin["total_parameters"],
         max_length=manifest.max_length,
         test=_test(origin["test"], manifest.task),
+        again="".join(map(_again, origin.get("quantized_again", ()))),
         files=", ".join(
             markdown_code(v.file) for v in manifest.variants.values() if ".onnx" in v.file
         ),
@@ -100,6 +101,13 @@ def _test(scores: Mapping[str, Any], task: Task) -> str:
     return (
         f"{_MEASURES[task]} {scores['accuracy']:.2%}, macro-F1 {scores['macro_f1']:.2%}, "
         f"{scores['texts']:,} texts"
+    )
+
+
+def _again(origin: Mapping[str, Any]) -> str:
+    """Where the scheme was chosen again, by ``edgeadapt export BUNDLE --quantize``."""
+    return (
+        f"| quantized again | from {markdown(origin['bundle'])}, on {markdown(origin['cpu'])} |\n"
     )
 
 

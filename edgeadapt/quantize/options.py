@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from edgeadapt.bundle import Variant
 from edgeadapt.config import EngineName, Objective, Platform, Scheme
 from edgeadapt.errors import UsageError
+from edgeadapt.measure.machine import usable_cores
 from edgeadapt.platforms import this_platform
+from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.quantize.candidates import candidates
+from edgeadapt.quantize.step import Quantize
 
 __all__ = ["SCHEMES", "Quantization"]
 
@@ -79,6 +83,26 @@ class Quantization:
         if self.engine is not EngineName.ONNXRUNTIME:  # whose own operator 4 bits take
             tried = [way for way in tried if way.embedding_bits != 4]
         return list(dict.fromkeys(tried))
+
+    def step(
+        self, folder: Path, *, simulated: bool = False, progress: Progress = SILENT
+    ) -> Quantize:
+        """Returns the step that tries this.
+
+        Args:
+            folder: For files that are tried; to be made.
+            simulated: As ``ways`` takes it.
+            progress: Where to report.
+        """
+        folder.mkdir()
+        return Quantize(
+            self.ways(simulated=simulated),
+            folder=folder,
+            objective=self.objective,
+            threads=self.threads or usable_cores(),
+            engine=self.engine,
+            progress=progress,
+        )
 
     def variant(self, scheme: Scheme) -> tuple[str, Variant]:
         """Returns name and variant for the manifest; transformers.js looks for such file names."""

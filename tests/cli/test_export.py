@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.bundle import Bundle
+from edgeadapt.bundle import TEXT_FILES, Bundle
+from edgeadapt.compress import timing
+from edgeadapt.config import Exporter
 from edgeadapt.pipeline import export as pipeline
+from edgeadapt.pipeline.export import ExportOptions
+from edgeadapt.pipeline.export import export as run_export
 from edgeadapt.run import Run
 from tests.children import run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written
@@ -238,3 +242,145 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_written(
     cli("export", tiny_run.path, "--quantize", *options).fails_with(*words)
 
     assert written(folder) == []
+
+
+# A bundle in place of a run
+
+
+@pytest.fixture(scope="module")
+def again(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """An fp32 bundle. Do not change it: copy it first."""
+    folder = tmp_path_factory.mktemp("again") / "again"
+    return run_export(tiny_run, options=ExportOptions(exporter=Exporter.TORCH), output=folder)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is timed in fresh processes."""
+    answer = {"latency_ns": [[1_000_000]], "peak_bytes": 7}
+    monkeypatch.setattr(timing, "run_job", lambda job: answer)
+
+
+def test_a_bundle_is_quantized_again_and_shown_like_an_export(
+    cli: Cli, again: Bundle, folder: Path, quick: None
+) -> None:
+    done = cli("export", again.path, "--quantize", "--max-drop", "1", "--target", "portable")
+
+    assert done.code == 0, done.err
+    assert "int8 against fp32 (dynamic-int8)" in done.out
+    assert "Chosen for latency on portable" in done.out
+    assert done.out.splitlines()[-1] == "bundle: artifacts/bundles/again-portable"
+    assert "next: edgeadapt bench again-portable" in done.err
+    Bundle.open(folder / "artifacts/bundles/again-portable").verify()
+
+
+def test_a_name_that_only_a_bundle_has_is_the_bundles(
+    cli: Cli, again: Bundle, folder: Path, quick: None
+) -> None:
+    shutil.copytree(again.path, folder / "artifacts/bundles/mine")
+
+    done = cli(
+        *("export", "mine", "--quantize", "--scheme", "int4-weights", "--objective", "size"),
+        *("--max-drop", "1", "--threads", "1", "--output", "other", "--json"),
+    )
+
+    assert done.json["bundle"] == "artifacts/bundles/other"
+    assert done.json["parity"]["int8"]["scheme"] == "int4-weights"
+    assert done.json["quantization"]["objective"] == "size"
+    assert "onnx/model_q4.onnx" in done.json["files"]
+
+
+def test_a_name_of_a_run_and_a_bundle_is_the_runs_and_a_path_says_otherwise(
+    cli: Cli, tiny_run: Run, again: Bundle, folder: Path, quick: None
+) -> None:
+    shutil.copytree(tiny_run.path, folder / "artifacts/runs/both")
+    shutil.copytree(again.path, folder / "artifacts/bundles/both")
+
+    run = cli("export", "both", "--exporter", "torch", "--output", "of-run", "--json")
+    bundle = cli(
+        *("export", "artifacts/bundles/both", "--quantize", "--max-drop", "1"),
+        *("--output", "of-bundle", "--json"),
+    )
+
+    assert [
+        list(Bundle.open(Path(done.json["bundle"])).manifest.variants) for done in (run, bundle)
+    ] == [["fp32"], ["fp32", "int8"]]
+    origins = [
+        Bundle.open(Path(done.json["bundle"])).manifest.provenance.get("quantized_again")
+        for done in (run, bundle)
+    ]
+    assert origins[0] is None
+    assert origins[1][0]["bundle"] == "both"
+
+
+def test_a_bundle_keeps_its_budget_where_none_is_given_even_one_that_is_the_default(
+    cli: Cli, again: Bundle, folder: Path, quick: None
+) -> None:
+    copy = Path(shutil.copytree(again.path, folder / "copy"))
+    edit_json(copy / "manifest.json", lambda value: value.update(quantization={"max_drop": 1.0}))
+
+    own = cli("export", copy, "--quantize", "--output", "own", "--json")
+    given = cli("export", copy, "--quantize", "--max-drop", "0.01", "--output", "given", "--json")
+
+    assert [done.json["quantization"]["max_drop"] for done in (own, given)] == [1.0, 0.01]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--trim-vocab", "90"),
+        ("--with-torch",),
+        ("--exporter", "torch"),
+        ("--exporter", "auto"),
+        ("--passes", "none"),
+        ("--passes", "all"),
+    ],
+)
+def test_what_takes_the_run_is_refused_of_a_bundle_by_name(
+    cli: Cli, again: Bundle, folder: Path, options: tuple[str, ...]
+) -> None:
+    cli("export", again.path, "--quantize", *options).fails_with(
+        f"{options[0]}: expected with a run", str(again.path), hint="export the run"
+    )
+
+    assert written(folder) == []
+
+
+def test_a_bundle_without_quantize_is_refused_with_the_command(
+    cli: Cli, again: Bundle, folder: Path
+) -> None:
+    cli("export", again.path).fails_with(
+        f"{again.path} is a bundle", "--quantize", hint=f"edgeadapt export {again.path} --quantize"
+    )
+
+    assert written(folder) == []
+
+
+def test_a_bundle_may_leave_its_texts_out_and_cannot_be_quantized_again_then(
+    cli: Cli, again: Bundle, folder: Path, quick: None
+) -> None:
+    done = cli(
+        *("export", again.path, "--quantize", "--max-drop", "1", "--no-evaluation"),
+        *("--output", "bare", "--json"),
+    )
+
+    assert set(done.json["files"]).isdisjoint(TEXT_FILES)
+    cli("export", "bare", "--quantize").fails_with(
+        "artifacts/bundles/bare carries no validation text", hint="--no-evaluation"
+    )
+
+
+def test_the_bundle_itself_is_left_as_it_is_without_force(
+    cli: Cli, again: Bundle, folder: Path, quick: None
+) -> None:
+    copy = Path(shutil.copytree(again.path, folder / "artifacts/bundles/mine"))
+    before = written(folder)
+
+    cli("export", "mine", "--quantize", "--output", "mine").fails_with(
+        "artifacts/bundles/mine exists already", hint="--force"
+    )
+    assert written(folder) == before
+
+    done = cli("export", "mine", "--quantize", "--max-drop", "1", "--output", "mine", "--force")
+    assert done.code == 0, done.err
+    assert set(Bundle.open(copy).manifest.variants) == {"fp32", "int8"}

@@ -11,6 +11,8 @@ import torch
 from edgeadapt.config import AdapterConfig, DataConfig, Exporter, GraphPass, ModelConfig
 from edgeadapt.export import export_onnx
 from edgeadapt.graph import Architecture, rewrite
+from edgeadapt.graph.attention import count_attention
+from edgeadapt.graph.unfuse import unfuse_attention
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import find_model
@@ -100,4 +102,20 @@ def test_no_logit_of_real_text_moves_by_more_than_a_hundred_thousandth(
         node.op_type for node in model.graph.node
     ]
     for found, wanted in zip(answers(rewritten, batches, tmp_path / "m"), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_attention_that_was_fused_and_taken_apart_again_answers_the_same(
+    model: onnx.ModelProto,
+    batches: list[TokenBatch],
+    expected: list[np.ndarray],
+    tmp_path: Path,
+) -> None:
+    fused = rewrite(model, tuple(GraphPass), KNOWN)
+    apart = unfuse_attention(fused)
+
+    assert count_attention(fused) == 5  # the last layer's reads one position
+    assert count_attention(apart) == 0
+    for found, wanted in zip(answers(apart, batches, tmp_path / "m"), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 import edgeadapt.pipeline.export as pipeline
 from edgeadapt import __version__
-from edgeadapt.bundle import Bundle
+from edgeadapt.bundle import TEXT_FILES, Bundle
 from edgeadapt.config import Objective, Scheme, Task
 from edgeadapt.errors import (
     ExportError,
@@ -23,7 +23,7 @@ from edgeadapt.errors import (
     UsageError,
 )
 from edgeadapt.metrics import probabilities
-from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming, export
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
@@ -55,6 +55,9 @@ def test_a_bundle_holds_every_file_and_no_other(bundle: Bundle) -> None:
         "onnx/model.onnx",
         "onnx/model_quantized.onnx",
         "evaluation.csv",
+        "validation.csv",
+        "validation_logits.npy",
+        "calibration.csv",
         "README.md",
         "torch/config.json",
         "torch/model.safetensors",
@@ -90,14 +93,42 @@ def test_evaluation_is_cut_at_its_limit(
     assert texts_of(bundle.path / "evaluation.csv") == expected
 
 
+def test_what_judges_compression_is_the_uncompressed_models_answers_to_validation_text(
+    run: Run, bundle: Bundle, tmp_path: Path
+) -> None:
+    plain = export(run, options=PLAIN, output=tmp_path / "plain")
+    trimmed = export(
+        run, options=replace(PLAIN, trim=Trimming(60), max_drop=1.0), output=tmp_path / "trimmed"
+    )
+
+    expected = text_logits(
+        load_engine(plain, "fp32"), plain.text_encoder(), texts_of(run.path / "validation.csv")
+    )
+    for each in (plain, bundle, trimmed):  # whatever was compressed
+        assert read_csv(each.path / "validation.csv") == read_csv(run.path / "validation.csv")
+        found = np.load(each.path / "validation_logits.npy")
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+        calibration = read_csv(each.path / "calibration.csv")
+        assert calibration == [{"text": text} for text in texts_of(run.path / "calibration.csv")]
+    own = text_logits(
+        load_engine(trimmed, "fp32"), trimmed.text_encoder(), texts_of(run.path / "validation.csv")
+    )
+    assert np.abs(own - expected).max() > 0.01  # the trimmed model's own would be others
+
+
 def test_without_evaluation_no_text_of_the_data_is_in_the_bundle(run: Run, tmp_path: Path) -> None:
     options = replace(PLAIN, evaluation=False)
 
     bundle = export(run, options=options, output=tmp_path / "b")
 
-    assert not (bundle.path / "evaluation.csv").exists()
-    assert "evaluation.csv" not in bundle.manifest.files
-    private = texts_of(run.path / "predictions.csv") + texts_of(run.path / "validation.csv")
+    assert set(bundle.manifest.files).isdisjoint(TEXT_FILES)
+    assert not [name for name in TEXT_FILES if (bundle.path / name).exists()]
+    private = [
+        text
+        for name in ("predictions.csv", "validation.csv", "calibration.csv")
+        for text in texts_of(run.path / name)
+    ]
     for name, found in content(bundle.path).items():
         assert not [text for text in private if text.encode() in found], name
 

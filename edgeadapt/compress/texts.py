@@ -1,0 +1,123 @@
+"""The texts that a bundle carries so that it can be compressed again where it will run.
+
+Test text (``evaluation.csv``) is none of them: nothing is chosen by it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tokenize import TokenError  # numpy looks for an old header's words with it
+from typing import Self
+
+import numpy as np
+
+from edgeadapt.bundle import CALIBRATION_FILE, LOGITS_FILE, VALIDATION_FILE, Bundle
+from edgeadapt.compress.budget import Reference
+from edgeadapt.data import (
+    TEXT_COLUMNS,
+    Examples,
+    join_labels,
+    read_rows,
+    text_columns,
+    to_examples,
+    write_csv,
+)
+from edgeadapt.errors import LayoutError, UsageError
+from edgeadapt.metrics import Logits, label_sets
+from edgeadapt.text import Text
+
+__all__ = ["CompressionTexts"]
+
+# What numpy raises of a header that is none.
+_UNREADABLE = (ArithmeticError, EOFError, OSError, SyntaxError, TokenError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class CompressionTexts:
+    """What compression is judged by and calibrated with.
+
+    On disk: ``validation.csv`` (text, label), ``validation_logits.npy`` (float32 of shape ``(texts,
+    labels)``, row by row the uncompressed fp32 model's answers) and ``calibration.csv`` (text).
+    """
+
+    reference: Reference
+    calibration: tuple[Text, ...] = ()
+    """Training texts, for schemes with fixed scales; empty where there are none."""
+
+    def write(self, folder: Path, names: tuple[str, ...]) -> None:
+        """Writes the files into the folder of a bundle.
+
+        Args:
+            folder: Of a bundle that is not finished.
+            names: Label names in the order of their indices.
+        """
+        reference = self.reference
+        labels = join_labels(label_sets(reference.labels, len(names)), names)
+        write_csv(folder / VALIDATION_FILE, {**text_columns(reference.texts), "label": labels})
+        np.save(folder / LOGITS_FILE, reference.logits.astype(np.float32), allow_pickle=False)
+        if self.calibration:
+            write_csv(folder / CALIBRATION_FILE, text_columns(self.calibration))
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Self:
+        """Reads them, verified.
+
+        Raises:
+            UsageError: The bundle carries none.
+            IntegrityError: A file is missing or changed.
+            LayoutError: The logits are not those of the texts.
+            DataError: A CSV file cannot be read.
+        """
+        files = bundle.manifest.files
+        if missing := [name for name in (VALIDATION_FILE, LOGITS_FILE) if name not in files]:
+            raise UsageError(
+                f"--quantize: {bundle.path} carries no validation text to judge by: expected "
+                f"{' and '.join(missing)}.",
+                hint="It was exported with --no-evaluation, without data, or by an earlier "
+                "version. Export its run again.",
+            )
+        kept = _examples(bundle, VALIDATION_FILE, label_column="label")
+        logits = _logits(bundle, len(kept))
+        calibration: tuple[Text, ...] = ()
+        if CALIBRATION_FILE in files:
+            calibration = _examples(bundle, CALIBRATION_FILE, label_column=None).texts
+        reference = Reference(kept.texts, kept.known_labels(), bundle.manifest.task, logits)
+        return cls(reference, calibration)
+
+
+def _examples(bundle: Bundle, name: str, *, label_column: str | None) -> Examples:
+    file = bundle.file(name)
+    return to_examples(
+        read_rows(file),
+        text_column=TEXT_COLUMNS[0],
+        text_pair_column=TEXT_COLUMNS[1] if bundle.manifest.pairs else None,
+        label_column=label_column,
+        label_names=bundle.manifest.labels,
+        task=bundle.manifest.task,
+        where=str(file),
+    )
+
+
+def _logits(bundle: Bundle, texts: int) -> Logits:
+    file, expected = bundle.file(LOGITS_FILE), (texts, len(bundle.manifest.labels))
+    try:
+        # Mapped, so that a header that claims terabytes is refused before memory is asked for.
+        found = np.lib.format.open_memmap(file, mode="r")
+    except (
+        ArithmeticError,
+        EOFError,
+        OSError,
+        SyntaxError,
+        TokenError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise LayoutError(f"{file} holds no array of logits: {error}.") from None
+    if found.dtype != np.float32 or found.shape != expected:
+        raise LayoutError(
+            f"{file}: expected float32 logits of shape {expected}, one row for each text of "
+            f"{VALIDATION_FILE}, found {found.dtype} of shape {found.shape}."
+        )
+    logits = np.array(found)
+    if not np.isfinite(logits).all():
+        raise LayoutError(f"{file}: expected finite logits, found NaN or infinite ones.")
+    return logits

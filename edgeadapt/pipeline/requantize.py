@@ -1,0 +1,208 @@
+"""``edgeadapt export BUNDLE --quantize``: the scheme is chosen again, on the device, without torch.
+
+What is fastest and what answers right depends on the CPU, so the machine that a model will run on
+is the one to choose on. The bundle brings along what that takes: its fp32 graph, and validation
+text with the uncompressed model's logits. So the budget is still that of the whole chain: what
+trimming has spent before is counted.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import onnx
+
+from edgeadapt import __version__
+from edgeadapt.bundle import TEXT_FILES, Bundle, Manifest
+from edgeadapt.compress.budget import MAX_DROP, Budget
+from edgeadapt.compress.climb import climb
+from edgeadapt.compress.texts import CompressionTexts
+from edgeadapt.config import Scheme
+from edgeadapt.errors import UsageError
+from edgeadapt.graph.attention import count_attention
+from edgeadapt.graph.unfuse import unfuse_attention
+from edgeadapt.measure.machine import describe_machine
+from edgeadapt.pipeline import places
+from edgeadapt.pipeline.model_card import model_card
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.quantize.options import Quantization
+from edgeadapt.quantize.outcome import Quantized
+from edgeadapt.quantize.step import Graphs
+from edgeadapt.runtime import ENGINES
+from edgeadapt.storage import free_name, sha256, staged_folder
+
+__all__ = ["requantize"]
+
+_CARD = "README.md"
+_MACHINE = ("cpu", "architecture", "cores", "versions")
+
+
+def requantize(
+    bundle: Bundle,
+    *,
+    asked: Quantization,
+    max_drop: float | None = None,
+    evaluation: bool = True,
+    output: Path | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Bundle:
+    """Quantizes a bundle's fp32 graph for this machine, and writes a new bundle.
+
+    All else of the bundle is carried over as it is; quantized variants that it had are left out.
+
+    Args:
+        bundle: Where the graph and the texts that judge are.
+        asked: What to try.
+        max_drop: Largest accuracy drop against the uncompressed fp32 model, 0 to 1, what earlier
+            steps cost included; the budget that the bundle was made with where none is given.
+        evaluation: Carry the texts over too.
+        output: Folder of the new bundle; where none is given, a free name under
+            ``artifacts/bundles`` that ends in the platform.
+        force: Replace what is at ``output``, be it the bundle itself.
+        progress: Where to report.
+
+    Raises:
+        UsageError: The bundle lacks what this takes.
+        MissingExtraError: The engine is not installed.
+        GateError: Nothing that was tried is accurate enough.
+        LayoutError: The bundle is damaged.
+    """
+    bundle.verify()
+    budget = Budget(_max_drop(bundle.manifest) if max_drop is None else max_drop)
+    ENGINES[asked.engine]()
+    texts = CompressionTexts.of(bundle)
+    _check_calibration(bundle, texts, asked)
+    target = output or _free_name(bundle, asked)
+    with staged_folder(target, force=force) as folder, progress.task("export", 3) as task:
+        task.advance(note="copy")
+        _copy(bundle, folder, evaluation=evaluation)
+
+        task.advance(note="compression")
+        quantized = _quantized(bundle, folder, texts, budget, asked, progress)
+
+        task.advance(note="bundle")
+        manifest = _manifest(bundle, quantized, budget)
+        (folder / _CARD).write_text(model_card(target.name, manifest), encoding="utf-8")
+        Bundle.write(folder, manifest)
+    return Bundle.open(target)
+
+
+def _check_calibration(bundle: Bundle, texts: CompressionTexts, asked: Quantization) -> None:
+    if Scheme.STATIC_INT8 in asked.wanted and not texts.calibration:
+        option = "--scheme static-int8" if asked.schemes else f"--engine {asked.engine}"
+        raise UsageError(
+            f"{option}: {bundle.path} carries no training text to calibrate with.",
+            hint="Its run was trained by an earlier version. Choose another --scheme.",
+        )
+
+
+def _max_drop(manifest: Manifest) -> float:
+    """The budget that a bundle was made with."""
+    reports = (manifest.quantization, manifest.parity.get("vocabulary"))
+    return next((float(each["max_drop"]) for each in reports if each), MAX_DROP)
+
+
+def _free_name(bundle: Bundle, asked: Quantization) -> Path:
+    ending = f"-{asked.made_for}"
+    return free_name(places.bundles(), f"{bundle.name.removesuffix(ending)}{ending}")
+
+
+def _copy(bundle: Bundle, folder: Path, *, evaluation: bool) -> None:
+    """Copies all but the model card and what was quantized before."""
+    left_out = {each.file for each in bundle.manifest.variants.values() if each.scheme}
+    left_out |= {_CARD, *(() if evaluation else TEXT_FILES)}
+    for name in bundle.manifest.files:
+        if name not in left_out:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle.file(name), folder / name)
+
+
+def _quantized(
+    bundle: Bundle,
+    folder: Path,
+    texts: CompressionTexts,
+    budget: Budget,
+    asked: Quantization,
+    progress: Progress,
+) -> Quantized:
+    """Takes the step and puts the quantized graph into ``folder``."""
+    reference = texts.reference
+    progress.say(
+        f"Validation text: {len(reference.texts):,} texts judge what compression costs; allowed "
+        f"are {100 * budget.max_drop:.2f} points."
+    )
+    encoder = bundle.text_encoder()
+    with TemporaryDirectory(dir=folder) as scratch:
+        fused = folder / bundle.variant("fp32").file
+        graphs = Graphs(
+            fused,
+            _as_products(fused, Path(scratch)),
+            encoder.encode(reference.texts),
+            encoder.encode(texts.calibration),
+        )
+        step = asked.step(Path(scratch) / "tried", simulated=_simulated(bundle), progress=progress)
+        chain = Path(scratch) / "chain"
+        chain.mkdir()
+        (taken,) = climb(
+            graphs, [step], budget=budget, reference=reference, folder=chain, progress=progress
+        )
+        quantized = Quantized.placed(
+            asked, step, taken, folder=folder, reference=reference, texts=graphs.texts
+        )
+    budget.check(quantized.cost)
+    return quantized
+
+
+def _as_products(fused: Path, folder: Path) -> Path:
+    """The graph with attention as products; the same file where no attention is one node."""
+    model = onnx.load(fused)
+    if not count_attention(model):
+        return fused
+    products = folder / "products.onnx"
+    onnx.save(unfuse_attention(model), products)
+    return products
+
+
+def _simulated(bundle: Bundle) -> bool:
+    """Whether training simulated the usual way to quantize (``train --quant-aware``)."""
+    recipe: Mapping[str, Any] = bundle.manifest.provenance.get("recipe", {})  # as JSON holds it
+    return bool(recipe.get("training", {}).get("quant_aware"))
+
+
+def _manifest(bundle: Bundle, quantized: Quantized, budget: Budget) -> Manifest:
+    before = bundle.manifest
+    name, variant = quantized.variant
+    kept = {name: each for name, each in before.variants.items() if not each.scheme}
+    return replace(
+        before,
+        variants={"fp32": kept.pop("fp32"), name: variant, **kept},
+        provenance={
+            **before.provenance,
+            "quantized_again": [
+                *before.provenance.get("quantized_again", ()),
+                _origin(bundle, quantized.step.threads),
+            ],
+        },
+        parity={**before.parity, "int8": quantized.gate(budget.max_drop)},
+        quantization=quantized.report(budget.max_drop),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        edgeadapt=__version__,
+    )
+
+
+def _origin(bundle: Bundle, threads: int) -> Mapping[str, Any]:
+    """From which bundle, and on what machine, the scheme was chosen."""
+    machine = describe_machine()
+    return {
+        "bundle": bundle.name,
+        "manifest_sha256": sha256(bundle.path / "manifest.json"),
+        "created": bundle.manifest.created,
+        "edgeadapt": bundle.manifest.edgeadapt,
+        **{name: machine[name] for name in _MACHINE},
+        "threads": threads,
+    }

@@ -163,7 +163,6 @@ class Manifest:
 
     def __post_init__(self) -> None:
         check_names(self.files)
-        check_names(variant.file for variant in self.variants.values())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import stat
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from edgeadapt.errors import IntegrityError, LayoutError
@@ -43,10 +43,10 @@ def check_names(names: Iterable[str]) -> None:
     seen: dict[str, str] = {}
     for name in names:
         path = PurePosixPath(name)
-        # As Windows reads it: there, C:x and \\x leave the folder.
-        if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive:
+        if path.is_absolute() or ".." in path.parts:
             raise ValueError(f"the file name {name!r} leaves its folder")
         plain = name == path.as_posix() and name != "."
+        # On Windows, C:x and \\x leave the folder.
         if not plain or not name.isprintable() or set(name) & {"\\", ":"}:
             raise ValueError(f"the file name {name!r} is not a plain relative path")
         folded = unicodedata.normalize("NFC", name).casefold()
@@ -66,20 +66,23 @@ def files_in(folder: Path) -> list[str]:
     return sorted(name for name in _walk(folder) if not _is_harmless(name))
 
 
-def check_listed(folder: Path, names: Collection[str], *, under: str = "") -> None:
+def check_listed(
+    folder: Path, names: Collection[str], *, under: str = "", besides: str | None = None
+) -> None:
     """Refuses a folder that holds a file that is not listed.
 
     Args:
         folder: The folder.
         names: Every file that its manifest lists, and the manifest.
         under: Looks at this folder within it only.
+        besides: A folder at its top that is no part of it, and is not looked at.
 
     Raises:
         IntegrityError: It holds another file.
         LayoutError: It holds a link to a folder, or something that is neither file nor folder.
     """
     inside = f"{under}/" if under else ""
-    found = (f"{inside}{name}" for name in _walk(folder / under))
+    found = (f"{inside}{name}" for name in _walk(folder / under, besides))
     extra = sorted(name for name in found if name not in names and not _is_harmless(name))
     if extra:
         more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
@@ -120,10 +123,12 @@ def check_file(folder: Path, name: str, *, sha256: str, size: int | None) -> Pat
     return path
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, besides: str | None = None) -> Iterator[str]:
     for parent, folders, files in os.walk(folder, onerror=_unreadable):
         if Path(parent) == folder:
-            folders[:] = [name for name in folders if f"{name}/*" not in _HARMLESS]
+            folders[:] = [
+                name for name in folders if name != besides and f"{name}/*" not in _HARMLESS
+            ]
         for name in folders:
             if (Path(parent) / name).is_symlink():
                 raise LayoutError(

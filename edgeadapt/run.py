@@ -217,6 +217,7 @@ class Run:
             IntegrityError: A file is missing, changed, or not listed.
             LayoutError: The folder holds a link that leaves it, or something that is no file.
         """
-        check_listed(self.path, {*self.info.files, "run.json"})
+        # A training that replaces the run keeps its state there until it is done.
+        check_listed(self.path, {*self.info.files, "run.json"}, besides=UNFINISHED)
         for name in self.info.files:
             self.file(name)

@@ -178,7 +178,7 @@ def test_a_manifest_with_a_malformed_field_is_refused(
         ("variants.int8.engine", "exec", "variants.int8.engine: expected one of onnxruntime"),
         ("variants.int8.platform", "z80", "variants.int8.platform: expected one of auto"),
         ("variants.int8.file", None, "variants.int8.file: expected a string, found null"),
-        ("variants.int8.file", "../model.onnx", "the file name '../model.onnx' leaves"),
+        ("variants.int8.file", "../model.onnx", "files: '../model.onnx' is missing"),
         ("variants.int8.file", "onnx/other.onnx", "files: 'onnx/other.onnx' is missing"),
         ("variants.int8", {"engine": "torch"}, "variants.int8: the key 'file' is missing"),
         ("variants.int8.entry", "x", "variants.int8: unknown key 'entry'"),

@@ -262,6 +262,18 @@ def test_a_file_name_that_leaves_the_run_is_refused(tmp_path: Path, name: str) -
         Run.open(run.path).file(name)
 
 
+def test_the_state_of_a_training_that_replaces_a_run_is_no_part_of_it(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run.path / UNFINISHED).mkdir()
+    (run.path / UNFINISHED / "about.json").write_text("{}")
+    run.verify()
+    (run.path / "weights" / UNFINISHED).mkdir()
+    (run.path / "weights" / UNFINISHED / "about.json").write_text("{}")
+
+    with pytest.raises(IntegrityError, match="does not list: 'weights/checkpoint/about"):
+        run.verify()
+
+
 def test_the_latest_run_is_the_one_that_was_finished_last(tmp_path: Path) -> None:
     for number, name in enumerate(("b", "c", "a")):
         write_run(tmp_path / name)

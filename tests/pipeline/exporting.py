@@ -1,16 +1,25 @@
 """What the tests of the export share."""
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from edgeadapt.config import Exporter
 from edgeadapt.pipeline.export import ExportOptions, Quantization
+from edgeadapt.run import Run
 
 PLAIN = ExportOptions(exporter=Exporter.TORCH)
 WITH_INT8 = ExportOptions(exporter=Exporter.TORCH, quantize=Quantization())
 WITHOUT_LIMIT = replace(WITH_INT8, quantize=Quantization(), max_drop=1.0)
 METHODS = ("parallel", "sequential", "houlsby")
+
+
+def without_file(run: Run, name: str, path: Path) -> Run:
+    """A copy of a run that never kept one of its files, as those of earlier versions did not."""
+    shutil.copytree(run.path, path)
+    (path / name).unlink()
+    return Run.write(path, run.info)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

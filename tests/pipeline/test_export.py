@@ -35,6 +35,7 @@ from tests.pipeline.exporting import (
     nothing_is_at,
     read_csv,
     texts_of,
+    without_file,
 )
 
 # What a bundle holds
@@ -369,10 +370,9 @@ def test_fixed_scales_come_from_training_text_that_the_run_kept(run: Run, tmp_pa
 
 
 def test_a_run_without_training_text_says_so_where_scales_are_to_be_fixed(
-    run: Run, tmp_path: Path
+    run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    files = {name: sha for name, sha in run.info.files.items() if name != "calibration.csv"}
-    old = replace(run, info=replace(run.info, files=files))
+    old = without_file(run, "calibration.csv", tmp_path_factory.mktemp("old") / "run")
     asked = Quantization((Scheme.STATIC_INT8,))
 
     with pytest.raises(UsageError, match=r"--scheme static-int8: .* holds no training text"):

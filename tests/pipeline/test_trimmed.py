@@ -22,7 +22,7 @@ from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.shrink.vocabulary import vocabularies
 from edgeadapt.vocabulary import trim
-from tests.pipeline.exporting import PLAIN, nothing_is_at, read_csv, texts_of
+from tests.pipeline.exporting import PLAIN, nothing_is_at, read_csv, texts_of, without_file
 
 KEPT = 60
 """Embeddings, of some hundred."""
@@ -240,10 +240,9 @@ def test_a_vocabulary_that_costs_too_much_leaves_no_bundle(
 
 @pytest.mark.parametrize("missing", ["vocabulary.json", "validation.csv"])
 def test_a_run_that_holds_nothing_to_decide_by_is_refused(
-    run: Run, tmp_path: Path, missing: str
+    run: Run, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, missing: str
 ) -> None:
-    files = {name: sha for name, sha in run.info.files.items() if name != missing}
-    old = replace(run, info=replace(run.info, files=files))
+    old = without_file(run, missing, tmp_path_factory.mktemp("old") / "run")
 
     with pytest.raises(UsageError, match=rf"--trim-vocab: .*\({missing}\)"):
         export(old, options=replace(PLAIN, trim=Trimming()), output=tmp_path / "b")

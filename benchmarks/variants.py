@@ -1,6 +1,6 @@
-"""What ``accuracy.py --search`` can try that edgeadapt does not offer.
+"""What ``accuracy.py --search`` can try and edgeadapt does not offer.
 
-Each variant changes one part of a training for as long as its block runs.
+Each variant is a context manager that changes one part of training while its block runs.
 """
 
 import re
@@ -200,7 +200,7 @@ def _with_rates(
 
 
 def _frozen(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
-    """A part stays as it is, such as the ``embeddings`` of a full fine-tune."""
+    """A part is not trained, such as the ``embeddings`` of a full fine-tune."""
     trained = AdaptedClassifier.trained
 
     def others(self: AdaptedClassifier) -> dict[str, nn.Parameter]:
@@ -211,7 +211,7 @@ def _frozen(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
 
 @contextmanager
 def _embedding(value: str, recipe: Recipe) -> Iterator[None]:
-    """Word embeddings get a product of rank ``value`` added, trained as LoRA's is."""
+    """A product of rank ``value``, trained as LoRA's is, is added to the word embeddings."""
     build = AdaptedClassifier.build.__func__  # type: ignore[attr-defined]
     parameters = AdaptedClassifier.adapter_parameters
     added: dict[str, nn.Parameter] = {}
@@ -288,7 +288,7 @@ def _averaged(value: str, recipe: Recipe) -> Iterator[None]:
 
 
 def _depth(name: str) -> int | None:
-    """How many layers are below a parameter: none for the embeddings; nothing for the head."""
+    """Returns how many layers are below a parameter; 0 for embeddings, ``None`` for the head."""
     if "embeddings" in name:
         return 0
     found = re.search(r"\blayers?\.(\d+)\.", name)

@@ -1,33 +1,49 @@
 """Adapters against full fine-tuning on five data sets; every kind on SST-2; and what was tried.
 
     python benchmarks/accuracy.py                             # the table: RECIPES, three seeds
-    python benchmarks/accuracy.py trec:adapter:0 sst2:full:1  # some of it; the others' rows stay
+    python benchmarks/accuracy.py trec:adapter:0 sst2:full:1  # two rows; the others stay
     python benchmarks/accuracy.py --search trec:lr=1e-3,epochs=8:0   # a trial, on validation text
 
-A trial is a recipe changed by ``KEY=VALUE``; it goes into ``results/ablation.json`` with both
-scores, and is chosen by its validation score alone. Two jobs run side by side, one thread each
-(``--processes``). What a GPU computed goes into ``results/NAME-gpu.json``, what comes of another
-``--backbone`` into ``results/NAME-FOLDER.json``.
+A trial is a recipe changed by ``KEY=VALUE``. It is recorded in ``results/ablation.json`` with both
+scores and is chosen by its validation score alone. Two jobs run at the same time, with one thread
+each (``--processes``). Results of a GPU are recorded in ``results/NAME-gpu.json``, those of another
+``--backbone`` in ``results/NAME-FOLDER.json``.
 
-The other runs stay under ``artifacts/runs`` as ``DATASET-RECIPE-SEED``, for what is measured of
-them later (``quantization.py``, ``kinds.py``, ``bench.py``).
+The runs of the table are kept as ``artifacts/runs/DATASET-RECIPE-SEED`` for ``quantization.py``,
+``kinds.py`` and ``bench.py``.
 """
 
 import argparse
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-import torch
-from common import WORK, add_row, data_folder
+from common import (
+    RESULTS,
+    WORK,
+    Aim,
+    Headline,
+    Shown,
+    data_folder,
+    load,
+    machine_name,
+    rows_of,
+    save,
+    table,
+)
+
+__all__ = ["KINDS", "SEEDS", "SHOWN", "SST2", "add_row", "shares", "spread"]
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
+SCREENED = ("trec", "tweet_emotion")
+"""A trial is run on these first, and on the larger sets only if it is good on them."""
+SST2 = {"dataset": "sst2"}
 KINDS = ("parallel", "lora", "ia3", "bitfit", "layernorm", "sequential", "houlsby", "compacter")
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "adapter": {},
@@ -35,7 +51,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 SEEDS = (0, 1, 2)
 DRAWN = {"imdb": {"train.csv": 5_000, "validation.csv": 1_000}}
-"""Texts that are drawn from files which would take all day; of tests every text counts."""
+"""Number of texts that are drawn from large files; test files are used whole."""
 SHORT = {
     "method": ("adapter", str),
     "dim": ("adapter", "dimension", int),
@@ -57,14 +73,19 @@ SHORT = {
     },
     "bdrop": ("training", "backbone_dropout", str),
 }
+"""Key of a trial -> table and field of the recipe, and type of the value."""
+MOST_BELOW = 0.4
+"""Points that one data set may be below full fine-tuning."""
 
 
 def main() -> None:
+    import torch
+
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("jobs", nargs="*", help="DATASET:RECIPE:SEED; all of the table's")
+    parser.add_argument("jobs", nargs="*", help="DATASET:RECIPE:SEED; default: the table's")
     parser.add_argument("--search", action="store_true", help="the recipes are trials")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--backbone", help="folder of a checkpoint; the embedded one")
+    parser.add_argument("--backbone", help="folder of a checkpoint; default: the embedded one")
     asked = parser.parse_args()
     name = "ablation" if asked.search else "accuracy"
     name += "-gpu" if torch.cuda.is_available() else ""
@@ -150,9 +171,17 @@ def measure(dataset: str, recipe: str, seed: str, backbone: str | None) -> dict[
 
 
 def drawn(source: Path, counts: Mapping[str, int], target: Path) -> Path:
-    """Returns a folder with so many texts of some files, drawn at random, and all other files."""
+    """Returns a folder in which some files have fewer texts, drawn at random.
+
+    Args:
+        source: Folder of a data set.
+        counts: Name of a file -> texts that are drawn from it; other files are copied.
+        target: Where the folder is written; without counts, ``source`` itself is returned.
+    """
     if not counts:
         return source
+    import numpy as np
+
     from edgeadapt.data import read_rows, write_csv
 
     shutil.copytree(source, target)
@@ -162,6 +191,155 @@ def drawn(source: Path, counts: Mapping[str, int], target: Path) -> Path:
         columns = {column: [rows[row][column] for row in picked] for column in rows[0]}
         write_csv(target / name, columns)
     return target
+
+
+def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
+    """Adds a row to ``results/NAME.json``; one with the same values of ``keys`` is replaced.
+
+    Rows may come from several days and machines: each names its machine.
+    """
+    from edgeadapt.measure.machine import describe_machine
+
+    row = {**row, "machine": machine_name(describe_machine())}
+    rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
+    rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
+    save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})
+
+
+def accuracy() -> str:
+    """Adapters against full fine-tuning on every data set."""
+    found = load("accuracy")
+    lines, means = [], []
+    for dataset in DATASETS:
+        sides = [
+            [r for r in found["rows"] if (r["dataset"], r["recipe"]) == (dataset, recipe)]
+            for recipe in ("adapter", "full")
+        ]
+        if not all(sides):
+            continue
+        adapter, full = ([100 * row["test_accuracy"] for row in side] for side in sides)
+        apart = fmean(adapter) - fmean(full)
+        means.append((fmean(adapter), fmean(full), apart))
+        share = sides[0][0]["trainable_parameters"] / sides[0][0]["total_parameters"]
+        seeds = " and ".join(dict.fromkeys(str(len(side)) for side in sides))
+        lines.append(
+            (dataset, spread(adapter), spread(full), f"{apart:+.2f}", seeds, f"{share:.1%}")
+        )
+    mean = [fmean(column) for column in zip(*means, strict=True)]
+    lines.append(("**mean**", f"**{mean[0]:.2f}**", f"**{mean[1]:.2f}**", f"**{mean[2]:+.2f}**"))
+    headers = ("test accuracy, %", "adapters", "full fine-tuning", "difference", "seeds", "trained")
+    return table(headers, [(*line, *[""] * (len(headers) - len(line))) for line in lines])
+
+
+def aims() -> list[Aim]:
+    """The mean over the data sets, and the data set that is furthest below full fine-tuning."""
+    means: dict[tuple[str, str], float] = {}
+    rows = load("accuracy")["rows"]
+    for key in {(row["dataset"], row["recipe"]) for row in rows}:
+        mine = [row for row in rows if (row["dataset"], row["recipe"]) == key]
+        means[key] = 100 * fmean(row["test_accuracy"] for row in mine)
+    apart = {
+        name: round(value - means[name, "full"], 2)
+        for (name, recipe), value in means.items()
+        if recipe == "adapter" and (name, "full") in means
+    }
+    mean, below = fmean(apart.values()), [name for name, by in apart.items() if by < -MOST_BELOW]
+    return [
+        Aim(
+            "a mean at or above full fine-tuning's",
+            f"{mean:+.2f} points",
+            "met" if mean >= 0 else "**missed**",
+        ),
+        Aim(
+            f"no data set more than {MOST_BELOW} points below it",
+            f"{min(apart.values()):+.2f} points at worst",
+            f"**missed by {', '.join(sorted(below))}**" if below else "met",
+        ),
+    ]
+
+
+def aims_table() -> str:
+    lines = [(aim.what, aim.measured, aim.verdict) for aim in aims()]
+    return table(("aim", "measured", ""), lines)
+
+
+def ablation() -> str:
+    """Every trial on validation text: those on all sets, the best first, then the screened ones."""
+    trials: dict[tuple[str, int], dict[str, tuple[float, float]]] = {}
+    for row in load("ablation")["rows"]:
+        scores = 100 * row["validation_accuracy"], 100 * row["test_accuracy"]
+        trials.setdefault((row["recipe"], row["seed"]), {})[row["dataset"]] = scores
+    searched = [name for name in DATASETS if any(name in found for found in trials.values())]
+
+    def mean(found: Mapping[str, tuple[float, float]], names: Sequence[str], which: int) -> float:
+        """0 where one of the sets is missing."""
+        whole = all(name in found for name in names)
+        return fmean(found[name][which] for name in names) if whole else 0.0
+
+    def rank(trial: tuple[object, Mapping[str, tuple[float, float]]]) -> tuple[float, float]:
+        return -mean(trial[1], searched, 0), -mean(trial[1], SCREENED, 0)
+
+    def shown(value: float) -> str:
+        return f"{value:.2f}" if value else ""
+
+    lines = [
+        (
+            f"`{recipe}`" + (f", seed {seed}" if seed else ""),
+            *(f"{found[name][0]:.1f}" if name in found else "" for name in searched),
+            *(shown(mean(found, names, 0)) for names in (SCREENED, searched)),
+            shown(mean(found, searched, 1)),
+        )
+        for (recipe, seed), found in sorted(trials.items(), key=rank)
+    ]
+    means = (f"mean of {' and '.join(SCREENED)}", "mean of all", "… on test")
+    return table(("recipe", *searched, *means), lines)
+
+
+def on_sst2(recipe: str) -> Callable[[], str]:
+    """Returns what makes a recipe's accuracy on the test text of SST-2."""
+
+    def figure() -> str:
+        return shares(row["test_accuracy"] for row in rows_of("accuracy", **SST2, recipe=recipe))
+
+    return figure
+
+
+def trained_share() -> str:
+    """Share of the parameters that the default adapters train."""
+    row, *_ = rows_of("accuracy", **SST2, recipe="adapter")
+    return f"**{row['trainable_parameters'] / row['total_parameters']:.2%}**"
+
+
+def rounded_share() -> str:
+    """The same in whole percent, for a sentence."""
+    rows = rows_of("accuracy", **SST2, recipe="adapter")
+    return f"{fmean(row['trainable_parameters'] / row['total_parameters'] for row in rows):.0%}"
+
+
+def shares(values: Iterable[float]) -> str:
+    """Returns the mean over the seeds and each seed's value, in percent."""
+    values = list(values)
+    return f"**{fmean(values):.2%}** ({', '.join(f'{value:.2%}' for value in values)})"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Returns mean and standard deviation over the seeds."""
+    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+
+SHOWN = Shown(
+    tables={
+        "docs/results/accuracy.md": {"accuracy": accuracy, "accuracy-aims": aims_table},
+        "benchmarks/notes/training.md": {"ablation": ablation},
+    },
+    figures={"trained-share": rounded_share},
+    aims={"accuracy": aims},
+    headlines=(
+        Headline("SST-2 test accuracy, the default adapters", "≥ 87.5 %", on_sst2("adapter")),
+        Headline("… of full fine-tuning", "", on_sst2("full")),
+        Headline("… share of parameters trained", "≤ 4 %", trained_share),
+    ),
+)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,30 @@
 """What every backbone folds, and how much of its attention ONNX Runtime fuses.
 
-Small random models, one per row of ``edgeadapt.backbones``: the answers depend on the
+Measured on small random models, one per row of ``edgeadapt.backbones``: the results depend on the
 architecture, not on its size or weights.
 """
+
+from __future__ import annotations
 
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
-import torch
-from common import save
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from common import Shown, load, save, table
 
-from edgeadapt.adapters import Encoder, make_adapters
 from edgeadapt.backbones import BACKBONES, BackboneSpec
 from edgeadapt.config import AdapterConfig, Exporter, GraphPass
-from edgeadapt.graph.attention import count_attention
-from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.merge import merge
-from edgeadapt.models.unshare import unshare
-from edgeadapt.pipeline.lower import lower
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.text import TokenBatch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from edgeadapt.models.classifier import AdaptedClassifier
+
+__all__ = ["SHOWN"]
 
 KINDS = (
     "parallel", "lora", "ia3", "bitfit", "layernorm", "sequential", "houlsby", "compacter"
@@ -76,6 +76,13 @@ def measure(spec: BackboneSpec) -> dict[str, Any]:
 
 
 def _fold(spec: BackboneSpec, kind: str) -> dict[str, Any]:
+    """Merges and exports a model with an adapter, and returns what stays and what differs."""
+    import onnx
+
+    from edgeadapt.graph.attention import count_attention
+    from edgeadapt.models.merge import merge
+    from edgeadapt.pipeline.lower import lower
+
     classifier = _adapted(spec, AdapterConfig(method=kind, dimension=4))
     batch = _batch()
     expected = _logits(classifier.model, batch)
@@ -94,6 +101,14 @@ def _fold(spec: BackboneSpec, kind: str) -> dict[str, Any]:
 
 
 def _adapted(spec: BackboneSpec, config: AdapterConfig) -> AdaptedClassifier:
+    """Returns a random model of the architecture whose adapters are not at their initial values."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    from edgeadapt.adapters import Encoder, make_adapters
+    from edgeadapt.models.classifier import AdaptedClassifier
+    from edgeadapt.models.unshare import unshare
+
     torch.manual_seed(0)
     values = {**SIZES, **SPECIAL.get(spec.model_type, {})}
     model = AutoModelForSequenceClassification.from_config(
@@ -119,15 +134,20 @@ def _batch() -> TokenBatch:
     return TokenBatch(ids, mask, np.zeros_like(mask))
 
 
-@torch.inference_mode()
 def _logits(model: PreTrainedModel, batch: TokenBatch) -> np.ndarray:
+    import torch
+
     arrays = batch.select(["input_ids", "attention_mask"])
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return np.asarray(model(**tensors).logits)
+    with torch.inference_mode():
+        return np.asarray(model(**tensors).logits)
 
 
 def albert_base_bytes() -> dict[str, int]:
-    """fp32 bytes of ALBERT-base with shared layers, and with a set of weights for each of them."""
+    """Returns fp32 bytes of ALBERT-base with shared layers, and with weights for each layer."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
     found = {}
     for name, groups in (("shared", 1), ("unshared", 12)):
         config = AutoConfig.for_model("albert", num_hidden_groups=groups, **ALBERT_BASE)
@@ -135,6 +155,31 @@ def albert_base_bytes() -> dict[str, int]:
             model = AutoModelForSequenceClassification.from_config(config)
         found[name] = 4 * model.num_parameters()
     return found
+
+
+def backbones() -> str:
+    """What folds into which architecture."""
+    found = load("backbones")
+    kinds = list(found["rows"][0]["kinds"])
+    lines = [
+        (
+            f"`{row['backbone']}`",
+            *("stays" if row["kinds"][kind]["stays"] else "folds" for kind in kinds),
+            f"{row['attention_fused']} of {found['layers']}",
+        )
+        for row in found["rows"]
+    ]
+    size = {name: value / 1e6 for name, value in found["albert_base_bytes"].items()}
+    return (
+        table(("backbone", *kinds, "attention fused"), lines)
+        + "\n\nALBERT's layers share their weights. An adapter that differs from layer to layer "
+        f"copies them first, which takes ALBERT-base from {size['shared']:.0f} to "
+        f"{size['unshared']:.0f} MB in fp32; "
+        "`bitfit`, `head` and `full` leave them shared."
+    )
+
+
+SHOWN = Shown(tables={"docs/reference/backbones.md": {"backbones": backbones}})
 
 
 if __name__ == "__main__":

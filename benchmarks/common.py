@@ -1,27 +1,67 @@
-"""What the benchmark scripts share: where results go, and which machine they are from."""
+"""What the benchmark scripts share: results, inputs, and how tables show them.
+
+Three or more scripts use each of these; what one or two use belongs to one of them. Nothing here
+imports torch.
+"""
 
 import json
 import os
-import subprocess
 import sys
-import venv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edgeadapt import __version__
-from edgeadapt.data import read_rows
-from edgeadapt.measure.machine import describe_machine
-
 RESULTS = Path(__file__).resolve().parent / "results"
 WORK = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts"))
+
+Make = Callable[[], str]
+"""Makes a table or a figure from records; raises ``FileNotFoundError`` where there is none."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A target that was set before the measurement, and what was measured."""
+
+    what: str
+    measured: str
+    verdict: str = "met"
+    """``met``, or what missed it."""
+
+    @property
+    def missed(self) -> bool:
+        return self.verdict != "met"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A line of the summary."""
+
+    what: str
+    aim: str
+    """Empty where none was set."""
+    measured: Make
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the documents show of one script's records."""
+
+    tables: Mapping[str, Mapping[str, Make]] = field(default_factory=dict)
+    """Document, from the root of the repository -> name of a table in it -> what makes it."""
+    figures: Mapping[str, Make] = field(default_factory=dict)
+    """Name of a figure inside a sentence, of any document -> what makes it."""
+    aims: Mapping[str, Callable[[], Sequence[Aim]]] = field(default_factory=dict)
+    """Page of the results -> the aims that are reported on it."""
+    headlines: Sequence[Headline] = ()
 
 
 def save(name: str, values: dict[str, Any]) -> None:
     """Writes ``results/NAME.json``, or ``results/NAME-KIND.json``, with the machine it is from."""
+    from edgeadapt import __version__
+    from edgeadapt.measure.machine import describe_machine
+
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     found = {
@@ -40,59 +80,48 @@ def load(name: str) -> dict[str, Any]:
     return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
 
 
-def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
-    """Puts a row into ``results/NAME.json``; one with the same values of ``keys`` is replaced.
+def rows_of(name: str, **wanted: Any) -> list[dict[str, Any]]:
+    """Returns a record's rows with these values.
 
-    Rows come from several days, and say themselves which machine they are from.
+    Raises:
+        FileNotFoundError: There are none.
     """
-    row = {**row, "machine": machine_name(describe_machine())}
-    rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
-    rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
-    save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})
+    found = [row for row in load(name)["rows"] if wanted.items() <= row.items()]
+    if not found:
+        raise FileNotFoundError(f"{RESULTS / f'{name}.json'} has no rows with {wanted}")
+    return found
 
 
 def machine_name(machine: Mapping[str, Any]) -> str:
-    """Returns a machine's CPU and what it can do."""
+    """Returns the name of a machine's CPU and the instruction sets that matter here."""
     return f"{machine['cpu']} ({', '.join(machine['flags'] or ())})"
 
 
+def table(headers: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """Returns a Markdown table."""
+    head = f"| {' | '.join(headers)} |\n|{'---|' * len(headers)}"
+    return "\n".join([head, *(f"| {' | '.join(map(str, line))} |" for line in lines)])
+
+
 def drawn_texts(dataset: str, split: str, count: int, *, seed: int = 0) -> list[str]:
-    """Returns so many texts of a benchmark data set, drawn at random."""
+    """Returns ``count`` texts of a benchmark data set, drawn at random without replacement."""
+    import numpy as np
+
+    from edgeadapt.data import read_rows
+
     rows = read_rows(data_folder(dataset) / f"{split}.csv")
     picked = np.random.default_rng(seed).permutation(len(rows))[:count]
     return [rows[row]["text"] for row in picked]
 
 
-def asked_bundle() -> Path:
-    """Returns the bundle asked for, else what ``quantization.py sst2:0:default`` leaves."""
-    return Path(sys.argv[1]) if sys.argv[1:] else WORK / "bundles" / "sst2-adapter-0-default"
-
-
-def peer_python(name: str, needs: Sequence[str]) -> Path:
-    """Returns the interpreter of a peer's own environment, with what it needs installed."""
-    place = WORK / "peers" / name
-    python, note = place / "bin" / "python", place / "installed.json"
-    if not (note.is_file() and json.loads(note.read_text()) == list(needs)):
-        venv.create(place, with_pip=True, clear=True)
-        index = os.environ.get("TORCH_INDEX")
-        extra = ["--extra-index-url", index] if index else []
-        subprocess.run([python, "-m", "pip", "install", "-q", *extra, *needs], check=True)
-        note.write_text(json.dumps(needs))
-    return python
-
-
-def signal_between_cores() -> int | None:
-    """Returns what the bench measures of the cores, from a process with a single thread."""
-    code = "from edgeadapt.measure.cores import signal_ns; print(signal_ns() or '')"
-    done = subprocess.run(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return int(done.stdout) if done.stdout.strip() else None
-
-
 def data_folder(name: str) -> Path:
-    """Returns the folder of a benchmark data set, or stops with a word on where to get it."""
+    """Returns the folder of a benchmark data set; exits where it is missing."""
     root = Path(os.environ.get("EDGEADAPT_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not (root / name / "train.csv").is_file():
         sys.exit(f"{root / name} has no train.csv: set EDGEADAPT_DATA (docs/results/reproduce.md).")
     return root / name
+
+
+def asked_bundle() -> Path:
+    """Returns the bundle named on the command line, else that of ``quantization.py``."""
+    return Path(sys.argv[1]) if sys.argv[1:] else WORK / "bundles" / "sst2-adapter-0-default"

@@ -1,4 +1,4 @@
-"""A merged checkpoint in other toolchains: CTranslate2 and OpenVINO convert it and answer alike.
+"""Whether a merged checkpoint gives the same logits in CTranslate2 and OpenVINO.
 
 pip install ctranslate2 openvino
 python benchmarks/accuracy.py sst2:adapter:0      # the run
@@ -30,7 +30,7 @@ TEXTS = 256
 
 
 def main() -> None:
-    torch.set_num_threads(1)  # three thread pools that spin would slow each other down
+    torch.set_num_threads(1)  # spinning thread pools would slow each other down
     run = Run.open(WORK / "runs" / RUN)
     encoder = text_encoder(run)
     texts = [row["text"] for row in read_rows(data_folder("sst2") / "test.csv")[:TEXTS]]
@@ -59,7 +59,7 @@ def _row(name: str, version: str, found: np.ndarray, reference: np.ndarray) -> d
 
 
 def _ctranslate2(checkpoint: Path, model: PreTrainedModel) -> Any:
-    """CTranslate2 converts the encoder and its pooler; the last dense layer is numpy's."""
+    """Converts encoder and pooler for CTranslate2; numpy computes the last dense layer."""
     target = checkpoint.parent / "ctranslate2"
     TransformersConverter(str(checkpoint)).convert(str(target))
     encoder = ctranslate2.Encoder(

@@ -1,10 +1,10 @@
-"""Whether it matters how near two cores are to each other: the bench's signal beside latencies.
+"""Whether latency depends on how near two cores are to each other: the bench's signal beside it.
 
     python benchmarks/quantization.py sst2:0:default    # once: the bundle
     python benchmarks/cores.py [BUNDLE]                 # ten minutes of an idle machine
 
 Every few seconds a fresh process measures the signal between two cores, then, at 16 tokens, every
-variant on one thread and on two. A host that never moves its cores gives one row.
+variant on one thread and on two. A host that never moves its virtual cores gives one row.
 """
 
 import sys
@@ -13,7 +13,7 @@ from statistics import median
 from time import sleep
 from typing import Any
 
-from common import asked_bundle, save
+from common import Shown, asked_bundle, load, machine_name, save, table
 
 from edgeadapt.bench.jobs import Subject, measure_job
 from edgeadapt.bench.noise import FARTHER
@@ -21,8 +21,10 @@ from edgeadapt.bench.plan import Plan
 from edgeadapt.bundle import Bundle
 from edgeadapt.measure.child import run_job
 
+__all__ = ["SHOWN"]
+
 LOOKS, PAUSE = 60, 4.0
-"""How often, and seconds in between."""
+"""Number of measurements, and seconds between them."""
 TOKENS = 16
 PLAN = replace(Plan(), lengths=(TOKENS,), repeats=60, timed=0)
 
@@ -58,7 +60,7 @@ def main() -> None:
 
 
 def look(bundle: Bundle) -> dict[str, Any]:
-    """Returns the slowest of four signals in nanoseconds, and p50 in milliseconds."""
+    """Returns the slowest of four signals, ns, and p50 of each variant, ms."""
     found: dict[str, Any] = {"signal_ns": 0}
     for variant in ("fp32", "int8"):
         for threads in (1, 2):
@@ -67,6 +69,26 @@ def look(bundle: Bundle) -> dict[str, Any]:
             name = f"{variant}, {threads} thread{'s' * (threads > 1)}"
             found[name] = median(answer["latency_ns"][str(TOKENS)]) / 1e6
     return found
+
+
+def cores() -> str:
+    """Latencies with the cores near to each other, and far."""
+    found = load("cores")
+    kinds = [name for name in found["rows"][0] if "thread" in name]
+    lines = [
+        (
+            row["cores"],
+            str(row["looks"]),
+            f"{row['signal_ns']:.0f}",
+            *(f"{row[kind]:.2f}" for kind in kinds),
+        )
+        for row in found["rows"]
+    ]
+    headers = ("cores", "looks", "signal, ns", *(f"{kind}, ms" for kind in kinds))
+    return table(headers, lines) + f"\n\n{machine_name(found['machine'])}."
+
+
+SHOWN = Shown(tables={"benchmarks/notes/measuring.md": {"cores": cores}})
 
 
 if __name__ == "__main__":

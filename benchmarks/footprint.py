@@ -1,8 +1,9 @@
-"""The bare install as a device sees it: size, and whole processes of ``predict`` and ``--help``.
+"""The base install on a device: its size, and whole processes of ``predict`` and ``--help``.
 
-A fresh virtual environment gets ``pip install .`` and nothing else. Times are from exec to exit.
-Peak memory is ``ru_maxrss`` of the finished child; this parent stays far smaller, so that what a
-child inherits of it across exec does not count. The bundle is of ``bench.py``.
+A fresh virtual environment has ``pip install .`` and nothing else. Times are from exec to exit.
+Peak memory is ``ru_maxrss`` of the finished child. A child's value starts at its parent's size, so
+this process imports nothing large before the last child has ended. The bundle is that of
+``bench.py``.
 """
 
 import os
@@ -14,6 +15,10 @@ import venv
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from common import WORK, Headline, Shown, load, save
+
+__all__ = ["SHOWN"]
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = 30
@@ -27,13 +32,12 @@ inputs = {value.name: numpy.zeros_like(ids) for value in session.get_inputs()}
 inputs |= {"input_ids": ids, "attention_mask": numpy.ones_like(ids)}
 print(session.run(None, inputs)[0])
 """
-"""The same answer from the libraries alone, nothing checked: what this machine allows."""
+"""The same logits from the libraries alone, without any check: a lower bound on this machine."""
 HEAVY = ("torch", "transformers", "datasets", "onnx", "optimum", "safetensors", "matplotlib")
 
 
 def main() -> None:
-    work = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts"))
-    bundle = work / "bundles" / "sst2-adapter-0"
+    bundle = WORK / "bundles" / "sst2-adapter-0"
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder) / "bare"
         venv.create(environment, with_pip=True)
@@ -58,7 +62,7 @@ def main() -> None:
         }
         output = subprocess.run(jobs["predict"], check=True, capture_output=True, text=True)
         print(output.stdout.strip())
-    save(values)
+    save("footprint", values)
 
 
 def site_packages_bytes(environment: Path) -> int:
@@ -116,11 +120,43 @@ def run(job: list[str]) -> tuple[float, int]:
     return seconds, usage.ru_maxrss * 1024
 
 
-def save(values: dict[str, Any]) -> None:
-    # Imported last: numpy in this process would add to what the children inherit.
-    from common import save as write
+def process(name: str) -> dict[str, Any]:
+    """Returns what was measured of a command."""
+    return dict(load("footprint")["processes"][name])
 
-    write("footprint", values)
+
+def predict_seconds() -> str:
+    floor = process("onnxruntime alone")["median_s"]
+    return (
+        f"**{process('predict')['median_s']:.2f} s** "
+        f"(onnxruntime and tokenizers alone: {floor:.2f} s)"
+    )
+
+
+def predict_megabytes() -> str:
+    return f"**{process('predict')['median_peak_mb']:.0f} MB**"
+
+
+def install_megabytes() -> str:
+    return f"**{load('footprint')['install_megabytes']:.0f} MB**"
+
+
+def help_seconds() -> str:
+    processes = load("footprint")["processes"]
+    slowest = max(v["median_s"] for name, v in processes.items() if "--help" in name)
+    return f"**{slowest:.2f} s**"
+
+
+SHOWN = Shown(
+    headlines=(
+        Headline(
+            "`edgeadapt predict`, int8, base install, exec to exit", "≤ 0.40 s", predict_seconds
+        ),
+        Headline("… peak memory", "≤ 115 MB", predict_megabytes),
+        Headline("base install, without pip and setuptools", "≤ 240 MB", install_megabytes),
+        Headline("slowest `--help`", "≤ 0.5 s", help_seconds),
+    )
+)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Training speed, memory and model FLOPs utilisation on a GPU, for BERT-base at 128 tokens.
 
-    python benchmarks/gpu.py [FOLDER]   # on a machine with a GPU that does nothing else
+    python benchmarks/gpu.py [FOLDER]   # on a machine with an idle GPU
 
-The tokenizer is the embedded encoder's, or that of the checkpoint in FOLDER. Every contender trains
-on the same texts of IMDb with the same weights, each in a process of its own. All of them start and
-warm up at the same time; then they take turns of some steps, one at a time, with all others
-asleep. BERT-base's weights are drawn at random, which changes no speed. Utilisation is the
-work that the method needs (products of matrices alone) over the time and the GPU's peak; the GPU's
-own speed in one large product is measured beside it.
+The tokenizer is the embedded encoder's, or that of the checkpoint in FOLDER. Every loop
+(``loops.py``) trains on the same texts of IMDb with the same weights, in a process of its own. All
+processes start and warm up at the same time. Then they take turns: one process trains for some
+steps while the others wait. BERT-base's weights are random, which does not change the speed.
+Utilisation is the FLOPs of the matrix products that the method needs, over the time and the GPU's
+peak. The throughput of the GPU in one large product is measured too.
 """
 
 import json
@@ -20,21 +20,22 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-from common import data_folder, save
-from training import MAX_LENGTH, Clock, Contender, Work, embedded, full, ours, peft, with_trainer
+from common import Shown, data_folder, load, save, table
+from loops import MAX_LENGTH, Clock, Contender, Work, embedded, full, ours, peft, with_trainer
+
+__all__ = ["SHOWN"]
 
 ROUNDS = 3
 WARMUP_STEPS = 4
-"""Before the first turn."""
+"""Steps before the first turn."""
 UNTIMED_STEPS = 2
-"""At the beginning of each turn, which takes memory again."""
+"""Steps at the beginning of each turn, which allocate memory again."""
 STEPS = {32: 20, 128: 20, 512: 10}
-"""Of each turn, by the size of a batch; timed."""
+"""Size of a batch -> timed steps of each turn."""
 PEAK = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}
 """FLOP/s of dense bfloat16 products, by the vendor's data sheets of the SXM parts."""
 ANSWER = "ANSWER "
-"""What a process begins its answers with, among whatever else it prints."""
+"""Prefix of the lines that a process answers with; libraries print other lines."""
 CONTENDERS: dict[str, Contender] = {
     "edgeadapt parallel+bitfit": ours("parallel+bitfit"),
     "edgeadapt full": ours("full"),
@@ -44,6 +45,8 @@ CONTENDERS: dict[str, Contender] = {
 
 
 def main() -> None:
+    import torch
+
     tokenizer = sys.argv[1] if len(sys.argv) == 2 else embedded()
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
@@ -76,7 +79,7 @@ def main() -> None:
 
 
 class Process:
-    """A contender that waits until it is its turn."""
+    """The process of a loop, which waits for its turns."""
 
     def __init__(self, contender: str, batch: int, folder: str) -> None:
         self.contender, self.batch = contender, batch
@@ -92,7 +95,7 @@ class Process:
         )
 
     def answer(self) -> dict[str, float] | None:
-        """Returns what it says once it waits; nothing once it has failed."""
+        """Waits until the process waits, and returns its answer; ``None`` once it has failed."""
         assert self.process.stdout
         for line in self.process.stdout:
             if line.startswith(ANSWER):
@@ -131,7 +134,7 @@ class Process:
 
 
 class Turns(Clock):
-    """Lets its process sleep between its turns."""
+    """Makes its process wait between its turns."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
@@ -139,15 +142,19 @@ class Turns(Clock):
         self.count, self.start = 0, 0.0
 
     def tick(self, texts: int) -> None:
+        import torch
+
         self.count += 1
         step = (self.count - WARMUP_STEPS) % self.turn
         if self.count >= WARMUP_STEPS and step == 0:
-            self.sleep()
+            self.wait()
         elif self.count > WARMUP_STEPS and step == UNTIMED_STEPS:
             torch.cuda.synchronize()
             self.start = time.perf_counter()
 
-    def sleep(self) -> None:
+    def wait(self) -> None:
+        import torch
+
         torch.cuda.synchronize()
         found = {
             "seconds": time.perf_counter() - self.start,
@@ -159,6 +166,8 @@ class Turns(Clock):
 
 
 def train(contender: str, batch: int, folder: str) -> None:
+    import torch
+
     torch.manual_seed(0)
     turns = Turns(STEPS[batch])
     count = batch * (WARMUP_STEPS + ROUNDS * turns.turn)
@@ -166,7 +175,11 @@ def train(contender: str, batch: int, folder: str) -> None:
 
 
 def long_texts(count: int) -> tuple[list[str], list[int]]:
-    """Returns texts of at least ``MAX_LENGTH`` tokens, so that nobody pads; again and again."""
+    """Returns texts of at least ``MAX_LENGTH`` tokens, so that none is padded, and labels.
+
+    Args:
+        count: How many; texts are repeated where there are fewer.
+    """
     from edgeadapt.config import DataConfig
     from edgeadapt.training.datasets import load_dataset
 
@@ -183,7 +196,8 @@ def long_texts(count: int) -> tuple[list[str], list[int]]:
 
 
 def make_bert_base(folder: Path, tokenizer: str) -> None:
-    """Writes a checkpoint of BERT-base's shape with another's tokenizer."""
+    """Writes a checkpoint of BERT-base's shape with another checkpoint's tokenizer."""
+    import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     torch.manual_seed(0)
@@ -194,10 +208,10 @@ def make_bert_base(folder: Path, tokenizer: str) -> None:
 def flops_per_example(contender: str) -> float:
     """Returns the FLOPs of the matrix products that a training step needs for one text.
 
-    Forward, a layer multiplies each token with 4h² + 2hf weights and attends to s tokens with 2sh
-    products, at 2 FLOPs each. Its gradients take as much again for what comes in and, where weights
-    are trained, as much again for them. edgeadapt needs of the last layer but keys and values for
-    all tokens; its adapters' own products are counted too.
+    In the forward pass a layer multiplies each token by 4h² + 2hf weights and attends to s tokens
+    with 2sh products, at 2 FLOPs each. The gradients of the inputs take as many and, where weights
+    are trained, those of the weights as many again. In the last layer edgeadapt computes only keys
+    and values for all tokens. The products of its adapters are counted too.
     """
     h, f, layers, s, r = 768, 3072, 12, MAX_LENGTH, 64
     weights, attention = 4 * h * h + 2 * h * f, 2 * s * h
@@ -212,6 +226,8 @@ def flops_per_example(contender: str) -> float:
 
 def product_flops() -> float:
     """Returns FLOP/s of one large product of random bfloat16 matrices."""
+    import torch
+
     size, times = 8192, 10
     a, b = torch.randn(2, size, size, device="cuda", dtype=torch.bfloat16)
     for _ in range(3):
@@ -223,6 +239,37 @@ def product_flops() -> float:
     end.record()
     torch.cuda.synchronize()
     return float(times * 2 * size**3 / (start.elapsed_time(end) / 1e3))
+
+
+def gpu() -> str:
+    """How fast each loop trains BERT-base on a GPU, and how much of the GPU it uses."""
+    found = load("gpu")
+    rows = {(row["contender"], row["batch"]): row for row in found["rows"]}
+    contenders, batches = (list(dict.fromkeys(key[at] for key in rows)) for at in (0, 1))
+    lines = []
+    for contender in contenders:
+        each = [rows.get((contender, batch)) for batch in batches]
+        speeds = [f"{row['examples_per_second']:,.0f}" if row else "failed" for row in each]
+        memory = share = ""
+        if largest := each[-1]:
+            work = largest["examples_per_second"] * largest["flops_per_example"]
+            memory, share = (
+                f"{largest['peak_mb'] / 1e3:.1f} GB",
+                f"{work / found['peak_flops']:.0%}",
+            )
+        lines.append((contender, *speeds, memory, share))
+    headers = ("texts/s in batches of", *map(str, batches), "peak", "of its peak FLOP/s")
+    turns = len(found["rows"][0]["seconds_of_turns"])
+    return (
+        f"{table(headers, lines)}\n\n{found['device']}, {found['shape']} with weights drawn at "
+        f"random, texts of {found['tokens']} tokens, bfloat16, each loop eager; median of {turns} "
+        f"turns. Memory and use of the GPU are those of the largest batch; its peak is "
+        f"{found['peak_flops'] / 1e12:,.0f} TFLOP/s by the data sheet, of which one large product "
+        f"reaches {found['product_flops'] / 1e12:,.0f}."
+    )
+
+
+SHOWN = Shown(tables={"docs/results/training-speed.md": {"gpu": gpu}})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Bundles in transformers.js: whether it reads the same tokens and gives the same labels.
+"""Whether transformers.js reads the same tokens from bundles and gives the same labels.
 
     python benchmarks/quantization.py sst2:0     # the bundles
     python benchmarks/javascript.py              # needs Node.js and npm
 
-200 texts of SST-2, one at a time, through each bundle's tokenizer and quantized model, in
-Node.js and in Python. The package is installed into ``artifacts/javascript``.
+200 texts of SST-2 go through each bundle's tokenizer and quantized model, one at a time, in Node.js
+and in Python. The package is installed into ``artifacts/javascript``.
 """
 
 import json
@@ -25,7 +25,7 @@ PACKAGE = "@huggingface/transformers@4.3.1"
 SCRIPT = Path(__file__).parent / "peers" / "transformers_js.mjs"
 WAYS = ("default", "trimmed", "smallest")
 TYPES = {"int8": "q8", "int4": "q4"}
-"""A variant's name -> what transformers.js calls it."""
+"""Name of a variant -> its dtype in transformers.js."""
 TEXTS = 200
 
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def installed() -> Path:
-    """Returns the script, in a folder with its package."""
+    """Installs the package, copies the script beside it and returns the script's path."""
     folder = WORK / "javascript"
     folder.mkdir(parents=True, exist_ok=True)
     script = Path(shutil.copy(SCRIPT, folder))

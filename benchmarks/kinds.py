@@ -3,34 +3,34 @@
     python benchmarks/accuracy.py sst2:head:0 sst2:lora:0 …    # once per kind: the runs
     python benchmarks/kinds.py                                 # on an idle machine
 
-The backbone alone is head-only training: the same encoder and head, no adapter. What int8 costs is
-on the whole test set.
+The backbone alone is a run of head-only training: the same encoder and head, without an adapter.
+The accuracy that int8 costs is measured on the whole test set.
 """
 
 import sys
 from dataclasses import asdict
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx
-import onnxruntime
-from accuracy import KINDS
-from common import WORK, save
+from accuracy import KINDS, SST2
+from common import WORK, Shown, load, rows_of, save, table
+from latency import fastest
 from quantization import drift_on_test
 
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.runner import Evaluation, Subject, measure
 from edgeadapt.bundle import Bundle
 from edgeadapt.cli.console import Terminal
-from edgeadapt.graph.attention import count_attention
-from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.run import Run
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["SHOWN"]
 
 BASELINE = "head"
 VARIANTS = ("fp32", "int8")
-OPTIONS = ExportOptions(quantize=Quantization(), max_drop=1.0)
-"""What int8 costs is reported, whatever it is."""
 THREADS = 2
 PLAN = Plan(
     lengths=(16, 128),
@@ -43,15 +43,19 @@ PLAN = Plan(
     bulks=0,
     scaling=0,
 )
-"""On a shared machine some processes run at half speed for their whole life: many short ones."""
+"""Many short processes: on a shared machine some run at half speed from start to end."""
 
 
 def main() -> None:
+    from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+
+    # No drop is refused: here it is the result.
+    options = ExportOptions(quantize=Quantization(), max_drop=1.0)
     folders = {kind: WORK / "runs" / f"sst2-{kind}-0" for kind in (BASELINE, *KINDS)}
     if missing := [kind for kind, folder in folders.items() if not folder.is_dir()]:
-        print(f"left out, no run yet: {', '.join(missing)}")
+        print(f"skipped, without a run: {', '.join(missing)}")
     runs = {kind: Run.open(folder) for kind, folder in folders.items() if kind not in missing}
-    bundles = {kind: export(run, options=OPTIONS, force=True) for kind, run in runs.items()}
+    bundles = {kind: export(run, options=options, force=True) for kind, run in runs.items()}
     record = measure(
         [Subject(bundle, variant) for variant in VARIANTS for bundle in bundles.values()],
         plan=PLAN,
@@ -78,7 +82,9 @@ def main() -> None:
     )
 
 
-def _row(kind: str, run: Run, bundle: Bundle, backbone: onnx.ModelProto) -> dict[str, Any]:
+def _row(kind: str, run: Run, bundle: Bundle, backbone: "ModelProto") -> dict[str, Any]:
+    from edgeadapt.graph.attention import count_attention
+
     model = _graph(bundle)
     merge = bundle.manifest.parity["merge"]
     return {
@@ -97,18 +103,104 @@ def _row(kind: str, run: Run, bundle: Bundle, backbone: onnx.ModelProto) -> dict
     }
 
 
-def _graph(bundle: Bundle) -> onnx.ModelProto:
+def _graph(bundle: Bundle) -> "ModelProto":
+    import onnx
+
     return onnx.load(bundle.file(bundle.variant("fp32").file))
 
 
-def _optimized_nodes(model: onnx.ModelProto) -> int:
-    """Nodes of the graph that ONNX Runtime makes of it when it loads it."""
+def _optimized_nodes(model: "ModelProto") -> int:
+    """Returns the number of nodes after ONNX Runtime has optimized the graph on loading."""
+    import onnx
+    import onnxruntime
+
     with TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.optimized_model_filepath = f"{folder}/optimized.onnx"
         options.log_severity_level = 3
         onnxruntime.InferenceSession(model.SerializeToString(), options)
         return len(onnx.load(options.optimized_model_filepath).graph.node)
+
+
+def kinds() -> str:
+    """What each kind trains, how well, and what it costs at run time."""
+    found = load("kinds")
+    trained = {row["recipe"]: row for row in rows_of("accuracy", **SST2, seed=0)}
+    lines = []
+    for row in found["rows"]:
+        method = row["method"]
+        stays = row["leftover"]
+        lines.append(
+            (
+                f"`{method}`" + (" (the backbone alone)" if method == "head" else ""),
+                f"{row['trainable_parameters'] / row['total_parameters']:.2%}",
+                "yes" if row["merges"] else f"{stays['bottlenecks']} stay",
+                row["extra_nodes"],
+                *(
+                    "" if method == "head" else extra_latency(found, method, variant, tokens)
+                    for variant in ("fp32", "int8")
+                    for tokens in ("16", "128")
+                ),
+                f"{trained[method]['test_accuracy']:.2%}" if method in trained else "no record yet",
+                f"{100 * row['test']['accuracy_drop']:.2f}" if "test" in row else "",
+            )
+        )
+    same = [
+        100 * (slowdown(found, row["method"], variant, tokens) - 1)
+        for row in found["rows"]
+        if row["extra_nodes"] == 0 and row["method"] not in ("head", "parallel")
+        for variant in ("fp32", "int8")
+        for tokens in ("16", "128")
+    ]
+    headers = (
+        "kind",
+        "trained",
+        "merges exactly",
+        "extra nodes",
+        "fp32, 16 tokens",
+        "fp32, 128",
+        "int8, 16",
+        "int8, 128",
+        "SST-2",
+        "int8 costs",
+    )
+    scored = rows_of("accuracy", **SST2, recipe="adapter")[0]
+    right, texts = scored["test_accuracy"], scored["examples"]["test"]
+    error = 100 * (right * (1 - right) / texts) ** 0.5
+    return (
+        f"{table(headers, lines)}\n\n"
+        f"One seed each; one standard error of an accuracy is {error:.2f} points. "
+        "Where everything folds into weights of the same shapes (LoRA, (IA)³, BitFit and "
+        "LayerNorms), the graph is the backbone's own, and the difference is noise: "
+        f"{min(same):+.1f} to {max(same):+.1f} % here."
+    )
+
+
+def extra_latency(found: dict[str, Any], method: str, variant: str, tokens: str) -> str:
+    """Returns how much slower a kind is than the backbone alone, in percent."""
+    return f"{100 * (slowdown(found, method, variant, tokens) - 1):+.1f} %"
+
+
+def slowdown(found: dict[str, Any], method: str, variant: str, tokens: str) -> float:
+    """Returns latency over that of the backbone alone, from the fastest fifth of the processes.
+
+    Other work on a shared machine only adds time, often to a whole process: the medians over all
+    processes differ by twice as much between equal graphs.
+    """
+    medians = found["process_medians_ms"]
+    mine, alone = (
+        fastest(medians[f"{name} {variant}"][tokens], part=5) for name in (method, "head")
+    )
+    return mine / alone
+
+
+def kinds_rounds() -> str:
+    return str(load("kinds")["plan"]["rounds"])
+
+
+SHOWN = Shown(
+    tables={"docs/results/adapters.md": {"kinds": kinds}}, figures={"kinds-rounds": kinds_rounds}
+)
 
 
 if __name__ == "__main__":

@@ -1,198 +1,57 @@
-"""The same trained weights in edgeadapt's graph and in other toolchains, in turn on one machine.
+"""The same trained weights in edgeadapt's graph and in other toolchains, on one machine.
 
     python benchmarks/accuracy.py sst2:adapter:0      # the run
     python benchmarks/latency.py                      # on an idle machine: an hour
-    python benchmarks/latency.py MiniLM-L6:2          # one shape, with so many threads
+    python benchmarks/latency.py MiniLM-L6:2          # one shape, on 2 threads
 
-Every contender (``peers/``) runs in fresh processes that take turns, those of other libraries in
-environments of their own under ``artifacts/peers``. MiniLM-L6 is the run's; BERT-base has random
-weights, as time does not depend on them. Labels are compared with plain fp32's, so that nobody wins
-by computing something else, and of the trained ones accuracy is measured on all of SST-2's test
-text. A contender that fails is a row that says so. Rows of other machines stay.
+Every contender (``contenders.py``, ``peers/``) runs in fresh processes, interleaved; those of other
+libraries in environments of their own under ``artifacts/peers``. MiniLM-L6 is the run's model;
+BERT-base has random weights, which do not change latency. Labels are compared with those of plain
+fp32, as a check that all compute the same model, and the accuracy of the trained ones is measured
+on all of SST-2's test text. A contender that fails gets a row with the error. Rows of other
+machines are kept.
 """
 
-import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from math import inf
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-import onnx
-import torch
 from common import (
     RESULTS,
     WORK,
+    Aim,
+    Shown,
     data_folder,
     drawn_texts,
     load,
     machine_name,
-    peer_python,
     save,
-    signal_between_cores,
+    table,
 )
-from transformers import AutoModel, BertConfig
+from contenders import BACKBONE, CONTENDERS, FP32, NNCF, OURS, TRAINED, Contender, PeerError
 
-import edgeadapt
-from edgeadapt.config import (
-    AdapterConfig,
-    Calibration,
-    Exporter,
-    GraphPass,
-    ModelConfig,
-    Scheme,
-)
 from edgeadapt.data import read_rows
-from edgeadapt.export import export_onnx
 from edgeadapt.measure.machine import describe_machine, usable_cores
-from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.merge import Merged, merge
-from edgeadapt.models.sources import find_model
-from edgeadapt.pipeline.lower import lower
-from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder, write_tokenizer
-from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.run import Run
-from edgeadapt.text import Tokens
 
-PEERS = Path(__file__).parent / "peers"
+__all__ = ["SHOWN", "fastest"]
+
 RUN = "sst2-adapter-0"
 LENGTHS = (8, 16, 32, 64, 128)
 TEXTS = {"sst2": 200, "imdb": 50}
-CALIBRATION = 300
+"""Data set -> real texts of it."""
 ROUNDS = 7
+SHAPES = ("MiniLM-L6", "BERT-base")
 THREADS = (2, 1)
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One way to run a model."""
-
-    title: str
-    script: str
-    """Of ``peers/``."""
-    folder: str
-    """Where its files are, beside the other contenders'."""
-    needs: tuple[str, ...] = ()
-    """What pip installs for it; without any it runs where this script does."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    shapes: tuple[str, ...] = ("MiniLM-L6", "BERT-base")
-    """What it is measured on: where a process takes a minute to begin, the trained one alone."""
-
-    @property
-    def all_cores(self) -> bool:
-        """Whether it takes all cores, whatever it is told."""
-        return "DEFAULT_SESSION" in self.environment
-
-    def python(self) -> str:
-        """Returns the interpreter that it runs in, with what it needs."""
-        if not self.needs:
-            return sys.executable
-        return str(peer_python(self.script, self.needs))
-
-    def ask(self, *words: str | Path, given: object) -> str:
-        """Runs its script with JSON on standard input and returns what it prints."""
-        done = subprocess.run(
-            [self.python(), PEERS / f"{self.script}.py", *words],
-            input=json.dumps(given),
-            env={**os.environ, "PYTHONWARNINGS": "ignore", **self.environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
-            raise PeerError(f"{words[0]}: {last[:300]}")
-        return done.stdout
-
-
-class PeerError(Exception):
-    """A contender's process failed; the last of its words."""
-
-
-TRAINED = ("MiniLM-L6",)
-BACKBONE = "edgeadapt-backbone"
-_session = partial(Contender, script="onnxruntime_session")
-OURS, FP32 = "edgeadapt int8", "onnxruntime fp32"
-_openvino = partial(
-    Contender,
-    script="openvino_nncf",
-    needs=("openvino==2026.4.1", "nncf==3.4.0"),
-    # Else it reports home from a process that outlives its own, and holds what that prints to.
-    environment={"CI": "true"},
-)
-CONTENDERS = (
-    _session(OURS, folder="edgeadapt-int8"),
-    _session("… default session", folder="edgeadapt-int8", environment={"DEFAULT_SESSION": "1"}),
-    _session("… without its adapter", folder=BACKBONE),
-    _session("edgeadapt fp32", folder="edgeadapt-fp32"),
-    _session("onnxruntime quantize_dynamic", folder="stock-int8"),
-    _session(FP32, folder="stock"),
-    _openvino("edgeadapt int8 on OpenVINO", folder="edgeadapt-openvino"),
-    _openvino("OpenVINO + NNCF static int8", folder="openvino"),
-    Contender(
-        "CTranslate2 int8",
-        "ctranslate2_int8",
-        "ctranslate2",
-        ("ctranslate2==4.8.5", "transformers==4.57.6", "torch==2.13.0"),
-    ),
-    Contender(
-        "sentence-transformers int8 (encoder alone)",
-        "sentence_transformers_int8",
-        "sentence-transformers",
-        (
-            "sentence-transformers[onnx]==5.1.2",
-            "transformers==4.57.6",
-            "torch==2.13.0",
-            "onnxruntime==1.32.0",
-        ),
-    ),
-    Contender(
-        "SetFit int8",
-        "setfit_int8",
-        "setfit",
-        (
-            "setfit==1.2.0",
-            "sentence-transformers[train]==5.1.2",
-            "transformers==4.57.6",
-            "torch==2.13.0",
-            "skl2onnx==1.20.0",
-            "onnxruntime==1.32.0",
-        ),
-        shapes=TRAINED,
-    ),
-    Contender("torch eager fp32", "torch_eager", "torch"),
-    Contender("torch.compile fp32", "torch_compiled", "torch-compiled", shapes=TRAINED),
-    Contender(
-        "torchao int8, torch.compile",
-        "torchao_int8",
-        "torchao",
-        ("torchao==0.18.0", "transformers==4.57.6", "torch==2.13.0"),
-        shapes=TRAINED,
-    ),
-    Contender("optimum int8 (avx512_vnni)", "optimum_int8", "optimum-int8"),
-    Contender(
-        "Olive int8",
-        "olive_int8",
-        "olive-int8",
-        ("olive-ai==0.13.0", "transformers==4.57.6", "torch==2.13.0", "onnxruntime==1.32.0"),
-        environment={"OLIVE_DISABLE_TELEMETRY": "1"},
-    ),
-    Contender(
-        "model2vec static embeddings",
-        "model2vec_static",
-        "model2vec",
-        ("model2vec[distill]==0.10.0", "torch==2.13.0", "scikit-learn"),
-        shapes=TRAINED,
-    ),
-)
 
 
 def main() -> None:
@@ -209,6 +68,9 @@ def main() -> None:
 
 
 def measure(shape: str, threads: int) -> list[dict[str, Any]]:
+    """Returns a row for each contender."""
+    from prepared import prepare
+
     run = Run.open(WORK / "runs" / RUN)
     root = WORK / "latency" / shape
     failures = prepare(run, shape, root)
@@ -268,7 +130,9 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
 
 
 def accuracy(run: Run, contender: Contender, root: Path) -> float | None:
-    """Share of SST-2's test text that a contender labels right; ``None`` without a trained head."""
+    """Share of SST-2's test texts with the right label; ``None`` without a trained head."""
+    from edgeadapt.pipeline.restore import text_encoder
+
     rows = read_rows(data_folder("sst2") / "test.csv")
     texts = [each.ids for each in text_encoder(run).encode([row["text"] for row in rows])]
     job = {"test": {"texts": texts, "warmup": 0, "passes": 1}}
@@ -286,7 +150,9 @@ def accuracy(run: Run, contender: Contender, root: Path) -> float | None:
 
 
 def scenarios(run: Run) -> dict[str, dict[str, Any]]:
-    """Token ids of every length, many times over, and of real texts, once."""
+    """Returns token ids of every length, each measured 60 times, and of real texts, once each."""
+    from edgeadapt.pipeline.restore import text_encoder
+
     encoder, generator = text_encoder(run), np.random.default_rng(0)
     found = {
         str(length): {
@@ -302,103 +168,6 @@ def scenarios(run: Run) -> dict[str, dict[str, Any]]:
     return found
 
 
-def prepare(run: Run, shape: str, root: Path) -> dict[str, str]:
-    """Writes every contender's files, unless they are of this very run and code.
-
-    Returns:
-        Title of each contender that failed at it -> why.
-    """
-    note, made_of = root / "prepared.json", [run.info.files, described()]
-    if note.is_file():
-        before = json.loads(note.read_text())
-        if before["made_of"] == made_of:
-            return dict(before["failures"])
-    shutil.rmtree(root, ignore_errors=True)
-    source, texts = root / "source", calibration(run)
-    merged = SHAPES[shape](run, root, "parallel")
-    write_ours(merged, fp32=root / "edgeadapt-fp32", int8=root / "edgeadapt-int8")
-    write_for_openvino(merged, root / "edgeadapt-openvino", texts)
-    export_onnx(merged.save(source), source / "stock.onnx", exporter=Exporter.AUTO)
-    write_tokenizer(source, run)
-    write_training_text(run, source / "train.json")
-    alone = SHAPES[shape](run, root, "head")
-    write_ours(alone, fp32=root / "backbone-fp32", int8=root / BACKBONE)
-    for folder in (root / "backbone-fp32", root / "backbone"):
-        shutil.rmtree(folder, ignore_errors=True)
-    failures = {}
-    for contender in CONTENDERS:
-        if not contender.folder.startswith("edgeadapt") and shape in contender.shapes:
-            try:
-                contender.ask("prepare", source, root / contender.folder, given=texts)
-            except (PeerError, subprocess.CalledProcessError) as error:
-                failures[contender.title] = str(error)
-                print(f"{contender.title} failed: {error}")
-    note.write_text(json.dumps({"made_of": made_of, "failures": failures}))
-    return failures
-
-
-def write_training_text(run: Run, path: Path) -> None:
-    """Writes what a contender trains a head of its own on."""
-    rows = read_rows(data_folder("sst2") / "train.csv")
-    tokens = text_encoder(run).encode([row["text"] for row in rows])
-    labels = [int(row["label"]) for row in rows]
-    path.write_text(json.dumps({"ids": [each.ids for each in tokens], "labels": labels}))
-
-
-def described() -> str:
-    """Returns a hash over the package's source and the contenders' scripts."""
-    package = Path(edgeadapt.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted([*package.rglob("*.py"), *PEERS.glob("*.py"), Path(__file__)]):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def write_ours(merged: Merged, *, fp32: Path, int8: Path) -> None:
-    """Writes the graphs that ``export --quantize`` makes."""
-    for folder in (fp32, int8):
-        folder.mkdir(parents=True, exist_ok=True)
-    lower(merged, fp32 / "model.onnx", exporter=Exporter.AUTO)
-    graph = onnx.load(fp32 / "model.onnx")
-    write(Candidate(Scheme.DYNAMIC_INT8), graph, int8 / "model.onnx", texts=())
-
-
-def write_for_openvino(merged: Merged, folder: Path, texts: Sequence[Sequence[int]]) -> None:
-    """Writes a graph that ``export --quantize --engine openvino`` tries."""
-    folder.mkdir()
-    passes = tuple(each for each in GraphPass if each is not GraphPass.ATTENTION)
-    lower(merged, folder / "model.onnx", exporter=Exporter.AUTO, passes=passes)
-    graph = onnx.load(folder / "model.onnx")
-    names = [value.name for value in graph.graph.input]
-    inputs = [Tokens(list(ids), [0] * len(ids)).as_batch().select(names) for ids in texts]
-    how = Candidate(Scheme.STATIC_INT8, fused=False, calibration=Calibration.PERCENTILE)
-    write(how, graph, folder / "model.onnx", texts=inputs)
-
-
-def calibration(run: Run) -> list[Sequence[int]]:
-    texts = drawn_texts("sst2", "train", CALIBRATION, seed=1)
-    return [each.ids for each in text_encoder(run).encode(texts)]
-
-
-def minilm(run: Run, root: Path, method: str) -> Merged:
-    if method == "parallel":
-        return merge(restore(run))
-    return _untrained(recipe_of(run).model, run.info.labels, method)
-
-
-def bert_base(run: Run, root: Path, method: str) -> Merged:
-    folder = root / "backbone"
-    if not folder.is_dir():
-        torch.manual_seed(0)
-        AutoModel.from_config(BertConfig()).save_pretrained(folder)
-    return _untrained(ModelConfig(id=str(folder)), run.info.labels, method)
-
-
-def _untrained(model: ModelConfig, labels: Sequence[str], method: str) -> Merged:
-    config = AdapterConfig(method=method)
-    return merge(AdaptedClassifier.build(find_model(model), labels, config))
-
-
 def agreement(found: Mapping[str, Any], expected: Mapping[str, Any]) -> float | None:
     """Share of SST-2's texts with the same label; ``None`` where a contender has no head."""
     one, other = (np.asarray(answer["scenarios"]["sst2"]["logits"]) for answer in (found, expected))
@@ -408,13 +177,250 @@ def agreement(found: Mapping[str, Any], expected: Mapping[str, Any]) -> float | 
 
 
 def size(folder: Path) -> int:
-    """Bytes of the model's files, without tokenizer and settings."""
+    """Returns the bytes of the model's files, without tokenizer and settings."""
     models = (".onnx", ".bin", ".npz", ".xml", ".safetensors")
     files = (file for file in folder.rglob("*") if file.suffix in models)
     return sum(file.stat().st_size for file in files)
 
 
-SHAPES = {"MiniLM-L6": minilm, "BERT-base": bert_base}
+def signal_between_cores() -> int | None:
+    """Returns nanoseconds of a signal from one core to another, as the bench measures it.
+
+    In a process of its own, which has a single thread.
+    """
+    code = "from edgeadapt.measure.cores import signal_ns; print(signal_ns() or '')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return int(done.stdout) if done.stdout.strip() else None
+
+
+def latency(where: Callable[[dict[str, Any], str], bool]) -> str:
+    """Every contender's milliseconds, and how many times as long as ours they are.
+
+    Args:
+        where: A row and the name of the latest run's machine -> whether the row is shown.
+    """
+    found = load("latency")
+    newest = machine_name(found["machine"])
+    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for row in found["rows"]:
+        if where(row, newest):
+            groups.setdefault((row["machine"], row["shape"], row["threads"]), []).append(row)
+    if not groups:
+        raise FileNotFoundError
+    return "\n\n".join(
+        latency_table(rows, shape)
+        + f"\n\n{machine}, {threads} thread{'s' * (threads > 1)}, {found['rounds']} interleaved "
+        "rounds of fresh processes; each figure is the mean of the fastest third of their medians."
+        for (machine, shape, threads), rows in groups.items()
+    )
+
+
+def latency_table(rows: Sequence[dict[str, Any]], shape: str) -> str:
+    """Returns the table of one shape, machine and number of threads."""
+    ours = rows[0]["process_medians_ms"]
+    scored = any(row.get("test_accuracy") is not None for row in rows)
+    lines = []
+    for row in rows:
+        if "error" in row:
+            lines.append(
+                (row["contender"], f"failed: {row['error']}", *[""] * (len(ours) + scored))
+            )
+            continue
+        times = (
+            f"{fastest(times):.2f}"
+            + (f" ({fastest(times) / fastest(ours[name]):.2f} ×)" if row is not rows[0] else "")
+            for name, times in row["process_medians_ms"].items()
+        )
+        accuracy = row.get("test_accuracy")
+        lines.append(
+            (
+                row["contender"],
+                *times,
+                *(["" if accuracy is None else f"{accuracy:.1%}"] if scored else []),
+                "" if row["labels_as_fp32"] is None else f"{row['labels_as_fp32']:.1%}",
+                f"{row['bytes'] / 1e6:.0f}",
+            )
+        )
+    headers = (f"{shape}, ms at batch 1", *ours, *(["accuracy"] if scored else []))
+    return table((*headers, "labels = fp32's", "MB"), lines)
+
+
+def on_two_threads(row: dict[str, Any], newest: str) -> bool:
+    return bool(row["threads"] == 2 and row["machine"] == newest)
+
+
+def elsewhere(row: dict[str, Any], newest: str) -> bool:
+    return not on_two_threads(row, newest)
+
+
+SETTINGS = (("MiniLM-L6", 2), ("BERT-base", 2), ("MiniLM-L6", 1), ("BERT-base", 1))
+"""Shape of the model and number of threads."""
+
+Times = Mapping[str, Mapping[str, Sequence[float]]]
+"""Contender -> token count -> medians of its processes, ms."""
+
+
+@dataclass(frozen=True)
+class Faster:
+    """An aim: how many times as long one contender takes as another, at every length."""
+
+    what: str
+    slow: str
+    fast: str
+    least: Mapping[str, float]
+    """Shape -> ratio."""
+    most: float = inf
+
+    def cell(self, times: Times, shape: str, lengths: Sequence[str]) -> str:
+        """Returns the range of the ratio and where it misses the aim; empty without figures."""
+        if not {self.slow, self.fast} <= times.keys():
+            return ""
+        ratios = {
+            length: fastest(times[self.slow][length]) / fastest(times[self.fast][length])
+            for length in lengths
+        }
+        least = self.least[shape]
+        missed = [length for length, ratio in ratios.items() if not least <= ratio <= self.most]
+        verdict = f", {_missed(missed, lengths)}" if missed else ""
+        return f"{min(ratios.values()):.2f} to {max(ratios.values()):.2f} ×{verdict}"
+
+
+def _missed(where: Sequence[str], of: Sequence[str]) -> str:
+    if len(where) == len(of):
+        return "**missed at every length**"
+    return f"**missed at {', '.join(where)} tokens**"
+
+
+def _both(ratio: float) -> dict[str, float]:
+    return {"MiniLM-L6": ratio, "BERT-base": ratio}
+
+
+FASTER = (
+    Faster(
+        "stock `quantize_dynamic`: 1.6 × for MiniLM-L6, 1.35 × for BERT-base",
+        "onnxruntime quantize_dynamic",
+        OURS,
+        {"MiniLM-L6": 1.6, "BERT-base": 1.35},
+    ),
+    Faster("onnxruntime fp32: 3 ×", FP32, OURS, _both(3)),
+    Faster("torch eager fp32: 5 ×", "torch eager fp32", OURS, _both(5)),
+    Faster("OpenVINO with NNCF's int8: 1 ×", NNCF, OURS, _both(1)),
+    Faster(
+        "OpenVINO with NNCF's int8, of `--engine openvino`: 1 ×",
+        NNCF,
+        "edgeadapt int8 on OpenVINO",
+        _both(1),
+    ),
+    Faster("CTranslate2 int8: 1 ×", "CTranslate2 int8", OURS, _both(1)),
+    Faster(
+        "sentence-transformers int8: 1 ×",
+        "sentence-transformers int8 (encoder alone)",
+        OURS,
+        _both(1),
+    ),
+    Faster("SetFit int8: 1 ×", "SetFit int8", OURS, _both(1)),
+    Faster(
+        "edgeadapt int8 in a default session of onnxruntime: 1.05 × at most",
+        "… default session",
+        OURS,
+        _both(0),
+        most=1.05,
+    ),
+    Faster(
+        "edgeadapt int8, with its merged adapter over without: 1.04 × at most",
+        OURS,
+        "… without its adapter",
+        _both(0),
+        most=1.04,
+    ),
+)
+
+
+def aims() -> list[Aim]:
+    """Every aim, and the settings in which it was missed."""
+    found = []
+    for ratio, cells in zip(FASTER, cells_of_aims(), strict=True):
+        missed = _settings(cells)
+        found.append(Aim(ratio.what, missed, "**missed**" if missed else "met"))
+    return found
+
+
+def aims_table() -> str:
+    """Every aim against other toolchains, on the machine of the latest run."""
+    headers = [f"{shape}, {n} thread{'s' * (n > 1)}" for shape, n in SETTINGS]
+    lines = [(ratio.what, *cells) for ratio, cells in zip(FASTER, cells_of_aims(), strict=True)]
+    newest = machine_name(load("latency")["machine"])
+    return f"{table(('contender and aim', *headers), lines)}\n\n{newest}."
+
+
+def cells_of_aims() -> list[list[str]]:
+    """Returns a list for each aim, with a cell for each setting."""
+    found = load("latency")
+    newest = machine_name(found["machine"])
+    lengths = [str(length) for length in found["lengths"]]
+    columns = []
+    for shape, threads in SETTINGS:
+        times = {
+            row["contender"]: row["process_medians_ms"]
+            for row in found["rows"]
+            if (row["machine"], row["shape"], row["threads"]) == (newest, shape, threads)
+            and "error" not in row
+        }
+        columns.append([ratio.cell(times, shape, lengths) for ratio in FASTER])
+    return [list(cells) for cells in zip(*columns, strict=True)]
+
+
+def _settings(cells: Sequence[str]) -> str:
+    """The settings in which an aim was missed."""
+    missed = [setting for setting, cell in zip(SETTINGS, cells, strict=True) if "missed" in cell]
+    if len(missed) == len(SETTINGS):
+        return "both models on 1 and 2 threads"
+    return " and ".join(
+        f"{shape} on {threads} thread{'s' * (threads > 1)}" for shape, threads in missed
+    )
+
+
+def static_faster() -> str:
+    """How many times as fast as int8 static embeddings are, on SST-2's sentences."""
+    static, ours = (fastest(row["process_medians_ms"]["sst2"]) for row in _static_and_ours())
+    return f"{ours / static:.0f}"
+
+
+def static_points() -> str:
+    """How many points of accuracy fewer static embeddings have."""
+    static, ours = (row["test_accuracy"] for row in _static_and_ours())
+    return f"{100 * (ours - static):.1f}"
+
+
+def _static_and_ours() -> list[dict[str, Any]]:
+    found = load("latency")
+    newest = machine_name(found["machine"])
+    rows = {
+        row["contender"]: row
+        for row in found["rows"]
+        if (row["machine"], row["shape"], row["threads"]) == (newest, "MiniLM-L6", 2)
+    }
+    return [rows[name] for name in ("model2vec static embeddings", "edgeadapt int8")]
+
+
+def fastest(times: Sequence[float], *, part: int = 3) -> float:
+    """Returns the mean of the fastest third, or another part; other work on a machine adds time."""
+    return fmean(sorted(times)[: max(1, len(times) // part)])
+
+
+SHOWN = Shown(
+    tables={
+        "docs/results/latency.md": {
+            "latency-aims": aims_table,
+            "latency": partial(latency, on_two_threads),
+        },
+        "benchmarks/notes/graphs.md": {"latency": partial(latency, elsewhere)},
+    },
+    figures={"static-faster": static_faster, "static-points": static_points},
+    aims={"latency": aims},
+)
 
 
 if __name__ == "__main__":

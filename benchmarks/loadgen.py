@@ -1,11 +1,11 @@
-"""p50 and p90 beside MLPerf's load generator: on the same samples, and on runs of their own.
+"""p50 and p90 beside MLPerf's load generator: on the same samples, and in separate runs.
 
     python benchmarks/quantization.py sst2:0:default    # once: the bundle
     python benchmarks/loadgen.py [BUNDLE]               # two minutes of an idle machine
 
-The generator asks for one text after another (single stream); the same queries are timed from
-within, so that both estimators see the same samples. Processes of the generator and of edgeadapt's
-own bench take turns. Nothing here is an MLPerf result.
+The generator sends one text after another (single stream). The process that answers times the same
+queries, so that both estimators get the same samples. Processes of the generator and of edgeadapt's
+own bench are interleaved. Nothing here is an MLPerf result.
 """
 
 import json
@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter_ns
 from typing import Any
 
-from common import WORK, asked_bundle, save
+from common import WORK, Shown, asked_bundle, load, machine_name, save, table
 
 from edgeadapt.bench.jobs import Subject, measure_job
 from edgeadapt.bench.plan import Plan
@@ -29,6 +29,8 @@ from edgeadapt.measure.machine import usable_cores
 from edgeadapt.measure.statistics import latency
 from edgeadapt.pipeline.evaluation import evaluation_of
 from edgeadapt.runtime import load_engine
+
+__all__ = ["SHOWN"]
 
 PACKAGE = "mlcommons-loadgen==6.0.17"
 PLACE = WORK / "peers" / "loadgen"
@@ -53,7 +55,7 @@ def main() -> None:
 
 
 def row(rounds: list[dict[str, Any]], percentile: str) -> dict[str, Any]:
-    """How far the estimators are apart, and how far runs are."""
+    """Returns how far the estimators are apart on equal samples, and in separate runs."""
     own, theirs, bench = (
         [found[who][whose][percentile] for found in rounds]
         for who, whose in (("generator", "own"), ("generator", "theirs"), ("bench", "own"))
@@ -68,7 +70,7 @@ def row(rounds: list[dict[str, Any]], percentile: str) -> dict[str, Any]:
 
 
 def asked_by_bench(bundle: Path) -> dict[str, Any]:
-    """One process of edgeadapt's own bench over the same texts."""
+    """Runs one process of edgeadapt's own bench over the same texts."""
     opened = Bundle.open(bundle)
     plan = Plan(lengths=(), rounds=1, timed=TEXTS, seconds=SECONDS)
     texts = evaluation_of([opened], None).texts[:TEXTS]
@@ -90,7 +92,7 @@ def asked_by_generator(bundle: Path) -> dict[str, Any]:
 
 
 def answer_generator(bundle: Bundle) -> None:
-    """Lets the generator ask, in this process, and prints both estimates."""
+    """Answers the generator in this process, and prints both estimates."""
     import mlperf_loadgen as generator
 
     encoder = bundle.text_encoder()
@@ -131,6 +133,34 @@ def answer_generator(bundle: Bundle) -> None:
     own = {"p50": found.p50, "p90": found.p90}
     print(json.dumps({"queries": len(samples), "own": own, "theirs": theirs}), flush=True)
     os._exit(0)
+
+
+def loadgen() -> str:
+    """The bench's estimator beside the load generator's."""
+    found = load("loadgen")
+    lines = [
+        (
+            row["percentile"],
+            f"{row['same_samples']:.2%}",
+            f"{row['separate_runs']:+.1%}",
+            f"{row['rerun_spread']:.1%}",
+        )
+        for row in found["rows"]
+    ]
+    headers = ("", "same samples", "runs of their own", "our own runs among themselves")
+    return table(headers, lines) + f"\n\n{found['package']}, {machine_name(found['machine'])}."
+
+
+def loadgen_p90() -> str:
+    """How far p90 is from the load generator's, on the same samples."""
+    (row,) = (row for row in load("loadgen")["rows"] if row["percentile"] == "p90")
+    return f"{row['same_samples']:.1%}"
+
+
+SHOWN = Shown(
+    tables={"benchmarks/notes/measuring.md": {"loadgen": loadgen}},
+    figures={"loadgen-p90": loadgen_p90},
+)
 
 
 if __name__ == "__main__":

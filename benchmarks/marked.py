@@ -1,22 +1,17 @@
-"""Writing documents from records: what stands between two markers is made anew.
+"""Replaces what stands between two markers in a document.
 
 A table stands on lines of its own between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``, a
-figure inside a sentence between ``<!-- figure: NAME -->`` and ``<!-- end -->``. Neither of these
-two may begin a line: Markdown ends the paragraph at a line that begins with a comment.
+figure inside a sentence between ``<!-- figure: NAME -->`` and ``<!-- end -->``. Neither of the
+figure's markers may begin a line: Markdown ends the paragraph at a line that begins with a comment.
 """
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean, stdev
-from typing import Any
+from collections.abc import Mapping
 
-from common import load
+from common import Make
 
-__all__ = ["Make", "fastest", "figures_in", "recorded", "render", "rows_of", "spread", "table"]
-
-Make = Callable[[], str]
-"""Makes a table or a figure from records."""
+__all__ = ["figures_in", "recorded", "render"]
 
 _AT_LINE_START = re.compile(r"^\s*<!-- (figure: [\w-]+|end) -->", re.M)
 _FIGURE = re.compile(r"(<!-- figure: ([\w-]+) -->)(.*?)(<!-- end -->)", re.S)
@@ -25,7 +20,7 @@ _FIGURE = re.compile(r"(<!-- figure: ([\w-]+) -->)(.*?)(<!-- end -->)", re.S)
 def render(
     text: str, tables: Mapping[str, Make], figures: Mapping[str, Make], *, where: str
 ) -> str:
-    """Returns a document with every table and every figure between its markers made anew."""
+    """Returns a document with every table and every figure made again from the records."""
     for name, make in tables.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         head, found, rest = text.partition(begin)
@@ -46,36 +41,8 @@ def figures_in(text: str) -> set[str]:
 
 
 def recorded(make: Make) -> str:
-    """Returns a table or figure, or says that it has no record yet."""
+    """Returns a table or figure, or the words ``no record yet``."""
     try:
         return make()
     except FileNotFoundError:
         return "no record yet"
-
-
-def rows_of(name: str, **wanted: Any) -> list[dict[str, Any]]:
-    """Returns a record's rows with these values.
-
-    Raises:
-        FileNotFoundError: There are none.
-    """
-    found = [row for row in load(name)["rows"] if wanted.items() <= row.items()]
-    if not found:
-        raise FileNotFoundError
-    return found
-
-
-def table(headers: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    """Returns a Markdown table."""
-    head = f"| {' | '.join(headers)} |\n|{'---|' * len(headers)}"
-    return "\n".join([head, *(f"| {' | '.join(map(str, line))} |" for line in lines)])
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation over the seeds."""
-    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
-
-
-def fastest(times: Sequence[float], *, part: int = 3) -> float:
-    """The mean of the fastest third, or another part: a shared machine only adds time."""
-    return fmean(sorted(times)[: max(1, len(times) // part)])

@@ -3,8 +3,8 @@
     python benchmarks/quantization.py sst2:0:default    # once: the bundle
     python benchmarks/measuring.py [BUNDLE]             # five minutes of an idle machine
 
-Optimum-benchmark runs as it does by default, then with the threads of ours, with and without its
-watch over memory, which polls from a process beside the measured one. Fresh processes take turns.
+Optimum-benchmark runs with its default number of threads and with the bench's, and with and without
+tracking memory, which it does by polling from a second process. Fresh processes are interleaved.
 """
 
 import json
@@ -17,13 +17,16 @@ from statistics import fmean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common import asked_bundle, peer_python, save
+from common import Shown, asked_bundle, load, machine_name, save, table
+from contenders import peer_python
 
 from edgeadapt.bench.jobs import Subject, measure_job
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bundle import Bundle
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
+
+__all__ = ["SHOWN"]
 
 NEEDS = (
     "optimum-benchmark==0.6.0",
@@ -35,7 +38,7 @@ NEEDS = (
     "onnxruntime==1.32.0",
     "onnx",
 )
-"""Newer versions of the others are not what it was written for: it does not start."""
+"""optimum-benchmark does not start with newer versions of the others."""
 SCRIPT = Path(__file__).parent / "peers" / "with_optimum_benchmark.py"
 LENGTHS, ROUNDS = (16, 64, 128), 3
 WAYS = {
@@ -43,6 +46,7 @@ WAYS = {
     "optimum-benchmark, our threads": (str(usable_cores()), "memory"),
     "optimum-benchmark, our threads, memory unwatched": (str(usable_cores()), "none"),
 }
+"""Title -> threads (0: its default) and whether memory is tracked."""
 OURS = "edgeadapt bench"
 
 
@@ -98,6 +102,26 @@ def theirs(folder: str, tokens: int, threads: str, memory: str) -> dict[str, Any
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("ANSWER "))
     found = json.loads(line.removeprefix("ANSWER "))
     return {"ms": [1e3 * value for value in found["seconds"]], "peak_mb": found["max_ram_mb"]}
+
+
+def measuring() -> str:
+    """The same file in optimum-benchmark."""
+    found = load("measuring")
+    lengths = list(dict.fromkeys(row["tokens"] for row in found["rows"]))
+    lines = []
+    for way in dict.fromkeys(row["way"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["way"] == way]
+        times = (
+            f"{median(row['process_medians_ms']):.2f} / {median(row['process_means_ms']):.2f}"
+            for row in rows
+        )
+        peaks = [row["peak_mb"] for row in rows if row["peak_mb"] is not None]
+        lines.append((way, *times, f"{max(peaks):.0f}" if peaks else ""))
+    headers = ("p50 / mean, ms", *(f"{tokens} tokens" for tokens in lengths), "MB")
+    return table(headers, lines) + f"\n\n{machine_name(found['machine'])}."
+
+
+SHOWN = Shown(tables={"benchmarks/notes/measuring.md": {"measuring": measuring}})
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@
     python benchmarks/accuracy.py sst2:adapter:0      # the run
     python benchmarks/portable.py
 
-Both other CPUs are emulated by QEMU, so that nothing is timed. ``edgeadapt predict`` answers on all
-of them, from the base install. Beside ``--target portable`` the bundle for this machine is asked
-too, whose products of 8 bits overflow on AVX2: so the check is known to be able to fail.
+QEMU emulates the two other CPUs, so that nothing is timed. ``edgeadapt predict`` of the base
+install runs on all of them. Beside the bundles for ``--target portable`` there is the one for this
+machine, whose 8-bit products overflow on AVX2: it shows that the check can fail.
 """
 
 import json
@@ -23,13 +23,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from common import WORK, data_folder, save
+from common import WORK, Aim, Shown, data_folder, load, save, table
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Platform, Scheme
 from edgeadapt.data import read_rows, write_csv
-from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.run import Run
+
+__all__ = ["SHOWN"]
 
 ROOT = Path(__file__).resolve().parents[1]
 ARM = WORK / "arm64"
@@ -44,32 +45,27 @@ CPU part\t: 0xd08
 CPU revision\t: 3
 
 """
-"""Of a Raspberry Pi 4. QEMU shows the host's where the root has none, and onnxruntime crashes."""
+"""``/proc/cpuinfo`` of a Raspberry Pi 4; with the host's, which QEMU shows, onnxruntime crashes."""
 RUN = "sst2-adapter-0"
 TEXTS = 200
-ASKED = (
-    Quantization(platform=Platform.PORTABLE),
-    Quantization((Scheme.INT8_WEIGHTS,), platform=Platform.PORTABLE),
-    Quantization(),
-)
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """Where a bundle answers."""
+    """A CPU that bundles run on."""
 
     name: str
     python: Sequence[str | Path]
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def predictions(self, bundle: Bundle, texts: Path) -> list[dict[str, Any]]:
-        """Returns label and scores of every text."""
+        """Returns what ``edgeadapt predict --json`` says of every text."""
         command = [*self.python, "-m", "edgeadapt", "predict", bundle.path, "--file", texts]
         done = subprocess.run(
             [*command, "--json"],
             env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # QEMU names what it does not emulate, thread by thread
+            stderr=subprocess.DEVNULL,  # QEMU warns of unknown instructions in each thread
             check=True,
         )
         return list(json.loads(done.stdout)["predictions"])
@@ -87,6 +83,13 @@ CPUS = (
 
 
 def main() -> None:
+    from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+
+    asked_for = (
+        Quantization(platform=Platform.PORTABLE),
+        Quantization((Scheme.INT8_WEIGHTS,), platform=Platform.PORTABLE),
+        Quantization(),
+    )
     run = Run.open(WORK / "runs" / RUN)
     install_for_arm()
     rows = []
@@ -94,7 +97,7 @@ def main() -> None:
         texts = Path(folder) / "texts.csv"
         found = read_rows(data_folder("sst2") / "test.csv")[:TEXTS]
         write_csv(texts, {"text": [row["text"] for row in found]})
-        for asked in ASKED:
+        for asked in asked_for:
             bundle = export(
                 run,
                 options=ExportOptions(quantize=asked),
@@ -108,7 +111,7 @@ def main() -> None:
 
 
 def install_for_arm() -> None:
-    """Gets the base install's packages for aarch64, and what onnxruntime looks for on it."""
+    """Installs the packages of the base install for aarch64, and writes its ``/proc/cpuinfo``."""
     (ARM / "proc" / "cpuinfo").write_text(CPUINFO)
     if PACKAGES.is_dir():
         return
@@ -147,6 +150,48 @@ def compared(
 def _scores(answer: Mapping[str, Any]) -> list[float]:
     scores = answer["scores"]
     return list(scores.values()) if isinstance(scores, Mapping) else list(scores)
+
+
+def portable() -> str:
+    """How many labels are the same on other CPUs."""
+    lines = [
+        (
+            f"`{row['scheme']}` for {row['target']}",
+            row["cpu"],
+            f"{row['labels_the_same']} of {len(row['labels'])}",
+            f"{row['largest_shift_of_a_probability']:.3f}",
+        )
+        for row in load("portable")["rows"]
+        if row["cpu"] != "this machine"
+    ]
+    (aim,) = aims()
+    return (
+        table(("bundle", "CPU", "labels the same", "largest shift of a probability"), lines)
+        + f"\n\nAim: a bundle made for `portable` gives the same labels everywhere: {aim.verdict} "
+        f"({aim.measured})."
+    )
+
+
+def aims() -> list[Aim]:
+    """Whether portable bundles give the same labels on every CPU."""
+    missed = [
+        f"{row['labels_the_same']} of {len(row['labels'])} for `{row['scheme']}` on {row['cpu']}"
+        for row in load("portable")["rows"]
+        if row["target"] == "portable" and row["labels_the_same"] < len(row["labels"])
+    ]
+    verdict = "**missed**" if missed else "met"
+    return [Aim("the same labels on other CPUs", ", ".join(missed) or "all", verdict)]
+
+
+def portable_texts() -> str:
+    return str(len(load("portable")["rows"][0]["labels"]))
+
+
+SHOWN = Shown(
+    tables={"docs/results/quantization.md": {"portable": portable}},
+    figures={"portable-texts": portable_texts},
+    aims={"quantization": aims},
+)
 
 
 if __name__ == "__main__":

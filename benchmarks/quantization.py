@@ -1,54 +1,52 @@
-"""What quantizing and trimming cost on test text, over the adapter runs of ``accuracy.py``.
+"""What quantization and a smaller vocabulary cost on test text, over the runs of ``accuracy.py``.
 
-    python benchmarks/quantization.py                       # every run of DATASETS that is there
-    python benchmarks/quantization.py trec:0 sst2:1         # some of them; the others' rows stay
+    python benchmarks/quantization.py                       # every run of DATASETS that exists
+    python benchmarks/quantization.py trec:0 sst2:1         # two of them; other rows stay
     python benchmarks/quantization.py trec:0:default        # one way
 
-Each is exported in the ways of ``WAYS``, with the gate at its default, and scored on all of its
-test text, one text at a time, against its fp32 model. The bundles stay under ``artifacts/bundles``
-as ``DATASET-adapter-SEED-WAY``. Where the run is trained on first, what it then loses and wins is
-still counted against the fp32 model from before.
+Each run is exported in all ``WAYS``, with the gate at its default, and scored on all of its test
+text, one text at a time, against its fp32 model. The bundles are kept as
+``artifacts/bundles/DATASET-adapter-SEED-WAY``. Where a way trains the run on first, the reference
+is still the fp32 model from before.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from accuracy import SEEDS
-from common import WORK, add_row
+from accuracy import SEEDS, SST2, add_row, shares, spread
+from common import WORK, Aim, Headline, Shown, load, rows_of, table
 
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import Objective, Scheme
 from edgeadapt.data import read_rows
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import drift
-from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming, export
-from edgeadapt.pipeline.restore import kept_examples, recipe_of
-from edgeadapt.pipeline.train import train
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 
+if TYPE_CHECKING:
+    from edgeadapt.pipeline.export import ExportOptions
+
+__all__ = ["SHOWN", "drift_on_test"]
+
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77")
-SMALL = Quantization(objective=Objective.SIZE)
-SMALLEST = Quantization((Scheme.INT4_WEIGHTS,), Objective.SIZE)
-WAYS: Mapping[str, ExportOptions] = {
-    "default": ExportOptions(quantize=Quantization()),
-    "trimmed": ExportOptions(quantize=SMALL, trim=Trimming()),
-    "smallest": ExportOptions(quantize=SMALLEST, trim=Trimming(), max_drop=0.015),
-    "one epoch more": ExportOptions(quantize=Quantization()),
-    "one epoch more, quant-aware": ExportOptions(quantize=Quantization()),
-}
+AWARE = "one epoch more, quant-aware"
+WAYS = ("default", "trimmed", "smallest", "one epoch more", AWARE)
 FINISHES = {
-    way: {"quant_aware": "quant-aware" in way, "epochs": 1, "learning_rate": 5e-4}
+    way: {"quant_aware": way == AWARE, "epochs": 1, "learning_rate": 5e-4}
     for way in WAYS
     if "epoch" in way
 }
-"""Ways for which the run is trained on first, at a quarter of the adapters' rate."""
+"""Ways that train the run on first, at a quarter of the adapters' learning rate."""
 
 
 def main() -> None:
+    from edgeadapt.pipeline.export import export
+
     asked = sys.argv[1:] or [
         f"{dataset}:{seed}"
         for dataset in DATASETS
@@ -67,8 +65,23 @@ def main() -> None:
             add_row("quantization", row, keys=("dataset", "way", "seed"))
 
 
+def options(way: str) -> "ExportOptions":
+    """Returns how a way exports."""
+    from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
+
+    if way == "trimmed":
+        return ExportOptions(quantize=Quantization(objective=Objective.SIZE), trim=Trimming())
+    if way == "smallest":
+        smallest = Quantization((Scheme.INT4_WEIGHTS,), Objective.SIZE)
+        return ExportOptions(quantize=smallest, trim=Trimming(), max_drop=0.015)
+    return ExportOptions(quantize=Quantization())
+
+
 def finished(run: Run, way: str) -> Run:
-    """Returns the run, trained on."""
+    """Returns the run, trained on for an epoch."""
+    from edgeadapt.pipeline.restore import recipe_of
+    from edgeadapt.pipeline.train import train
+
     recipe = recipe_of(run).updated(
         {"adapter": {"start": str(run.path)}, "training": FINISHES[way]}, origin="benchmark"
     )
@@ -80,9 +93,11 @@ def _slug(way: str) -> str:
 
 
 def measure(run: Run, plain: Bundle, trained: Run, way: str) -> dict[str, Any]:
+    from edgeadapt.pipeline.export import export
+
     target = WORK / "bundles" / f"{run.name}-{_slug(way)}"
     try:
-        bundle = export(trained, options=WAYS[way], output=target, force=True)
+        bundle = export(trained, options=options(way), output=target, force=True)
     except GateError as error:
         return {"refused": error.message}
     manifest, chosen = bundle.manifest, bundle.default_variant()
@@ -101,17 +116,19 @@ def measure(run: Run, plain: Bundle, trained: Run, way: str) -> dict[str, Any]:
 
 
 def _embeddings(bundle: Bundle) -> int:
-    """Word pieces with embeddings of their own."""
+    """Number of word pieces that have an embedding."""
     trimmed = bundle.manifest.parity.get("vocabulary")
     pieces = bundle.text_encoder().tokenizer.get_vocab_size()
     return trimmed["embeddings"] if trimmed else pieces
 
 
 def as_scored(run: Run, bundle: Bundle) -> float:
-    """Share of test texts that a quantized model labels as its run was scored.
+    """Share of test texts that the quantized model labels as training did when it scored the run.
 
-    For a quant-aware run: as its simulation did.
+    A quant-aware run was scored with simulated int8.
     """
+    from edgeadapt.pipeline.restore import kept_examples
+
     rows = read_rows(run.path / "predictions.csv")
     engine, encoder = load_engine(bundle, bundle.default_variant()), bundle.text_encoder()
     found = text_logits(engine, encoder, kept_examples(run, "predictions.csv").texts).argmax(1)
@@ -122,13 +139,167 @@ def as_scored(run: Run, bundle: Bundle) -> float:
 def drift_on_test(
     run: Run, before: tuple[Bundle, str], after: tuple[Bundle, str]
 ) -> dict[str, Any]:
-    """Compares two bundles' variants on a run's whole test text."""
+    """Compares two bundles' variants on all of a run's test text."""
+    from edgeadapt.pipeline.restore import kept_examples
+
     test = kept_examples(run, "predictions.csv")
     logits = [
         text_logits(load_engine(bundle, variant), bundle.text_encoder(), test.texts)
         for bundle, variant in (before, after)
     ]
     return drift(*logits, test.known_labels(), task=run.info.task).to_dict()
+
+
+def quantization() -> str:
+    """What each way to quantize costs on the test text of every data set."""
+    found = load("quantization")["rows"]
+    lines = []
+    for way, dataset in dict.fromkeys((row["way"], row["dataset"]) for row in found):
+        rows = [row for row in found if (row["way"], row["dataset"]) == (way, dataset)]
+        done = [row for row in rows if "test" in row]
+        if not done:
+            lines.append((way, dataset, "refused", "", "", "", "", len(rows)))
+            continue
+        drops = [100 * row["test"]["accuracy_drop"] for row in done]
+        megabytes = fmean(row["model_bytes"] + row["tokenizer_bytes"] for row in done) / 1e6
+        lines.append(
+            (
+                way,
+                dataset,
+                spread(drops),
+                f"{fmean(100 * row['test']['label_agreement'] for row in done):.2f}",
+                f"{fmean(100 * row['as_scored'] for row in done):.2f}",
+                f"{fmean(row['model_bytes'] / row['fp32_bytes'] for row in done):.1%}",
+                f"{megabytes:.1f}",
+                f"{len(done)} of {len(rows)}" if len(done) < len(rows) else len(rows),
+            )
+        )
+    headers = (
+        "way",
+        "data",
+        "drop, points",
+        "= fp32, %",
+        "= training's, %",
+        "of fp32's file",
+        "MB",
+        "seeds",
+    )
+    return table(headers, sorted(lines, key=lambda line: line[0] != "default"))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An aim for one way: a figure, averaged over the seeds of each data set."""
+
+    way: str
+    what: str
+    figure: Callable[[Mapping[str, Any]], float]
+    limit: float
+    least: bool = False
+    """Whether the figure has to be at least the limit; else at most."""
+    digits: int = 2
+
+    def judged(self) -> Aim:
+        """Returns the worst figure, and the data sets that miss the limit."""
+        rows = rows_of("quantization", way=self.way)
+        figures: dict[str, float] = {
+            dataset: fmean(
+                self.figure(row) for row in rows if row["dataset"] == dataset and "test" in row
+            )
+            for dataset in dict.fromkeys(row["dataset"] for row in rows)
+        }
+        # An aim is judged by the figure that is shown.
+        shown = {name: round(value, self.digits) for name, value in figures.items()}
+        missed = [
+            name
+            for name, value in shown.items()
+            if (value < self.limit if self.least else value > self.limit)
+        ]
+        worst = (min if self.least else max)(shown, key=shown.__getitem__)
+        return Aim(
+            self.what,
+            f"{shown[worst]:.{self.digits}f} ({worst})",
+            f"**missed by {', '.join(missed)}**" if missed else "met",
+        )
+
+
+def _drop(row: Mapping[str, Any]) -> float:
+    return 100 * float(row["test"]["accuracy_drop"])
+
+
+def _kept(row: Mapping[str, Any]) -> float:
+    """Accuracy after, as a share of accuracy before, in percent."""
+    test = row["test"]
+    return 100 * float(test["accuracy_after"]) / float(test["accuracy_before"])
+
+
+def _agreement(row: Mapping[str, Any]) -> float:
+    return 100 * float(row["test"]["label_agreement"])
+
+
+def _as_scored(row: Mapping[str, Any]) -> float:
+    return 100 * float(row["as_scored"])
+
+
+def _size(row: Mapping[str, Any]) -> float:
+    """Bytes of the file, as a share of fp32's, in percent."""
+    return 100 * float(row["model_bytes"] / row["fp32_bytes"])
+
+
+def _megabytes(row: Mapping[str, Any]) -> float:
+    return float(row["model_bytes"] + row["tokenizer_bytes"]) / 1e6
+
+
+LIMITS = (
+    Limit("default", "drop ≤ 0.3 points", _drop, 0.3),
+    Limit("default", "labels = fp32's ≥ 98 %", _agreement, 98, least=True),
+    Limit("default", "file ≤ 26 % of fp32's", _size, 26),
+    Limit(AWARE, "labels = training's ≥ 99.5 %", _as_scored, 99.5, least=True),
+    Limit(AWARE, "no drop", _drop, 0),
+    Limit("trimmed", "≤ 15 MB", _megabytes, 15, digits=1),
+    Limit("trimmed", "≥ 99 % of the accuracy", _kept, 99, least=True),
+    Limit("smallest", "≤ 9 MB", _megabytes, 9, digits=1),
+    Limit("smallest", "≥ 98.5 % of the accuracy", _kept, 98.5, least=True),
+)
+
+
+def aims() -> list[Aim]:
+    """Every aim, named after its way."""
+    found = [(limit.way, limit.judged()) for limit in LIMITS]
+    return [Aim(f"{way}: {aim.what}", aim.measured, aim.verdict) for way, aim in found]
+
+
+def aims_table() -> str:
+    """Every aim, with the data set that is furthest from it."""
+    found = [(limit.way, limit.judged()) for limit in LIMITS]
+    lines = [(way, aim.what, aim.measured, aim.verdict) for way, aim in found]
+    return table(("way", "aim", "worst data set", ""), lines)
+
+
+def int8_drop() -> str:
+    drops = [_drop(row) for row in rows_of("quantization", **SST2, way="default")]
+    seeds = ", ".join(f"{value:.2f}" for value in drops)
+    return f"**{fmean(drops):.2f} points** ({seeds})"
+
+
+def int8_agreement() -> str:
+    rows = rows_of("quantization", **SST2, way="default")
+    return shares(row["test"]["label_agreement"] for row in rows)
+
+
+SHOWN = Shown(
+    tables={
+        "docs/results/quantization.md": {
+            "quantization": quantization,
+            "quantization-aims": aims_table,
+        }
+    },
+    aims={"quantization": aims},
+    headlines=(
+        Headline("int8 against fp32, same test set: accuracy drop", "≤ 0.5 points", int8_drop),
+        Headline("… labels the same", "≥ 97 %", int8_agreement),
+    ),
+)
 
 
 if __name__ == "__main__":

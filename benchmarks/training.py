@@ -2,11 +2,11 @@
 
     python benchmarks/training.py        # on an idle machine; needs the extra [interop]
 
-Every contender trains on the same texts with the same backbone, in a fresh process, several times
-in turn. Its speed is that of the steps after a warm-up; its memory is the process's peak.
+Every loop (``loops.py``) trains on the same texts with the same backbone, in fresh processes,
+interleaved. Speed is that of the steps after the warm-up; memory is the peak of the process.
 
-What a machine multiplies fastest decides what there is to compare, so that the record is called
-after it: ``results/training-fp32.json``, ``results/training-bf16.json``.
+The record is named after the precision that is fastest on the machine, which decides which loops
+are compared: ``results/training-fp32.json``, ``results/training-bf16.json``.
 
 The seed's loop (the notebook that edgeadapt grew out of) pads every text to 128 tokens, takes
 batches of 16, runs the frozen encoder for all its hidden states and puts the adapters on them: it
@@ -16,23 +16,63 @@ trains nothing inside the encoder.
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from common import data_folder, save
+from common import RESULTS, Aim, Shown, data_folder, load, machine_name, save, table
+from loops import (
+    Clock,
+    Contender,
+    Work,
+    adapterhub,
+    embedded,
+    full,
+    ours,
+    peft,
+    seed,
+    with_trainer,
+)
+
+__all__ = ["SHOWN"]
 
 ROUNDS = 3
 THREADS = 2
-BATCH = 32
-WARMUP_STEPS = 3
 TEXTS = {"sst2": 1_280, "imdb": 320}
-"""Trained on once; a multiple of the batch."""
-MAX_LENGTH = 128
-REDUCTION = 6
-"""384 / 64."""
+"""Data set -> texts of its one epoch; a multiple of the batch."""
+DEFAULT = "edgeadapt parallel+bitfit"
+OTHER_LOOPS = {
+    "the seed's loop": ("the seed's loop",),
+    "the faster of AdapterHub and PEFT": ("AdapterHub", "PEFT"),
+    "full fine-tuning with `Trainer`": ("full fine-tuning",),
+}
+"""What the default is compared with -> how the contenders' names begin."""
+FASTER = (
+    ("sst2", "the seed's loop", 3.0),
+    ("sst2", "the faster of AdapterHub and PEFT", 1.3),
+    ("sst2", "full fine-tuning with `Trainer`", 1.5),
+    ("imdb", "the faster of AdapterHub and PEFT", 1.0),
+)
+"""Data set, what the default is compared with, and how many times faster it should be."""
+CONTENDERS: dict[str, Contender] = {
+    DEFAULT: ours("parallel+bitfit"),
+    "edgeadapt parallel+bitfit, attention without dropout": ours(
+        "parallel+bitfit", dropout="hidden"
+    ),
+    "edgeadapt parallel+bitfit, fp32": ours("parallel+bitfit", precision="fp32"),
+    "edgeadapt parallel, layers 4-5, 4 epochs": ours("parallel", layers="4-5", epochs=4),
+    "edgeadapt parallel, layers 4-5, 4 epochs, nothing remembered": ours(
+        "parallel", layers="4-5", epochs=4, memory=0
+    ),
+    "edgeadapt full": ours("full"),
+    "the seed's loop": seed,
+    "AdapterHub AdapterTrainer": with_trainer(adapterhub),
+    "PEFT LoRA + Trainer": with_trainer(peft),
+    "full fine-tuning + Trainer": with_trainer(full),
+    "AdapterHub AdapterTrainer, bf16": with_trainer(adapterhub, bf16=True),
+    "PEFT LoRA + Trainer, bf16": with_trainer(peft, bf16=True),
+    "full fine-tuning + Trainer, bf16": with_trainer(full, bf16=True),
+}
 
 
 def main() -> None:
@@ -69,7 +109,7 @@ def main() -> None:
 
 
 def chosen_precision() -> str:
-    """Returns what edgeadapt trains in on this machine, where nothing else is asked for."""
+    """Returns the precision that edgeadapt chooses on this machine."""
     import torch
 
     from edgeadapt.config import TrainingConfig
@@ -79,6 +119,7 @@ def chosen_precision() -> str:
 
 
 def measure(contender: str, dataset: str) -> dict[str, float]:
+    """Trains once in this process."""
     import torch
 
     from edgeadapt.measure.memory import peak_bytes
@@ -93,36 +134,8 @@ def measure(contender: str, dataset: str) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
-class Work:
-    """What everyone trains on."""
-
-    texts: list[str]
-    labels: list[int]
-    backbone: str
-    """Folder of the checkpoint."""
-    device: str = "cpu"
-    batch: int = BATCH
-
-
-class Clock:
-    """Notes when each step ended, and how many texts it had."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[float, int]] = []
-        self.warmup = WARMUP_STEPS
-
-    def tick(self, texts: int) -> None:
-        self.steps.append((time.perf_counter(), texts))
-
-    def examples_per_second(self) -> float:
-        """Texts after the warm-up over the time that they took."""
-        (start, _), *later = self.steps[self.warmup - 1 :]
-        return sum(texts for _, texts in later) / (later[-1][0] - start)
-
-
 def texts_of(dataset: str) -> tuple[list[str], list[int]]:
-    """Returns texts and labels in an order of their own, the same for everyone."""
+    """Returns texts and labels, shuffled; the same for every loop."""
     import numpy as np
 
     from edgeadapt.config import DataConfig
@@ -133,217 +146,84 @@ def texts_of(dataset: str) -> tuple[list[str], list[int]]:
     return [str(text) for text in picked.texts], picked.known_labels().tolist()
 
 
-Contender = Callable[[Clock, Work], None]
+def training() -> str:
+    """How fast each loop trains, and how much memory it takes, on each kind of machine."""
+    names = [f"training-{precision}" for precision in ("bf16", "fp32")]
+    found = [load(name) for name in names if (RESULTS / f"{name}.json").is_file()]
+    return "\n\n".join(map(_training_on, found)) or "no record yet"
 
 
-def ours(
-    method: str,
-    *,
-    precision: str = "auto",
-    dropout: str = "all",
-    layers: str | None = None,
-    epochs: int = 1,
-    memory: int = 10**9,
-) -> Contender:
-    """Returns edgeadapt's own training; of several epochs all counts, from before the first."""
-
-    def run(clock: Clock, work: Work) -> None:
-        import numpy as np
-        import torch
-
-        from edgeadapt.config import (
-            AdapterConfig,
-            Dropout,
-            ModelConfig,
-            Precision,
-            Task,
-            TrainingConfig,
-        )
-        from edgeadapt.data import Examples
-        from edgeadapt.models.classifier import AdaptedClassifier
-        from edgeadapt.models.first_position import first_position_only
-        from edgeadapt.models.sources import find_model
-        from edgeadapt.models.tokenizer import load_tokenizer
-        from edgeadapt.training.frozen import FrozenLayers
-        from edgeadapt.training.loop import fit
-        from edgeadapt.training.objectives import Classification, Compute, Loss
-
-        class Timed(Classification):
-            def loss(self, rows: np.ndarray) -> Loss:
-                clock.tick(len(rows))  # the end of the step before
-                return super().loss(rows)
-
-        device = torch.device(work.device)
-        config = TrainingConfig(
-            epochs=epochs,
-            batch_size=work.batch,
-            learning_rate=1e-4,
-            precision=Precision(precision),
-        )
-        source = find_model(ModelConfig(id=work.backbone))
-        classifier = AdaptedClassifier.build(
-            source, ("0", "1"), AdapterConfig(method=method, layers=layers)
-        )
-        objective = Timed(
-            classifier.model,
-            load_tokenizer(source, max_length=MAX_LENGTH).encoder,
-            train=Examples(tuple(work.texts), np.asarray(work.labels)),
-            validation=Examples(tuple(work.texts[:1]), np.asarray(work.labels[:1])),
-            task=Task.SINGLE_LABEL,
-            frozen=FrozenLayers.below(classifier.encoder, classifier.trained()),
-            memory=memory,
-            dropout=Dropout(dropout),
-            compute=Compute.on(device, config),
-        )
-        if epochs > 1:
-            clock.warmup = 1
-            clock.tick(0)
-        with first_position_only(classifier.encoder):
-            fit(objective, classifier.trained(), config=config, device=device)
-
-    return run
-
-
-def seed(clock: Clock, work: Work) -> None:
-    import torch
-    from torch import nn
-    from torch.utils.data import DataLoader, TensorDataset
-    from transformers import AutoModel, AutoTokenizer
-
-    class Adapter(nn.Module):
-        def __init__(self, width: int) -> None:
-            super().__init__()
-            self.down, self.up = nn.Linear(width, 64), nn.Linear(64, width)
-
-        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-            return self.up(torch.relu(self.down(hidden))) + hidden
-
-    tokenizer = AutoTokenizer.from_pretrained(work.backbone)
-    encoder = AutoModel.from_pretrained(work.backbone)
-    encoder.requires_grad_(False)
-    width = encoder.config.hidden_size
-    adapters = nn.ModuleList(Adapter(width) for _ in range(encoder.config.num_hidden_layers))
-    head = nn.Linear(width, 2)
-    tokens = tokenizer(
-        work.texts,
-        truncation=True,
-        padding="max_length",
-        max_length=MAX_LENGTH,
-        return_tensors="pt",
+def _training_on(found: Mapping[str, Any]) -> str:
+    rows = {(row["contender"], row["dataset"]): row for row in found["rows"]}
+    contenders = list(dict.fromkeys(contender for contender, _ in rows))
+    lines = []
+    for contender in contenders:
+        cells = []
+        for dataset in found["texts"]:
+            row = rows[contender, dataset]
+            cells += [f"{row['examples_per_second']:.0f}", f"{row['peak_mb']:,.0f}"]
+        lines.append((contender, *cells))
+    headers = [
+        "",
+        *(f"{name} {what}" for name in found["texts"] for what in ("texts/s", "peak MB")),
+    ]
+    rounds = len(found["rows"][0]["rounds"])
+    return (
+        f"{table(headers, lines)}\n\n"
+        f"{machine_name(found['machine'])}, {found['threads']} threads; median of {rounds} "
+        f"rounds of fresh processes, interleaved. {_against_others(rows)}"
     )
-    data = TensorDataset(tokens["input_ids"], tokens["attention_mask"], torch.tensor(work.labels))
-    optimizer = torch.optim.AdamW([*adapters.parameters(), *head.parameters()], lr=1e-4)
-    for ids, attention, known in DataLoader(data, batch_size=16, shuffle=True):
-        states = encoder(ids, attention_mask=attention, output_hidden_states=True).hidden_states
-        adapted = [adapter(state) for adapter, state in zip(adapters, states[1:], strict=True)]
-        loss = nn.functional.cross_entropy(head(adapted[-1][:, 0]), known)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        clock.tick(len(known))
 
 
-def with_trainer(make: Callable[[str], tuple[Any, type[Any]]], **arguments: Any) -> Contender:
-    """Returns a contender that trains with Hugging Face's ``Trainer`` or one made from it."""
+def _against_others(rows: Mapping[tuple[str, str], Any]) -> str:
+    """How many times faster than each kind of loop the default trains, on each data set."""
+    told = []
+    for title, beginnings in OTHER_LOOPS.items():
+        ratios = []
+        for dataset in dict.fromkeys(dataset for _, dataset in rows):
+            speeds = {c: row["examples_per_second"] for (c, d), row in rows.items() if d == dataset}
+            fastest = max(speed for c, speed in speeds.items() if c.startswith(beginnings))
+            ratios.append(f"{speeds[DEFAULT] / fastest:.2f} × ({dataset})")
+        told.append(f"{title} {', '.join(ratios)}")
+    return f"The default against {'; '.join(told)}."
 
-    def run(clock: Clock, work: Work) -> None:
-        from tempfile import TemporaryDirectory
 
-        from transformers import (
-            AutoTokenizer,
-            DataCollatorWithPadding,
-            TrainerCallback,
-            TrainingArguments,
-        )
+def aims() -> list[Aim]:
+    """How the default compares with other loops, on a CPU without bfloat16."""
+    rows = {(row["contender"], row["dataset"]): row for row in load("training-fp32")["rows"]}
 
-        class Ticks(TrainerCallback):  # type: ignore[misc]
-            def on_step_end(self, *arguments: Any, **options: Any) -> None:
-                clock.tick(work.batch)
-
-        tokenizer = AutoTokenizer.from_pretrained(work.backbone)
-        tokenizer.backend_tokenizer.no_padding()
-        tokens = tokenizer(work.texts, truncation=True, max_length=MAX_LENGTH)
-        names = list(tokens)
-        data = [
-            dict(zip((*names, "label"), row, strict=True))
-            for row in zip(*(tokens[name] for name in names), work.labels, strict=True)
+    def others(value: str, dataset: str, beginnings: tuple[str, ...]) -> list[float]:
+        return [
+            float(row[value])
+            for (contender, name), row in rows.items()
+            if name == dataset and contender.startswith(beginnings)
         ]
-        model, kind = make(work.backbone)
-        with TemporaryDirectory() as output:
-            trainer = kind(
-                model=model,
-                args=TrainingArguments(
-                    output_dir=output,
-                    per_device_train_batch_size=work.batch,
-                    num_train_epochs=1,
-                    learning_rate=1e-4,
-                    save_strategy="no",
-                    report_to=[],
-                    use_cpu=work.device == "cpu",
-                    disable_tqdm=True,
-                    **arguments,
-                ),
-                train_dataset=data,
-                data_collator=DataCollatorWithPadding(tokenizer),
-                callbacks=[Ticks()],
-            )
-            trainer.train()
 
-    return run
+    found = []
+    for dataset, title, least in FASTER:
+        ours = rows[DEFAULT, dataset]["examples_per_second"]
+        ratio = ours / max(others("examples_per_second", dataset, OTHER_LOOPS[title]))
+        verdict = "met" if round(ratio, 2) >= least else "**missed**"
+        found.append(Aim(f"{least:g} × {title}, {dataset}", f"{ratio:.2f} ×", verdict))
+    ours = rows[DEFAULT, "sst2"]["peak_mb"]
+    every = tuple(name for names in OTHER_LOOPS.values() for name in names)
+    smallest = min(others("peak_mb", "sst2", every))
+    verdict = "met" if ours < smallest else "**missed**"
+    return [
+        *found,
+        Aim("less memory than each, sst2", f"{ours:.0f} MB, {smallest:.0f} MB", verdict),
+    ]
 
 
-def adapterhub(folder: str) -> tuple[Any, type[Any]]:
-    from adapters import AdapterTrainer, AutoAdapterModel, ParBnConfig
-
-    model = AutoAdapterModel.from_pretrained(folder)
-    model.add_adapter("task", config=ParBnConfig(reduction_factor=REDUCTION))
-    model.add_classification_head("task", num_labels=2)
-    model.train_adapter("task")
-    return model, AdapterTrainer
+def aims_table() -> str:
+    lines = [(aim.what, aim.measured, aim.verdict) for aim in aims()]
+    return table(("aim", "measured", ""), lines)
 
 
-def peft(folder: str) -> tuple[Any, type[Any]]:
-    from peft import LoraConfig, get_peft_model
-    from transformers import Trainer
-
-    model, _ = full(folder)
-    config = LoraConfig(task_type="SEQ_CLS", r=8, target_modules=["query", "value"])
-    return get_peft_model(model, config), Trainer
-
-
-def full(folder: str) -> tuple[Any, type[Any]]:
-    from transformers import AutoModelForSequenceClassification, Trainer
-
-    return AutoModelForSequenceClassification.from_pretrained(folder, num_labels=2), Trainer
-
-
-def embedded() -> str:
-    """Returns the folder of the embedded encoder."""
-    from edgeadapt.config import ModelConfig
-    from edgeadapt.models.sources import find_model
-
-    return str(find_model(ModelConfig()).folder)
-
-
-CONTENDERS: dict[str, Contender] = {
-    "edgeadapt parallel+bitfit": ours("parallel+bitfit"),
-    "edgeadapt parallel+bitfit, attention without dropout": ours(
-        "parallel+bitfit", dropout="hidden"
-    ),
-    "edgeadapt parallel+bitfit, fp32": ours("parallel+bitfit", precision="fp32"),
-    "edgeadapt parallel, layers 4-5, 4 epochs": ours("parallel", layers="4-5", epochs=4),
-    "edgeadapt parallel, layers 4-5, 4 epochs, nothing remembered": ours(
-        "parallel", layers="4-5", epochs=4, memory=0
-    ),
-    "edgeadapt full": ours("full"),
-    "the seed's loop": seed,
-    "AdapterHub AdapterTrainer": with_trainer(adapterhub),
-    "PEFT LoRA + Trainer": with_trainer(peft),
-    "full fine-tuning + Trainer": with_trainer(full),
-    "AdapterHub AdapterTrainer, bf16": with_trainer(adapterhub, bf16=True),
-    "PEFT LoRA + Trainer, bf16": with_trainer(peft, bf16=True),
-    "full fine-tuning + Trainer, bf16": with_trainer(full, bf16=True),
-}
+SHOWN = Shown(
+    tables={"docs/results/training-speed.md": {"training": training, "training-aims": aims_table}},
+    aims={"training-speed": aims},
+)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What ``accuracy.py --search`` can try that edgeadapt does not offer.
+"""What ``accuracy.py --search`` can try and edgeadapt does not offer.
 
-Each variant changes one part of a training for as long as its block runs.
+Each variant is a context manager that changes one part of training while its block runs.
 """
 
 import re
@@ -22,8 +22,12 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.restore import restore
 from edgeadapt.pipeline.train import train
-from edgeadapt.training.loop import _Loop
-from edgeadapt.training.objectives import EVALUATION_BATCH, Classification, Loss
+from edgeadapt.training.objectives import (
+    EVALUATION_BATCH,
+    Classification,
+    Judgement,
+    Loss,
+)
 from edgeadapt.training.optimizer import Optimizer
 
 __all__ = ["VARIANTS", "varied"]
@@ -48,14 +52,14 @@ def _rdrop(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
         def loss(self, rows: Any) -> Loss:
             return super().loss(np.concatenate([rows, rows]))
 
-        def _cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+        def cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
             one, other = (F.log_softmax(half, -1) for half in logits.chunk(2))
             apart = sum(
                 F.kl_div(a, b, reduction="batchmean", log_target=True) / 2
                 for a, b in ((one, other), (other, one))
             )
             # The paper sums the cross-entropies of both passes; here they are averaged.
-            plain = super()._cross_entropy(logits, labels, smoothing)
+            plain = super().cross_entropy(logits, labels, smoothing)
             return plain + float(value) / 2 * apart
 
     return patch("edgeadapt.pipeline.train.Classification", RDrop)
@@ -89,14 +93,14 @@ def _distilled(value: str, recipe: Recipe) -> Iterator[None]:
             self.now = self.taught[rows]
             return super().loss(rows)
 
-        def _cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+        def cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
             apart = F.kl_div(
                 F.log_softmax(logits / temperature, -1),
                 F.log_softmax(self.now / temperature, -1),
                 reduction="batchmean",
                 log_target=True,
             )
-            plain = super()._cross_entropy(logits, labels, smoothing)
+            plain = super().cross_entropy(logits, labels, smoothing)
             return (plain + temperature**2 * apart) / 2
 
     original = "edgeadapt.pipeline.train.Classification"
@@ -196,7 +200,7 @@ def _with_rates(
 
 
 def _frozen(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
-    """A part stays as it is, such as the ``embeddings`` of a full fine-tune."""
+    """A part is not trained, such as the ``embeddings`` of a full fine-tune."""
     trained = AdaptedClassifier.trained
 
     def others(self: AdaptedClassifier) -> dict[str, nn.Parameter]:
@@ -207,7 +211,7 @@ def _frozen(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
 
 @contextmanager
 def _embedding(value: str, recipe: Recipe) -> Iterator[None]:
-    """Word embeddings get a product of rank ``value`` added, trained as LoRA's is."""
+    """A product of rank ``value``, trained as LoRA's is, is added to the word embeddings."""
     build = AdaptedClassifier.build.__func__  # type: ignore[attr-defined]
     parameters = AdaptedClassifier.adapter_parameters
     added: dict[str, nn.Parameter] = {}
@@ -246,31 +250,45 @@ def _averaged(value: str, recipe: Recipe) -> Iterator[None]:
 
     Source: Polyak and Juditsky 1992, Acceleration of Stochastic Approximation by Averaging.
     """
+    weights: dict[str, nn.Parameter] = {}
     means: dict[str, Tensor] = {}
-    step, validate = Optimizer.step, _Loop._validate
+    latest: dict[str, Tensor] = {}
+    step, judge, begin = Optimizer.step, Classification.judge, Classification.begin_training
 
     @torch.no_grad()
     def with_mean(self: Optimizer) -> None:
         step(self)
+        weights.update(self.trained)
         keep = min(float(value), self.steps / (self.steps + 10))
-        for name, parameter in self.trained.items():
+        for name, parameter in weights.items():
             means.setdefault(name, parameter.detach().clone()).lerp_(parameter, 1 - keep)
 
     @torch.no_grad()
-    def of_means(self: _Loop, *args: Any) -> None:
-        latest = {name: parameter.clone() for name, parameter in self.trained.items()}
-        for name, parameter in self.trained.items():
+    def of_means(self: Classification) -> Judgement:
+        # The loop keeps the weights that it finds after an epoch was judged: the means stay in
+        # place until the next epoch begins.
+        for name, parameter in weights.items():
+            latest[name] = parameter.clone()
             parameter.copy_(means[name])
-        validate(self, *args)
-        for name, parameter in self.trained.items():
-            parameter.copy_(latest[name])
+        return judge(self)
 
-    with patch.object(Optimizer, "step", with_mean), patch.object(_Loop, "_validate", of_means):
+    def from_latest(self: Classification) -> None:
+        with torch.no_grad():
+            for name, tensor in latest.items():
+                weights[name].copy_(tensor)
+        latest.clear()
+        begin(self)
+
+    with (
+        patch.object(Optimizer, "step", with_mean),
+        patch.object(Classification, "judge", of_means),
+        patch.object(Classification, "begin_training", from_latest),
+    ):
         yield
 
 
 def _depth(name: str) -> int | None:
-    """How many layers are below a parameter: none for the embeddings; nothing for the head."""
+    """Returns how many layers are below a parameter; 0 for embeddings, ``None`` for the head."""
     if "embeddings" in name:
         return 0
     found = re.search(r"\blayers?\.(\d+)\.", name)

@@ -1,4 +1,4 @@
-"""CTranslate2's int8 encoder and pooler; the last dense layer, which it has not, is numpy's."""
+"""CTranslate2's int8 encoder and pooler; numpy computes the last dense layer, which it lacks."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""What every contender's script shares: how it is asked, how it is timed, how it answers.
+"""What every contender's script shares: its commands, its timing and its answer.
 
     python NAME.py prepare SOURCE TARGET < texts.json    # once: convert, quantize
     python NAME.py measure TARGET < job.json             # one process of the benchmark
 
-``SOURCE`` is a folder with a stock checkpoint and ``stock.onnx``, its plain export; texts are lists
-of token ids, so that everybody computes the same. A job is
+``SOURCE`` is a folder with a stock checkpoint and ``stock.onnx``, its plain export. Texts are lists
+of token ids, so that all contenders get the same input. A job is
 ``{"threads": N, "scenarios": {NAME: {"texts": [...], "warmup": N, "passes": N}}}``, batch 1; the
 answer has nanoseconds of each text and the last pass's logits, where a contender has a head.
 
@@ -30,7 +30,7 @@ def main(
     load: Callable[[Path, int], Answer],
     prepare: Callable[[Path, Path, Sequence[Ids]], None],
 ) -> None:
-    """Does what the command line asks for.
+    """Runs the command that the command line names.
 
     Args:
         load: Folder and threads -> a function from token ids to logits, or to hidden states.
@@ -48,11 +48,11 @@ def main(
     found = {name: timed(answer, job) for name, job in given["scenarios"].items()}
     sys.stdout.write(json.dumps({"load_ns": loaded, "scenarios": found}) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # some libraries take seconds to say goodbye
+    os._exit(0)  # some libraries take seconds to shut down
 
 
 def timed(answer: Answer, job: Mapping[str, Any]) -> dict[str, Any]:
-    """Answers every text of a scenario so many times, after some that do not count."""
+    """Times every text of a scenario, ``passes`` times, after ``warmup`` untimed texts."""
     texts = job["texts"]
     for at in range(job["warmup"]):
         answer(texts[at % len(texts)])

@@ -1,7 +1,7 @@
 """model2vec: a static embedding per word piece, distilled from the checkpoint, and their mean.
 
-The tiny extreme: no transformer is left. Its head is a logistic regression on the same training
-text, as model2vec's documentation trains one.
+No transformer is left. The head is a logistic regression on the same training text, trained as in
+model2vec's documentation.
 """
 
 import json

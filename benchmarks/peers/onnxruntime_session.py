@@ -22,7 +22,7 @@ def prepare(source: Path, target: Path, texts: Sequence[Ids]) -> None:
 def load(folder: Path, threads: int) -> Answer:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Left alone, a session takes all cores, spins and lets operators run side by side.
+    # A default session uses all cores, spins, and may run operators in parallel.
     if not os.environ.get("DEFAULT_SESSION"):
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(

@@ -1,4 +1,4 @@
-"""OpenVINO: with NNCF's static int8, as its documentation has it for transformers, or our graph."""
+"""OpenVINO with edgeadapt's graph, or with NNCF's static int8 as documented for transformers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ def load(folder: Path, threads: int) -> Answer:
     ours = folder / "model.onnx"
     model = ours if ours.is_file() else folder / "model.xml"
     if ours.is_file():
-        how["INFERENCE_PRECISION_HINT"] = "f32"  # as edgeadapt's engine has it
+        how["INFERENCE_PRECISION_HINT"] = "f32"  # as in edgeadapt's engine
     compiled = openvino.Core().compile_model(model, "CPU", how)
     names = [value.any_name for value in compiled.inputs]
     request = compiled.create_infer_request()

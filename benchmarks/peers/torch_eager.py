@@ -1,4 +1,4 @@
-"""torch eager, fp32: what runs without exporting anything."""
+"""torch eager, fp32, without an export."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ def load(
     *,
     change: Callable[[torch.nn.Module], torch.nn.Module] = lambda model: model,
 ) -> Answer:
-    """Loads the checkpoint, with something done to it."""
+    """Loads the checkpoint and applies ``change`` to the model."""
     torch.set_num_threads(threads)
     model = change(AutoModelForSequenceClassification.from_pretrained(folder).eval())
 

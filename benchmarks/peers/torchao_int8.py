@@ -1,4 +1,4 @@
-"""torchao: int8 weights and activations, compiled, as its README has it for inference."""
+"""torchao: int8 weights and activations, compiled, as in its README for inference."""
 
 from functools import partial
 

@@ -31,7 +31,7 @@ def main(folder: str, tokens: str, threads: str, memory: str) -> None:
     forward = report.to_dict()["forward"]
     held = forward["memory"]["max_ram"] if memory == "memory" else None
     answer = {"seconds": forward["latency"]["values"], "max_ram_mb": held}
-    # Its processes log to standard output too, in their own time.
+    # Its processes write logs to standard output, too, at any time.
     print(f"\nANSWER {json.dumps(answer)}", flush=True)
 
 

@@ -12,11 +12,12 @@ from edgeadapt.measure.machine import load_average
 
 __all__ = ["Conditions", "conditions", "others_at_work", "pace_ns"]
 
-_CPUS = Path("/sys/devices/system/cpu")
-_HEAT = Path("/sys/class/thermal")
-_PI_BRAKES = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
-_STAT = Path("/proc/stat")
-_STEPS = 20_000
+_ROOT = Path("/")
+# Relative to the root of the file system.
+_CPUS = "sys/devices/system/cpu"
+_HEAT = "sys/class/thermal"
+_PI_THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
+_STAT = "proc/stat"
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,19 @@ class Conditions:
         return {name: getattr(self, name) for name in kept}
 
 
-def conditions() -> Conditions:
-    """Returns the present conditions."""
-    busy, stolen = _busy_and_stolen()
-    governors = {text_in(path) for path in _CPUS.glob("cpu[0-9]*/cpufreq/scaling_governor")}
-    clocks = _numbers(_CPUS.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    heat = _numbers(_HEAT.glob("thermal_zone*/temp"))
+def conditions(root: Path = _ROOT) -> Conditions:
+    """Returns the present conditions, read from the files that Linux keeps below ``root``."""
+    busy, stolen = _busy_and_stolen(root)
+    cpus = root / _CPUS
+    governors = {text_in(path) for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")}
+    clocks = _numbers(cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
+    heat = _numbers((root / _HEAT).glob("thermal_zone*/temp"))
     times = os.times()
     return Conditions(
         governor=", ".join(sorted(filter(None, governors))) or None,
         frequency_mhz=sum(clocks) / len(clocks) / 1e3 if clocks else None,
         temperature_c=max(heat) / 1e3 if heat else None,
-        throttled=_throttled(),
+        throttled=_throttled(root),
         load_average=load_average(),
         at=perf_counter(),
         busy_s=busy,
@@ -83,8 +85,8 @@ def others_at_work(before: Conditions, after: Conditions) -> dict[str, float | N
     }
 
 
-def pace_ns() -> int:
-    """Returns the nanoseconds that a fixed small computation takes now: the best of five.
+def pace_ns(steps: int = 20_000) -> int:
+    """Returns the nanoseconds that a computation of so many steps takes now: the best of five.
 
     It tells a slow core or a lowered clock where the system tells nothing, as in virtual machines.
     """
@@ -92,19 +94,19 @@ def pace_ns() -> int:
     for _ in range(5):
         started = perf_counter_ns()
         total = 0
-        for number in range(_STEPS):
+        for number in range(steps):
             total += number * number
         found.append(perf_counter_ns() - started)
     return min(found)
 
 
-def _busy_and_stolen() -> tuple[float | None, float | None]:
+def _busy_and_stolen(root: Path) -> tuple[float | None, float | None]:
     """CPU seconds in use and stolen, over all cores.
 
     Fields of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal, guest … of which
     guests are counted in user already.
     """
-    first = text_in(_STAT).split("\n", 1)[0].split()
+    first = text_in(root / _STAT).split("\n", 1)[0].split()
     if len(first) < 9 or not hasattr(os, "sysconf"):
         return None, None
     ticks = [int(word) / os.sysconf("SC_CLK_TCK") for word in first[1:9]]
@@ -112,10 +114,10 @@ def _busy_and_stolen() -> tuple[float | None, float | None]:
     return user + nice + system + irq + softirq, steal
 
 
-def _throttled() -> str | None:
-    if flags := text_in(_PI_BRAKES):
+def _throttled(root: Path) -> str | None:
+    if flags := text_in(root / _PI_THROTTLED):
         return None if int(flags, 16) == 0 else f"0x{int(flags, 16):x}"
-    counts = _numbers(_CPUS.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
+    counts = _numbers((root / _CPUS).glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
     return f"{int(sum(counts))} events" if sum(counts) else None
 
 

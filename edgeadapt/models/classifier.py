@@ -90,13 +90,7 @@ class AdaptedClassifier:
             model = unshare(model, source.spec)
         unshared = model.num_parameters()
         encoder = Encoder.of(model, source.spec)
-        for adapter in adapters.values():
-            try:
-                adapter.attach(encoder)
-            except ModelError as error:
-                raise ModelError(
-                    f"--method {config.method}: {error.message}", hint=error.hint
-                ) from None
+        _attach(adapters.values(), encoder, method=config.method)
         classifier = cls(
             encoder,
             {str(kind): adapter for kind, adapter in adapters.items()},
@@ -217,6 +211,14 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+def _attach(adapters: Iterable[Adapter], encoder: Encoder, *, method: str) -> None:
+    for adapter in adapters:
+        try:
+            adapter.attach(encoder)
+        except ModelError as error:
+            raise ModelError(f"--method {method}: {error.message}", hint=error.hint) from None
 
 
 def _pretrained(

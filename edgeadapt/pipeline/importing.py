@@ -56,15 +56,8 @@ def import_adapter(
     adapter, source = opened.adapter, opened.source
     task = _task(opened)
     data, dataset = read_data(data, task, where=str(folder), progress=progress)
-    known = adapter.identity or Identity()
-    kept = (
-        no_data(task=known.task or task, pairs=known.pairs) if data is None else pinned_data(data)
-    )
-    recipe = Recipe(
-        model=pinned_model(opened.model, source, progress=progress),
-        data=kept,
-        adapter=adapter.config,
-    ).resolved()
+    recipe = _recipe(opened, data, task, progress)
+    kept = recipe.data
     names = _head(opened, folder).names(
         None if labels is None else tuple(labels), dataset, progress=progress
     )
@@ -95,6 +88,19 @@ def import_adapter(
     adopted = Adopted(recipe, source, opened.origin, classifier, tokenizer, dataset)
     target = output or places.new_name(places.runs(), folder.resolve().name)
     return adopted.keep(target, force=force, progress=progress)
+
+
+def _recipe(
+    opened: Opened, data: DataConfig | None, task: Task | None, progress: Progress
+) -> Recipe:
+    known = opened.adapter.identity or Identity()
+    return Recipe(
+        model=pinned_model(opened.model, opened.source, progress=progress),
+        data=no_data(task=known.task or task, pairs=known.pairs)
+        if data is None
+        else pinned_data(data),
+        adapter=opened.adapter.config,
+    ).resolved()
 
 
 def _task(opened: Opened) -> Task | None:

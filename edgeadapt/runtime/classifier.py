@@ -34,6 +34,19 @@ class Prediction:
     """All labels the text is given, most probable first; multi-label, there may be none."""
 
 
+@dataclass(frozen=True)
+class Source:
+    """What a classifier was loaded from, and how: all that a pickle of it holds."""
+
+    path: Path
+    """Folder of the bundle, absolute."""
+    manifest_sha256: str
+    """Hash of its manifest, which holds those of all files."""
+    variant: str
+    threads: int | None
+    engine: str | None
+
+
 class Classifier:
     """A loaded variant of a bundle.
 
@@ -42,6 +55,7 @@ class Classifier:
         encoder: The bundle's tokenizer.
         labels: Label names in the order of the logits.
         task: How many labels a text has.
+        source: What ``load`` loaded it from; without it there is nothing to pickle.
     """
 
     def __init__(
@@ -51,12 +65,13 @@ class Classifier:
         labels: Sequence[str],
         *,
         task: Task = Task.SINGLE_LABEL,
+        source: Source | None = None,
     ) -> None:
         self.engine = engine
         self.encoder = encoder
         self.labels = tuple(labels)
         self.task = task
-        self._source: _Source | None = None
+        self.source = source
 
     def predict(self, texts: Iterable[Text], *, batch_size: int = 1) -> list[Prediction]:
         """Classifies texts, in their order.
@@ -94,12 +109,12 @@ class Classifier:
         Raises:
             UsageError: The classifier was not made by ``load``.
         """
-        if self._source is None:
+        if self.source is None:
             raise UsageError(
                 "This classifier cannot be pickled or copied: it was not made by edgeadapt.load.",
                 hint="Load a bundle, and pickle or copy what edgeadapt.load returns.",
             )
-        return _loaded_again, (self._source,)
+        return _loaded_again, (self.source,)
 
     def _predictions(self, logits: Logits) -> list[Prediction]:
         order = np.argsort(-logits, axis=1, kind="stable")
@@ -142,31 +157,17 @@ def load(
         )
     opened = Bundle.open(Path(bundle))
     chosen = variant or opened.default_variant()
-    classifier = Classifier(
+    path = opened.path.resolve()
+    return Classifier(
         load_engine(opened, chosen, threads=threads, engine=engine),
         opened.text_encoder(),
         opened.manifest.labels,
         task=opened.manifest.task,
+        source=Source(path, sha256(path / "manifest.json"), chosen, threads, engine),
     )
-    path = opened.path.resolve()
-    classifier._source = _Source(path, sha256(path / "manifest.json"), chosen, threads, engine)
-    return classifier
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What a classifier was loaded from, and how: all that a pickle of it holds."""
-
-    path: Path
-    """Folder of the bundle, absolute."""
-    manifest_sha256: str
-    """Hash of its manifest, which holds those of all files."""
-    variant: str
-    threads: int | None
-    engine: str | None
-
-
-def _loaded_again(source: _Source) -> Classifier:
+def _loaded_again(source: Source) -> Classifier:
     """Loads what a pickle or copy stands for.
 
     Raises:
@@ -176,7 +177,7 @@ def _loaded_again(source: _Source) -> Classifier:
     classifier = load(
         source.path, variant=source.variant, threads=source.threads, engine=source.engine
     )
-    if classifier._source != source:
+    if classifier.source != source:
         raise IntegrityError(
             f"{source.path} is not the bundle that this classifier was loaded from: its manifest "
             "has changed since.",

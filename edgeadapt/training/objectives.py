@@ -217,16 +217,23 @@ class Classification:
         replayed = self.remembered.replayed(rows.tolist()) if self.remembered else nullcontext()
         with replayed, self.compute.running(device):
             logits = self.forward(**inputs).logits.float()
-        minimized = self._cross_entropy(logits, labels, self.smoothing)
+        minimized = self.cross_entropy(logits, labels, self.smoothing)
         with torch.no_grad():
-            shown = self._cross_entropy(logits, labels, 0.0)
+            shown = self.cross_entropy(logits, labels, 0.0)
         return Loss(weight * minimized, weight * shown)
 
     def share(self, part: np.ndarray, rows: np.ndarray) -> float:
         """Every example counts alike."""
         return len(part) / len(rows)
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    def cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+        """Returns the mean loss of some logits; a subclass may add other terms to it.
+
+        Args:
+            logits: Shape ``(batch, labels)``.
+            labels: Shape ``(batch,)``; multi-label, ``(batch, labels)`` of zeros and ones.
+            smoothing: Probability mass spread over all labels.
+        """
         if self.task is Task.MULTI_LABEL:
             targets = labels * (1 - smoothing) + smoothing / 2
             return F.binary_cross_entropy_with_logits(logits, targets)

@@ -507,10 +507,14 @@ def test_every_number_of_threads_is_measured_in_turn(
     }
 
 
-def test_many_cores_are_counted_in_powers_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_cores_are_counted_in_powers_of_two(
+    run_plan: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runner, "usable_cores", lambda: 12)
 
-    assert runner._thread_counts() == [1, 2, 4, 8, 12]
+    record = run_plan(plan=tiny_plan(starts=0, bulks=0, scaling=1))
+
+    assert list(record.samples[0].threads_ns) == ["1", "2", "4", "8", "12"]
 
 
 def test_an_emulated_machine_reports_answers_and_no_times(

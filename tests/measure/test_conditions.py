@@ -23,13 +23,13 @@ QUIET = Conditions(
 )
 
 
+CPUS = "sys/devices/system/cpu"
+PI_THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
+
+
 @pytest.fixture
-def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, object], None]:
-    """Writes the files of another machine."""
-    monkeypatch.setattr(module, "_CPUS", tmp_path / "cpu")
-    monkeypatch.setattr(module, "_HEAT", tmp_path / "thermal")
-    monkeypatch.setattr(module, "_PI_BRAKES", tmp_path / "get_throttled")
-    monkeypatch.setattr(module, "_STAT", tmp_path / "stat")
+def system(tmp_path: Path) -> Callable[[str, object], None]:
+    """Writes the files of another machine, whose root is ``tmp_path``."""
 
     def write(name: str, content: object) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,59 +38,63 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, ob
     return write
 
 
-def test_a_machine_that_says_nothing_is_unknown(system: Callable[[str, object], None]) -> None:
-    found = conditions()
+def test_a_machine_that_says_nothing_is_unknown(tmp_path: Path) -> None:
+    found = conditions(tmp_path)
 
     assert (found.governor, found.frequency_mhz, found.temperature_c) == (None, None, None)
     assert (found.throttled, found.busy_s, found.stolen_s) == (None, None, None)
 
 
 def test_clocks_are_averaged_and_the_hottest_sensor_counts(
-    system: Callable[[str, object], None],
+    system: Callable[[str, object], None], tmp_path: Path
 ) -> None:
     for core, kilohertz in enumerate((1_500_000, 2_500_000)):
-        system(f"cpu/cpu{core}/cpufreq/scaling_cur_freq", kilohertz)
-        system(f"cpu/cpu{core}/cpufreq/scaling_governor", "ondemand")
+        system(f"{CPUS}/cpu{core}/cpufreq/scaling_cur_freq", kilohertz)
+        system(f"{CPUS}/cpu{core}/cpufreq/scaling_governor", "ondemand")
     for zone, millidegrees in enumerate((41_000, 63_500)):
-        system(f"thermal/thermal_zone{zone}/temp", millidegrees)
+        system(f"sys/class/thermal/thermal_zone{zone}/temp", millidegrees)
 
-    found = conditions()
+    found = conditions(tmp_path)
 
     assert (found.frequency_mhz, found.governor, found.temperature_c) == (2000.0, "ondemand", 63.5)
 
 
 @pytest.mark.parametrize(("word", "expected"), [("0", None), ("50005", "0x50005")])
 def test_a_raspberry_pi_says_what_slows_it_down(
-    system: Callable[[str, object], None], word: str, expected: str | None
+    system: Callable[[str, object], None], tmp_path: Path, word: str, expected: str | None
 ) -> None:
-    system("get_throttled", word)
+    system(PI_THROTTLED, word)
 
-    assert conditions().throttled == expected
+    assert conditions(tmp_path).throttled == expected
 
 
-def test_throttling_events_of_all_cores_are_counted(system: Callable[[str, object], None]) -> None:
+def test_throttling_events_of_all_cores_are_counted(
+    system: Callable[[str, object], None], tmp_path: Path
+) -> None:
     for core, count in enumerate((0, 3, 4)):
-        system(f"cpu/cpu{core}/thermal_throttle/core_throttle_count", count)
+        system(f"{CPUS}/cpu{core}/thermal_throttle/core_throttle_count", count)
 
-    assert conditions().throttled == "7 events"
+    assert conditions(tmp_path).throttled == "7 events"
 
 
 def test_busy_time_is_all_but_waiting_and_guests_are_in_it_already(
-    system: Callable[[str, object], None], monkeypatch: pytest.MonkeyPatch
+    system: Callable[[str, object], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    system("stat", STAT)
+    system("proc/stat", STAT)
     monkeypatch.setattr(module.os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
 
-    found = conditions()
+    found = conditions(tmp_path)
 
     assert found.busy_s == pytest.approx(15.5)
     assert found.stolen_s == pytest.approx(0.7)
 
 
-def test_a_host_without_the_steal_field_is_unknown(system: Callable[[str, object], None]) -> None:
-    system("stat", "cpu  1 2 3 4")
+def test_a_host_without_the_steal_field_is_unknown(
+    system: Callable[[str, object], None], tmp_path: Path
+) -> None:
+    system("proc/stat", "cpu  1 2 3 4")
 
-    assert conditions().busy_s is None
+    assert conditions(tmp_path).busy_s is None
 
 
 def test_others_are_what_is_busy_beside_ourselves() -> None:
@@ -124,9 +128,5 @@ def test_what_is_kept_goes_into_a_record() -> None:
     }
 
 
-def test_the_fixed_computation_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_STEPS", 2_000)
-    short = pace_ns()
-    monkeypatch.setattr(module, "_STEPS", 200_000)
-
-    assert pace_ns() > 10 * short > 0
+def test_the_fixed_computation_takes_its_time() -> None:
+    assert pace_ns(200_000) > 10 * pace_ns(2_000) > 0

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -21,7 +20,8 @@ from edgeadapt.errors import (
 )
 from edgeadapt.pipeline.pretrain import TextFile, pretrain, resume_pretraining
 from edgeadapt.pipeline.train import resume, train
-from edgeadapt.training import checkpoints, loop
+from edgeadapt.training import checkpoints
+from edgeadapt.training.optimizer import Optimizer
 from edgeadapt.training.team import Team
 from tests.conftest import make_checkpoint, review
 from tests.pipeline.exporting import nothing_is_at
@@ -171,15 +171,15 @@ def test_stopped_it_goes_on_and_gives_the_same_encoder_bit_for_bit(
 ) -> None:
     recipe = recipe_for(checkpoint).updated({"training": {"checkpoint_steps": 3}}, origin="test")
     whole = pretrain(texts, recipe, output=tmp_path / "whole")
-    real = loop._Loop._train_step
+    real = Optimizer.step
 
-    def counted(self: Any, rows: Any) -> None:
-        if self.optimizer.steps == step:
+    def counted(self: Optimizer) -> None:
+        if self.steps == step:
             raise SystemExit(143)
-        real(self, rows)
+        real(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Loop, "_train_step", counted)
+        patch.setattr(Optimizer, "step", counted)
         # As after a kill: what a failure before the first state would remove stays.
         patch.setattr(checkpoints.shutil, "rmtree", _nothing)
         with pytest.raises(SystemExit):
@@ -202,11 +202,11 @@ def test_stopped_it_goes_on_and_gives_the_same_encoder_bit_for_bit(
 def test_going_on_needs_the_same_text_and_the_command_that_began(
     texts: TextFile, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(self: Any, rows: Any) -> None:
+    def interrupted(self: Optimizer) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Loop, "_train_step", interrupted)
+        patch.setattr(Optimizer, "step", interrupted)
         patch.setattr(checkpoints.shutil, "rmtree", _nothing)
         with pytest.raises(KeyboardInterrupt):
             pretrain(texts, recipe_for(checkpoint), output=tmp_path / "read")

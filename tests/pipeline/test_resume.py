@@ -25,8 +25,9 @@ from edgeadapt.errors import (
 from edgeadapt.pipeline.train import resume, train
 from edgeadapt.run import Run
 from edgeadapt.storage import held
-from edgeadapt.training import checkpoints, loop
+from edgeadapt.training import checkpoints
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
+from edgeadapt.training.optimizer import Optimizer
 from tests.manifests import change_json
 
 pytestmark = pytest.mark.transformers5
@@ -83,15 +84,15 @@ def train_until(
 ) -> None:
     """Trains, and ends by an error in place of the step after so many."""
     error = error or Killed()
-    real = loop._Loop._train_step
+    real = Optimizer.step
 
-    def counted(self: Any, rows: Any) -> None:
-        if self.optimizer.steps == step:
+    def counted(self: Optimizer) -> None:
+        if self.steps == step:
             raise error
-        real(self, rows)
+        real(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Loop, "_train_step", counted)
+        patch.setattr(Optimizer, "step", counted)
         with pytest.raises(type(error)):
             train(recipe, **options)
 

@@ -218,14 +218,22 @@ def test_a_trained_weight_learns_in_its_own_precision() -> None:
 
 
 def test_a_cast_lives_no_longer_than_its_weight() -> None:
-    dense = nn.Linear(4, 3, bias=False).requires_grad_(False)
+    shape = (7, 13)  # no other tensor's
+    dense = nn.Linear(13, 7, bias=False).requires_grad_(False)
     kernels = CpuKernels(BF16)
     with torch.autocast("cpu", dtype=BF16), kernels:
-        dense(torch.randn(2, 4))
-    assert len(kernels._casts) == 1
+        dense(torch.randn(2, 13))
+    assert [cast.dtype for cast in tensors_of(shape)] == [BF16]
     del dense
+    assert not tensors_of(shape)
+
+
+def tensors_of(shape: tuple[int, ...]) -> list[torch.Tensor]:
+    """Returns every tensor in this process that has the shape, parameters left out."""
     gc.collect()
-    assert len(kernels._casts) == 0
+    return [
+        value for value in gc.get_objects() if type(value) is torch.Tensor and value.shape == shape
+    ]
 
 
 @pytest.mark.parametrize(

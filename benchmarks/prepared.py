@@ -1,0 +1,144 @@
+"""Writes the files of ``latency.py``'s contenders, all from the same weights."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import torch
+from common import data_folder, drawn_texts
+from contenders import BACKBONE, CONTENDERS, PEERS, PeerError
+from transformers import AutoModel, BertConfig
+
+import edgeadapt
+from edgeadapt.config import (
+    AdapterConfig,
+    Calibration,
+    Exporter,
+    GraphPass,
+    ModelConfig,
+    Scheme,
+)
+from edgeadapt.data import read_rows
+from edgeadapt.export import export_onnx
+from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.merge import Merged, merge
+from edgeadapt.models.sources import find_model
+from edgeadapt.pipeline.lower import lower
+from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder, write_tokenizer
+from edgeadapt.quantize.candidate import Candidate, write
+from edgeadapt.run import Run
+from edgeadapt.text import Tokens
+
+__all__ = ["prepare"]
+
+CODE = Path(__file__).with_name("contenders.py")
+CALIBRATION = 300
+"""Texts of training data."""
+
+
+def prepare(run: Run, shape: str, root: Path) -> dict[str, str]:
+    """Writes every contender's files; kept where run and code have not changed.
+
+    Returns:
+        Title of each contender that failed to prepare -> the error.
+    """
+    note, made_of = root / "prepared.json", [run.info.files, described()]
+    if note.is_file():
+        before = json.loads(note.read_text())
+        if before["made_of"] == made_of:
+            return dict(before["failures"])
+    shutil.rmtree(root, ignore_errors=True)
+    source, texts = root / "source", calibration(run)
+    merged = SHAPES[shape](run, root, "parallel")
+    write_ours(merged, fp32=root / "edgeadapt-fp32", int8=root / "edgeadapt-int8")
+    write_for_openvino(merged, root / "edgeadapt-openvino", texts)
+    export_onnx(merged.save(source), source / "stock.onnx", exporter=Exporter.AUTO)
+    write_tokenizer(source, run)
+    write_training_text(run, source / "train.json")
+    alone = SHAPES[shape](run, root, "head")
+    write_ours(alone, fp32=root / "backbone-fp32", int8=root / BACKBONE)
+    for folder in (root / "backbone-fp32", root / "backbone"):
+        shutil.rmtree(folder, ignore_errors=True)
+    failures = {}
+    for contender in CONTENDERS:
+        if not contender.folder.startswith("edgeadapt") and shape in contender.shapes:
+            try:
+                contender.ask("prepare", source, root / contender.folder, given=texts)
+            except (PeerError, subprocess.CalledProcessError) as error:
+                failures[contender.title] = str(error)
+                print(f"{contender.title} failed: {error}")
+    note.write_text(json.dumps({"made_of": made_of, "failures": failures}))
+    return failures
+
+
+def write_training_text(run: Run, path: Path) -> None:
+    """Writes the texts and labels for contenders that train a head of their own."""
+    rows = read_rows(data_folder("sst2") / "train.csv")
+    tokens = text_encoder(run).encode([row["text"] for row in rows])
+    labels = [int(row["label"]) for row in rows]
+    path.write_text(json.dumps({"ids": [each.ids for each in tokens], "labels": labels}))
+
+
+def described() -> str:
+    """Returns a hash of the package's source and of the contenders' scripts."""
+    package = Path(edgeadapt.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*package.rglob("*.py"), *PEERS.glob("*.py"), Path(__file__), CODE]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def write_ours(merged: Merged, *, fp32: Path, int8: Path) -> None:
+    """Writes the graphs that ``export --quantize`` writes."""
+    for folder in (fp32, int8):
+        folder.mkdir(parents=True, exist_ok=True)
+    lower(merged, fp32 / "model.onnx", exporter=Exporter.AUTO)
+    graph = onnx.load(fp32 / "model.onnx")
+    write(Candidate(Scheme.DYNAMIC_INT8), graph, int8 / "model.onnx", texts=())
+
+
+def write_for_openvino(merged: Merged, folder: Path, texts: Sequence[Sequence[int]]) -> None:
+    """Writes a graph that ``export --quantize --engine openvino`` tries."""
+    folder.mkdir()
+    passes = tuple(each for each in GraphPass if each is not GraphPass.ATTENTION)
+    lower(merged, folder / "model.onnx", exporter=Exporter.AUTO, passes=passes)
+    graph = onnx.load(folder / "model.onnx")
+    names = [value.name for value in graph.graph.input]
+    inputs = [Tokens(list(ids), [0] * len(ids)).as_batch().select(names) for ids in texts]
+    how = Candidate(Scheme.STATIC_INT8, fused=False, calibration=Calibration.PERCENTILE)
+    write(how, graph, folder / "model.onnx", texts=inputs)
+
+
+def calibration(run: Run) -> list[Sequence[int]]:
+    """Returns the token ids of training texts."""
+    texts = drawn_texts("sst2", "train", CALIBRATION, seed=1)
+    return [each.ids for each in text_encoder(run).encode(texts)]
+
+
+def minilm(run: Run, root: Path, method: str) -> Merged:
+    """Returns the run's model, trained; with another method than its own, its backbone."""
+    if method == "parallel":
+        return merge(restore(run))
+    return _untrained(recipe_of(run).model, run.info.labels, method)
+
+
+def bert_base(run: Run, root: Path, method: str) -> Merged:
+    """Returns a model of BERT-base's shape with random weights."""
+    folder = root / "backbone"
+    if not folder.is_dir():
+        torch.manual_seed(0)
+        AutoModel.from_config(BertConfig()).save_pretrained(folder)
+    return _untrained(ModelConfig(id=str(folder)), run.info.labels, method)
+
+
+def _untrained(model: ModelConfig, labels: Sequence[str], method: str) -> Merged:
+    config = AdapterConfig(method=method)
+    return merge(AdaptedClassifier.build(find_model(model), labels, config))
+
+
+SHAPES = {"MiniLM-L6": minilm, "BERT-base": bert_base}
+"""Name -> what makes the merged model of that shape."""

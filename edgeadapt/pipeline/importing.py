@@ -54,24 +54,18 @@ def import_adapter(
     """
     opened = open_adapter(folder, model, named=model_named)
     adapter, source = opened.adapter, opened.source
-    task = _task(opened)
-    data, dataset = read_data(data, task, where=str(folder), progress=progress)
+    task, where = _task(opened), str(folder)
+    data, dataset = read_data(data, task, where=where, progress=progress)
     recipe = _recipe(opened, data, task, progress)
-    kept = recipe.data
-    names = _head(opened, folder).names(
-        None if labels is None else tuple(labels), dataset, progress=progress
-    )
+    kept, asked = recipe.data, None if labels is None else tuple(labels)
+    names = _head(opened, folder).names(asked, dataset, progress=progress)
     tokenizer = load_tokenizer(
         source, max_length=recipe.model.max_length, pairs=kept.pairs, progress=progress
     )
     with seeded(recipe.training.seed):
+        rows, depth = Rows.as_they_are(len(names)), recipe.model.layers
         classifier = AdaptedClassifier.build(
-            source,
-            names,
-            adapter.config,
-            depth=recipe.model.layers,
-            task=kept.task,
-            rows=Rows.as_they_are(len(names)),
+            source, names, adapter.config, depth=depth, task=kept.task, rows=rows
         )
     _check_head(adapter, classifier, source, folder, "DATA" if data is None else kept.dataset)
     adapter.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
@@ -81,12 +75,12 @@ def import_adapter(
         source,
         tokenizer.encoder,
         head=Identity(labels=names, task=kept.task, pairs=kept.pairs),
-        where=str(folder),
+        where=where,
     )
     if dataset is not None:
-        dataset = labelled(dataset, names, where=str(folder), progress=progress)
-    adopted = Adopted(recipe, source, opened.origin, classifier, tokenizer, dataset)
+        dataset = labelled(dataset, names, where=where, progress=progress)
     target = output or places.new_name(places.runs(), folder.resolve().name)
+    adopted = Adopted(recipe, source, opened.origin, classifier, tokenizer, dataset)
     return adopted.keep(target, force=force, progress=progress)
 
 

@@ -233,7 +233,7 @@ def test_output_that_cannot_be_written_is_an_error(light_bundle: Path) -> None:
 
 
 def test_a_folder_in_place_of_a_file_is_named(cli: Cli, light_bundle: Path, folder: Path) -> None:
-    cli("predict", light_bundle, "--file", folder).fails_with(str(folder), "directory")
+    cli("predict", light_bundle, "--file", folder).fails_with(str(folder), "found a folder")
 
 
 def test_a_file_in_place_of_the_folder_to_write_to_is_named(

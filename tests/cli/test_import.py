@@ -302,12 +302,15 @@ def test_labels_have_to_be_two_different_names_or_more(
     assert written(folder) == []
 
 
-def test_labels_of_a_file_are_checked_like_those_of_the_command_line(
+def test_labels_of_a_file_have_the_same_normal_form_as_those_of_the_command_line(
     cli: Cli, adapter: Path, folder: Path
 ) -> None:
     (folder / "spaced.json").write_text('["negative ", "positive"]')
+    (folder / "numbers.json").write_text("[1, 2]")
 
-    cli("import", adapter, "--labels", "spaced.json").fails_with("--labels", "'negative '")
+    answer = cli("import", adapter, "--labels", "spaced.json", "--json").json
+    assert answer["labels"] == ["negative", "positive"]
+    cli("import", adapter, "--labels", "numbers.json").fails_with("expected a list of names")
 
 
 def test_a_whole_model_is_told_from_an_adapter_and_the_hint_says_what_takes_it(

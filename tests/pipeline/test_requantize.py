@@ -302,7 +302,9 @@ def test_fixed_scales_without_training_text_are_refused_by_name(
     assert nothing_is_at(tmp_path / "b")
 
 
-@pytest.mark.parametrize("name", ["onnx/model.onnx", LOGITS_FILE, "config.json", "evaluation.csv"])
+@pytest.mark.parametrize(
+    "name", ["onnx/model.onnx", LOGITS_FILE, "config.json", "evaluation.csv", "README.md"]
+)
 def test_a_changed_file_is_noticed_before_anything_is_written(
     copy: Callable[..., Bundle], tmp_path: Path, name: str
 ) -> None:

@@ -165,11 +165,11 @@ def _engines(given: str | None) -> list[str]:
 
 def _show(record: "Record", path: Path, *, json: bool, markdown: bool, csv: bool) -> None:
     """Prints the table, in the form that was asked for."""
-    from edgeadapt.bench.documents import csv_of, markdown_of
     from edgeadapt.bench.noise import disturbances
     from edgeadapt.bench.rows import rows
     from edgeadapt.cli.console import Terminal, print_json, print_line, show
     from edgeadapt.cli.tables import bench_table
+    from edgeadapt.documents.plain_text import csv_of, markdown_of
 
     found, notes = rows(record), disturbances(record)
     if json:

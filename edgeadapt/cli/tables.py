@@ -11,10 +11,10 @@ from rich.text import Text
 from edgeadapt.bench.compare import RERUN_SPREAD, Change, Verdict
 from edgeadapt.bench.rows import Row
 from edgeadapt.bundle import Manifest
+from edgeadapt.documents.model_card import ladder_note, merge_note
 from edgeadapt.escape import terminal
 from edgeadapt.measure.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99, Interval, Latency
 from edgeadapt.metrics import Difference, wilson_interval
-from edgeadapt.pipeline.model_card import ladder_note, merge_note
 from edgeadapt.record import Record
 from edgeadapt.run import RunInfo
 

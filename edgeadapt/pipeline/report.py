@@ -8,13 +8,13 @@ import numpy as np
 
 from edgeadapt.bench.noise import disturbances, typical_ns
 from edgeadapt.bench.rows import Row, answers, known_labels, rows, task_of
+from edgeadapt.documents.page import render
 from edgeadapt.errors import UsageError
 from edgeadapt.metrics import score
 from edgeadapt.parsing import RECORD_BYTES, parse_json, read_bounded
 from edgeadapt.pipeline import places
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record, Sample
-from edgeadapt.report.page import render
 from edgeadapt.storage import check_free, held, write_text
 
 __all__ = ["report"]

@@ -16,7 +16,7 @@ from edgeadapt.pipeline.report import report
 from edgeadapt.record import Record
 from edgeadapt.run import Run
 from tests.bench.handmade import MS, make_record, make_sample
-from tests.report.browser import DARK, needs_chromium, open_page, printed, screenshot
+from tests.documents.browser import DARK, needs_chromium, open_page, printed, screenshot
 
 LABELS = [0, 1, 0, 0]
 BLUE = (0x00, 0x72, 0xB2)

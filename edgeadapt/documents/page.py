@@ -291,4 +291,4 @@ def _classes(record: Mapping[str, Any]) -> str:
 
 
 def _asset(name: str) -> str:
-    return files("edgeadapt.report").joinpath(name).read_text(encoding="utf-8")
+    return files("edgeadapt.documents").joinpath(name).read_text(encoding="utf-8")

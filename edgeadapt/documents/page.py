@@ -1,11 +1,14 @@
 """The page itself: tables that need no script, and the figures that charts are drawn of."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from typing import Any
 
+from edgeadapt.bench.rows import Row
+from edgeadapt.documents.benchmark import answer_columns, cost_columns
+from edgeadapt.documents.cells import Cell, Column, count, share, used
 from edgeadapt.errors import MissingExtraError
 from edgeadapt.escape import html
 from edgeadapt.record import scenario_title
@@ -15,7 +18,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("A report", extra="report", missing=error.name) from None
 
-__all__ = ["render"]
+__all__ = ["ClassScores", "Curve", "Measured", "render"]
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -66,42 +69,98 @@ _CHARTS = (
 
 
 @dataclass(frozen=True)
-class _Column:
-    """A column of the table of rows."""
+class ClassScores:
+    """How one variant does at one label."""
 
-    title: str
-    value: Callable[[Mapping[str, Any]], Any]
-    shown: Callable[[Any], str]
-    """How a value that is not ``None`` is written."""
-    below: Callable[[Mapping[str, Any]], str] = lambda row: ""
-    """A smaller line below."""
+    label: str
+    texts: int
+    """Of that label."""
+    precision: float
+    recall: float
+    f1: float
 
 
-def render(content: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class Curve:
+    """What happened in a training."""
+
+    steps: list[int]
+    losses: list[float]
+    """After as many steps."""
+    epoch_steps: list[int]
+    accuracies: list[float]
+    """On validation text, after as many steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One record, as far as the page shows it."""
+
+    name: str
+    baseline: str
+    machine: Mapping[str, str]
+    """Facts by name."""
+    notes: Sequence[str]
+    """What disturbed the benchmark."""
+    rows: Sequence[Row]
+    quantiles: Sequence[Mapping[str, list[float]]]
+    """Per row: scenario -> milliseconds within which 0, 1 … 100 % of its samples lie."""
+    origins: Mapping[str, Mapping[str, str]]
+    """Bundle -> facts by name."""
+    classes: Mapping[str, Sequence[ClassScores]]
+    """Row -> its scores per label; empty without labels."""
+    curves: Mapping[str, Curve]
+    """Run -> its training."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON, of which the charts are drawn."""
+        rows = [
+            row.to_dict() | {"quantiles": quantiles}
+            for row, quantiles in zip(self.rows, self.quantiles, strict=True)
+        ]
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain | {
+            "rows": rows,
+            "classes": {name: list(map(asdict, scores)) for name, scores in self.classes.items()},
+            "curves": {run: asdict(curve) for run, curve in self.curves.items()},
+        }
+
+
+_CLASS_COLUMNS: tuple[Column[ClassScores], ...] = (
+    Column.of("texts", "", count, lambda scores: scores.texts),
+    Column.of("precision", "", share, lambda scores: scores.precision),
+    Column.of("recall", "", share, lambda scores: scores.recall),
+    Column.of("F1", "", share, lambda scores: scores.f1),
+)
+
+
+def render(title: str, summary: str, records: Sequence[Measured]) -> str:
     """Returns the page as HTML.
 
     Args:
-        content: ``title``, ``summary`` and ``records``, each with ``name``, ``machine`` (facts by
-            name), ``notes``, ``baseline``, ``rows`` (as ``Row.to_dict`` gives them, with
-            ``quantiles``: scenario -> milliseconds of 0 to 100 %), ``origins`` (bundle -> facts by
-            name), ``classes`` (row -> a mapping per label) and ``curves`` (run -> ``steps``,
-            ``losses``, ``epoch_steps``, ``accuracies``).
+        title: Its heading.
+        summary: The line below.
+        records: What it is about.
     """
-    records = content["records"]
     scenarios = dict.fromkeys(
-        name for record in records for row in record["rows"] for name in row["quantiles"]
+        name for record in records for quantiles in record.quantiles for name in quantiles
     )
+    figures = {
+        "title": title,
+        "summary": summary,
+        "records": [record.to_dict() for record in records],
+    }
     return _PAGE.format(
-        title=html(content["title"]),
-        summary=html(content["summary"]),
+        title=html(title),
+        summary=html(summary),
         style=_asset("style.css"),
-        machines="".join(_panel(one["name"], one["machine"], one["notes"]) for one in records),
+        machines="".join(_panel(one.name, one.machine, one.notes) for one in records),
         tables="".join(map(_table, records)),
         charts="".join(_chart(*chart, scenarios=list(scenarios)) for chart in _CHARTS),
-        classes="".join(_classes(record) for record in records),
+        classes="".join(map(_classes, records)),
         origins=_origins(records),
         # A script element ends at tags in its text, and knows no entities.
-        figures=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
+        figures=json.dumps(figures, allow_nan=False).replace("<", "\\u003c"),
         library=get_plotlyjs().replace("</script", "<\\/script"),
         script=_asset("charts.js"),
     )
@@ -119,142 +178,51 @@ def _panel(title: str, facts: Mapping[str, str], notes: Sequence[str] = ()) -> s
     )
 
 
-def _origins(records: Sequence[Mapping[str, Any]]) -> str:
+def _origins(records: Sequence[Measured]) -> str:
     """Every bundle once, unless two records' differ."""
     panels = dict.fromkeys(
-        _panel(name, facts) for record in records for name, facts in record["origins"].items()
+        _panel(name, facts) for record in records for name, facts in record.origins.items()
     )
     if not panels:
         return ""
     return f'<h2>Where the models come from</h2><div class="panels">{"".join(panels)}</div>'
 
 
-def _table(record: Mapping[str, Any]) -> str:
-    rows = record["rows"]
-    tables = "".join(_rows(rows, columns) for columns in (_answers(rows), _costs(rows)))
+def _table(record: Measured) -> str:
+    rows = record.rows
+    tables = "".join(_rows(rows, columns) for columns in (answer_columns(rows), cost_columns(rows)))
     return (
-        f"<h2>{html(record['name'])}</h2><p>Times at batch 1, p50 above and p90 below, with how "
-        f"many times as fast as {html(record['baseline'])}, in bold. On yellow: no other is at "
-        f"least as accurate and as fast.</p>{tables}"
+        f"<h2>{html(record.name)}</h2><p>Times are p50 at batch 1, with half their 95 % interval, "
+        f"higher percentiles, and how many times as fast as {html(record.baseline)}, in bold. "
+        f"On yellow: no other is at least as accurate and as fast.</p>{tables}"
     )
 
 
-def _rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[_Column]) -> str:
-    """A table with the columns that any of the rows has a value of."""
-    known = [one for one in columns if any(one.value(row) is not None for row in rows)]
-    header = "".join(f"<th>{html(column.title)}</th>" for column in known)
-    body = "".join(_line(row, known) for row in rows)
+def _rows(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> str:
+    shown = used(columns, rows)
+    header = "".join(f"<th>{html(column.heading)}</th>" for column in shown)
+    body = "".join(_line(row, shown) for row in rows)
     return (
         f'<div class="scroll"><table class="rows"><thead><tr><th>model</th>{header}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
-def _line(row: Mapping[str, Any], columns: Sequence[_Column]) -> str:
-    marks = [name for name in ("baseline", "pareto") if row[f"is_{name}"]]
-    classes = " ".join("best" if mark == "pareto" else mark for mark in marks)
-    name = f"{row['bundle']}:{row['variant']}"
-    cells = "".join(_cell(row, column) for column in columns)
+def _line(row: Row, columns: Sequence[Column[Row]]) -> str:
+    classes = " ".join(
+        name for name, holds in (("baseline", row.is_baseline), ("best", row.is_pareto)) if holds
+    )
+    cells = "".join(_cell(column.heading, column.cell(row)) for column in columns)
     return (
-        f'<tr class="{classes}" data-row="{html(name)}"><td>{html(name)}'
-        f"<small>{html(row['engine'])}</small></td>{cells}</tr>"
+        f'<tr class="{classes}" data-row="{html(row.name)}"><td>{html(row.name)}'
+        f"<small>{html(row.engine)}</small></td>{cells}</tr>"
     )
 
 
-def _cell(row: Mapping[str, Any], column: _Column) -> str:
-    value = column.value(row)
-    if value is None:
-        return f'<td data-figure="{html(column.title)}">–</td>'
-    below = column.below(row)
-    small = f"<small>{html(below)}</small>" if below else ""
-    return (
-        f'<td data-figure="{html(column.title)}" data-value="{value!r}">'
-        f"{html(column.shown(value))}{small}</td>"
-    )
-
-
-def _answers(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
-    """How good a model is, and how fast."""
-    scenarios = dict.fromkeys(name for row in rows for name in row["latency_ms"])
-    return [
-        _Column(
-            "accuracy", _of("accuracy"), _percent, lambda row: _range(row["accuracy_interval"])
-        ),
-        _Column(
-            "macro-F1", _of("macro_f1"), _percent, lambda row: _range(row["macro_f1_interval"])
-        ),
-        _Column("= fp32", _of("agreement"), _percent, _shift),
-        *(_latency(name) for name in scenarios if name != "text-model"),
-    ]
-
-
-def _costs(rows: Sequence[Mapping[str, Any]]) -> list[_Column]:
-    """How much a model gets done, and what it takes."""
-    batches = dict.fromkeys(name for row in rows for name in row["texts_per_s"])
-    return [
-        *(
-            _Column(f"texts/s, batch {name}", _speed(name), lambda value: f"{value:,.0f}")
-            for name in batches
-        ),
-        _Column("first label, s", _of("first_label_s"), _fixed(2), _imports),
-        _Column("peak, MB", _of("peak_mb"), _fixed(0), _times_smaller("peak")),
-        _Column("model, MB", lambda row: row["bytes"] / 1e6, _fixed(1), _times_smaller("bytes")),
-        _Column("tokenizer, MB", _megabytes("tokenizer_bytes"), _fixed(1)),
-        _Column("bundle, MB", _megabytes("bundle_bytes"), _fixed(1)),
-        _Column("runtime, MB", _megabytes("runtime_bytes"), _fixed(0)),
-        _Column("J per 1,000 texts", _of("joules_per_1000_texts"), _fixed(1)),
-    ]
-
-
-def _of(name: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda row: row[name]
-
-
-def _megabytes(name: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda row: None if row[name] is None else row[name] / 1e6
-
-
-def _speed(batch: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda row: row["texts_per_s"].get(batch, {}).get("median")
-
-
-def _latency(name: str) -> _Column:
-    def below(row: Mapping[str, Any]) -> str:
-        p90, ratio = row["latency_ms"][name]["p90"], row["ratios"]["latency"].get(name)
-        found = "insufficient" if p90 is None else f"{p90:.2f}"
-        return found if ratio is None else f"{found} · {ratio:.2f} ×"
-
-    title = f"{scenario_title(name)}, ms"
-    return _Column(title, lambda row: row["latency_ms"].get(name, {}).get("p50"), _fixed(2), below)
-
-
-def _times_smaller(name: str) -> Callable[[Mapping[str, Any]], str]:
-    def below(row: Mapping[str, Any]) -> str:
-        ratio = row["ratios"][name]
-        return "" if ratio is None else f"{ratio:.2f} × smaller"
-
-    return below
-
-
-def _shift(row: Mapping[str, Any]) -> str:
-    return f"logits ± {row['largest_shift']:.2f}"
-
-
-def _imports(row: Mapping[str, Any]) -> str:
-    share = row["import_share"]
-    return "" if share is None else f"imports {share:.0%}"
-
-
-def _percent(value: float) -> str:
-    return f"{value:.2%}"
-
-
-def _range(interval: Sequence[float] | None) -> str:
-    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
-
-
-def _fixed(digits: int) -> Callable[[float], str]:
-    return lambda value: f"{value:,.{digits}f}"
+def _cell(heading: str, cell: Cell) -> str:
+    value = "" if cell.value is None else f' data-value="{cell.value!r}"'
+    small = f"<small>{html(' · '.join(cell.details))}</small>" if cell.details else ""
+    return f'<td data-figure="{html(heading)}"{value}>{html(cell.text)}{small}</td>'
 
 
 def _chart(name: str, title: str, explained: str, *, scenarios: Sequence[str]) -> str:
@@ -272,22 +240,21 @@ def _chart(name: str, title: str, explained: str, *, scenarios: Sequence[str]) -
     )
 
 
-def _classes(record: Mapping[str, Any]) -> str:
-    if not record["classes"]:
-        return f"<p>{html(record['name'])}: the texts have no labels.</p>"
+def _classes(record: Measured) -> str:
+    if not record.classes:
+        return f"<p>{html(record.name)}: the texts have no labels.</p>"
     return "".join(
-        f"<details><summary>{html(name)} · {html(record['name'])}</summary>"
-        '<div class="scroll"><table class="labels"><thead><tr><th>label</th><th>texts</th>'
-        "<th>precision</th><th>recall</th><th>F1</th></tr></thead><tbody>"
-        + "".join(
-            f"<tr><td>{html(one['label'])}</td><td>{one['texts']:,}</td>"
-            f"<td>{one['precision']:.1%}</td><td>{one['recall']:.1%}</td><td>{one['f1']:.1%}</td>"
-            "</tr>"
-            for one in labels
-        )
-        + "</tbody></table></div></details>"
-        for name, labels in record["classes"].items()
+        f"<details><summary>{html(name)} · {html(record.name)}</summary>"
+        '<div class="scroll"><table class="labels"><thead><tr><th>label</th>'
+        f"{''.join(f'<th>{html(column.title)}</th>' for column in _CLASS_COLUMNS)}"
+        f"</tr></thead><tbody>{''.join(map(_class, scores))}</tbody></table></div></details>"
+        for name, scores in record.classes.items()
     )
+
+
+def _class(scores: ClassScores) -> str:
+    cells = "".join(f"<td>{html(column.cell(scores).text)}</td>" for column in _CLASS_COLUMNS)
+    return f"<tr><td>{html(scores.label)}</td>{cells}</tr>"
 
 
 def _asset(name: str) -> str:

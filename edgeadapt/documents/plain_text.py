@@ -7,9 +7,20 @@ from typing import Any
 
 from edgeadapt.bench.noise import disturbances
 from edgeadapt.bench.rows import Row
+from edgeadapt.documents.benchmark import (
+    ACCURACY,
+    AGREEMENT,
+    FIRST_LABEL,
+    HIGHEST_THROUGHPUT,
+    MODEL_SIZE,
+    PEAK,
+    latency_column,
+    marked,
+    scenarios,
+)
+from edgeadapt.documents.cells import Cell, Column, text
 from edgeadapt.escape import csv_cell, markdown
-from edgeadapt.measure.statistics import Interval, Latency
-from edgeadapt.record import Record, scenario_title
+from edgeadapt.record import Record
 
 __all__ = ["csv_of", "markdown_of"]
 
@@ -21,45 +32,43 @@ def csv_of(rows: Sequence[Row]) -> str:
     names = dict.fromkeys(name for line in lines for name in line)
     # A row without a value where others have several has no column for it alone.
     columns = [name for name in names if not any(one.startswith(f"{name}.") for one in names)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    found = io.StringIO()
+    writer = csv.DictWriter(found, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(lines)
-    return text.getvalue()
+    return found.getvalue()
 
 
 def markdown_of(rows: Sequence[Row], record: Record) -> str:
     """Returns a table for a README, with what it was measured on below."""
-    scenarios = list(dict.fromkeys(name for row in rows for name in row.latency_ms))
-    header = (
-        "model", "accuracy", "= fp32", *(f"{scenario_title(name)}, ms" for name in scenarios),
-        "texts/s at best", "first label, s", "peak, MB", "model, MB",
-    )  # fmt: skip
-    lines = [
-        (
-            f"{row.name}{' ★' if row.is_pareto else ''}",
-            _share(row.accuracy, row.accuracy_interval),
-            "–" if row.agreement is None else f"{row.agreement:.1%}",
-            *(_times(row.latency_ms.get(n), row.ratios.latency.get(n)) for n in scenarios),
-            _fastest(row),
-            _number(row.first_label_s, 2),
-            _number(row.peak_mb, 0),
-            f"{row.bytes / 1e6:.1f}",
-        )
-        for row in rows
-    ]
+    columns = (
+        Column[Row].of("model", "", text, lambda row: marked(row.name, row)),
+        ACCURACY,
+        AGREEMENT,
+        *map(latency_column, scenarios(rows)),
+        HIGHEST_THROUGHPUT,
+        FIRST_LABEL,
+        PEAK,
+        MODEL_SIZE,
+    )
+    header = [column.heading for column in columns]
+    lines = [[_in_one_line(column.cell(row)) for column in columns] for row in rows]
     table = [header, ["---", *("---:" for _ in header[1:])], *lines]
-    drawn = "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in table)
+    drawn = "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in table)
     notes = "".join(f"- {markdown(note)}\n" for note in disturbances(record))
     machine = (
         f"{record.machine['cpu']}, {record.threads} threads, {record.evaluation['texts']:,} texts, "
         f"edgeadapt {record.edgeadapt}, {record.created[:10]}"
     )
     return (
-        f"{drawn}\n\np50 / p90 at batch 1, and how many times as fast as "
-        f"{markdown(record.baseline)}; ★: no other is at least as accurate and as fast. "
-        f"{markdown(machine)}.\n" + (f"\n{notes}" if notes else "")
+        f"{drawn}\n\nms: p50 at batch 1. ×: compared with {markdown(record.baseline)}. "
+        f"★: no other variant is at least as accurate and as fast. {markdown(machine)}.\n"
+        + (f"\n{notes}" if notes else "")
     )
+
+
+def _in_one_line(cell: Cell) -> str:
+    return f"{cell.text} ({', '.join(cell.details)})" if cell.details else cell.text
 
 
 def _csv(value: Any) -> Any:
@@ -76,29 +85,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{name}"] = value
     return found
-
-
-def _times(found: Latency | None, ratio: float | None) -> str:
-    if found is None:
-        return "–"
-    p90 = "insufficient" if found.p90 is None else f"{found.p90:.2f}"
-    return f"{found.p50:.2f} / {p90}" + ("" if ratio is None else f" ({ratio:.2f} ×)")
-
-
-def _share(value: float | None, interval: Interval | None) -> str:
-    if value is None or interval is None:
-        return "–"
-    return f"{value:.1%} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "unavailable" if value is None else f"{value:.{digits}f}"
-
-
-def _fastest(row: Row) -> str:
-    speeds = [found.median for found in row.texts_per_s.values()]
-    return f"{max(speeds):,.0f}" if speeds else "–"
-
-
-def _cell(text: str) -> str:
-    return markdown(text)

@@ -58,8 +58,8 @@ def test_markdown_shows_each_row_and_what_it_was_measured_on() -> None:
     assert lines[0].startswith("| model | accuracy |")
     assert len({line.count(" | ") for line in lines[:4]}) == 1
     assert "| small:int8 ★ |" in text
-    assert "1.00 / 1.00 (2.00 ×)" in text
-    assert "1.00 / insufficient (3.00 ×)" in text
+    assert "| 1.00 (±0%, p90 1.00, 2.00×) |" in text
+    assert "| 1.00 (±0%, p90 insufficient, 3.00×) |" in text
     assert "| 2,000 |" in text
     assert "Some CPU, 2 threads, 4 texts" in text
 

@@ -91,7 +91,7 @@ def test_the_tables_values_are_the_records(page: Path) -> None:
         assert values[row.name, "accuracy"] == row.accuracy
         assert values[row.name, "16 tokens, ms"] == row.latency_ms["16"].p50
         assert values[row.name, "real texts, ms"] == row.latency_ms["text"].p50
-        assert values[row.name, "texts/s, batch 8"] == row.texts_per_s["8"].median
+        assert values[row.name, "batch 8, texts/s"] == row.texts_per_s["8"].median
         assert values[row.name, "first label, s"] == row.first_label_s
         assert values[row.name, "peak, MB"] == row.peak_mb
         assert values[row.name, "model, MB"] == row.bytes / 1e6

@@ -67,9 +67,7 @@ def test_markdown_shows_each_row_and_what_it_was_measured_on() -> None:
 def test_markdown_says_what_disturbed_the_benchmark() -> None:
     noisy = replace(RECORD, conditions={"others": 1.5})
 
-    assert markdown_of(rows(noisy), noisy).endswith(
-        "- other processes kept 1.50 cores busy meanwhile\n"
-    )
+    assert markdown_of(rows(noisy), noisy).endswith("- other processes used 1.50 CPU cores\n")
 
 
 def test_markdown_keeps_a_name_with_a_bar_in_its_cell() -> None:

@@ -154,7 +154,7 @@ def test_what_disturbed_a_benchmark_is_said(tmp_path: Path) -> None:
 
     page = report([tmp_path / "noisy.json"], output=tmp_path / "page.html")
 
-    assert "other processes kept 1.50 cores busy" in page.read_text()
+    assert "other processes used 1.50 CPU cores" in page.read_text()
 
 
 def test_texts_without_labels_give_a_page_without_accuracy(tmp_path: Path) -> None:

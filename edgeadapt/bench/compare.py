@@ -237,18 +237,18 @@ def _notes(before: Record, after: Record) -> Iterator[str]:
         if first.get(name) != then.get(name):
             yield f"{name}: {first.get(name, 'none')} before, {then.get(name, 'none')} after"
     if not _same_texts(before, after):
-        yield "the texts are not the same: what depends on them is not compared"
+        yield "different texts: figures that depend on them are not compared"
     for when, record in (("before", before), ("after", after)):
         yield from (f"{when}, {note}" for note in disturbances(record))
     for what, name, limit in (
         ("a fixed computation", "pace_ns", PACE_SPREAD),
-        ("a signal from one core to another", "signal_ns", SIGNAL_SPREAD),
+        ("a signal between two cores", "signal_ns", SIGNAL_SPREAD),
     ):
         one, other = (typical_ns(record, name) for record in (before, after))
         if one and other and max(one, other) > limit * min(one, other):
             yield (
-                f"{what} took {one:,.0f} ns before and {other:,.0f} ns after: the machine itself "
-                "is not what it was"
+                f"{what} took {one:,.0f} ns before and {other:,.0f} ns after: another machine, or "
+                "its speed has changed"
             )
     names, others = ({str(sample) for sample in record.samples} for record in (before, after))
     for alone, when in ((names - others, "before"), (others - names, "after")):

@@ -13,22 +13,24 @@ _Key = tuple[str, str]
 """A sample and a scenario."""
 
 _SPREAD = 0.10
-"""Of the middle half of the processes' medians: above it, what is slow is a matter of luck."""
+"""Width of the middle half of the processes' medians, as a share of their median: above it, chance
+decides which of two variants is faster."""
 _SLOW = 0.25
-"""Of a single process: the figures leave it out of account, the reader should not."""
+"""By how much a single process is slower than the median: the percentiles are medians over the
+processes and hide it."""
 _OTHERS = 0.10
-"""Cores that others kept busy."""
+"""CPU cores that other processes used."""
 _STOLEN = 0.02
-"""Cores that the host gave to other guests."""
+"""CPU cores that the host gave to other virtual machines."""
 _SLOWER = 0.05
-"""Fall of the clock, or rise of a fixed computation's time, from first to last."""
+"""By how much the clock falls, or a fixed computation takes longer, from first to last."""
 FARTHER = 2.0
-"""Times as long for a signal between two cores, in one process as in another: no chance does that,
-and a cache that is shared or not makes more of a difference."""
+"""Ratio of the times that a signal between two cores takes in two processes: more than chance makes
+of it, less than whether the cores share a cache."""
 
 
 def disturbances(record: Record) -> list[str]:
-    """Returns what a reader of the figures should know, in words; nothing of a quiet machine."""
+    """Returns one line for each thing that disturbed the benchmark; none on a quiet machine."""
     return [*_spreads(record), *_company(record), *_slowdown(record), *_moves(record)]
 
 
@@ -61,15 +63,15 @@ def _spreads(record: Record) -> Iterator[str]:
     if worst := _worst(spreads, _SPREAD):
         low, _, high = quartiles[worst[0]]
         yield (
-            f"the medians of fresh processes differ by over {_SPREAD:.0%} in {worst[1]} of "
+            f"p50 varies by over {_SPREAD:.0%} between processes in {worst[1]} of "
             f"{len(medians)} scenarios, most for {' at '.join(worst[0])}: "
-            f"{low:.2f} to {high:.2f} ms between their quartiles"
+            f"{low:.2f} to {high:.2f} ms (quartiles)"
         )
     if worst := _worst(slowest, _SLOW):
         yield (
-            f"single processes ran over {_SLOW:.0%} slower than most in {worst[1]} of "
+            f"a process was over {_SLOW:.0%} slower than the median in {worst[1]} of "
             f"{len(medians)} scenarios, most for {' at '.join(worst[0])}: "
-            f"{medians[worst[0]].max():.2f} ms against {quartiles[worst[0]][1]:.2f} ms"
+            f"{medians[worst[0]].max():.2f} ms, median {quartiles[worst[0]][1]:.2f} ms"
         )
 
 
@@ -82,9 +84,9 @@ def _worst(found: Mapping[_Key, float], limit: float) -> tuple[_Key, int] | None
 def _company(record: Record) -> Iterator[str]:
     others, stolen = (record.conditions.get(name) for name in ("others", "stolen"))
     if others is not None and others > _OTHERS:
-        yield f"other processes kept {others:.2f} cores busy meanwhile"
+        yield f"other processes used {others:.2f} CPU cores"
     if stolen is not None and stolen > _STOLEN:
-        yield f"the host gave {stolen:.2f} cores' time to other machines"
+        yield f"the host gave {stolen:.2f} CPU cores to other virtual machines"
 
 
 def _slowdown(record: Record) -> Iterator[str]:
@@ -96,7 +98,7 @@ def _slowdown(record: Record) -> Iterator[str]:
         yield f"the CPU was throttled ({after['throttled']})"
     governor = after.get("governor")
     if governor and governor != "performance":
-        yield f"the clock is chosen by the governor {governor}, not by performance"
+        yield f"the CPU governor is {governor}, not performance: the clock may vary"
     paces = [_drift(sample.pace_ns) for sample in record.samples if len(sample.pace_ns) > 1]
     if paces and (drift := float(np.median(paces))) > _SLOWER:
         yield f"a fixed computation took {drift:.0%} longer in the last round than in the first"
@@ -106,8 +108,8 @@ def _moves(record: Record) -> Iterator[str]:
     signals = [ns for sample in record.samples for ns in sample.signal_ns if ns]
     if record.threads > 1 and signals and max(signals) > FARTHER * min(signals):
         yield (
-            f"a signal from one core to another took {min(signals)} to {max(signals)} ns: the host "
-            "of this machine moves the cores, and what several threads do takes other times then"
+            f"a signal between two cores took {min(signals)} to {max(signals)} ns: the host moves "
+            "the cores, which changes the latency of several threads"
         )
 
 

@@ -77,6 +77,10 @@ def bench(
     ] = None,
     output: Output = None,
     force: Force = False,
+    wide: Annotated[
+        bool,
+        typer.Option("--wide", help="Print every figure, with percentiles and ratios."),
+    ] = False,
     json: Json = False,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the table as Markdown.")
@@ -93,7 +97,7 @@ def bench(
     from edgeadapt.pipeline.evaluation import EvaluationFile
 
     _check_one({"--quick": quick, "--thorough": thorough})
-    _check_one({"--json": json, "--markdown": markdown, "--csv": csv})
+    _check_one({"--wide": wide, "--json": json, "--markdown": markdown, "--csv": csv})
     plan = _plan(quick=quick, thorough=thorough, lengths=lengths, batch=batch)
     if bundles:
         opened = [Bundle.open(places.resolve(name, places.bundles())) for name in bundles]
@@ -114,7 +118,7 @@ def bench(
         force=force,
         progress=Terminal(),
     )
-    _show(record, path, json=json, markdown=markdown, csv=csv)
+    _show(record, path, wide=wide, json=json, markdown=markdown, csv=csv)
 
 
 def _check_one(flags: Mapping[str, bool]) -> None:
@@ -163,13 +167,15 @@ def _engines(given: str | None) -> list[str]:
     return names
 
 
-def _show(record: "Record", path: Path, *, json: bool, markdown: bool, csv: bool) -> None:
+def _show(
+    record: "Record", path: Path, *, wide: bool, json: bool, markdown: bool, csv: bool
+) -> None:
     """Prints the table, in the form that was asked for."""
-    from edgeadapt.bench.documents import csv_of, markdown_of
     from edgeadapt.bench.noise import disturbances
     from edgeadapt.bench.rows import rows
     from edgeadapt.cli.console import Terminal, print_json, print_line, show
     from edgeadapt.cli.tables import bench_table
+    from edgeadapt.documents.plain_text import csv_of, markdown_of
 
     found, notes = rows(record), disturbances(record)
     if json:
@@ -188,8 +194,8 @@ def _show(record: "Record", path: Path, *, json: bool, markdown: bool, csv: bool
         print(markdown_of(found, record) if markdown else csv_of(found), end="")
         Terminal().say(f"record: {path}")
     else:
-        show(bench_table(found, record))
+        show(bench_table(found, record, wide=wide))
         for note in notes:
             Terminal().warn(note)
-        Terminal().say(f"A page about it: edgeadapt report {path}")
+        Terminal().say(f"A page with every figure, and charts: edgeadapt report {path}")
         print_line(f"record: {path}")

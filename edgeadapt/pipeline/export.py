@@ -17,6 +17,7 @@ from edgeadapt.compress.step import Proposal, Step, Trial
 from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.config import EngineName, Exporter, GraphPass, Scheme
 from edgeadapt.data import text_columns, write_csv
+from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.measure.machine import versions
@@ -25,7 +26,6 @@ from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
 from edgeadapt.pipeline.lower import lower
-from edgeadapt.pipeline.model_card import model_card
 from edgeadapt.pipeline.restore import (
     kept_examples,
     recipe_of,

@@ -8,13 +8,13 @@ import numpy as np
 
 from edgeadapt.bench.noise import disturbances, typical_ns
 from edgeadapt.bench.rows import Row, answers, known_labels, rows, task_of
+from edgeadapt.documents.page import ClassScores, Curve, Measured, render
 from edgeadapt.errors import UsageError
 from edgeadapt.metrics import score
 from edgeadapt.parsing import RECORD_BYTES, parse_json, read_bounded
 from edgeadapt.pipeline import places
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.record import Record, Sample
-from edgeadapt.report.page import render
 from edgeadapt.storage import check_free, held, write_text
 
 __all__ = ["report"]
@@ -68,11 +68,9 @@ def report(
     check_free(path, force=force)
     opened = [(file.stem, Record.open(file)) for file in records]
     page = render(
-        {
-            "title": title,
-            "summary": _summary([record for _, record in opened]),
-            "records": [_described(name, record) for name, record in opened],
-        }
+        title,
+        _summary([record for _, record in opened]),
+        [_measured(name, record) for name, record in opened],
     )
     with held(path):
         check_free(path, force=force)  # it may have appeared meanwhile
@@ -90,21 +88,19 @@ def _summary(records: Sequence[Record]) -> str:
     )
 
 
-def _described(name: str, record: Record) -> dict[str, Any]:
+def _measured(name: str, record: Record) -> Measured:
     found = rows(record)
-    return {
-        "name": name,
-        "baseline": record.baseline,
-        "machine": _facts(record),
-        "notes": disturbances(record),
-        "rows": [
-            row.to_dict() | {"quantiles": _quantiles(sample)}
-            for row, sample in zip(found, record.samples, strict=True)
-        ],
-        "origins": {name: _origin(name, record) for name in record.bundles},
-        "classes": _classes(record, found),
-        "curves": _curves(record),
-    }
+    return Measured(
+        name=name,
+        baseline=record.baseline,
+        machine=_facts(record),
+        notes=disturbances(record),
+        rows=found,
+        quantiles=list(map(_quantiles, record.samples)),
+        origins={name: _origin(name, record) for name in record.bundles},
+        classes=_classes(record, found),
+        curves=_curves(record),
+    )
 
 
 def _facts(record: Record) -> dict[str, str]:
@@ -188,7 +184,7 @@ def _quantiles(sample: Sample) -> dict[str, list[float]]:
     return {name: (np.percentile(times, grid) / 1e6).tolist() for name, times in pooled.items()}
 
 
-def _classes(record: Record, found: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+def _classes(record: Record, found: Sequence[Row]) -> dict[str, list[ClassScores]]:
     labels = known_labels(record)
     if labels is None:
         return {}
@@ -201,13 +197,13 @@ def _classes(record: Record, found: Sequence[Row]) -> dict[str, list[dict[str, A
         names = record.evaluation.get("names") or [f"label {number}" for number in range(count)]
         counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=count)
         classes[row.name] = [
-            {
-                "label": name,
-                "texts": int(texts),
-                "precision": precision,
-                "recall": recall,
-                "f1": 2 * precision * recall / max(precision + recall, 1e-12),
-            }
+            ClassScores(
+                name,
+                int(texts),
+                precision,
+                recall,
+                f1=2 * precision * recall / max(precision + recall, 1e-12),
+            )
             for name, texts, precision, recall in zip(
                 names, counts, scored.precision, scored.recall, strict=True
             )
@@ -215,7 +211,7 @@ def _classes(record: Record, found: Sequence[Row]) -> dict[str, list[dict[str, A
     return classes
 
 
-def _curves(record: Record) -> dict[str, dict[str, list[float]]]:
+def _curves(record: Record) -> dict[str, Curve]:
     """What happened in the trainings that the bundles come from, as far as those are at hand."""
     curves = {}
     for origin in record.bundles.values():
@@ -229,13 +225,13 @@ def _curves(record: Record) -> dict[str, dict[str, list[float]]]:
     return curves
 
 
-def _curve(events: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+def _curve(events: Sequence[Mapping[str, Any]]) -> Curve:
     steps, epochs = (
         [event for event in events if event["event"] == kind] for kind in ("step", "epoch")
     )
-    return {
-        "steps": [event["step"] for event in steps],
-        "losses": [event["loss"] for event in steps],
-        "epoch_steps": [event["step"] for event in epochs],
-        "accuracies": [event["accuracy"] for event in epochs],
-    }
+    return Curve(
+        steps=[event["step"] for event in steps],
+        losses=[event["loss"] for event in steps],
+        epoch_steps=[event["step"] for event in epochs],
+        accuracies=[event["accuracy"] for event in epochs],
+    )

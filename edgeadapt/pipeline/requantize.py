@@ -22,12 +22,12 @@ from edgeadapt.compress.budget import MAX_DROP, Budget
 from edgeadapt.compress.climb import climb
 from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.config import Scheme
+from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.graph.unfuse import unfuse_attention
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.pipeline import places
-from edgeadapt.pipeline.model_card import model_card
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized

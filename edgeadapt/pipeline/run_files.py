@@ -7,12 +7,12 @@ from pathlib import Path
 
 from edgeadapt.config import DataConfig, ModelConfig, Task
 from edgeadapt.data import Dataset, Examples, join_labels, text_columns, write_csv
+from edgeadapt.documents.mistakes import write_mistakes
 from edgeadapt.metrics import Score, check_finite, confidence, decide, label_sets, score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import TokenizerFiles
-from edgeadapt.pipeline.mistakes import write_mistakes
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.storage import write_json
 from edgeadapt.text import TextEncoder

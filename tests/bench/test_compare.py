@@ -140,7 +140,7 @@ def test_accuracy_on_other_texts_is_not_compared() -> None:
     found = compare(record(), other)
 
     assert not [change for change in found.changes if change.figure.startswith("accuracy")]
-    assert "the texts are not the same: what depends on them is not compared" in found.notes
+    assert "different texts: figures that depend on them are not compared" in found.notes
 
 
 def test_times_of_other_texts_are_not_compared() -> None:
@@ -162,12 +162,8 @@ def test_times_of_other_texts_are_not_compared() -> None:
 def test_what_disturbed_either_is_said_again() -> None:
     noisy = replace(record(), conditions={"others": 1.5})
 
-    assert compare(noisy, record()).notes == (
-        "before, other processes kept 1.50 cores busy meanwhile",
-    )
-    assert compare(record(), noisy).notes == (
-        "after, other processes kept 1.50 cores busy meanwhile",
-    )
+    assert compare(noisy, record()).notes == ("before, other processes used 1.50 CPU cores",)
+    assert compare(record(), noisy).notes == ("after, other processes used 1.50 CPU cores",)
 
 
 def test_records_without_a_row_in_common_cannot_be_compared() -> None:
@@ -203,12 +199,12 @@ def test_a_machine_that_is_not_what_it_was_is_said() -> None:
 
     assert compare(before, before).notes == ()
     assert compare(before, slower).notes == (
-        "a fixed computation took 500,000 ns before and 600,000 ns after: the machine itself is "
-        "not what it was",
+        "a fixed computation took 500,000 ns before and 600,000 ns after: another machine, or its "
+        "speed has changed",
     )
     assert compare(before, farther).notes == (
-        "a signal from one core to another took 155 ns before and 605 ns after: the machine itself "
-        "is not what it was",
+        "a signal between two cores took 155 ns before and 605 ns after: another machine, or its "
+        "speed has changed",
     )
 
 

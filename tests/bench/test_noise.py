@@ -38,8 +38,8 @@ def test_processes_that_differ_are_named_with_their_figures() -> None:
 def test_one_slow_process_of_five_is_named_as_such() -> None:
     (found,) = noise(**processes(1.0, 1.0, 1.0, 1.0, 1.8))
 
-    assert found.startswith("single processes ran over 25% slower than most in 1 of 1 scenarios")
-    assert found.endswith("small:fp32 at 16 tokens: 1.80 ms against 1.00 ms")
+    assert found.startswith("a process was over 25% slower than the median in 1 of 1 scenarios")
+    assert found.endswith("small:fp32 at 16 tokens: 1.80 ms, median 1.00 ms")
 
 
 def test_processes_that_differ_a_little_are_not_spoken_of() -> None:
@@ -49,14 +49,14 @@ def test_processes_that_differ_a_little_are_not_spoken_of() -> None:
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [
-        ({"others": 0.5, "stolen": 0.0}, "other processes kept 0.50 cores busy"),
-        ({"others": 0.0, "stolen": 0.1}, "the host gave 0.10 cores' time"),
+        ({"others": 0.5, "stolen": 0.0}, "other processes used 0.50 CPU cores"),
+        ({"others": 0.0, "stolen": 0.1}, "the host gave 0.10 CPU cores"),
         (
             {"before": {"frequency_mhz": 2000.0}, "after": {"frequency_mhz": 1500.0}},
             "the clock fell from 2000 to 1500 MHz",
         ),
         ({"before": {}, "after": {"throttled": "0x50005"}}, "throttled (0x50005)"),
-        ({"before": {}, "after": {"governor": "powersave"}}, "the governor powersave"),
+        ({"before": {}, "after": {"governor": "powersave"}}, "governor is powersave"),
     ],
 )
 def test_what_the_machine_says_is_passed_on(conditions: dict[str, Any], expected: str) -> None:
@@ -81,7 +81,7 @@ def test_what_is_as_it_should_be_is_not(conditions: dict[str, Any]) -> None:
 def test_cores_that_were_moved_are_told_by_the_signal_between_them() -> None:
     (found,) = noise(signal_ns=[150, None, 610, 150])
 
-    assert found.startswith("a signal from one core to another took 150 to 610 ns")
+    assert found.startswith("a signal between two cores took 150 to 610 ns")
     assert noise(signal_ns=[150, 280, None]) == []
     assert noise(signal_ns=[None, None]) == []
 

@@ -19,6 +19,7 @@ from edgeadapt.data import read_rows, write_csv
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.record import Record
+from tests.bench.handmade import make_record, make_sample
 from tests.children import MAIN, open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, copy_bundle, written
 from tests.manifests import edit_json
@@ -440,6 +441,7 @@ def test_lengths_and_batch_sizes_can_be_chosen(cli: Cli, folder: Path, second: P
         (("--engine", "tensorrt"), ("--engine: expected some of onnxruntime, openvino, torch",)),
         (("--engine", "torch"), ("No variant of these bundles runs here on torch",)),
         (("--json", "--csv"), ("--json and --csv exclude each other",)),
+        (("--wide", "--json"), ("--wide and --json exclude each other",)),
         (("--quick", "--thorough"), ("--quick and --thorough exclude each other",)),
     ],
 )
@@ -448,6 +450,28 @@ def test_options_that_make_no_sense_are_refused(
 ) -> None:
     cli("bench", "second", *options).fails_with(*words)
     assert only_bundles(folder)
+
+
+def test_the_table_is_short_and_wide_shows_the_rest(cli: Cli, folder: Path, first: Path) -> None:
+    record = make_record(
+        make_sample(
+            bundle="first", throughput={"1": [[{"texts": 9, "ns": 10**9, "joules": None}]]}
+        ),
+        baseline="first:fp32",
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgeadapt.pipeline.bench.bench", lambda *_, **__: (record, Path("r.json")))
+        short, wide = cli("bench", "first"), cli("bench", "first", "--wide")
+
+    assert (short.code, wide.code) == (0, 0)
+    assert "texts/s" not in short.out
+    assert "p90" not in short.out
+    assert "texts/s" in wide.out
+    assert "p90 2.00" in wide.out
+    for done in (short, wide):
+        assert "Some CPU, 2 threads, 4 texts" in done.out
+        assert done.out.splitlines()[-1] == "record: r.json"
+    assert "edgeadapt report r.json" in short.err
 
 
 def test_csv_is_alone_on_standard_output(cli: Cli, folder: Path, second: Path) -> None:

@@ -60,7 +60,7 @@ def test_without_the_chart_library_the_extra_is_named(
 ) -> None:
     import sys
 
-    monkeypatch.delitem(sys.modules, "edgeadapt.report.page", raising=False)
+    monkeypatch.delitem(sys.modules, "edgeadapt.documents.page", raising=False)
     monkeypatch.delitem(sys.modules, "edgeadapt.pipeline.report", raising=False)
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
 

@@ -1,7 +1,7 @@
 """Tables for people: every figure is there, whole, at the width of a pipe."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -36,8 +36,10 @@ def sample(variant: str, *, milliseconds: int, **changes: Any) -> Sample:
     return Sample(**{**values, **changes})
 
 
-def table_of(*samples: Sample, labels: list[int] | None = None, **machine: Any) -> str:
-    return shown_table(record_of(*samples, labels=labels, **machine))
+def table_of(
+    *samples: Sample, labels: list[int] | None = None, wide: bool = True, **machine: Any
+) -> str:
+    return shown_table(record_of(*samples, labels=labels, **machine), wide=wide)
 
 
 def record_of(
@@ -58,8 +60,8 @@ def record_of(
     )
 
 
-def shown_table(record: Record) -> str:
-    return shown(bench_table(rows(record), record))
+def shown_table(record: Record, *, wide: bool = True) -> str:
+    return shown(bench_table(rows(record), record, wide=wide))
 
 
 def shown(content: RenderableType) -> str:
@@ -81,14 +83,105 @@ def test_every_figure_of_a_default_benchmark_is_shown_whole() -> None:
 
     words = shown.split()
     assert words.count("120.00") == words.count("40.00") == 10
-    assert words.count("3.00×") == 5
+    assert words.count("3.00×") == 5 + 1
     assert words.count("75.0%") == 2
     assert words.count("100.0%") == 2
     assert words.count("1.25") == words.count("0.25") == 2
     assert words.count("200") == 2
     assert "…" not in shown
-    assert "16 32 64 128 real" in " ".join(words)
+    assert {"16", "32", "64", "128", "real", "texts"} <= set(words)
     assert words.count("tokens") >= 4
+
+
+TWO_BUNDLES = (
+    sample("fp32", milliseconds=12, bundle="reviews"),
+    sample("int8", milliseconds=3, bundle="reviews"),
+    sample("fp32", milliseconds=12, bundle="full"),
+    sample("int8", milliseconds=4, bundle="full"),
+    sample("torch", milliseconds=50, bundle="full"),
+)
+
+
+def brief(monkeypatch: pytest.MonkeyPatch, width: int, *samples: Sample) -> list[str]:
+    """The lines of the short table on a terminal of a width."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr("edgeadapt.cli.console.stdout", lambda: console)
+    table_of(*samples, labels=[0, 1, 0, 0], wide=False)
+    return console.file.getvalue().splitlines()
+
+
+def words_of(lines: Sequence[str]) -> set[str]:
+    return {word for line in lines for word in line.split() if "─" not in word}
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_by_default_a_variant_is_one_line_below_its_bundle(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    lines = brief(monkeypatch, width, *TWO_BUNDLES)
+
+    assert max(map(len, lines)) <= width
+    rule = next(number for number, line in enumerate(lines) if line.startswith("──"))
+    assert [line.split()[0] for line in lines[rule + 1 :][:7]] == [
+        *("reviews", "fp32", "int8"),
+        *("full", "fp32", "int8", "torch"),
+    ]
+    int8 = lines[rule + 3].split()
+    assert int8 == [
+        *("int8", "★", "75.0%", "±32.7", "100.0%"),
+        *("3.00", "3.00", "3.00", "3.00", "4.00×", "1.25", "200", "300.0"),
+    ]
+
+
+def test_the_short_table_has_the_fewest_the_middle_and_the_most_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = {n: [[MILLISECOND] * 70] for n in ("8", "16", "32", "64", "128", "text")}
+
+    head = brief(monkeypatch, 100, sample("fp32", milliseconds=1, latency_ns=times))[0]
+
+    assert head.split()[:3] == ["8", "32", "128"]
+
+
+def test_the_short_table_ends_with_what_it_was_measured_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = brief(monkeypatch, 80, *TWO_BUNDLES)
+
+    assert lines[-1] == "A small processor, 2 threads, 4 texts"
+    assert "times faster than reviews:fp32, real texts" in lines
+    assert sum("─" in line for line in lines) == 1
+
+
+def test_a_terminal_too_narrow_for_the_short_table_gets_all_of_it_in_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wide = brief(monkeypatch, 100, *TWO_BUNDLES)
+
+    narrow = brief(monkeypatch, 60, *TWO_BUNDLES)
+
+    assert sum("─" in line for line in narrow) == 2
+    assert max(len(line) for line in narrow[: narrow.index("")]) <= 60
+    assert words_of(wide) <= words_of(narrow)
+
+
+def test_without_real_texts_the_most_tokens_tell_how_much_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = [
+        {"16": [[slow * MILLISECOND] * 70], "64": [[3 * slow * MILLISECOND] * 70]}
+        for slow in (4, 1)
+    ]
+
+    lines = brief(
+        monkeypatch,
+        100,
+        sample("fp32", milliseconds=4, latency_ns=times[0]),
+        sample("int8", milliseconds=1, latency_ns={**times[1], "64": [[2 * MILLISECOND] * 70]}),
+    )
+
+    assert "times faster than reviews:fp32, 64 tokens" in lines
+    assert any("6.00×" in line.split() for line in lines)
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 200])
@@ -106,11 +199,12 @@ def test_a_terminal_of_any_width_gets_every_name_and_figure_whole(
     table_of(*samples, labels=[0, 1, 0, 0])
 
     words = console.file.getvalue().split()
+    parts = sum(set(word) == {"─"} for word in words)
     assert words.count("1000.00") == words.count("250.00") == 10
-    assert words.count("4.00×") == 5
+    assert words.count("4.00×") == 5 + 1
     assert words.count("200") == 2
     assert words.count("0.9") + words.count("3.6") == 2
-    assert words.count(name) == 2
+    assert words.count(name) == parts
 
 
 def test_rows_of_bundles_that_were_named_automatically_are_told_apart() -> None:
@@ -145,7 +239,7 @@ def test_a_variant_without_a_length_has_a_dash_there() -> None:
     )
 
     assert shown.split().count("5.00") == 2 * 5 + 2
-    assert shown.split().count("-") >= 4
+    assert shown.split().count("–") >= 4
 
 
 def passes(*batches: str) -> dict[str, Any]:

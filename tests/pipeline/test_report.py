@@ -16,7 +16,7 @@ from edgeadapt.pipeline.report import report
 from edgeadapt.record import Record
 from edgeadapt.run import Run
 from tests.bench.handmade import MS, make_record, make_sample
-from tests.report.browser import DARK, needs_chromium, open_page, printed, screenshot
+from tests.documents.browser import DARK, needs_chromium, open_page, printed, screenshot
 
 LABELS = [0, 1, 0, 0]
 BLUE = (0x00, 0x72, 0xB2)
@@ -91,7 +91,7 @@ def test_the_tables_values_are_the_records(page: Path) -> None:
         assert values[row.name, "accuracy"] == row.accuracy
         assert values[row.name, "16 tokens, ms"] == row.latency_ms["16"].p50
         assert values[row.name, "real texts, ms"] == row.latency_ms["text"].p50
-        assert values[row.name, "texts/s, batch 8"] == row.texts_per_s["8"].median
+        assert values[row.name, "batch 8, texts/s"] == row.texts_per_s["8"].median
         assert values[row.name, "first label, s"] == row.first_label_s
         assert values[row.name, "peak, MB"] == row.peak_mb
         assert values[row.name, "model, MB"] == row.bytes / 1e6
@@ -154,7 +154,7 @@ def test_what_disturbed_a_benchmark_is_said(tmp_path: Path) -> None:
 
     page = report([tmp_path / "noisy.json"], output=tmp_path / "page.html")
 
-    assert "other processes kept 1.50 cores busy" in page.read_text()
+    assert "other processes used 1.50 CPU cores" in page.read_text()
 
 
 def test_texts_without_labels_give_a_page_without_accuracy(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from edgeadapt.config import Task
 from edgeadapt.data import Examples
-from edgeadapt.pipeline import mistakes
-from edgeadapt.pipeline.mistakes import write_mistakes
+from edgeadapt.documents import mistakes
+from edgeadapt.documents.mistakes import write_mistakes
 
 NAMES = ("no", "<b>yes</b>")
 

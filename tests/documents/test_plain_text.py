@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from edgeadapt.bench.documents import csv_of, markdown_of
 from edgeadapt.bench.rows import rows
+from edgeadapt.documents.plain_text import csv_of, markdown_of
 from tests.bench.handmade import MS, make_record, make_sample
 
 FP32 = make_sample(latency_ns={"16": [[2 * MS] * 64], "text": [[3 * MS] * 64]})
@@ -58,8 +58,8 @@ def test_markdown_shows_each_row_and_what_it_was_measured_on() -> None:
     assert lines[0].startswith("| model | accuracy |")
     assert len({line.count(" | ") for line in lines[:4]}) == 1
     assert "| small:int8 ★ |" in text
-    assert "1.00 / 1.00 (2.00 ×)" in text
-    assert "1.00 / insufficient (3.00 ×)" in text
+    assert "| 1.00 (±0%, p90 1.00, 2.00×) |" in text
+    assert "| 1.00 (±0%, p90 insufficient, 3.00×) |" in text
     assert "| 2,000 |" in text
     assert "Some CPU, 2 threads, 4 texts" in text
 
@@ -67,9 +67,7 @@ def test_markdown_shows_each_row_and_what_it_was_measured_on() -> None:
 def test_markdown_says_what_disturbed_the_benchmark() -> None:
     noisy = replace(RECORD, conditions={"others": 1.5})
 
-    assert markdown_of(rows(noisy), noisy).endswith(
-        "- other processes kept 1.50 cores busy meanwhile\n"
-    )
+    assert markdown_of(rows(noisy), noisy).endswith("- other processes used 1.50 CPU cores\n")
 
 
 def test_markdown_keeps_a_name_with_a_bar_in_its_cell() -> None:

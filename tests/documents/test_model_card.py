@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from edgeadapt.bundle import Bundle, Manifest, Variant
+from edgeadapt.documents.model_card import ladder_note, merge_note, model_card
 from edgeadapt.escape import python_string
-from edgeadapt.pipeline.model_card import ladder_note, merge_note, model_card
 
 
 def make_manifest(**changes: Any) -> Manifest:

@@ -1,0 +1,1 @@
+"""Tables and pages for people and other programs, made from values."""

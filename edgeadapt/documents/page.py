@@ -1,0 +1,261 @@
+"""The page itself: tables that need no script, and the figures that charts are drawn of."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
+from typing import Any
+
+from edgeadapt.bench.rows import Row
+from edgeadapt.documents.benchmark import answer_columns, cost_columns
+from edgeadapt.documents.cells import Cell, Column, count, share, used
+from edgeadapt.errors import MissingExtraError
+from edgeadapt.escape import html
+from edgeadapt.record import scenario_title
+
+try:
+    from plotly.offline import get_plotlyjs
+except ModuleNotFoundError as error:
+    raise MissingExtraError("A report", extra="report", missing=error.name) from None
+
+__all__ = ["ClassScores", "Curve", "Measured", "render"]
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{summary}</p>
+<div class="panels">{machines}</div>
+{tables}
+<h2>Charts</h2>
+<div class="charts">{charts}</div>
+<h2>By label</h2>
+{classes}
+{origins}
+<script type="application/json" id="figures">{figures}</script>
+<script>{library}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+_CHARTS = (
+    ("pareto", "Accuracy against latency", "real texts with tokenization; bars are 95 % intervals"),
+    ("by-length", "Latency against length", "one text at a time, p50 and its 95 % interval"),
+    ("memory", "Memory", "peak of the process, median over processes"),
+    (
+        "growth",
+        "Memory against length and batch",
+        "peak until then; lengths, then, in other processes, batch sizes",
+    ),
+    (
+        "distribution",
+        "Latency distribution",
+        "share of the texts, of all processes together, answered within a time",
+    ),
+    (
+        "throughput",
+        "Throughput",
+        "with tokenization, texts of similar length together; a model whose answers depend on the "
+        "batch is run text by text",
+    ),
+    ("training", "Training", "of the runs that these models come from, where they are at hand"),
+)
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """How one variant does at one label."""
+
+    label: str
+    texts: int
+    """Of that label."""
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What happened in a training."""
+
+    steps: list[int]
+    losses: list[float]
+    """After as many steps."""
+    epoch_steps: list[int]
+    accuracies: list[float]
+    """On validation text, after as many steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One record, as far as the page shows it."""
+
+    name: str
+    baseline: str
+    machine: Mapping[str, str]
+    """Facts by name."""
+    notes: Sequence[str]
+    """What disturbed the benchmark."""
+    rows: Sequence[Row]
+    quantiles: Sequence[Mapping[str, list[float]]]
+    """Per row: scenario -> milliseconds within which 0, 1 … 100 % of its samples lie."""
+    origins: Mapping[str, Mapping[str, str]]
+    """Bundle -> facts by name."""
+    classes: Mapping[str, Sequence[ClassScores]]
+    """Row -> its scores per label; empty without labels."""
+    curves: Mapping[str, Curve]
+    """Run -> its training."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON, of which the charts are drawn."""
+        rows = [
+            row.to_dict() | {"quantiles": quantiles}
+            for row, quantiles in zip(self.rows, self.quantiles, strict=True)
+        ]
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain | {
+            "rows": rows,
+            "classes": {name: list(map(asdict, scores)) for name, scores in self.classes.items()},
+            "curves": {run: asdict(curve) for run, curve in self.curves.items()},
+        }
+
+
+_CLASS_COLUMNS: tuple[Column[ClassScores], ...] = (
+    Column.of("texts", "", count, lambda scores: scores.texts),
+    Column.of("precision", "", share, lambda scores: scores.precision),
+    Column.of("recall", "", share, lambda scores: scores.recall),
+    Column.of("F1", "", share, lambda scores: scores.f1),
+)
+
+
+def render(title: str, summary: str, records: Sequence[Measured]) -> str:
+    """Returns the page as HTML.
+
+    Args:
+        title: Its heading.
+        summary: The line below.
+        records: What it is about.
+    """
+    scenarios = dict.fromkeys(
+        name for record in records for quantiles in record.quantiles for name in quantiles
+    )
+    figures = {
+        "title": title,
+        "summary": summary,
+        "records": [record.to_dict() for record in records],
+    }
+    return _PAGE.format(
+        title=html(title),
+        summary=html(summary),
+        style=_asset("style.css"),
+        machines="".join(_panel(one.name, one.machine, one.notes) for one in records),
+        tables="".join(map(_table, records)),
+        charts="".join(_chart(*chart, scenarios=list(scenarios)) for chart in _CHARTS),
+        classes="".join(map(_classes, records)),
+        origins=_origins(records),
+        # A script element ends at tags in its text, and knows no entities.
+        figures=json.dumps(figures, allow_nan=False).replace("<", "\\u003c"),
+        library=get_plotlyjs().replace("</script", "<\\/script"),
+        script=_asset("charts.js"),
+    )
+
+
+def _panel(title: str, facts: Mapping[str, str], notes: Sequence[str] = ()) -> str:
+    listed = "".join(
+        f"<dt>{html(name)}</dt><dd>{html(value)}</dd>" for name, value in facts.items()
+    )
+    noise = "".join(f"<li>{html(note)}</li>" for note in notes)
+    return (
+        f'<section class="panel"><h3>{html(title)}</h3><dl>{listed}</dl>'
+        + (f'<ul class="noise">{noise}</ul>' if noise else "")
+        + "</section>"
+    )
+
+
+def _origins(records: Sequence[Measured]) -> str:
+    """Every bundle once, unless two records' differ."""
+    panels = dict.fromkeys(
+        _panel(name, facts) for record in records for name, facts in record.origins.items()
+    )
+    if not panels:
+        return ""
+    return f'<h2>Where the models come from</h2><div class="panels">{"".join(panels)}</div>'
+
+
+def _table(record: Measured) -> str:
+    rows = record.rows
+    tables = "".join(_rows(rows, columns) for columns in (answer_columns(rows), cost_columns(rows)))
+    return (
+        f"<h2>{html(record.name)}</h2><p>Times are p50 at batch 1, with half their 95 % interval, "
+        f"higher percentiles, and how many times as fast as {html(record.baseline)}, in bold. "
+        f"On yellow: no other is at least as accurate and as fast.</p>{tables}"
+    )
+
+
+def _rows(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> str:
+    shown = used(columns, rows)
+    header = "".join(f"<th>{html(column.heading)}</th>" for column in shown)
+    body = "".join(_line(row, shown) for row in rows)
+    return (
+        f'<div class="scroll"><table class="rows"><thead><tr><th>model</th>{header}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _line(row: Row, columns: Sequence[Column[Row]]) -> str:
+    classes = " ".join(
+        name for name, holds in (("baseline", row.is_baseline), ("best", row.is_pareto)) if holds
+    )
+    cells = "".join(_cell(column.heading, column.cell(row)) for column in columns)
+    return (
+        f'<tr class="{classes}" data-row="{html(row.name)}"><td>{html(row.name)}'
+        f"<small>{html(row.engine)}</small></td>{cells}</tr>"
+    )
+
+
+def _cell(heading: str, cell: Cell) -> str:
+    value = "" if cell.value is None else f' data-value="{cell.value!r}"'
+    small = f"<small>{html(' · '.join(cell.details))}</small>" if cell.details else ""
+    return f'<td data-figure="{html(heading)}"{value}>{html(cell.text)}{small}</td>'
+
+
+def _chart(name: str, title: str, explained: str, *, scenarios: Sequence[str]) -> str:
+    choice = ""
+    if name == "distribution":
+        options = "".join(
+            f'<option value="{html(one)}"{" selected" * (one == "text")}>'
+            f"{html(scenario_title(one))}</option>"
+            for one in scenarios
+        )
+        choice = f'<select id="scenario" aria-label="Scenario">{options}</select>'
+    return (
+        f"<figure><figcaption>{html(title)}<span>{html(explained)}</span></figcaption>"
+        f'{choice}<div class="chart" id="{name}"></div></figure>'
+    )
+
+
+def _classes(record: Measured) -> str:
+    if not record.classes:
+        return f"<p>{html(record.name)}: the texts have no labels.</p>"
+    return "".join(
+        f"<details><summary>{html(name)} · {html(record.name)}</summary>"
+        '<div class="scroll"><table class="labels"><thead><tr><th>label</th>'
+        f"{''.join(f'<th>{html(column.title)}</th>' for column in _CLASS_COLUMNS)}"
+        f"</tr></thead><tbody>{''.join(map(_class, scores))}</tbody></table></div></details>"
+        for name, scores in record.classes.items()
+    )
+
+
+def _class(scores: ClassScores) -> str:
+    cells = "".join(f"<td>{html(column.cell(scores).text)}</td>" for column in _CLASS_COLUMNS)
+    return f"<tr><td>{html(scores.label)}</td>{cells}</tr>"
+
+
+def _asset(name: str) -> str:
+    return files("edgeadapt.documents").joinpath(name).read_text(encoding="utf-8")

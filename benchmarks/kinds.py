@@ -86,12 +86,12 @@ def _row(kind: str, run: Run, bundle: Bundle, backbone: "ModelProto") -> dict[st
     from edgeadapt.graph.attention import count_attention
 
     model = _graph(bundle)
-    merge = bundle.manifest.parity["merge"]
+    merge = bundle.manifest.gates.merge
     return {
         "method": kind,
-        "merges": merge["leftover"]["bottlenecks"] == 0,
-        "leftover": merge["leftover"],
-        "merge_difference": merge["max_difference"],
+        "merges": merge.leftover.bottlenecks == 0,
+        "leftover": asdict(merge.leftover),
+        "merge_difference": merge.parity.max_difference,
         "extra_nodes": len(model.graph.node) - len(backbone.graph.node),
         "extra_nodes_optimized": _optimized_nodes(model) - _optimized_nodes(backbone),
         "attention_nodes": count_attention(model),

@@ -101,25 +101,33 @@ def measure(run: Run, plain: Bundle, trained: Run, way: str) -> dict[str, Any]:
     except GateError as error:
         return {"refused": error.message}
     manifest, chosen = bundle.manifest, bundle.default_variant()
-    assert manifest.quantization is not None
+    assert manifest.compression is not None
+    quantized = manifest.compression.step("quantize")
+    assert quantized is not None
+    spent = manifest.compression.spent
     variant = manifest.variants[chosen]
     return {
-        "chosen": manifest.quantization["chosen"],
+        "chosen": quantized.chosen,
         "embeddings": _embeddings(bundle),
         "model_bytes": manifest.files[variant.file].bytes,
         "tokenizer_bytes": manifest.files["tokenizer.json"].bytes,
         "fp32_bytes": plain.manifest.files["onnx/model.onnx"].bytes,
-        "validation": manifest.parity["int8"],
+        "validation": {
+            "scheme": variant.scheme,
+            "max_drop": manifest.compression.max_drop,
+            **spent.to_dict(),
+        },
         "test": drift_on_test(run, (plain, "fp32"), (bundle, chosen)),
         "as_scored": as_scored(trained, bundle),
     }
 
 
 def _embeddings(bundle: Bundle) -> int:
-    """Number of word pieces that have an embedding."""
-    trimmed = bundle.manifest.parity.get("vocabulary")
+    """Word pieces with embeddings of their own."""
+    compression = bundle.manifest.compression
+    trimmed = compression.step("vocabulary") if compression else None
     pieces = bundle.text_encoder().tokenizer.get_vocab_size()
-    return trimmed["embeddings"] if trimmed else pieces
+    return int(str(trimmed.taken.settings["embeddings"])) if trimmed else pieces
 
 
 def as_scored(run: Run, bundle: Bundle) -> float:

@@ -17,13 +17,17 @@ NAME/
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict
+from typing import Annotated, ClassVar, Self
 
 from edgeadapt.config import EngineName, Platform, Scheme, Task
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
 from edgeadapt.listing import check_file, check_listed, check_names, files_in
 from edgeadapt.manifests import read_manifest, write_manifest
 from edgeadapt.storage import read_json, sha256
+from edgeadapt.store.bundle_1 import upgraded_bundle
+from edgeadapt.store.compression import Compression
+from edgeadapt.store.gates import Gates
+from edgeadapt.store.provenance import Provenance
 from edgeadapt.text import TextEncoder
 from edgeadapt.typed import Check, Count, Names, from_json
 
@@ -89,49 +93,6 @@ _FULL_PRECISION_FILES = frozenset({"model.onnx", "model.safetensors"})
 """Files of variants without a scheme that are not quantized."""
 
 
-class _Backbone(TypedDict, total=False):
-    id: str | None
-    model_type: str | None
-    commit: str | None
-
-
-class _Provenance(TypedDict, total=False):
-    """The keys of ``Manifest.provenance`` that are read from a bundle on disk."""
-
-    run: str | None
-    method: str | None
-    recipe: Mapping[str, Mapping[str, Any]]
-    backbone: _Backbone
-    data_fingerprint: str | None
-    validation: Mapping[str, Any]
-    test: Mapping[str, Any]
-
-
-class _Leftover(TypedDict):
-    parameters: Count
-    macs_per_token: Count
-    bottlenecks: NotRequired[Count]
-
-
-class _Gate(TypedDict, total=False):
-    max_difference: float
-    leftover: _Leftover
-    unshared_bytes: Count
-
-
-class _Lossy(TypedDict, total=False):
-    label_agreement: float
-    accuracy_drop: float
-
-
-class _Parity(TypedDict):
-    """The keys of ``Manifest.parity`` that are read from a bundle on disk."""
-
-    merge: _Gate
-    onnx: NotRequired[_Gate]
-    int8: NotRequired[_Lossy | None]
-
-
 @dataclass(frozen=True)
 class Manifest:
     """What ``manifest.json`` says."""
@@ -144,10 +105,10 @@ class Manifest:
     """Token id that fills up a batch."""
     variants: Mapping[str, Variant]
     """``fp32``, ``int8``, ``torch`` -> what to run."""
-    provenance: Annotated[Mapping[str, Any], _Provenance]
-    """Where the model comes from: run, method, backbone, data, scores, versions."""
-    parity: Annotated[Mapping[str, Any], _Parity]
-    """Reports of the gates: ``merge``, ``onnx``, ``int8``."""
+    provenance: Provenance
+    """Where the model comes from."""
+    gates: Gates
+    """How alike the forms of the model answer that should not differ."""
     created: str
     """UTC, ISO 8601."""
     edgeadapt: str
@@ -156,8 +117,8 @@ class Manifest:
     """How many labels a text has."""
     pairs: bool = False
     """Whether the model takes pairs of texts."""
-    quantization: Mapping[str, Any] | None = None
-    """What was tried to quantize it, each with its figures, and what was chosen of it."""
+    compression: Compression | None = None
+    """What all compression together cost and won; ``None`` for a bundle of fp32 alone."""
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     """Relative path -> hash and size of every other file."""
 
@@ -173,7 +134,7 @@ class Bundle:
     manifest: Manifest
 
     FORMAT_VERSION: ClassVar[int] = 2
-    """Version 2 has a hash of manifest.json itself."""
+    """Version 2 has a hash of manifest.json itself, and one report on all compression."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -201,7 +162,9 @@ class Bundle:
                 f"{path} is not a bundle: it has no manifest.json.",
                 hint="Export it again; a finished bundle has its manifest written last.",
             )
-        value = read_manifest(file, supported=cls.FORMAT_VERSION, hashed_from=2)
+        value = read_manifest(
+            file, supported=cls.FORMAT_VERSION, hashed_from=2, upgrades={1: upgraded_bundle}
+        )
         manifest = from_json(Manifest, value, where=f"{file} is not a bundle's")
         for name in (_TOKENIZER, *(variant.file for variant in manifest.variants.values())):
             if name not in manifest.files:

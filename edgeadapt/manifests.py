@@ -17,22 +17,34 @@ whoever edits the file can write the hash, too.
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from edgeadapt.errors import IntegrityError, LayoutError
 from edgeadapt.parsing import MANIFEST_BYTES, parse_json, read_bounded
 from edgeadapt.storage import check_format_version, to_json, write_text
 
-__all__ = ["read_manifest", "write_manifest"]
+__all__ = ["Upgrade", "read_manifest", "write_manifest"]
 
 _HASH = "sha256"
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 _BLANK = b"0" * 64
 
+Upgrade = Callable[[Mapping[str, object], Path], dict[str, Any]]
+"""Given what an older manifest says, and its path for messages, returns it as a newer one does."""
+
+_NO_UPGRADES: Mapping[int, Upgrade] = MappingProxyType({})
+
 
 def read_manifest(
-    path: Path, *, supported: int, hashed_from: int, limit: int = MANIFEST_BYTES
+    path: Path,
+    *,
+    supported: int,
+    hashed_from: int,
+    limit: int = MANIFEST_BYTES,
+    upgrades: Mapping[int, Upgrade] = _NO_UPGRADES,
 ) -> dict[str, Any]:
     """Reads a manifest, checks it against its own hash, and returns the rest of it.
 
@@ -41,6 +53,7 @@ def read_manifest(
         supported: Newest format version that is read.
         hashed_from: First format version that has a hash; older ones are read without.
         limit: Largest size in bytes.
+        upgrades: Format version -> what makes of its content that of the next version.
 
     Raises:
         MissingError: There is no such file.
@@ -57,7 +70,10 @@ def read_manifest(
     # Also where the version says that there is none: a changed digit is no way around the hash.
     if version >= hashed_from or _HASH in value:
         _check(content, value.pop(_HASH, None), path)
-    return value
+    for older in range(version, supported):
+        if older in upgrades:
+            value = upgrades[older](value, path)
+    return dict(value)
 
 
 def write_manifest(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgeadapt.config import Task
 from edgeadapt.errors import GateError, ModelError
+from edgeadapt.typed import Count
 
 __all__ = [
     "Decisions",
@@ -117,7 +118,7 @@ def mean_loss(logits: Logits, labels: Labels, *, task: Task) -> float:
 class Score:
     """How well logits match labels."""
 
-    texts: int
+    texts: Count
     """Number of texts scored."""
     accuracy: float
     """Share of texts whose labels are right, all of them, 0 to 1."""
@@ -127,10 +128,11 @@ class Score:
     """Per label; 0 where the label was never predicted."""
     recall: tuple[float, ...]
     """Per label; 0 where the label never occurs."""
-    calibration_error: float
-    """Expected calibration error, 0 to 1: see ``calibration_error``."""
-    confusion: tuple[tuple[int, ...], ...] | None
-    """Texts per known label (rows) and given label (columns); ``None`` for multi-label."""
+    calibration_error: float | None = None
+    """Expected calibration error, 0 to 1: see ``calibration_error``; ``None`` in early runs."""
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    """Texts per known label (rows) and given label (columns); ``None`` for multi-label, and in
+    early runs."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
@@ -262,7 +264,7 @@ class Parity:
     """Largest absolute difference of logits."""
     limit: float
     """Largest difference that passes."""
-    texts: int
+    texts: Count
     """Number of real texts compared."""
     label_agreement: float
     """Share of texts with the same labels."""
@@ -300,7 +302,7 @@ class Parity:
 class Drift:
     """What a lossy change did to a model's answers."""
 
-    texts: int
+    texts: Count
     """Number of held-out texts."""
     accuracy_before: float
     """0 to 1."""
@@ -314,8 +316,8 @@ class Drift:
     """Share of texts with the same labels before and after, 0 to 1."""
     largest_shift: float
     """Largest absolute difference of logits."""
-    rms_shift: float
-    """Root of the mean squared difference of logits."""
+    rms_shift: float | None = None
+    """Root of the mean squared difference of logits; ``None`` in early bundles."""
 
     def texts_for(self, half_width: float) -> int:
         """Returns about how many texts would make the drop's interval that narrow, 0 to 1.

@@ -162,6 +162,8 @@ def _read_literal(hint: Any, value: object, at: str) -> Any:
 
 
 def _read_enum(hint: Any, value: object, at: str) -> Any:
+    if isinstance(value, hint):  # an older file's content, which was read and made into a newer's
+        return value
     return hint(_choice(tuple(each.value for each in hint), value, at))
 
 

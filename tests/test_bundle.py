@@ -18,8 +18,10 @@ from edgeadapt.errors import (
     UsageError,
 )
 from edgeadapt.run import Run
+from edgeadapt.store.provenance import Provenance
 from tests.conftest import make_tokenizer
 from tests.manifests import change_json, edit_json
+from tests.store.handmade import make_compression, make_gates, make_score
 
 FP32 = Variant("onnx/model.onnx", "onnxruntime")
 INT8 = Variant("onnx/model_quantized.onnx", "onnxruntime", "dynamic-int8")
@@ -29,8 +31,9 @@ MANIFEST = Manifest(
     max_length=6,
     pad_id=0,
     variants={"fp32": FP32, "int8": INT8, "torch": TORCH},
-    provenance={"run": "r", "test": {"accuracy": 0.5}},
-    parity={"merge": {"max_difference": 1e-9}, "int8": None},
+    provenance=Provenance(run="r", test=make_score(accuracy=0.5)),
+    gates=make_gates(),
+    compression=make_compression(),
     created="2026-01-02T03:04:05+00:00",
     edgeadapt="0.0.0",
 )
@@ -191,13 +194,21 @@ def test_a_manifest_with_a_malformed_field_is_refused(
         ("provenance.run", ["r"], "provenance.run: expected a string, found a list of 1"),
         ("provenance.method", 3, "provenance.method: expected a string, found 3"),
         ("provenance.recipe", {"data": 3}, "provenance.recipe.data: expected an object, found 3"),
+        ("provenance.recipe", {"data": {"name": {}}}, "provenance.recipe.data.name: expected"),
+        ("provenance.author", "x", "provenance: unknown key 'author'"),
+        ("provenance.test.texts", -1, "provenance.test.texts: expected a whole number from 0"),
         ("provenance.test", 0.5, "provenance.test: expected an object, found 0.5"),
-        ("parity", {}, "parity: the key 'merge' is missing"),
-        ("parity.merge.max_difference", "0", "parity.merge.max_difference: expected a number"),
-        ("parity.merge.leftover", {}, "parity.merge.leftover: the key '"),
-        ("parity.onnx", 3, "parity.onnx: expected an object, found 3"),
-        ("parity.int8", {"label_agreement": "all"}, "parity.int8.label_agreement: expected a"),
-        ("quantization", 3, "quantization: expected an object, found 3"),
+        ("gates", {}, "gates: the key 'merge' is missing"),
+        ("gates.merge.parity.max_difference", "0", "parity.max_difference: expected a number"),
+        ("gates.merge.leftover", {}, "gates.merge.leftover: the key '"),
+        ("gates.onnx", 3, "gates.onnx: expected an object, found 3"),
+        ("compression", 3, "compression: expected an object, found 3"),
+        ("compression.steps", [], "compression: steps: expected at least one, found none"),
+        ("compression.spent.label_agreement", "all", "spent.label_agreement: expected a number"),
+        ("compression.spent.accuracy_drop", None, "spent.accuracy_drop: expected a number"),
+        ("compression.engine", "exec", "compression.engine: expected one of onnxruntime"),
+        ("compression.steps.0.chosen", "x", "chosen: expected the name of one trial, found 'x'"),
+        ("compression.steps.0.trials.0.settings", {"keep": [1]}, "settings.keep: expected"),
     ],
 )
 def test_a_value_of_another_type_is_named_before_it_is_used(
@@ -208,7 +219,8 @@ def test_a_value_of_another_type_is_named_before_it_is_used(
 
     def change(within: dict[str, Any]) -> None:
         for table in tables:
-            within = within[table.replace("/", ".")]
+            at: Any = int(table) if table.isdecimal() else table.replace("/", ".")
+            within = within[at]
         within[last] = value
 
     edit_json(bundle.path / "manifest.json", change)

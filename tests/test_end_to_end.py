@@ -56,8 +56,8 @@ def test_real_weights_are_trained_merged_quantized_and_measured(
     assert run.info.test["accuracy"] > 0.75
     assert run.info.frozen_sha256["before"] == run.info.frozen_sha256["after"]
     assert run.info.trainable_parameters / run.info.total_parameters < 0.04
-    assert bundle.manifest.parity["merge"]["max_difference"] <= 1e-5
-    assert bundle.manifest.parity["onnx"]["max_difference"] <= 1e-4
+    assert bundle.manifest.gates.merge.parity.max_difference <= 1e-5
+    assert bundle.manifest.gates.onnx.max_difference <= 1e-4
     assert bundle.variant_bytes("int8") < 0.3 * bundle.variant_bytes("fp32")
     table = {row.variant: row for row in rows(record)}
     assert table["fp32"].accuracy is not None

@@ -48,11 +48,13 @@ def test_a_bundle_of_every_version_is_verified_and_answers(version: int) -> None
     with bundle.file("evaluation.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
 
+    scored = bundle.manifest.provenance.test
+    assert scored is not None
     assert bundle.manifest.labels == ("negative", "positive")
     for variant in ("fp32", "int8"):
         found = load(bundle.path, variant=variant, threads=1).predict([row["text"] for row in rows])
         right = sum(one.label == row["label"] for one, row in zip(found, rows, strict=True))
-        assert right / len(rows) == bundle.manifest.provenance["test"]["accuracy"]
+        assert right / len(rows) == scored.accuracy
     assert inspect(str(bundle.path))["method"] == "full"
 
 

@@ -183,10 +183,11 @@ def _thread_counts() -> list[int]:
 
 def _origin(manifest: Manifest) -> dict[str, Any]:
     """Where a bundle's model comes from; of its scores in training only single figures."""
-    provenance = dict(manifest.provenance)
+    known = asdict(manifest.provenance).items()
+    provenance = {key: value for key, value in known if value not in (None, ())}
     for split in ("validation", "test"):
-        scores = provenance.get(split) or {}
-        provenance[split] = {k: v for k, v in scores.items() if not isinstance(v, list | Mapping)}
+        scores = provenance.get(split, {})
+        provenance[split] = {k: v for k, v in scores.items() if not isinstance(v, tuple | Mapping)}
     return {
         "created": manifest.created,
         "edgeadapt": manifest.edgeadapt,
@@ -204,7 +205,7 @@ def _sample(found: _Collected, installed: Mapping[str, int]) -> Sample:
         bundle=subject.bundle.name,
         variant=subject.title,
         engine=answers[0]["engine"],
-        method=str(manifest.provenance.get("method", "")),
+        method=manifest.provenance.method or "",
         bytes=subject.bundle.variant_bytes(subject.variant),
         sha256=manifest.files[variant.file].sha256,
         latency_ns=_per_child(answers, "latency_ns"),

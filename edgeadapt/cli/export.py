@@ -342,6 +342,7 @@ def _quantize_again(
 
 def _show(bundle: "Bundle", *, json: bool, terminal: "Terminal") -> None:
     """Prints what was written."""
+    from edgeadapt.cli.compression_json import compression_json
     from edgeadapt.cli.console import print_json, print_line, show
 
     manifest = bundle.manifest
@@ -350,19 +351,19 @@ def _show(bundle: "Bundle", *, json: bool, terminal: "Terminal") -> None:
         print_json(
             {
                 "bundle": str(bundle.path),
-                "parity": dict(manifest.parity),
-                "quantization": manifest.quantization,
+                **compression_json(manifest),
                 "files": files,
             }
         )
         return
-    from edgeadapt.cli.tables import gates_table, ladder_table, sensitivity_table
+    from edgeadapt.cli.tables import gates_table, sensitivity_table, step_table
 
     show(gates_table(manifest))
-    if manifest.quantization:
-        show(ladder_table(manifest.quantization))
-        if manifest.quantization["sensitivity"]:
-            show(sensitivity_table(manifest.quantization["sensitivity"]))
+    if compression := manifest.compression:
+        for step in compression.steps:
+            show(step_table(compression, step))
+            if step.baseline.sensitivity:
+                show(sensitivity_table(step.baseline.sensitivity))
     print_line(f"bundle: {bundle.path}")
     terminal.say(f"next: edgeadapt bench {bundle.name}")
 

@@ -15,11 +15,12 @@ from edgeadapt.cli.sheet import sheet
 from edgeadapt.documents.benchmark import VARIANT, bench_columns, bench_notes
 from edgeadapt.documents.cells import Column, share, text, used
 from edgeadapt.documents.changes import CHANGES
-from edgeadapt.documents.model_card import ladder_note, merge_note
+from edgeadapt.documents.model_card import merge_note, step_note
 from edgeadapt.documents.runs import COMPARED, LABELS, SCORES, Scores, label_scores
 from edgeadapt.escape import terminal
 from edgeadapt.record import Record
 from edgeadapt.run import RunInfo
+from edgeadapt.store.compression import Compression, StepReport
 
 if TYPE_CHECKING:
     from edgeadapt.pipeline.folds import CrossValidation  # which loads torch
@@ -33,6 +34,8 @@ __all__ = [
     "gates_table",
     "labels_table",
     "scores_table",
+    "sensitivity_table",
+    "step_table",
 ]
 
 SHOWN_PRODUCTS = 8
@@ -100,51 +103,51 @@ def folds_table(found: "CrossValidation") -> Group:
 def gates_table(manifest: Manifest) -> Group:
     """The gates that a bundle passed, and what of the adapters stays."""
     table = _table(("gate", "figure", "limit", "texts", "labels the same"))
-    for key, title in (("merge", "merged = adapters"), ("onnx", "ONNX fp32 = torch")):
-        parity = manifest.parity[key]
+    gates, compression = manifest.gates, manifest.compression
+    for title, parity in (
+        ("merged = adapters", gates.merge.parity),
+        ("ONNX fp32 = torch", gates.onnx),
+    ):
         _add(
             table,
             title,
-            f"logits differ by {parity['max_difference']:.1e}",
-            f"{parity['limit']:.0e}",
-            str(parity["texts"]),
-            f"{parity['label_agreement']:.1%}",
+            f"logits differ by {parity.max_difference:.1e}",
+            f"{parity.limit:.0e}",
+            str(parity.texts),
+            f"{parity.label_agreement:.1%}",
         )
-    for key, title in (
-        ("vocabulary", "{embeddings:,} embeddings of {pieces_before:,}, other pieces {others}"),
-        ("int8", "int8 against fp32 ({scheme})"),
-    ):
-        if lossy := manifest.parity.get(key):
+    if compression:
+        for step, cost in compression.costs:
             _add(
                 table,
-                terminal(title.format_map(lossy)),
-                f"accuracy {lossy['accuracy_before']:.2%} → {lossy['accuracy_after']:.2%}",
-                f"drop ≤ {100 * lossy['max_drop']:.1f} points",
-                f"{lossy['texts']:,}",
-                f"{lossy['label_agreement']:.1%}",
+                terminal(step.title),
+                f"accuracy {cost.accuracy_before:.2%} → {cost.accuracy_after:.2%}",
+                f"drop ≤ {100 * compression.max_drop:.1f} points",
+                f"{cost.texts:,}",
+                f"{cost.label_agreement:.1%}",
             )
-    return _captioned(table, merge_note(manifest.parity))
+    return _captioned(table, merge_note(gates.merge))
 
 
-def ladder_table(quantization: Mapping[str, Any]) -> Group:
-    """Every way to quantize that was tried, and which was chosen."""
-    table = _table(("quantized", "accuracy drop", "= fp32", "logits shift", "MB", "ms"))
-    for trial in quantization["trials"]:
-        drift, chosen = trial["drift"], trial["name"] == quantization["chosen"]
-        low, high = drift["drop_interval"]
-        latency = "-" if trial["latency_ms"] is None else f"{trial['latency_ms']:.2f}"
+def step_table(compression: Compression, step: StepReport) -> Group:
+    """Every way to take a compression step that was tried, and which was chosen."""
+    table = _table(
+        (terminal(step.candidates), "accuracy drop", "= fp32", "logits shift", "MB", "ms")
+    )
+    for trial in step.trials:
+        drift, chosen = trial.drift, trial.name == step.chosen
+        low, high = drift.drop_interval
+        latency = "-" if trial.latency_ms is None else f"{trial.latency_ms:.2f}"
         _add(
             table,
-            Text(
-                terminal(f"{trial['name']}{' ←' if chosen else ''}"), style="bold" if chosen else ""
-            ),
-            f"{100 * drift['accuracy_drop']:.2f} ({100 * low:.2f} to {100 * high:.2f})",
-            f"{drift['label_agreement']:.1%}",
-            f"{drift['rms_shift']:.3f}",
-            f"{trial['bytes'] / 1e6:.1f}",
-            latency if trial["allowed"] else Text("not allowed", style="yellow"),
+            Text(terminal(f"{trial.name}{' ←' if chosen else ''}"), style="bold" if chosen else ""),
+            f"{100 * drift.accuracy_drop:.2f} ({100 * low:.2f} to {100 * high:.2f})",
+            f"{drift.label_agreement:.1%}",
+            "unavailable" if drift.rms_shift is None else f"{drift.rms_shift:.3f}",
+            "-" if trial.bytes is None else f"{trial.bytes / 1e6:.1f}",
+            latency if trial.allowed else Text("not allowed", style="yellow"),
         )
-    return _captioned(table, ladder_note(quantization))
+    return _captioned(table, step_note(compression, step))
 
 
 def sensitivity_table(sensitivity: Mapping[str, float]) -> Group:

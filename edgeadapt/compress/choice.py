@@ -37,7 +37,12 @@ def _best(trials: Sequence[Trial], objective: Objective, noise: float) -> Trial:
         least = min(measure(trial) for trial in trials)
         chance = min(max(alike, noise), _MOST_NOISE) if measure is _latency else alike
         trials = [trial for trial in trials if measure(trial) <= least * (1 + chance)]
-    return min(trials, key=lambda trial: trial.cost.rms_shift)
+    return min(trials, key=_shift)
+
+
+def _shift(trial: Trial) -> float:
+    assert trial.cost.rms_shift is not None
+    return trial.cost.rms_shift
 
 
 def _latency(trial: Trial) -> float:

@@ -18,6 +18,7 @@ from edgeadapt.compress.budget import DECIDING_TEXTS, SLACK, Budget, Reference
 from edgeadapt.compress.step import Proposal, Step, Trial, closest
 from edgeadapt.errors import GateError
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.store.compression import Baseline, StepReport
 
 __all__ = ["Taken", "climb"]
 
@@ -28,11 +29,27 @@ class Taken:
 
     step: str
     """Its name."""
+    candidates: str
+    """What it proposes, in the plural."""
     trials: tuple[Trial, ...]
     """All that was tried of it behind the steps before, in the order of trying."""
     chosen: Trial
     model: Any
     """What it made."""
+    baseline: Baseline
+    """What was measured of the model that it was given."""
+
+    @property
+    def report(self) -> StepReport:
+        """What a bundle says of it."""
+        return StepReport(
+            name=self.step,
+            candidates=self.candidates,
+            title=self.chosen.proposal.title or self.chosen.name,
+            trials=tuple(trial.report for trial in self.trials),
+            chosen=self.chosen.name,
+            baseline=self.baseline,
+        )
 
 
 def climb(
@@ -147,7 +164,14 @@ class _Search:
             for trial in ordered:
                 folder = Path(mkdtemp(dir=self.folder))
                 model = trial.proposal.make(folder)
-                taken = Taken(step.name, tuple(trials), trial, model)
+                taken = Taken(
+                    step.name,
+                    step.candidates,
+                    tuple(trials),
+                    trial,
+                    model,
+                    step.baseline(place.model),
+                )
                 yield _Place((*place.taken, taken), model, (*place.folders, folder))
 
     def _judged(self, proposal: Proposal) -> Trial:

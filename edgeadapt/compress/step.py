@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgeadapt.metrics import Drift, Logits
+from edgeadapt.store.compression import Baseline, Setting, TrialReport
 
-__all__ = ["Answers", "Proposal", "Setting", "Step", "Trial", "closest"]
-
-Setting = str | int | float | bool | tuple[str, ...]
-"""A value that JSON can hold."""
+__all__ = ["Answers", "Proposal", "Step", "Trial", "closest"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,8 @@ class Proposal:
     """Answers the reference's texts as the made model would; ``None`` for a step that is exact."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     """The same as ``name``, for programs."""
+    title: str = ""
+    """What the gate is called where this is chosen; ``name`` where none is given."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,19 @@ class Trial:
         """The drift of a trial that is not exact."""
         assert self.drift is not None
         return self.drift
+
+    @property
+    def report(self) -> TrialReport:
+        """What a bundle says of it."""
+        return TrialReport(
+            name=self.name,
+            settings=dict(self.proposal.settings),
+            drift=self.cost,
+            bytes=self.bytes,
+            allowed=self.allowed,
+            latency_ms=self.latency_ms,
+            peak_bytes=self.peak_bytes,
+        )
 
 
 class Step(Protocol):
@@ -93,6 +106,9 @@ class Step(Protocol):
 
         Trials that nobody would choose while there is a better one may be left out.
         """
+
+    def baseline(self, model: Any) -> Baseline:
+        """Returns what was measured of the given model, after some of its trials were."""
 
 
 def closest(trials: Iterable[Trial]) -> list[Trial]:

@@ -1,13 +1,14 @@
 """The README of a bundle: what is in it, where it comes from, how to use it."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from edgeadapt.bundle import Manifest
 from edgeadapt.config import EngineName, Task
 from edgeadapt.escape import markdown, markdown_code, python_string
+from edgeadapt.metrics import Score
+from edgeadapt.store.compression import Compression, StepReport
+from edgeadapt.store.gates import Gates, MergeGate
+from edgeadapt.store.provenance import Provenance, Requantized
 
-__all__ = ["ladder_note", "merge_note", "model_card"]
+__all__ = ["merge_note", "model_card", "step_note"]
 
 _CARD = """\
 ---
@@ -23,7 +24,7 @@ A {task} classifier of {inputs} with {count} labels ({labels}), made by edgeadap
 | | |
 |---|---|
 | backbone | {backbone} |
-| trained | {method}, {trainable:,} of {total:,} parameters ({share:.2%}) |
+| trained | {method}{trained} |
 | longest input | {max_length} tokens |
 | test, before export | {test} |
 {again}
@@ -34,7 +35,7 @@ A {task} classifier of {inputs} with {count} labels ({labels}), made by edgeadap
 {gates}
 
 {merge}
-{ladder}
+{tried}
 ## Use
 
 ```python
@@ -77,128 +78,131 @@ def model_card(name: str, manifest: Manifest) -> str:
         count=len(manifest.labels),
         labels=shown,
         version=markdown(manifest.edgeadapt),
-        backbone=markdown(origin["backbone"]["id"]),
-        method=markdown(origin["method"]),
-        trainable=origin["trainable_parameters"],
-        total=origin["total_parameters"],
-        share=origin["trainable_parameters"] / origin["total_parameters"],
+        backbone=markdown(origin.backbone.id or "unknown"),
+        method=markdown(origin.method or "unknown"),
+        trained=_trained(origin),
         max_length=manifest.max_length,
-        test=_test(origin["test"], manifest.task),
-        again="".join(map(_again, origin.get("quantized_again", ()))),
+        test=_test(origin.test, manifest.task),
+        again="".join(map(_again, origin.quantized_again)),
         files=", ".join(
             markdown_code(v.file) for v in manifest.variants.values() if ".onnx" in v.file
         ),
         file_name=file.rpartition("/")[2],
-        gates="\n".join(_gates(manifest.parity)),
-        merge=merge_note(manifest.parity),
-        ladder=_ladder(manifest.quantization),
+        gates="\n".join(_gates(manifest.gates, manifest.compression)),
+        merge=merge_note(manifest.gates.merge),
+        tried=_tried(manifest.compression),
     )
 
 
-def _test(scores: Mapping[str, Any], task: Task) -> str:
-    if not scores:
+def _trained(origin: Provenance) -> str:
+    trainable, total = origin.trainable_parameters, origin.total_parameters
+    if not trainable or not total:
+        return ""
+    return f", {trainable:,} of {total:,} parameters ({trainable / total:.2%})"
+
+
+def _test(scores: Score | None, task: Task) -> str:
+    if scores is None:
         return "not measured: imported without data"
     return (
-        f"{_MEASURES[task]} {scores['accuracy']:.2%}, macro-F1 {scores['macro_f1']:.2%}, "
-        f"{scores['texts']:,} texts"
+        f"{_MEASURES[task]} {scores.accuracy:.2%}, macro-F1 {scores.macro_f1:.2%}, "
+        f"{scores.texts:,} texts"
     )
 
 
-def _again(origin: Mapping[str, Any]) -> str:
+def _again(origin: Requantized) -> str:
     """Where the scheme was chosen again, by ``edgeadapt export BUNDLE --quantize``."""
-    return (
-        f"| quantized again | from {markdown(origin['bundle'])}, on {markdown(origin['cpu'])} |\n"
-    )
+    return f"| quantized again | from {markdown(origin.bundle)}, on {markdown(origin.cpu)} |\n"
 
 
-def merge_note(parity: Mapping[str, Any]) -> str:
-    """Says what of the adapters stays at run time, and what unsharing layers cost.
-
-    Args:
-        parity: The manifest's reports.
-    """
-    leftover, unshared = parity["merge"]["leftover"], parity["merge"].get("unshared_bytes", 0)
-    if leftover["parameters"]:
+def merge_note(gate: MergeGate) -> str:
+    """Says what of the adapters stays at run time, and what unsharing layers cost."""
+    leftover = gate.leftover
+    if leftover.parameters:
+        count = "Some" if leftover.bottlenecks is None else leftover.bottlenecks
         note = (
-            f"{leftover.get('bottlenecks', 'Some')} bottlenecks stay beside the dense layers: "
-            f"{leftover['parameters']:,} parameters, {leftover['macs_per_token']:,} "
-            "multiply-accumulates per token."
+            f"{count} bottlenecks stay beside the dense layers: {leftover.parameters:,} "
+            f"parameters, {leftover.macs_per_token:,} multiply-accumulates per token."
         )
     else:
         note = "All that was trained folded wholly: the graph is that of a stock model."
-    if unshared:
-        note += f" Layers that shared weights were told apart: {unshared / 1e6:.1f} MB in fp32."
+    if gate.unshared_bytes:
+        size = gate.unshared_bytes / 1e6
+        note += f" Layers that shared weights were told apart: {size:.1f} MB in fp32."
     return note
 
 
-def ladder_note(quantization: Mapping[str, Any]) -> str:
-    """Says how the quantized model was chosen, and what the reader should know of it.
+def step_note(compression: Compression, step: StepReport) -> str:
+    """Says how the trial of a step was chosen, and what the reader should know of it.
 
     Args:
-        quantization: The manifest's report.
+        compression: The report that the step is part of.
+        step: The step.
     """
-    (chosen,) = (t for t in quantization["trials"] if t["name"] == quantization["chosen"])
-    drift, fp32 = chosen["drift"], quantization["fp32_ms"]
-    note = (
-        f"Chosen for {quantization['objective']} on {quantization['platform']} among those that "
-        f"cost at most {100 * quantization['max_drop']:.1f} points on {drift['texts']:,} "
-        f"validation texts; fp32 takes {fp32:.2f} ms. Of those that are alike in that, the closest "
-        "to fp32."
+    taken, before = step.taken, step.baseline.latency_ms
+    drift = taken.drift
+    among = (
+        f"among those that cost at most {100 * compression.max_drop:.1f} points on "
+        f"{drift.texts:,} validation texts"
     )
-    low, high = drift["drop_interval"]
-    if drift["texts"] < quantization["deciding_texts"]:
+    if before is None or taken.latency_ms is None:
+        note = f"Chosen {among}."
+    else:
+        note = (
+            f"Chosen for {compression.objective} on {compression.platform} {among}; fp32 takes "
+            f"{before:.2f} ms. Of those that are alike in that, the closest to fp32."
+        )
+    low, high = drift.drop_interval
+    if drift.texts < compression.deciding_texts:
         note += (
             f" The drop lies between {100 * low:.2f} and {100 * high:.2f} points (95 % interval): "
-            f"some {quantization['texts_to_decide']:,} texts would tell one point."
+            f"some {drift.texts_for(compression.slack):,} texts would tell one point."
         )
-    if chosen["latency_ms"] > fp32:
+    if before is not None and taken.latency_ms is not None and taken.latency_ms > before:
         note += " It is slower than fp32 on the machine that exported."
     return note
 
 
-def _ladder(quantization: Mapping[str, Any] | None) -> str:
-    if quantization is None:
+def _tried(compression: Compression | None) -> str:
+    if compression is None:
         return ""
+    return "\n".join(line for step in compression.steps for line in _step(compression, step))
+
+
+def _step(compression: Compression, step: StepReport) -> list[str]:
     rows = [
         "",
-        "## Quantized models that were tried",
+        f"## {markdown(step.candidates.capitalize())} that were tried",
         "",
         "| | accuracy drop, points | labels the same | MB | ms | |",
         "|---|---|---|---|---|---|",
     ]
-    for trial in quantization["trials"]:
-        drift = trial["drift"]
-        state = "**chosen**" if trial["name"] == quantization["chosen"] else ""
-        latency = "" if trial["latency_ms"] is None else f"{trial['latency_ms']:.2f}"
+    for trial in step.trials:
+        state = "**chosen**" if trial.name == step.chosen else ""
+        latency = "" if trial.latency_ms is None else f"{trial.latency_ms:.2f}"
+        size = "" if trial.bytes is None else f"{trial.bytes / 1e6:.1f}"
         rows.append(
-            f"| {markdown(trial['name'])} | {100 * drift['accuracy_drop']:.2f} | "
-            f"{drift['label_agreement']:.2%} | {trial['bytes'] / 1e6:.1f} | {latency} | "
-            f"{state if trial['allowed'] else 'not allowed'} |"
+            f"| {markdown(trial.name)} | {100 * trial.drift.accuracy_drop:.2f} | "
+            f"{trial.drift.label_agreement:.2%} | {size} | {latency} | "
+            f"{state if trial.allowed else 'not allowed'} |"
         )
-    return "\n".join([*rows, "", ladder_note(quantization), ""])
+    return [*rows, "", step_note(compression, step), ""]
 
 
-def _gates(parity: Any) -> list[str]:
+def _gates(gates: Gates, compression: Compression | None) -> list[str]:
     rows = [
-        f"| {title} | largest logit difference {parity[key]['max_difference']:.1e} over "
-        f"{parity[key]['texts']} texts | {parity[key]['limit']:.0e} |"
-        for key, title in (
-            ("merge", "merged model against adapters"),
-            ("onnx", "ONNX fp32 against torch"),
+        f"| {title} | largest logit difference {parity.max_difference:.1e} over "
+        f"{parity.texts} texts | {parity.limit:.0e} |"
+        for title, parity in (
+            ("merged model against adapters", gates.merge.parity),
+            ("ONNX fp32 against torch", gates.onnx),
         )
     ]
-    for key, title in (
-        (
-            "vocabulary",
-            "{embeddings:,} embeddings of {pieces_before:,}, others {others}; validation text",
-        ),
-        ("int8", "int8 ({scheme}) against fp32, validation text"),
-    ):
-        if lossy := parity.get(key):
-            rows.append(
-                f"| {markdown(title.format_map(lossy))} | accuracy "
-                f"{lossy['accuracy_before']:.2%} -> {lossy['accuracy_after']:.2%}, "
-                f"{lossy['label_agreement']:.2%} of {lossy['texts']:,} labels the same | "
-                f"drop at most {100 * lossy['max_drop']:.1f} points |"
-            )
-    return rows
+    if compression is None:
+        return rows
+    return rows + [
+        f"| {markdown(step.title)}, validation text | accuracy {cost.accuracy_before:.2%} -> "
+        f"{cost.accuracy_after:.2%}, {cost.label_agreement:.2%} of {cost.texts:,} labels the same "
+        f"| drop at most {100 * compression.max_drop:.1f} points |"
+        for step, cost in compression.costs
+    ]

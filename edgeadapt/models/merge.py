@@ -1,9 +1,8 @@
 """Folding adapters into the backbone, and proving that nothing changed."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -11,20 +10,11 @@ from transformers import PreTrainedModel
 from edgeadapt.adapters import Encoder, Kept
 from edgeadapt.adapters.parts import Part, innermost
 from edgeadapt.errors import ExportError
+from edgeadapt.metrics import Parity
 from edgeadapt.models.classifier import AdaptedClassifier, load_stock
+from edgeadapt.store.gates import Leftover, MergeGate
 
-__all__ = ["Leftover", "Merged", "merge"]
-
-
-@dataclass(frozen=True)
-class Leftover:
-    """What could not be folded and therefore still costs at run time."""
-
-    parameters: int
-    macs_per_token: int
-    """Multiply-accumulates added to each token's pass through the encoder."""
-    bottlenecks: int
-    """Number of adapters that stay."""
+__all__ = ["Merged", "merge"]
 
 
 @dataclass(frozen=True)
@@ -54,9 +44,13 @@ class Merged:
             bottlenecks=len(self.kept),
         )
 
-    def report(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return {"leftover": asdict(self.leftover), "unshared_bytes": self.unshared_bytes}
+    def gate(self, parity: Parity) -> MergeGate:
+        """Returns what a bundle says of the merge.
+
+        Args:
+            parity: The merged model against the adapters.
+        """
+        return MergeGate(parity, self.leftover, self.unshared_bytes)
 
     def save(self, folder: Path) -> PreTrainedModel:
         """Saves a stock checkpoint and returns it as plain transformers reads it back.
@@ -102,7 +96,7 @@ def _stock(encoder: Encoder) -> PreTrainedModel:
     widths = {linear.in_features for linear in last}
     if len(widths) != 1:
         raise ExportError(f"The FFNs have different widths after merging: found {sorted(widths)}.")
-    changes: dict[str, Any] = {spec.intermediate_key: widths.pop()}
+    changes: dict[str, object] = {spec.intermediate_key: widths.pop()}
     if spec.gate_bias_key is not None:
         changes[spec.gate_bias_key] = all(linear.bias is not None for linear in [*first, *last])
     config = type(model.config).from_dict(model.config.to_dict() | changes)

@@ -183,7 +183,7 @@ def _why_not(subject: Subject, engine: str) -> str | None:
 
 def _baseline(subjects: Sequence[Subject], wanted: str | None) -> Subject:
     if wanted is None:
-        full = [s for s in subjects if s.bundle.manifest.provenance.get("method") == _FULL]
+        full = [s for s in subjects if s.bundle.manifest.provenance.method == _FULL]
         return next((s for s in (full or subjects) if s.variant == "fp32"), subjects[0])
     name, _, variant = wanted.partition(":")
     name = Path(name).name

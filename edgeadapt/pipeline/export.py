@@ -12,7 +12,8 @@ import onnx
 from edgeadapt import __version__
 from edgeadapt.bundle import EVALUATION_FILE, VALIDATION_FILE, Bundle, Manifest, Variant
 from edgeadapt.compress.budget import MAX_DROP, Budget, Reference
-from edgeadapt.compress.climb import Taken, climb
+from edgeadapt.compress.climb import climb
+from edgeadapt.compress.report import compression_of
 from edgeadapt.compress.step import Proposal, Step, Trial
 from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.config import EngineName, Exporter, GraphPass, Scheme
@@ -21,7 +22,7 @@ from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.measure.machine import versions
-from edgeadapt.metrics import Logits, Parity
+from edgeadapt.metrics import Logits, Parity, Score
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
@@ -43,7 +44,11 @@ from edgeadapt.runtime import ENGINES
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.shrink.vocabulary import Shrunk, TrimVocabulary
 from edgeadapt.storage import read_json, staged_folder
+from edgeadapt.store.compression import Baseline, Compression
+from edgeadapt.store.gates import Gates
+from edgeadapt.store.provenance import Backbone, Provenance
 from edgeadapt.text import Text, TextEncoder, Tokens
+from edgeadapt.typed import from_json
 
 __all__ = ["SCHEMES", "ExportOptions", "Quantization", "Trimming", "export"]
 
@@ -185,13 +190,9 @@ def export(
             max_length=encoder.max_length,
             pad_id=shrunk.encoder.pad_id,
             variants=_variants(options, made),
-            provenance={**_provenance(run, made.exporter), "passes": list(made.passes)},
-            parity={
-                "merge": {**merge_parity.to_dict(), **merged.report()},
-                "onnx": made.onnx_parity.to_dict(),
-                **made.costs(options.max_drop),
-            },
-            quantization=made.quantized.report(options.max_drop) if made.quantized else None,
+            provenance=_provenance(run, made),
+            gates=Gates(merged.gate(merge_parity), made.onnx_parity),
+            compression=made.compression,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             edgeadapt=__version__,
             task=run.info.task,
@@ -211,19 +212,8 @@ class _Compressed:
     exporter: Exporter
     passes: tuple[GraphPass, ...]
     onnx_parity: Parity
-    vocabulary: Taken | None = None
     quantized: Quantized | None = None
-
-    def costs(self, max_drop: float) -> dict[str, Any]:
-        """Returns the reports of the steps for the manifest."""
-        found: dict[str, Any] = {"int8": None}
-        if self.vocabulary:
-            chosen = self.vocabulary.chosen
-            settings = chosen.proposal.settings
-            found["vocabulary"] = {**settings, "max_drop": max_drop, **chosen.cost.to_dict()}
-        if self.quantized:
-            found["int8"] = self.quantized.gate(max_drop)
-        return found
+    compression: Compression | None = None
 
 
 def _judging(run: Run, model: Shrunk, options: ExportOptions) -> CompressionTexts | None:
@@ -290,13 +280,21 @@ def _compressed(
             quantized = Quantized.placed(
                 asked, quantize, taken, folder=folder, reference=reference, texts=graphs.texts
             )
-            budget.check(quantized.cost)
+            spent = quantized.cost
         else:
-            budget.check(reference.cost_of(answers_of(folder / _FP32, graphs.texts)))
+            spent = reference.cost_of(answers_of(folder / _FP32, graphs.texts))
+        budget.check(spent)
         return replace(
             lowering.outcome(trimmed.model if trimmed else model),
-            vocabulary=trimmed,
             quantized=quantized,
+            compression=compression_of(
+                chain,
+                budget=budget,
+                spent=spent,
+                objective=asked.objective if asked else None,
+                platform=asked.made_for if asked else None,
+                engine=asked.engine if asked else None,
+            ),
         )
 
 
@@ -324,6 +322,10 @@ class _Lowering:
     def ordered(self, model: Shrunk, allowed: Sequence[Trial]) -> Sequence[Trial]:
         """Returns the one there is."""
         return allowed
+
+    def baseline(self, model: Shrunk) -> Baseline:
+        """Returns nothing: what is exact is not compared."""
+        return Baseline()
 
     def passes_for(self, model: Shrunk) -> tuple[GraphPass, ...]:
         """Returns the graph passes: rows that are shared are held once, whatever was asked for."""
@@ -415,33 +417,31 @@ def _variants(options: ExportOptions, made: _Compressed) -> dict[str, Variant]:
     return variants
 
 
-def _provenance(run: Run, exporter: Exporter) -> dict[str, Any]:
+def _provenance(run: Run, made: _Compressed) -> Provenance:
     info = run.info
-    return {
-        "run": run.name,
-        "method": info.recipe["adapter"]["method"],
-        "recipe": _without_folders(info.recipe),
-        "backbone": _without_folders({"backbone": info.backbone})["backbone"],
-        "frozen_sha256": info.frozen_sha256["after"],
-        "data_fingerprint": info.data["fingerprint"],
-        "trainable_parameters": info.trainable_parameters,
-        "total_parameters": info.total_parameters,
-        "validation": info.validation,
-        "test": info.test,
-        "exporter": exporter,
-        "versions": versions(),
-    }
+    where = str(run.path / "run.json")
+    return Provenance(
+        run=run.name,
+        method=info.recipe["adapter"]["method"],
+        recipe={
+            name: {key: _last_part(value) for key, value in table.items()}
+            for name, table in info.recipe.items()
+        },
+        backbone=Backbone(**{key: _last_part(value) for key, value in info.backbone.items()}),
+        frozen_sha256=info.frozen_sha256["after"],
+        data_fingerprint=info.data["fingerprint"],
+        trainable_parameters=info.trainable_parameters,
+        total_parameters=info.total_parameters,
+        validation=from_json(Score, info.validation, where=where) if info.validation else None,
+        test=from_json(Score, info.test, where=where) if info.test else None,
+        exporter=made.exporter,
+        passes=made.passes,
+        versions=versions(),
+    )
 
 
-def _without_folders(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _last_part(value: Any) -> Any:
     """Absolute paths cut to their last part: a bundle travels and tells nothing of its maker."""
-    return {
-        name: {key: _last_part(value) for key, value in table.items()}
-        for name, table in tables.items()
-    }
-
-
-def _last_part(value: object) -> object:
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 

@@ -142,22 +142,23 @@ def _outcome(info: RunInfo) -> dict[str, Any]:
 
 def _bundle(bundle: Bundle) -> dict[str, Any]:
     manifest = bundle.manifest
-    gates = manifest.parity
-    int8, onnx = gates.get("int8") or {}, gates.get("onnx") or {}
+    origin, gates, compression = manifest.provenance, manifest.gates, manifest.compression
+    quantized = any(variant.scheme for variant in manifest.variants.values())
+    int8 = compression.spent if compression and quantized else None
     return {
-        "method": manifest.provenance.get("method"),
-        "backbone": manifest.provenance.get("backbone", {}).get("id"),
-        "run": manifest.provenance.get("run"),
+        "method": origin.method,
+        "backbone": origin.backbone.id,
+        "run": origin.run,
         "task": manifest.task,
         "pairs": manifest.pairs,
         "labels": list(manifest.labels),
         "max_length": manifest.max_length,
         "variants": {name: bundle.variant_bytes(name) for name in manifest.variants},
-        "merge": merge_note(gates) if "leftover" in gates["merge"] else None,
-        "merge_difference": gates["merge"].get("max_difference"),
-        "onnx_difference": onnx.get("max_difference"),
-        "int8_agreement": int8.get("label_agreement"),
-        "int8_accuracy_drop": int8.get("accuracy_drop"),
+        "merge": merge_note(gates.merge),
+        "merge_difference": gates.merge.parity.max_difference,
+        "onnx_difference": gates.onnx.max_difference,
+        "int8_agreement": int8.label_agreement if int8 else None,
+        "int8_accuracy_drop": int8.accuracy_drop if int8 else None,
         "created": manifest.created,
         "files_verified": len(manifest.files),
     }

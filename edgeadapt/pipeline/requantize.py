@@ -7,12 +7,10 @@ trimming has spent before is counted.
 """
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import onnx
 
@@ -20,6 +18,7 @@ from edgeadapt import __version__
 from edgeadapt.bundle import TEXT_FILES, Bundle, Manifest
 from edgeadapt.compress.budget import MAX_DROP, Budget
 from edgeadapt.compress.climb import climb
+from edgeadapt.compress.report import compression_of
 from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.config import Scheme
 from edgeadapt.documents.model_card import model_card
@@ -34,11 +33,11 @@ from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.quantize.step import Graphs
 from edgeadapt.runtime import ENGINES
 from edgeadapt.storage import free_name, sha256, staged_folder
+from edgeadapt.store.provenance import Requantized
 
 __all__ = ["requantize"]
 
 _CARD = "README.md"
-_MACHINE = ("cpu", "architecture", "cores", "versions")
 
 
 def requantize(
@@ -103,8 +102,7 @@ def _check_calibration(bundle: Bundle, texts: CompressionTexts, asked: Quantizat
 
 def _max_drop(manifest: Manifest) -> float:
     """The budget that a bundle was made with."""
-    reports = (manifest.quantization, manifest.parity.get("vocabulary"))
-    return next((float(each["max_drop"]) for each in reports if each), MAX_DROP)
+    return manifest.compression.max_drop if manifest.compression else MAX_DROP
 
 
 def _free_name(bundle: Bundle, asked: Quantization) -> Path:
@@ -170,8 +168,7 @@ def _as_products(fused: Path, folder: Path) -> Path:
 
 def _simulated(bundle: Bundle) -> bool:
     """Whether training simulated the usual way to quantize (``train --quant-aware``)."""
-    recipe: Mapping[str, Any] = bundle.manifest.provenance.get("recipe", {})  # as JSON holds it
-    return bool(recipe.get("training", {}).get("quant_aware"))
+    return bool(bundle.manifest.provenance.recipe.get("training", {}).get("quant_aware"))
 
 
 def _manifest(bundle: Bundle, quantized: Quantized, budget: Budget) -> Manifest:
@@ -181,28 +178,38 @@ def _manifest(bundle: Bundle, quantized: Quantized, budget: Budget) -> Manifest:
     return replace(
         before,
         variants={"fp32": kept.pop("fp32"), name: variant, **kept},
-        provenance={
-            **before.provenance,
-            "quantized_again": [
-                *before.provenance.get("quantized_again", ()),
+        provenance=replace(
+            before.provenance,
+            quantized_again=(
+                *before.provenance.quantized_again,
                 _origin(bundle, quantized.step.threads),
-            ],
-        },
-        parity={**before.parity, "int8": quantized.gate(budget.max_drop)},
-        quantization=quantized.report(budget.max_drop),
+            ),
+        ),
+        compression=compression_of(
+            [quantized.taken],
+            budget=budget,
+            spent=quantized.cost,
+            earlier=before.compression.steps if before.compression else (),
+            objective=quantized.asked.objective,
+            platform=quantized.asked.made_for,
+            engine=quantized.asked.engine,
+        ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         edgeadapt=__version__,
     )
 
 
-def _origin(bundle: Bundle, threads: int) -> Mapping[str, Any]:
+def _origin(bundle: Bundle, threads: int) -> Requantized:
     """From which bundle, and on what machine, the scheme was chosen."""
     machine = describe_machine()
-    return {
-        "bundle": bundle.name,
-        "manifest_sha256": sha256(bundle.path / "manifest.json"),
-        "created": bundle.manifest.created,
-        "edgeadapt": bundle.manifest.edgeadapt,
-        **{name: machine[name] for name in _MACHINE},
-        "threads": threads,
-    }
+    return Requantized(
+        bundle=bundle.name,
+        manifest_sha256=sha256(bundle.path / "manifest.json"),
+        created=bundle.manifest.created,
+        edgeadapt=bundle.manifest.edgeadapt,
+        cpu=machine["cpu"],
+        architecture=machine["architecture"],
+        cores=machine["cores"],
+        versions=machine["versions"],
+        threads=threads,
+    )

@@ -21,9 +21,10 @@ from edgeadapt.progress import SILENT, Bar, Progress
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.quantize.products import products
 from edgeadapt.runtime import ENGINES
+from edgeadapt.store.compression import Baseline
 from edgeadapt.text import Tokens
 
-__all__ = ["Graphs", "Measured", "Quantize", "answers_of"]
+__all__ = ["Graphs", "Quantize", "answers_of"]
 
 SENSITIVITY_TEXTS = 128
 
@@ -44,16 +45,6 @@ class Graphs:
     def of(self, candidate: Candidate) -> Path:
         """Returns the form that a candidate wants."""
         return self.fused if candidate.fused else self.products
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a step learned beside its trials."""
-
-    fp32_ms: float
-    """Latency of the fp32 graph, measured alike."""
-    noise: float
-    """How much slower, as a share, a second process was than the fastest of the same graph."""
 
 
 class Quantize:
@@ -84,7 +75,10 @@ class Quantize:
     ) -> None:
         self.ways, self.folder, self.objective = ways, folder, objective
         self.threads, self.engine, self.progress = threads, engine, progress
-        self.measured: Measured | None = None
+        self.fp32_ms: float | None = None
+        """Latency of the fp32 graph, measured as the trials last were."""
+        self.noise = 0.0
+        """How much slower, as a share, a second process was then than the fastest of a graph."""
         self.sensitivity: Mapping[str, float] = {}
         """Product -> root of the mean squared logit shift where it alone is quantized; empty where
         nobody had to know."""
@@ -112,12 +106,17 @@ class Quantize:
         files = [(model.fused, EngineName.ONNXRUNTIME)]
         files += [(self._file(trial.proposal.name), self.engine) for trial in allowed]
         timings = take_turns(files, model.texts, threads=self.threads, progress=self.progress)
-        self.measured = Measured(timings[0].latency_ms, noise_of(timings))
+        self.fp32_ms, self.noise = timings[0].latency_ms, noise_of(timings)
         timed = [
             replace(trial, latency_ms=timing.latency_ms, peak_bytes=timing.peak_bytes)
             for trial, timing in zip(allowed, timings[1:], strict=True)
         ]
-        return by_objective(timed, self.objective, noise=self.measured.noise)
+        return by_objective(timed, self.objective, noise=self.noise)
+
+    def baseline(self, model: Graphs) -> Baseline:
+        """Returns what was measured of the fp32 graph."""
+        size = model.fused.stat().st_size
+        return Baseline(size, self.fp32_ms, self.noise, dict(self.sensitivity))
 
     def _proposal(self, way: Candidate, model: Graphs, bar: Bar) -> Proposal:
         file = self._file(str(way))
@@ -130,7 +129,8 @@ class Quantize:
         def make(folder: Path) -> Path:
             return file.replace(folder / file.name)
 
-        return Proposal(str(way), make, judge, settings=asdict(way))
+        title = f"quantized ({way.scheme}) against fp32"
+        return Proposal(str(way), make, judge, settings=asdict(way), title=title)
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{re.sub(r'[^a-z0-9]+', '-', name)}.onnx"

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from edgeadapt.compress.step import Answers, Proposal, Setting, Trial, closest
+from edgeadapt.compress.step import Answers, Proposal, Trial, closest
 from edgeadapt.errors import ExportError, UsageError
 from edgeadapt.metrics import Logits
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import Merged
 from edgeadapt.shrink.shared_rows import Neighbours, use_rows
 from edgeadapt.shrink.trim import trim_embeddings
+from edgeadapt.store.compression import Baseline, Setting
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.vocabulary import trim
 
@@ -80,9 +81,8 @@ class Vocabulary:
 
     def bytes(self, *, width: int) -> int:
         """Of the tokenizer and the embeddings, about, with one byte for each value."""
-        tokenizer = self.encoder.tokenizer
-        which = 4 * tokenizer.get_vocab_size() if self.is_shared else 0
-        return len(tokenizer.to_str().encode()) + which + width * self.embeddings
+        which = 4 * self.encoder.tokenizer.get_vocab_size() if self.is_shared else 0
+        return _bytes(self.encoder, rows=self.embeddings, width=width) + which
 
 
 class TrimVocabulary:
@@ -135,6 +135,11 @@ class TrimVocabulary:
         """Returns the most accurate first."""
         return closest(allowed)
 
+    def baseline(self, model: Shrunk) -> Baseline:
+        """Returns the size of the whole vocabulary."""
+        table = model.merged.model.get_input_embeddings().weight
+        return Baseline(_bytes(model.encoder, rows=len(table), width=table.shape[1]))
+
     def _proposal(self, vocabulary: Vocabulary, model: Shrunk, size: int) -> Proposal:
         def judge() -> Answers:
             return Answers(self._logits(vocabulary, model), size)
@@ -145,7 +150,12 @@ class TrimVocabulary:
                 vocabulary.put_into(each)
             return Shrunk(merged, vocabulary.encoder, vocabulary.is_shared)
 
-        return Proposal(str(vocabulary), make, judge, settings=self._settings(vocabulary, model))
+        settings = self._settings(vocabulary, model)
+        title = (
+            f"{settings['embeddings']:,} embeddings of {settings['pieces_before']:,}, other pieces "
+            f"{vocabulary.way}"
+        )
+        return Proposal(str(vocabulary), make, judge, settings=settings, title=title)
 
     def _logits(self, vocabulary: Vocabulary, model: Shrunk) -> Logits:
         """Answers as the model would that does not know of it yet: its ids stand for rows of it."""
@@ -211,6 +221,11 @@ def vocabularies(
             find = partial(torch.tensor, smaller.rows)
             yield Vocabulary("spelled", spelled, len(smaller.rows), find)
         yield Vocabulary("shared", encoder, min(size, rows), partial(nearest, size))
+
+
+def _bytes(encoder: TextEncoder, *, rows: int, width: int) -> int:
+    """Of a tokenizer and its embeddings, about, with one byte for each value."""
+    return len(encoder.tokenizer.to_str().encode()) + width * rows
 
 
 def _fewest_to_spell(encoder: TextEncoder) -> float:

@@ -338,10 +338,10 @@ def test_the_record_says_where_the_models_come_from(
     assert set(origins) == {"tiny", "other"}
     manifest = tiny_bundle.manifest
     assert origins["tiny"]["created"] == manifest.created
-    assert origins["tiny"]["provenance"]["run"] == manifest.provenance["run"]
+    assert origins["tiny"]["provenance"]["run"] == manifest.provenance.run
     assert origins["tiny"]["schemes"]["int8"] == manifest.variants["int8"].scheme
     scores = origins["tiny"]["provenance"]["test"]
-    assert scores["accuracy"] == manifest.provenance["test"]["accuracy"]
+    assert scores["accuracy"] == manifest.provenance.test.accuracy
     assert "confusion" not in scores
 
 

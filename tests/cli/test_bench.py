@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -192,7 +193,7 @@ def test_a_baseline_is_chosen_by_name(folder: Path, first: Path) -> None:
 def test_the_full_fine_tune_is_the_baseline_where_there_is_one(
     folder: Path, first: Path, second: Path
 ) -> None:
-    rewrite(second, provenance={**Bundle.open(second).manifest.provenance, "method": "full"})
+    rewrite(second, provenance=replace(Bundle.open(second).manifest.provenance, method="full"))
 
     record, _ = bench([Bundle.open(first), Bundle.open(second)], plan=TINY, threads=1)
 

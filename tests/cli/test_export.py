@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from edgeadapt.run import Run
 from tests.children import run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written
 from tests.manifests import edit_json
+from tests.store.handmade import compression_of, make_compression, step_of
 
 SCHEMES = ("dynamic-int8", "static-int8")
 
@@ -61,7 +63,7 @@ def test_the_latest_run_is_exported_and_its_gates_shown(
     assert done.code == 0, done.err
     assert "merged = adapters" in done.out
     assert "ONNX fp32 = torch" in done.out
-    assert "int8 against fp32 (dynamic-int8)" in done.out
+    assert "quantized (dynamic-int8) against fp32" in done.out
     assert done.out.splitlines()[-1] == "bundle: artifacts/bundles/newest"
     assert "next: edgeadapt bench newest" in done.err
     bundle = Bundle.open(folder / "artifacts/bundles/newest")
@@ -183,7 +185,7 @@ def test_passes_are_chosen_by_name(cli: Cli, tiny_run: Run, folder: Path) -> Non
 
     for asked, passes in (("none", []), ("attention+token-types", ["attention", "token-types"])):
         done = cli("export", str(tiny_run.path), "--passes", asked, "--output", asked, "--json")
-        assert Bundle.open(Path(done.json["bundle"])).manifest.provenance["passes"] == passes
+        assert Bundle.open(Path(done.json["bundle"])).manifest.provenance.passes == tuple(passes)
 
 
 def test_every_candidate_is_shown_with_its_figures_and_the_chosen_one_marked(
@@ -220,8 +222,8 @@ def test_a_smaller_vocabulary_is_a_gate_of_its_own(cli: Cli, tiny_run: Run, fold
     assert done.code == 0, done.err
     assert "90 embeddings of " in " ".join(done.out.split())
     (bundle,) = Bundle.all_under(folder / "artifacts/bundles")
-    assert bundle.manifest.parity["vocabulary"]["embeddings"] == 90
-    assert bundle.manifest.parity["vocabulary"]["max_drop"] == 1.0
+    assert step_of(bundle, "vocabulary").taken.settings["embeddings"] == 90
+    assert compression_of(bundle).max_drop == 1.0
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ def test_a_bundle_is_quantized_again_and_shown_like_an_export(
     done = cli("export", again.path, "--quantize", "--max-drop", "1", "--target", "portable")
 
     assert done.code == 0, done.err
-    assert "int8 against fp32 (dynamic-int8)" in done.out
+    assert "quantized (dynamic-int8) against fp32" in done.out
     assert "Chosen for latency on portable" in done.out
     assert done.out.splitlines()[-1] == "bundle: artifacts/bundles/again-portable"
     assert "next: edgeadapt bench again-portable" in done.err
@@ -306,18 +308,18 @@ def test_a_name_of_a_run_and_a_bundle_is_the_runs_and_a_path_says_otherwise(
         list(Bundle.open(Path(done.json["bundle"])).manifest.variants) for done in (run, bundle)
     ] == [["fp32"], ["fp32", "int8"]]
     origins = [
-        Bundle.open(Path(done.json["bundle"])).manifest.provenance.get("quantized_again")
+        Bundle.open(Path(done.json["bundle"])).manifest.provenance.quantized_again
         for done in (run, bundle)
     ]
-    assert origins[0] is None
-    assert origins[1][0]["bundle"] == "both"
+    assert origins[0] == ()
+    assert origins[1][0].bundle == "both"
 
 
 def test_a_bundle_keeps_its_budget_where_none_is_given_even_one_that_is_the_default(
     cli: Cli, again: Bundle, folder: Path, quick: None
 ) -> None:
     copy = Path(shutil.copytree(again.path, folder / "copy"))
-    edit_json(copy / "manifest.json", lambda value: value.update(quantization={"max_drop": 1.0}))
+    Bundle.write(copy, replace(again.manifest, compression=make_compression(max_drop=1.0)))
 
     own = cli("export", copy, "--quantize", "--output", "own", "--json")
     given = cli("export", copy, "--quantize", "--max-drop", "0.01", "--output", "given", "--json")

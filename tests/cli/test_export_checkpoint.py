@@ -33,7 +33,7 @@ def test_a_checkpoint_with_data_is_quantized_and_json_is_that_of_every_export(
     answer = cli("export", model, "--dataset", data, *quick).json
 
     assert answer["bundle"] == "artifacts/bundles/moods"
-    assert answer.keys() == {"bundle", "parity", "quantization", "files"}
+    assert answer.keys() == {"bundle", "parity", "quantization", "compression", "files"}
     assert answer["parity"]["int8"]["scheme"] == "dynamic-int8"
     assert Bundle.open(folder / answer["bundle"]).manifest.labels == NAMES
     assert not (folder / "artifacts/runs").exists()
@@ -147,4 +147,4 @@ def test_labels_name_outputs_without_names(
     answer = cli(*given, "--labels", "so-so,bad,good", "--json").json
     manifest = Bundle.open(folder / answer["bundle"]).manifest
     assert manifest.labels == NAMES
-    assert manifest.provenance["test"]["accuracy"] == 1.0
+    assert manifest.provenance.test.accuracy == 1.0

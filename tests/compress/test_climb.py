@@ -15,6 +15,7 @@ from edgeadapt.compress.step import Answers, Proposal, Trial, closest
 from edgeadapt.config import Task
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import Logits
+from edgeadapt.store.compression import Baseline
 
 TEXTS = 100
 RIGHT = np.eye(2, dtype=np.float32)[np.zeros(TEXTS, dtype=int)]
@@ -53,6 +54,9 @@ class Losing:
 
     def ordered(self, model: Model, allowed: Sequence[Trial]) -> Sequence[Trial]:
         return closest(allowed)
+
+    def baseline(self, model: Model) -> Baseline:
+        return Baseline(bytes=100 + len(model))
 
     def proposal(self, model: Model, cost: Model) -> Proposal:
         def judge() -> Answers:

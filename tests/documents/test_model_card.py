@@ -2,14 +2,26 @@
 
 import re
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgeadapt.bundle import Bundle, Manifest, Variant
-from edgeadapt.documents.model_card import ladder_note, merge_note, model_card
+from edgeadapt.documents.model_card import merge_note, model_card, step_note
 from edgeadapt.escape import python_string
+from edgeadapt.store.compression import Baseline, TrialReport
+from edgeadapt.store.gates import Leftover
+from edgeadapt.store.provenance import Backbone, Provenance
+from tests.store.handmade import (
+    DRIFT,
+    make_compression,
+    make_gates,
+    make_score,
+    make_step,
+    make_trial,
+)
 
 
 def make_manifest(**changes: Any) -> Manifest:
@@ -22,31 +34,15 @@ def make_manifest(**changes: Any) -> Manifest:
             "fp32": Variant("onnx/model.onnx", "onnxruntime"),
             "int8": Variant("onnx/model_quantized.onnx", "onnxruntime", "dynamic-int8"),
         },
-        "provenance": {
-            "method": "lora+bitfit",
-            "backbone": {"id": "some/encoder"},
-            "trainable_parameters": 12_345,
-            "total_parameters": 1_234_500,
-            "test": {"accuracy": 0.9123, "macro_f1": 0.8976, "texts": 1_999},
-        },
-        "parity": {
-            "merge": {
-                "max_difference": 3.2e-7,
-                "limit": 1e-5,
-                "texts": 64,
-                "leftover": {"parameters": 0, "macs_per_token": 0, "bottlenecks": 0},
-                "unshared_bytes": 0,
-            },
-            "onnx": {"max_difference": 4.5e-6, "limit": 1e-4, "texts": 65},
-            "int8": {
-                "scheme": "dynamic-int8",
-                "accuracy_before": 0.9234,
-                "accuracy_after": 0.9187,
-                "label_agreement": 0.9876,
-                "texts": 1_777,
-                "max_drop": 0.015,
-            },
-        },
+        "provenance": Provenance(
+            method="lora+bitfit",
+            backbone=Backbone("some/encoder"),
+            trainable_parameters=12_345,
+            total_parameters=1_234_500,
+            test=make_score(),
+        ),
+        "gates": make_gates(),
+        "compression": make_compression(),
         "created": "2025-01-01T00:00:00+00:00",
         "edgeadapt": "9.8.7",
         **changes,
@@ -59,7 +55,7 @@ def without_int8() -> Manifest:
     return replace(
         manifest,
         variants={"fp32": manifest.variants["fp32"]},
-        parity={**manifest.parity, "int8": None},
+        compression=None,
     )
 
 
@@ -88,7 +84,7 @@ def test_the_card_holds_every_gates_figures_and_limit() -> None:
 
     merge = line_of(card, "| merged model against adapters")
     onnx = line_of(card, "| ONNX fp32 against torch")
-    int8 = line_of(card, "| int8 (dynamic-int8) against fp32")
+    int8 = line_of(card, "| quantized (dynamic-int8) against fp32")
     assert re.search(r"3\.2e-07 over 64 texts \| 1e-05 \|$", merge)
     assert re.search(r"4\.5e-06 over 65 texts \| 1e-04 \|$", onnx)
     assert "accuracy 92.34% -> 91.87%, 98.76% of 1,777 labels the same" in int8
@@ -98,7 +94,7 @@ def test_the_card_holds_every_gates_figures_and_limit() -> None:
 def test_every_line_of_a_table_has_as_many_cells_as_its_header() -> None:
     lines = model_card("reviews", make_manifest()).splitlines()
 
-    gates = lines[lines.index("## Proof") + 2 : lines.index("## Use") - 3]
+    gates = list(takewhile(lambda line: line.startswith("|"), lines[lines.index("## Proof") + 2 :]))
     assert [line.count("|") for line in gates] == [4] * 5
 
 
@@ -182,14 +178,11 @@ def test_the_card_says_that_everything_folded() -> None:
 
 
 def with_merge(**changes: Any) -> Manifest:
-    parity = make_manifest().parity
-    return make_manifest(parity={**parity, "merge": {**parity["merge"], **changes}})
+    return make_manifest(gates=make_gates(**changes))
 
 
 def test_the_card_says_what_stays_and_what_it_costs() -> None:
-    leftover = {"parameters": 76_543, "macs_per_token": 65_432, "bottlenecks": 12}
-
-    card = model_card("name", with_merge(leftover=leftover))
+    card = model_card("name", with_merge(leftover=Leftover(76_543, 65_432, 12)))
 
     assert "12 bottlenecks stay" in card
     assert "76,543 parameters, 65,432 multiply-accumulates per token" in card
@@ -200,77 +193,79 @@ def test_the_card_says_what_telling_shared_layers_apart_cost() -> None:
 
 
 def test_a_bundle_written_before_these_were_counted_still_has_its_note() -> None:
-    old = {"merge": {"leftover": {"parameters": 5, "macs_per_token": 4}}}
+    old = make_gates(leftover=Leftover(parameters=5, macs_per_token=4))
 
-    assert merge_note(old).startswith("Some bottlenecks stay")
-
-
-def trial_of(name: str, **changes: Any) -> dict[str, Any]:
-    drift = {
-        "texts": 500,
-        "accuracy_drop": 0.0025,
-        "drop_interval": [-0.011, 0.017],
-        "label_agreement": 0.9812,
-        "rms_shift": 0.07,
-    }
-    values = {"name": name, "bytes": 23_400_000, "allowed": True, "latency_ms": 1.25}
-    return {**values, "drift": {**drift, **changes.pop("drift", {})}, **changes}
+    assert merge_note(old.merge).startswith("Some bottlenecks stay")
 
 
-def quantization_of(*trials: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {
-        "objective": "latency",
-        "platform": "arm64",
-        "max_drop": 0.01,
-        "deciding_texts": 1_000,
-        "texts_to_decide": 980,
-        "trials": list(trials),
-        "chosen": trials[0]["name"],
-        "fp32_ms": 3.5,
-        "sensitivity": {},
-        **changes,
-    }
+def tried(name: str, *, texts: int = 500, drop: float = 0.0025, **changes: Any) -> TrialReport:
+    drift = replace(
+        DRIFT,
+        texts=texts,
+        accuracy_drop=drop,
+        drop_interval=(-0.011, 0.017),
+        label_agreement=0.9812,
+    )
+    return make_trial(name, drift=drift, **changes)
+
+
+def note_of(*trials: TrialReport, **step: Any) -> str:
+    compression = make_compression(make_step(*trials, **step), max_drop=0.01)
+    return step_note(compression, compression.steps[0])
 
 
 def test_the_card_lists_every_quantized_model_that_was_tried() -> None:
-    refused = trial_of("second", allowed=False, latency_ms=None, drift={"accuracy_drop": 0.03})
-    card = model_card("x", make_manifest(quantization=quantization_of(trial_of("first"), refused)))
+    refused = tried("second", drop=0.03, allowed=False, latency_ms=None)
+    step = make_step(tried("first"), refused)
+    card = model_card("x", make_manifest(compression=make_compression(step)))
 
+    assert "## Quantized models that were tried" in card
     assert "| first | 0.25 | 98.12% | 23.4 | 1.25 | **chosen** |" in card
     assert "| second | 3.00 | 98.12% | 23.4 |  | not allowed |" in card
 
 
 def test_of_few_texts_the_note_gives_the_interval_and_how_many_would_decide() -> None:
-    few, many = (trial_of("first", drift={"texts": count}) for count in (999, 1_000))
-
-    note = ladder_note(quantization_of(few))
+    note = note_of(tried("first", texts=999))
 
     assert "Chosen for latency on arm64 among those that cost at most 1.0 points on 999" in note
-    assert "between -1.10 and 1.70 points (95 % interval): some 980 texts would tell" in note
-    assert "interval" not in ladder_note(quantization_of(many))
+    assert "between -1.10 and 1.70 points (95 % interval): some 1,959 texts would tell" in note
+    assert "interval" not in note_of(tried("first", texts=1_000))
 
 
 def test_a_model_that_is_slower_than_fp32_is_said_to_be() -> None:
-    found = quantization_of(trial_of("first"))
+    assert "slower" not in note_of(tried("first"))
+    note = note_of(tried("first"), baseline=Baseline(latency_ms=1.2))
+    assert "It is slower than fp32 on the machine" in note
 
-    assert "slower" not in ladder_note(found)
-    assert "It is slower than fp32 on the machine" in ladder_note({**found, "fp32_ms": 1.2})
+
+def test_of_a_step_without_latencies_the_note_says_what_was_allowed_alone() -> None:
+    note = note_of(tried("first", texts=1_000, latency_ms=None), baseline=Baseline(9_000))
+
+    assert note == ("Chosen among those that cost at most 1.0 points on 1,000 validation texts.")
 
 
-def test_a_smaller_vocabulary_has_a_line_of_its_own() -> None:
-    manifest = make_manifest()
-    report = {**manifest.parity["int8"], "embeddings": 8_000, "pieces_before": 30_522}
-    report["others"] = "shared"
-    card = model_card("x", replace(manifest, parity={**manifest.parity, "vocabulary": report}))
+def test_the_card_tells_of_a_step_that_nobody_has_heard_of_as_of_any_other() -> None:
+    trial = make_trial("4 layers", settings={"layers": 4}, latency_ms=None, bytes=None)
+    depth = make_step(
+        trial,
+        name="depth",
+        candidates="depths",
+        title="4 layers of 6",
+        baseline=Baseline(),
+    )
+    card = model_card("x", make_manifest(compression=make_compression(depth, make_step())))
 
-    line = line_of(card, "| 8,000 embeddings of 30,522, others shared")
+    line = line_of(card, "| 4 layers of 6, validation text")
     assert line.endswith("98.76% of 1,777 labels the same | drop at most 1.5 points |")
+    assert "## Depths that were tried" in card
+    assert "| 4 layers | 0.47 | 98.76% |  |  | **chosen** |" in card
+    assert "| quantized (dynamic-int8) against fp32, validation text" in card
 
 
 def test_names_and_labels_are_text_in_the_card() -> None:
     hostile = "a|b`c`<script>x</script>[y](z)\n# owned\n\x1b[31m\u202e"
     manifest = make_manifest()
-    provenance = {**manifest.provenance, "backbone": {"id": hostile}, "method": hostile}
+    provenance = replace(manifest.provenance, backbone=Backbone(hostile), method=hostile)
     changed = replace(manifest, labels=(hostile, "good"), provenance=provenance)
 
     card = model_card(hostile, changed)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from edgeadapt.adapters.parts import Part
 from edgeadapt.backbones import BackboneSpec, backbone_spec
 from edgeadapt.config import AdapterConfig, AdapterKind, ModelConfig, Placement, Target
 from edgeadapt.errors import ExportError
+from edgeadapt.metrics import Parity
 from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.merge import Leftover, merge
+from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.unshare import unshare
+from edgeadapt.store.gates import Leftover
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import (
     HIDDEN,
@@ -49,6 +51,7 @@ COMBINED = (
     "houlsby+layernorm",
     "sequential+parallel+lora+ia3",
 )
+PARITY = Parity("merge", 1e-7, 1e-5, 64, 1.0)
 METHODS = (*FOLDS, *STAYS, *COMBINED)
 FUNCTIONS = {"gelu": F.gelu, "relu": F.relu, "tanh": torch.tanh}
 every_backbone = pytest.mark.parametrize("model_type", TINY_CONFIGS)
@@ -270,7 +273,7 @@ def test_alberts_layers_are_told_apart_and_the_bytes_that_costs_are_reported(met
     assert merged.stock.config.num_hidden_groups == merged.stock.config.num_hidden_layers == 2
     assert len(layers_of(merged.stock)) == 2
     assert merged.unshared_bytes == 4 * layer
-    assert merged.report()["unshared_bytes"] == 4 * layer
+    assert merged.gate(PARITY).unshared_bytes == 4 * layer
 
 
 @pytest.mark.parametrize("method", ["bitfit", "layernorm", "head", "full"])
@@ -366,10 +369,11 @@ def test_what_stays_is_told_in_numbers(
 
 @pytest.mark.parametrize("model_type", ["bert", "albert"])
 @pytest.mark.parametrize("method", ["parallel", "houlsby"])
-def test_the_report_is_plain_json(model_type: str, method: str) -> None:
+def test_the_gate_of_the_merge_is_plain_json(model_type: str, method: str) -> None:
     merged = merge(adapted(model_type, method))
 
-    assert json.loads(json.dumps(merged.report())) == {
+    assert json.loads(json.dumps(asdict(merged.gate(PARITY)))) == {
+        "parity": asdict(PARITY),
         "leftover": {
             "parameters": merged.leftover.parameters,
             "macs_per_token": merged.leftover.macs_per_token,

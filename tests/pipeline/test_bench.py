@@ -92,7 +92,7 @@ def bundle_like(tiny_bundle: Bundle, tmp_path: Path) -> Callable[..., Bundle]:
     """Copies the tiny bundle under a name, with another method or labels or variants."""
 
     def make(name: str, *, method: str = "parallel", **changes: Any) -> Bundle:
-        provenance = {**tiny_bundle.manifest.provenance, "method": method}
+        provenance = replace(tiny_bundle.manifest.provenance, method=method)
         path = tmp_path / "bundles" / name
         return copy_bundle(tiny_bundle, path, provenance=provenance, **changes)
 

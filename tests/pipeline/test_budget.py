@@ -20,6 +20,7 @@ from edgeadapt.run import Run
 from edgeadapt.shrink.vocabulary import vocabularies
 from edgeadapt.text import TextEncoder
 from tests.pipeline.exporting import PLAIN, nothing_is_at
+from tests.store.handmade import compression_of, step_of
 
 VOCABULARIES = "edgeadapt.shrink.vocabulary.vocabularies"
 WRITE = "edgeadapt.quantize.step.write"
@@ -124,7 +125,7 @@ def test_two_steps_each_within_the_budget_are_refused_where_together_they_are_no
         options=replace(PLAIN, trim=trim, max_drop=allowed),
         output=tmp_path / "trimmed",
     )
-    assert alone.manifest.parity["vocabulary"]["accuracy_drop"] == pytest.approx(loss.one_answer)
+    assert compression_of(alone).spent.accuracy_drop == pytest.approx(loss.one_answer)
 
     monkeypatch.setattr(WRITE, biased(loss.bias))
     alone = export(
@@ -132,7 +133,7 @@ def test_two_steps_each_within_the_budget_are_refused_where_together_they_are_no
         options=replace(PLAIN, quantize=Quantization(), max_drop=allowed),
         output=tmp_path / "quantized",
     )
-    assert alone.manifest.parity["int8"]["accuracy_drop"] == pytest.approx(loss.one_answer)
+    assert compression_of(alone).spent.accuracy_drop == pytest.approx(loss.one_answer)
 
     with pytest.raises(GateError, match=f"a drop of {200 * loss.one_answer:.2f} points"):
         export(
@@ -165,8 +166,8 @@ def test_a_vocabulary_that_leaves_nothing_for_the_numbers_makes_way_for_a_larger
 
     found = {
         bundle.name: (
-            bundle.manifest.parity["vocabulary"]["embeddings"],
-            round(bundle.manifest.parity["int8"]["accuracy_drop"] / loss.one_answer),
+            step_of(bundle, "vocabulary").taken.settings["embeddings"],
+            round(compression_of(bundle).spent.accuracy_drop / loss.one_answer),
         )
         for bundle in (roomy, tight)
     }

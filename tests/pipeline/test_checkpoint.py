@@ -74,7 +74,7 @@ def test_a_stock_classifier_is_exported_quantized_and_benched_with_its_own_label
     record, _ = bench([bundle], plan=QUICK, threads=1, output=tmp_path / "record.json")
 
     assert bundle.manifest.labels == NAMES
-    assert bundle.manifest.provenance["test"]["accuracy"] == 1.0
+    assert bundle.manifest.provenance.test.accuracy == 1.0
     found = [answer.label for answer in load(bundle.path, variant="fp32").predict(texts)]
     assert found == plain_labels(model, texts)
     assert len(set(found)) == 3
@@ -102,7 +102,7 @@ def test_without_data_it_is_fp32_and_says_what_is_missing(tmp_path: Path) -> Non
     bundle = exported(model, tmp_path / "bundle", said=said)
 
     assert set(bundle.manifest.variants) == {"fp32"}
-    assert bundle.manifest.provenance["test"] == {}
+    assert bundle.manifest.provenance.test is None
     assert any("Without --dataset" in line and "int8" in line for line in said.lines)
 
 
@@ -195,7 +195,7 @@ def test_indices_and_names_in_other_case_are_read_as_the_outputs_and_it_is_said(
     bundle = exported(model, tmp_path / "bundle", data, said=said)
 
     assert bundle.manifest.labels == NAMES
-    assert bundle.manifest.provenance["test"]["accuracy"] == 1.0
+    assert bundle.manifest.provenance.test.accuracy == 1.0
     assert any(str(model) in line for line in said.lines)
     assert {row["label"] for row in read_csv(bundle.path / "evaluation.csv")} == set(NAMES)
 
@@ -214,7 +214,7 @@ def test_outputs_without_names_need_them_where_the_data_has_some(tmp_path: Path)
     assert named.manifest.labels == ("pos", "neg")
     assert plain.manifest.labels == ("LABEL_0", "LABEL_1")
     for bundle in (named, plain):
-        assert bundle.manifest.provenance["test"]["accuracy"] == 1.0
+        assert bundle.manifest.provenance.test.accuracy == 1.0
 
 
 def test_labels_that_contradict_its_own_are_refused(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_classifier_of_pairs_reads_pairs(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert bundle.manifest.pairs
-    assert bundle.manifest.provenance["test"]["accuracy"] == 1.0
+    assert bundle.manifest.provenance.test.accuracy == 1.0
 
 
 def test_a_classifier_of_sets_of_labels_reads_sets_without_being_told(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_classifier_of_sets_of_labels_reads_sets_without_being_told(tmp_path: 
     bundle = exported(model, tmp_path / "bundle", tmp_path / "data.csv")
 
     assert bundle.manifest.task is Task.MULTI_LABEL
-    assert bundle.manifest.provenance["test"]["accuracy"] == 1.0
+    assert bundle.manifest.provenance.test.accuracy == 1.0
     assert exported(model, tmp_path / "plain").manifest.task is Task.MULTI_LABEL
 
 
@@ -354,5 +354,5 @@ def test_a_hub_id_is_a_checkpoint_too(in_empty_folder: Path, tmp_path: Path) -> 
 
     bundle = Bundle.open(Path(answer["path"]))
     assert answer["bundle"] == "artifacts/bundles/moods"
-    assert bundle.manifest.provenance["backbone"]["commit"] == commit
+    assert bundle.manifest.provenance.backbone.commit == commit
     assert [a.label for a in load(bundle.path).predict(TEXTS)] == plain_labels(model, TEXTS)

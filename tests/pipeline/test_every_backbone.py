@@ -55,11 +55,11 @@ def test_training_leaves_the_backbone_as_it_was(
 def test_the_bundle_passed_both_parity_gates(
     trained: Trained, model_type: str, method: str
 ) -> None:
-    parity = trained[model_type, method][1].manifest.parity
+    gates = trained[model_type, method][1].manifest.gates
 
-    assert parity["merge"]["max_difference"] <= 1e-5
-    assert parity["onnx"]["max_difference"] <= 1e-4
-    assert (parity["merge"]["leftover"]["bottlenecks"] == 0) == (method == METHODS[0])
+    assert gates.merge.parity.max_difference <= 1e-5
+    assert gates.onnx.max_difference <= 1e-4
+    assert (gates.merge.leftover.bottlenecks == 0) == (method == METHODS[0])
 
 
 @pytest.mark.parametrize(("model_type", "method"), CASES)
@@ -100,8 +100,8 @@ def test_shared_layers_are_told_apart_and_the_manifest_says_what_that_cost(
     config = json.loads((albert.path / "config.json").read_text())
 
     assert config["num_hidden_groups"] == config["num_hidden_layers"] == 2
-    assert albert.manifest.parity["merge"]["unshared_bytes"] > 0
-    assert bert.manifest.parity["merge"]["unshared_bytes"] == 0
+    assert albert.manifest.gates.merge.unshared_bytes > 0
+    assert bert.manifest.gates.merge.unshared_bytes == 0
 
 
 def test_the_first_layers_of_a_backbone_can_be_kept_alone(tmp_path: Path) -> None:

@@ -22,11 +22,13 @@ from edgeadapt.errors import (
     OutputExistsError,
     UsageError,
 )
-from edgeadapt.metrics import probabilities
+from edgeadapt.metrics import Score, probabilities
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming, export
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.store.gates import Leftover
+from edgeadapt.typed import from_json
 from tests.pipeline.exporting import (
     METHODS,
     PLAIN,
@@ -37,6 +39,7 @@ from tests.pipeline.exporting import (
     texts_of,
     without_file,
 )
+from tests.store.handmade import compression_of, step_of
 
 # What a bundle holds
 
@@ -70,7 +73,7 @@ def test_a_plain_bundle_has_neither_int8_nor_a_torch_checkpoint(run: Run, tmp_pa
     bundle = export(run, options=PLAIN, output=tmp_path / "b")
 
     assert set(bundle.manifest.variants) == {"fp32"}
-    assert bundle.manifest.parity["int8"] is None
+    assert bundle.manifest.compression is None
     assert {path.name for path in bundle.path.iterdir() if path.is_dir()} == {"onnx"}
     assert [path.name for path in (bundle.path / "onnx").iterdir()] == ["model.onnx"]
 
@@ -161,13 +164,13 @@ def test_the_manifest_says_what_the_model_is(run: Run, bundle: Bundle) -> None:
 def test_the_manifest_says_where_the_model_comes_from(run: Run, bundle: Bundle) -> None:
     origin = bundle.manifest.provenance
 
-    assert origin["run"] == run.name
-    assert origin["method"] == "parallel"
-    assert origin["exporter"] == "torch"
-    assert origin["frozen_sha256"] == run.info.frozen_sha256["after"]
-    assert origin["data_fingerprint"] == run.info.data["fingerprint"]
-    assert origin["trainable_parameters"] == run.info.trainable_parameters
-    assert origin["test"] == run.info.test
+    assert origin.run == run.name
+    assert origin.method == "parallel"
+    assert origin.exporter == "torch"
+    assert origin.frozen_sha256 == run.info.frozen_sha256["after"]
+    assert origin.data_fingerprint == run.info.data["fingerprint"]
+    assert origin.trainable_parameters == run.info.trainable_parameters
+    assert origin.test == from_json(Score, run.info.test, where="run")
 
 
 def test_config_json_names_the_labels_and_the_widened_model(bundle: Bundle) -> None:
@@ -227,23 +230,23 @@ def test_the_manifest_says_what_could_not_be_folded(
     weights = sum(tensor.size for tensor in staying.values() if tensor.ndim == 2)
     biases = sum(tensor.size for name, tensor in staying.items() if name.endswith("down.bias"))
 
-    assert bundles[method].manifest.parity["merge"]["leftover"] == {
-        "parameters": weights + biases,  # those of the up-projections are in the dense layers
-        "macs_per_token": weights,
-        "bottlenecks": sum(name.endswith("down.bias") for name in staying),
-    }
+    assert bundles[method].manifest.gates.merge.leftover == Leftover(
+        parameters=weights + biases,  # those of the up-projections are in the dense layers
+        macs_per_token=weights,
+        bottlenecks=sum(name.endswith("down.bias") for name in staying),
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_passes_the_same_gates(bundles: Mapping[str, Bundle], method: str) -> None:
-    parity = bundles[method].manifest.parity
+    gates = bundles[method].manifest.gates
 
-    assert parity["merge"]["limit"] == pipeline.MERGE_LIMIT == 1e-5
-    assert parity["onnx"]["limit"] == pipeline.ONNX_LIMIT == 1e-4
-    for gate in ("merge", "onnx"):
-        assert 0 <= parity[gate]["max_difference"] <= parity[gate]["limit"]
-        assert parity[gate]["texts"] >= 64
-    assert parity["int8"]["texts"] == 24
+    assert gates.merge.parity.limit == pipeline.MERGE_LIMIT == 1e-5
+    assert gates.onnx.limit == pipeline.ONNX_LIMIT == 1e-4
+    for parity in (gates.merge.parity, gates.onnx):
+        assert 0 <= parity.max_difference <= parity.limit
+        assert parity.texts >= 64
+    assert compression_of(bundles[method]).spent.texts == 24
 
 
 @pytest.mark.parametrize("method", ["sequential", "houlsby"])
@@ -336,16 +339,15 @@ def test_without_a_name_a_bundle_is_called_like_its_run(
 def test_the_manifest_holds_every_candidate_and_the_card_and_json_tell_of_them(
     bundle: Bundle,
 ) -> None:
-    found = bundle.manifest.quantization
+    found, step = compression_of(bundle), step_of(bundle, "quantize")
 
-    assert found is not None
-    assert len(found["trials"]) >= 3
-    assert found["chosen"] in [trial["name"] for trial in found["trials"]]
-    assert (found["objective"], found["max_drop"]) == ("latency", 1.0)
-    assert found["platform"] == bundle.manifest.variants["int8"].platform != "auto"
+    assert len(step.trials) >= 3
+    assert step.chosen in [trial.name for trial in step.trials]
+    assert (found.objective, found.max_drop) == ("latency", 1.0)
+    assert found.platform == bundle.manifest.variants["int8"].platform != "auto"
     card = (bundle.path / "README.md").read_text(encoding="utf-8")
-    for trial in found["trials"]:
-        assert f"| {trial['name']} | " in card
+    for trial in step.trials:
+        assert f"| {trial.name} | " in card
     assert card.count("**chosen**") == 1
 
 

@@ -236,7 +236,7 @@ class TestWithoutData:
     ) -> None:
         bundle = export(without_data, options=PLAIN, output=tmp_path / "bundle")
 
-        assert bundle.manifest.parity["onnx"]["texts"] == 64
+        assert bundle.manifest.gates.onnx.texts == 64
         assert "evaluation.csv" not in bundle.manifest.files
         card = (bundle.path / "README.md").read_text()
         assert "| test, before export | not measured: imported without data" in card
@@ -568,7 +568,7 @@ class TestStartingFrom:
 
         bundle = export(second, options=PLAIN, output=tmp_path / "bundle")
 
-        assert bundle.manifest.provenance["recipe"]["adapter"]["start"] == adapter.name
+        assert bundle.manifest.provenance.recipe["adapter"]["start"] == adapter.name
         assert str(adapter.parent) not in (bundle.path / "manifest.json").read_text()
 
     def test_a_damaged_run_is_refused(self, run: Run, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.text import TextEncoder, TokenBatch
 from tests.conftest import make_tokenizer, review
 from tests.pipeline.exporting import METHODS, PLAIN, WITH_INT8, nothing_is_at, read_csv, texts_of
+from tests.store.handmade import compression_of, step_of
 
 ENCODER = TextEncoder(make_tokenizer(), max_length=40, pad_id=0)
 
@@ -180,8 +181,8 @@ def test_the_allowed_drop_is_the_users(
     with pytest.raises(GateError, match=r"allowed are .*"):
         export(accurate_run, options=below, output=tmp_path / "x")
     bundle = export(accurate_run, options=above, output=tmp_path / "y")
-    assert bundle.manifest.parity["int8"]["accuracy_drop"] == pytest.approx(drop)
-    assert bundle.manifest.parity["int8"]["label_agreement"] == 0
+    assert compression_of(bundle).spent.accuracy_drop == pytest.approx(drop)
+    assert compression_of(bundle).spent.label_agreement == 0
     assert [path.name for path in tmp_path.iterdir()] == ["y"]
 
 
@@ -206,14 +207,14 @@ def test_the_int8_report_can_be_recomputed_from_the_bundle(run: Run, bundle: Bun
     )
     before, after = (float((logits.argmax(axis=1) == labels).mean()) for logits in (fp32, int8))
 
-    report = bundle.manifest.parity["int8"]
-    assert report["scheme"] == "dynamic-int8"
-    assert report["max_drop"] == 1.0
-    assert report["accuracy_before"] == before
-    assert report["accuracy_after"] == after
-    assert report["accuracy_drop"] == pytest.approx(before - after)
-    assert report["largest_shift"] == pytest.approx(largest_shift(fp32, int8), rel=1e-3)
-    assert report["largest_shift"] > 1e-4
+    report = compression_of(bundle).spent
+    assert step_of(bundle, "quantize").taken.settings["scheme"] == "dynamic-int8"
+    assert compression_of(bundle).max_drop == 1.0
+    assert report.accuracy_before == before
+    assert report.accuracy_after == after
+    assert report.accuracy_drop == pytest.approx(before - after)
+    assert report.largest_shift == pytest.approx(largest_shift(fp32, int8), rel=1e-3)
+    assert report.largest_shift > 1e-4
 
 
 def test_the_onnx_report_can_be_recomputed_from_the_bundle(run: Run, bundle: Bundle) -> None:
@@ -227,9 +228,9 @@ def test_the_onnx_report_can_be_recomputed_from_the_bundle(run: Run, bundle: Bun
         for size in (1, 8)
     ]
 
-    report = bundle.manifest.parity["onnx"]
-    assert report["texts"] == len(texts)
-    assert report["max_difference"] == pytest.approx(max(shifts), abs=1e-6)
+    report = bundle.manifest.gates.onnx
+    assert report.texts == len(texts)
+    assert report.max_difference == pytest.approx(max(shifts), abs=1e-6)
 
 
 @pytest.mark.parametrize(

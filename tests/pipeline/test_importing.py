@@ -18,6 +18,7 @@ from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bundle import Bundle
 from edgeadapt.config import DataConfig, Exporter, ModelConfig, Recipe
 from edgeadapt.errors import DataError, ModelError
+from edgeadapt.metrics import Score
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import merge
 from edgeadapt.pipeline import train as training
@@ -33,10 +34,12 @@ from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.classifier import load
 from edgeadapt.training.objectives import Objective
 from edgeadapt.training.outcome import Outcome
+from edgeadapt.typed import from_json
 from tests.conftest import TINY_CONFIGS, review, write_dataset
 from tests.lively import lively_checkpoint
 from tests.pipeline.exporting import WITHOUT_LIMIT, nothing_is_at, read_csv
 from tests.pipeline.foreign_files import library_logits, write_adapterhub, write_lora
+from tests.store.handmade import compression_of
 
 LIMIT = 1e-5
 LABELS = ("negative", "positive")
@@ -181,13 +184,13 @@ def test_its_scores_are_those_of_the_librarys_answers(case: Case, checkpoint: Pa
 def test_the_bundle_passed_its_gates_and_tells_what_did_not_fold(
     case: Case, bundle: Bundle
 ) -> None:
-    parity = bundle.manifest.parity
+    gates = bundle.manifest.gates
 
-    assert parity["merge"]["leftover"]["bottlenecks"] == STAY[case.name]
-    assert parity["merge"]["max_difference"] <= 1e-5
-    assert parity["onnx"]["max_difference"] <= 1e-4
-    assert parity["int8"]["texts"] == 24
-    assert bundle.manifest.provenance["test"] == case.run.info.test
+    assert gates.merge.leftover.bottlenecks == STAY[case.name]
+    assert gates.merge.parity.max_difference <= 1e-5
+    assert gates.onnx.max_difference <= 1e-4
+    assert compression_of(bundle).spent.texts == 24
+    assert bundle.manifest.provenance.test == from_json(Score, case.run.info.test, where="run")
 
 
 def test_the_bundle_answers_as_the_library_does(
@@ -423,5 +426,5 @@ def test_an_adapter_without_data_exports_and_benches_without_accuracy(
     bundle = export(run, options=ExportOptions(exporter=Exporter.TORCH), output=tmp_path / "bundle")
     record, _ = bench([bundle], plan=QUICK, threads=1, output=tmp_path / "record.json")
 
-    assert bundle.manifest.parity["onnx"]["texts"] == 64
+    assert bundle.manifest.gates.onnx.texts == 64
     assert [(row.variant, row.accuracy) for row in rows_of(record)] == [("fp32", None)]

@@ -21,6 +21,7 @@ from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.run import Run
 from tests.bench.handmade import copy_bundle, make_record, make_sample, only
 from tests.manifests import change_json, edit_json
+from tests.store.handmade import compression_of
 
 
 @pytest.fixture
@@ -73,17 +74,16 @@ def test_a_bundle_is_described(tiny_bundle: Bundle) -> None:
     assert found["max_length"] == 32
     assert set(found["variants"]) == {"fp32", "int8", "torch"}
     assert {name: found["variants"][name] for name in sizes} == sizes
-    assert found["merge_difference"] == manifest.parity["merge"]["max_difference"]
-    assert found["onnx_difference"] == manifest.parity["onnx"]["max_difference"]
-    assert found["int8_agreement"] == manifest.parity["int8"]["label_agreement"]
-    assert found["int8_accuracy_drop"] == manifest.parity["int8"]["accuracy_drop"]
+    assert found["merge_difference"] == manifest.gates.merge.parity.max_difference
+    assert found["onnx_difference"] == manifest.gates.onnx.max_difference
+    assert found["int8_agreement"] == compression_of(manifest).spent.label_agreement
+    assert found["int8_accuracy_drop"] == compression_of(manifest).spent.accuracy_drop
     assert found["files_verified"] == len(manifest.files)
 
 
 def test_a_bundle_without_int8_has_no_int8_figures(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    parity = {**tiny_bundle.manifest.parity, "int8": None}
     path = tmp_path / "fp32-only"
-    copy_bundle(tiny_bundle, path, parity=parity, **only(tiny_bundle, "fp32"))
+    copy_bundle(tiny_bundle, path, compression=None, **only(tiny_bundle, "fp32"))
 
     found = inspect(str(path))
 
@@ -297,7 +297,7 @@ def test_inspecting_changes_nothing(tiny_bundle: Bundle) -> None:
 
 
 def test_a_bundle_of_another_method_says_so(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    provenance = {**tiny_bundle.manifest.provenance, "method": "lora"}
+    provenance = replace(tiny_bundle.manifest.provenance, method="lora")
     manifest = replace(tiny_bundle.manifest, provenance=provenance)
     path = copied(tiny_bundle.path, tmp_path / "bundle")
     Bundle.write(path, manifest)

@@ -24,6 +24,7 @@ from edgeadapt.runtime.base import text_logits
 from tests.bench.handmade import tiny_plan
 from tests.lively import lively_bundle
 from tests.pipeline.exporting import read_csv
+from tests.store.handmade import compression_of
 from tests.tasks import MULTI_LABEL, TOPICS, task_bundle, task_run, topical, topics_of
 
 LIMIT = 1e-5
@@ -159,12 +160,12 @@ def test_the_int8_report_counts_whole_label_sets(run: Run, bundle: Bundle) -> No
         for variant in ("fp32", "int8")
     }
 
-    report = bundle.manifest.parity["int8"]
+    report = compression_of(bundle).spent
 
     before, after = answers["fp32"] > 0, answers["int8"] > 0
-    assert report["accuracy_before"] == pytest.approx(accuracy_score(held_out.labels, before))
-    assert report["accuracy_after"] == pytest.approx(accuracy_score(held_out.labels, after))
-    assert report["label_agreement"] == pytest.approx((before == after).all(axis=1).mean())
+    assert report.accuracy_before == pytest.approx(accuracy_score(held_out.labels, before))
+    assert report.accuracy_after == pytest.approx(accuracy_score(held_out.labels, after))
+    assert report.label_agreement == pytest.approx((before == after).all(axis=1).mean())
 
 
 def test_label_sets_are_measured(bundle: Bundle, logits: np.ndarray, tmp_path: Path) -> None:

@@ -154,8 +154,8 @@ def test_the_manifest_and_the_run_say_that_the_model_takes_pairs(
 
 
 def test_the_parity_gates_were_asked_pairs(bert: Bundle) -> None:
-    assert bert.manifest.parity["merge"]["texts"] == 64
-    assert bert.manifest.parity["onnx"]["texts"] == 64
+    assert bert.manifest.gates.merge.parity.texts == 64
+    assert bert.manifest.gates.onnx.texts == 64
 
 
 def test_pairs_are_predicted_as_in_the_runs_predictions(
@@ -202,7 +202,7 @@ def test_pairs_are_measured(bert: Bundle, tmp_path: Path) -> None:
     assert set(measured) == {"fp32", "int8", "torch"}
     for row in measured.values():
         assert set(row.latency_ms) == {"8", "9", "16", "text", "text-model"}
-    assert measured["fp32"].accuracy == pytest.approx(bert.manifest.provenance["test"]["accuracy"])
+    assert measured["fp32"].accuracy == pytest.approx(bert.manifest.provenance.test.accuracy)
     assert measured["torch"].agreement == 1.0
 
 

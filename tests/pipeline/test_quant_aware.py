@@ -26,6 +26,7 @@ from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from tests.lively import lively_recipe
 from tests.models.tiny import adapt, batch, logits, make_model, randomize
+from tests.store.handmade import compression_of, step_of
 from tests.tokens import token_batch
 
 EXACT = ("deberta-v2", *(name for name, spec in BACKBONES.items() if spec.plain_attention))
@@ -191,9 +192,8 @@ def test_a_run_is_trained_and_scored_as_its_int8_model_answers(
     )
 
     assert [run.info.labels[label] for label in found.argmax(1)] == [r["prediction"] for r in rows]
-    assert run.info.validation["accuracy"] == bundle.manifest.parity["int8"]["accuracy_after"]
-    assert bundle.manifest.quantization
-    assert len(bundle.manifest.quantization["trials"]) == 1  # no other way was simulated
+    assert run.info.validation["accuracy"] == compression_of(bundle).spent.accuracy_after
+    assert len(step_of(bundle, "quantize").trials) == 1  # no other way was simulated
 
 
 def test_a_run_can_be_finished_quant_aware(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from tests.children import run_edgeadapt
 from tests.pipeline.exporting import PLAIN, content, nothing_is_at, texts_of
+from tests.store.handmade import compression_of, make_compression, make_step, step_of
 
 OLD = Path(__file__).parents[1] / "assets" / "tiny_bundle"
 USUAL = Quantization()
@@ -115,25 +116,22 @@ def test_the_manifest_tells_what_was_tried_here_and_keeps_what_it_told_before(
     found = requantize(bundle, asked=asked, output=tmp_path / "new").manifest
 
     before = bundle.manifest
-    assert found.quantization
-    assert (found.quantization["objective"], found.quantization["platform"]) == ("size", "portable")
-    assert all(t["candidate"]["scheme"] == "int8-weights" for t in found.quantization["trials"])
-    assert found.parity["int8"]["scheme"] == "int8-weights"
-    assert found.parity["int8"]["texts"] == 24
-    assert {**found.parity, "int8": None} == {**before.parity, "int8": None}
-    (origin,) = found.provenance["quantized_again"]
-    assert {n: v for n, v in found.provenance.items() if n != "quantized_again"} == (
-        before.provenance
-    )
-    assert (origin["bundle"], origin["created"]) == (bundle.name, before.created)
-    assert origin["cpu"]
-    assert origin["threads"] == 1
-    assert origin["versions"]["onnxruntime"]
+    compression, step = compression_of(found), step_of(found, "quantize")
+    assert (compression.objective, compression.platform) == ("size", "portable")
+    assert all(trial.settings["scheme"] == "int8-weights" for trial in step.trials)
+    assert compression.spent.texts == 24
+    assert found.gates == before.gates
+    (origin,) = found.provenance.quantized_again
+    assert replace(found.provenance, quantized_again=()) == before.provenance
+    assert (origin.bundle, origin.created) == (bundle.name, before.created)
+    assert origin.cpu
+    assert origin.threads == 1
+    assert origin.versions["onnxruntime"]
     assert found.created >= before.created
     card = (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
     assert card.count("**chosen**") == 1
     assert "int8-weights" in card
-    assert f"| quantized again | from {bundle.name}, on {origin['cpu']} |" in card
+    assert f"| quantized again | from {bundle.name}, on {origin.cpu} |" in card
 
 
 def test_every_choice_in_a_row_is_told(plain: Bundle, tmp_path: Path) -> None:
@@ -141,8 +139,8 @@ def test_every_choice_in_a_row_is_told(plain: Bundle, tmp_path: Path) -> None:
 
     second = requantize(first, asked=FOUR_BITS, max_drop=1.0, output=tmp_path / "second")
 
-    origins = second.manifest.provenance["quantized_again"]
-    assert [origin["bundle"] for origin in origins] == ["plain", "first"]
+    origins = second.manifest.provenance.quantized_again
+    assert [origin.bundle for origin in origins] == ["plain", "first"]
     assert list(second.manifest.variants) == ["fp32", "int4"]
 
 
@@ -160,16 +158,16 @@ def test_the_same_ways_are_tried_as_of_the_run_and_those_of_the_same_graph_cost_
     found = requantize(plain, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
 
     here, there = (
-        {each["name"]: each for each in known.manifest.quantization["trials"]}  # type: ignore[index]
+        {trial.name: trial for trial in step_of(known, "quantize").trials}
         for known in (found, bundle)
     )
     assert set(here) == set(there)
-    fused = [name for name, trial in here.items() if trial["candidate"]["fused"]]
+    fused = [name for name, trial in here.items() if trial.settings["fused"]]
     assert len(fused) >= 3
     for name in fused:
-        shifts = [each[name]["drift"]["rms_shift"] for each in (here, there)]
+        shifts = [each[name].drift.rms_shift for each in (here, there)]
         assert shifts[0] == pytest.approx(shifts[1], rel=1e-3)
-        assert here[name]["bytes"] == there[name]["bytes"]
+        assert here[name].bytes == there[name].bytes
 
 
 @pytest.mark.parametrize(
@@ -205,8 +203,9 @@ def test_a_graph_without_attention_as_one_node_is_quantized_as_it_is(
 
     found = requantize(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
 
-    assert found.manifest.quantization
-    assert not [t for t in found.manifest.quantization["trials"] if t["candidate"]["fused"]]
+    trials = step_of(found, "quantize").trials
+    assert trials
+    assert not [trial for trial in trials if trial.settings["fused"]]
 
 
 # The budget
@@ -221,28 +220,18 @@ def test_what_an_earlier_step_cost_is_counted(copy: Callable[..., Bundle], tmp_p
     assert nothing_is_at(tmp_path / "b")
 
     found = requantize(bundle, asked=USUAL, max_drop=share + 0.2, output=tmp_path / "new")
-    assert found.manifest.parity["int8"]["accuracy_drop"] >= share - 1e-9
-    assert found.manifest.parity["int8"]["accuracy_before"] == 1.0
+    assert compression_of(found).spent.accuracy_drop >= share - 1e-9
+    assert compression_of(found).spent.accuracy_before == 1.0
 
 
 @pytest.mark.parametrize(
-    ("quantization", "vocabulary", "expected"),
-    [(None, None, "1.00"), (None, 0.07, "7.00"), (0.05, None, "5.00"), (0.05, 0.05, "5.00")],
+    ("step", "expected"), [(None, "1.00"), ("vocabulary", "7.00"), ("quantize", "7.00")]
 )
 def test_without_a_budget_of_its_own_it_is_the_bundles(
-    copy: Callable[..., Bundle],
-    plain: Bundle,
-    tmp_path: Path,
-    quantization: float | None,
-    vocabulary: float | None,
-    expected: str,
+    copy: Callable[..., Bundle], tmp_path: Path, step: str | None, expected: str
 ) -> None:
-    parity = dict(plain.manifest.parity)
-    if vocabulary:
-        parity["vocabulary"] = {"max_drop": vocabulary}
-    bundle = copy(
-        spent, parity=parity, quantization={"max_drop": quantization} if quantization else None
-    )
+    taken = make_compression(make_step(name=step), max_drop=0.07) if step else None
+    bundle = copy(spent, compression=taken)
 
     with pytest.raises(GateError, match=f"allowed are {expected}"):
         requantize(bundle, asked=USUAL, output=tmp_path / "new")
@@ -265,13 +254,13 @@ def test_test_text_chooses_nothing(copy: Callable[..., Bundle], tmp_path: Path) 
 def test_of_a_model_that_was_trained_for_int8_no_other_way_is_tried(
     copy: Callable[..., Bundle], plain: Bundle, tmp_path: Path
 ) -> None:
-    origin = json.loads(json.dumps(plain.manifest.provenance))
-    origin["recipe"]["training"]["quant_aware"] = True
+    before = plain.manifest.provenance
+    training = {**before.recipe["training"], "quant_aware": True}
+    origin = replace(before, recipe={**before.recipe, "training": training})
 
     found = requantize(copy(provenance=origin), asked=USUAL, max_drop=1.0, output=tmp_path / "new")
 
-    assert found.manifest.quantization
-    assert len(found.manifest.quantization["trials"]) == 1
+    assert len(step_of(found, "quantize").trials) == 1
 
 
 # What is refused
@@ -425,11 +414,11 @@ def test_it_works_where_nothing_of_the_train_tier_is_installed(
 
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert set(answer) == {"bundle", "parity", "quantization", "files"}
+    assert set(answer) == {"bundle", "parity", "quantization", "compression", "files"}
     found = Bundle.open(tmp_path / answer["bundle"])
     found.verify()
     assert found.name == f"plain-{this_platform()}"
-    assert found.manifest.provenance["quantized_again"][0]["versions"]["onnx"]
+    assert found.manifest.provenance.quantized_again[0].versions["onnx"]
 
 
 def test_where_onnx_is_missing_the_extra_is_named(plain: Bundle, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from edgeadapt.runtime.base import text_logits
 from edgeadapt.shrink.vocabulary import vocabularies
 from edgeadapt.vocabulary import trim
 from tests.pipeline.exporting import PLAIN, nothing_is_at, read_csv, texts_of, without_file
+from tests.store.handmade import step_of
 
 KEPT = 60
 """Embeddings, of some hundred."""
@@ -71,7 +72,7 @@ def test_spelled_the_tokenizer_and_the_embeddings_are_smaller_by_as_much(
 ) -> None:
     before = text_encoder(run).tokenizer.get_vocab_size()
     config = json.loads((spelled.path / "config.json").read_text())
-    report = spelled.manifest.parity["vocabulary"]
+    report = step_of(spelled, "vocabulary").taken.settings
 
     assert spelled.text_encoder().tokenizer.get_vocab_size() == KEPT
     assert config["vocab_size"] == KEPT
@@ -81,7 +82,7 @@ def test_spelled_the_tokenizer_and_the_embeddings_are_smaller_by_as_much(
 
 def test_shared_the_tokenizer_stays_and_texts_get_no_longer(run: Run, shared: Bundle) -> None:
     before = text_encoder(run).tokenizer
-    report = shared.manifest.parity["vocabulary"]
+    report = step_of(shared, "vocabulary").taken.settings
 
     assert shared.text_encoder().tokenizer.to_str() == before.to_str()
     assert (report["pieces"], report["embeddings"]) == (before.get_vocab_size(), KEPT)
@@ -97,14 +98,15 @@ def test_what_is_shared_is_held_once_whatever_passes_are_asked_for(
     found = export(run, options=options, output=tmp_path / "b")
 
     assert tables_of(found, "fp32") == {KEPT}
-    assert found.manifest.provenance["passes"] == ["shared-rows"]
+    assert found.manifest.provenance.passes == ("shared-rows",)
 
 
 @pytest.mark.parametrize("few", [8, 30])
 def test_with_fewer_than_it_takes_to_spell_pieces_share(run: Run, tmp_path: Path, few: int) -> None:
     options = replace(PLAIN, trim=Trimming(few), max_drop=1.0)
 
-    report = export(run, options=options, output=tmp_path / "b").manifest.parity["vocabulary"]
+    found = export(run, options=options, output=tmp_path / "b")
+    report = step_of(found, "vocabulary").taken.settings
 
     assert (report["embeddings"], report["others"]) == (few, "shared")
 
@@ -118,7 +120,8 @@ def test_pieces_of_a_tokenizer_that_cannot_be_made_smaller_share(
     monkeypatch.setattr("edgeadapt.shrink.vocabulary.trim", refused)
     options = replace(PLAIN, trim=Trimming(KEPT), max_drop=1.0)
 
-    report = export(run, options=options, output=tmp_path / "b").manifest.parity["vocabulary"]
+    found = export(run, options=options, output=tmp_path / "b")
+    report = step_of(found, "vocabulary").taken.settings
 
     assert (report["embeddings"], report["others"]) == (KEPT, "shared")
 
@@ -186,7 +189,7 @@ def test_auto_takes_the_least_that_is_accurate_enough(
     asked = replace(PLAIN, trim=Trimming(), max_drop=0.0)
     found = export(accurate_run, options=asked, output=tmp_path / "b")
 
-    assert found.manifest.parity["vocabulary"]["pieces"] == size - 4
+    assert step_of(found, "vocabulary").taken.settings["pieces"] == size - 4
 
 
 @pytest.mark.parametrize("ruined", ["spelled", "shared"])
@@ -203,7 +206,7 @@ def test_of_a_given_number_the_more_accurate_way_is_taken(
     asked = replace(PLAIN, trim=Trimming(size - 4), max_drop=1.0)
     found = export(accurate_run, options=asked, output=tmp_path / "b")
 
-    assert found.manifest.parity["vocabulary"]["others"] != ruined
+    assert step_of(found, "vocabulary").taken.settings["others"] != ruined
 
 
 def ruin(vocabulary: Any) -> Any:

@@ -96,12 +96,13 @@ def test_every_candidate_is_reported_with_its_figures(tmp_path: Path) -> None:
         assert trial.latency_ms > 0
         assert trial.bytes > 0
         assert trial.cost.texts == 40
+        assert trial.cost.rms_shift is not None
         assert 0 < trial.cost.rms_shift < 1
         settings = json.loads(json.dumps(trial.proposal.settings))
         assert settings == json.loads(json.dumps(asdict(candidate)))
     assert found.taken.chosen in found.taken.trials
-    assert found.step.measured is not None
-    assert found.step.measured.fp32_ms > 0
+    assert found.taken.baseline.latency_ms is not None
+    assert found.taken.baseline.latency_ms > 0
     assert found.step.sensitivity == {}
 
 
@@ -157,8 +158,7 @@ def test_candidates_take_turns_in_fresh_processes(
     assert models[0] == "model.onnx"
     assert models == models[:2] * timing.ROUNDS
     assert {job["threads"] for job in jobs} == {1}
-    assert found.step.measured is not None
-    assert (found.step.measured.fp32_ms, found.taken.chosen.latency_ms) == (1.0, 1.0)
+    assert (found.taken.baseline.latency_ms, found.taken.chosen.latency_ms) == (1.0, 1.0)
     assert found.taken.chosen.peak_bytes == 7
 
 

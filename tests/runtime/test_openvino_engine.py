@@ -20,6 +20,7 @@ from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.runtime.openvino_engine import OpenVinoEngine
 from tests.lively import lively_run
+from tests.store.handmade import step_of
 
 TEXTS = ["film", "the film was great", "we never liked the cold soup and the dull staff"]
 
@@ -57,8 +58,7 @@ def test_no_operator_of_onnx_runtimes_own_is_in_its_graph_not_even_for_size(
 
     graph = onnx.load(found.path / found.manifest.variants["int8"].file).graph
     assert {node.domain for node in graph.node} == {""}
-    assert found.manifest.quantization
-    tried = [trial["candidate"] for trial in found.manifest.quantization["trials"]]
+    tried = [trial.settings for trial in step_of(found, "quantize").trials]
     assert {each["embedding_bits"] for each in tried} == {8}
 
 

@@ -1,0 +1,73 @@
+"""What ``export --json`` says of a bundle's gates and compression."""
+
+from dataclasses import asdict
+from typing import Any
+
+from edgeadapt.bundle import Manifest
+from edgeadapt.metrics import Drift
+from edgeadapt.store.compression import Compression, StepReport
+
+__all__ = ["compression_json"]
+
+_QUANTIZE = "quantize"
+
+
+def compression_json(manifest: Manifest) -> dict[str, Any]:
+    """Returns ``parity``, ``quantization`` and ``compression``.
+
+    The last is the manifest's; the first two are what scripts have read since before there was one
+    report over all steps.
+    """
+    merge, onnx, compression = manifest.gates.merge, manifest.gates.onnx, manifest.compression
+    found: dict[str, Any] = {
+        "parity": {
+            "merge": {
+                **asdict(merge.parity),
+                "leftover": asdict(merge.leftover),
+                "unshared_bytes": merge.unshared_bytes,
+            },
+            "onnx": asdict(onnx),
+            "int8": None,
+        },
+        "quantization": None,
+        "compression": None,
+    }
+    if compression is None:
+        return found
+    for step, cost in compression.costs:
+        name = "int8" if step.name == _QUANTIZE else step.name
+        found["parity"][name] = _gate(compression, step, cost)
+        if step.name == _QUANTIZE:
+            found["quantization"] = _quantization(compression, step)
+    return found | {"compression": asdict(compression)}
+
+
+def _gate(compression: Compression, step: StepReport, cost: Drift) -> dict[str, Any]:
+    return {**step.taken.settings, "max_drop": compression.max_drop, **asdict(cost)}
+
+
+def _quantization(compression: Compression, step: StepReport) -> dict[str, Any]:
+    return {
+        "objective": compression.objective,
+        "platform": compression.platform,
+        "engine": compression.engine,
+        "max_drop": compression.max_drop,
+        "deciding_texts": compression.deciding_texts,
+        "texts_to_decide": step.taken.drift.texts_for(compression.slack),
+        "trials": [
+            {
+                "name": trial.name,
+                "candidate": dict(trial.settings),
+                "drift": asdict(trial.drift),
+                "bytes": trial.bytes,
+                "allowed": trial.allowed,
+                "latency_ms": trial.latency_ms,
+                "peak_bytes": trial.peak_bytes,
+            }
+            for trial in step.trials
+        ],
+        "chosen": step.chosen,
+        "fp32_ms": step.baseline.latency_ms,
+        "noise": step.baseline.noise,
+        "sensitivity": dict(step.baseline.sensitivity),
+    }

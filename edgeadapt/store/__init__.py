@@ -1,0 +1,1 @@
+"""What artefacts on disk say, as values that makers and readers share."""

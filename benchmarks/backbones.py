@@ -17,12 +17,12 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from edgeadapt.adapters import Encoder, make_adapters
 from edgeadapt.backbones import BACKBONES, BackboneSpec
-from edgeadapt.config import AdapterConfig, Exporter, GraphPass
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import merge
 from edgeadapt.models.unshare import unshare
 from edgeadapt.pipeline.lower import lower
+from edgeadapt.recipe import AdapterConfig, Exporter, GraphPass
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.text import TokenBatch
 

@@ -167,7 +167,7 @@ def train(contender: str, batch: int, folder: str) -> None:
 
 def long_texts(count: int) -> tuple[list[str], list[int]]:
     """Returns texts of at least ``MAX_LENGTH`` tokens, so that nobody pads; again and again."""
-    from edgeadapt.config import DataConfig
+    from edgeadapt.recipe import DataConfig
     from edgeadapt.training.datasets import load_dataset
 
     examples = load_dataset(DataConfig(dataset=str(data_folder("imdb")))).train

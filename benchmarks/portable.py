@@ -26,9 +26,9 @@ import numpy as np
 from common import WORK, data_folder, save
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Platform, Scheme
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+from edgeadapt.recipe import Platform, Scheme
 from edgeadapt.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,13 +19,13 @@ from accuracy import SEEDS
 from common import WORK, add_row
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Objective, Scheme
 from edgeadapt.data import read_rows
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import drift
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming, export
 from edgeadapt.pipeline.restore import kept_examples, recipe_of
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Objective, Scheme
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits

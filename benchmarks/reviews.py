@@ -8,9 +8,9 @@ from typing import Any
 
 from common import WORK, save
 
-from edgeadapt.config import Recipe
 from edgeadapt.data import read_rows
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 
 METHODS = ("head", "parallel", "full")

@@ -72,7 +72,7 @@ def chosen_precision() -> str:
     """Returns what edgeadapt trains in on this machine, where nothing else is asked for."""
     import torch
 
-    from edgeadapt.config import TrainingConfig
+    from edgeadapt.recipe import TrainingConfig
     from edgeadapt.training.objectives import Compute
 
     return Compute.on(torch.device("cpu"), TrainingConfig()).precision.value
@@ -125,7 +125,7 @@ def texts_of(dataset: str) -> tuple[list[str], list[int]]:
     """Returns texts and labels in an order of their own, the same for everyone."""
     import numpy as np
 
-    from edgeadapt.config import DataConfig
+    from edgeadapt.recipe import DataConfig
     from edgeadapt.training.datasets import load_dataset
 
     train = load_dataset(DataConfig(dataset=str(data_folder(dataset)))).train
@@ -151,7 +151,12 @@ def ours(
         import numpy as np
         import torch
 
-        from edgeadapt.config import (
+        from edgeadapt.data import Examples
+        from edgeadapt.models.classifier import AdaptedClassifier
+        from edgeadapt.models.first_position import first_position_only
+        from edgeadapt.models.sources import find_model
+        from edgeadapt.models.tokenizer import load_tokenizer
+        from edgeadapt.recipe import (
             AdapterConfig,
             Dropout,
             ModelConfig,
@@ -159,11 +164,6 @@ def ours(
             Task,
             TrainingConfig,
         )
-        from edgeadapt.data import Examples
-        from edgeadapt.models.classifier import AdaptedClassifier
-        from edgeadapt.models.first_position import first_position_only
-        from edgeadapt.models.sources import find_model
-        from edgeadapt.models.tokenizer import load_tokenizer
         from edgeadapt.training.frozen import FrozenLayers
         from edgeadapt.training.loop import fit
         from edgeadapt.training.objectives import Classification, Compute, Loss
@@ -319,8 +319,8 @@ def full(folder: str) -> tuple[Any, type[Any]]:
 
 def embedded() -> str:
     """Returns the folder of the embedded encoder."""
-    from edgeadapt.config import ModelConfig
     from edgeadapt.models.sources import find_model
+    from edgeadapt.recipe import ModelConfig
 
     return str(find_model(ModelConfig()).folder)
 

@@ -151,8 +151,8 @@ def _numbers(option: str, given: str) -> tuple[int, ...]:
 
 
 def _engines(given: str | None) -> list[str]:
-    from edgeadapt.config import EngineName
     from edgeadapt.errors import UsageError
+    from edgeadapt.recipe import EngineName
 
     names = list(dict.fromkeys(map(str.strip, given.split(",")))) if given is not None else []
     if unknown := [name for name in names if name not in list(EngineName)]:

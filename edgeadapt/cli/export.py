@@ -20,7 +20,8 @@ from edgeadapt.cli.options import (
     label_names,
     share,
 )
-from edgeadapt.config import (
+from edgeadapt.errors import ModelError, UsageError
+from edgeadapt.recipe import (
     EngineName,
     Exporter,
     GraphPass,
@@ -30,7 +31,6 @@ from edgeadapt.config import (
     Scheme,
     check_joined,
 )
-from edgeadapt.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from edgeadapt.bundle import Bundle

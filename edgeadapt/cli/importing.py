@@ -19,7 +19,7 @@ from edgeadapt.cli.options import (
     columns_of,
     label_names,
 )
-from edgeadapt.config import ModelConfig, Recipe
+from edgeadapt.recipe import ModelConfig, Recipe
 
 __all__ = ["import_"]
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edgeadapt.config import Device, Precision
 from edgeadapt.errors import UsageError
+from edgeadapt.recipe import Device, Precision
 
 __all__ = [
     "ADAPTER",

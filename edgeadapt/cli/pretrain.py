@@ -30,8 +30,8 @@ from edgeadapt.cli.options import (
     check_alone,
     only_given,
 )
-from edgeadapt.config import Recipe
 from edgeadapt.errors import UsageError
+from edgeadapt.recipe import Recipe
 
 __all__ = ["pretrain"]
 

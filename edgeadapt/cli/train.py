@@ -37,9 +37,9 @@ from edgeadapt.cli.options import (
     check_alone,
     only_given,
 )
-from edgeadapt.config import AdapterKind, ModelConfig, Placement, Recipe, Target
 from edgeadapt.errors import UsageError
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import AdapterKind, ModelConfig, Placement, Recipe, Target
 
 if TYPE_CHECKING:
     from edgeadapt.pipeline.folds import CrossValidation

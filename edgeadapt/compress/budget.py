@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeadapt.config import Task
 from edgeadapt.errors import GateError, UsageError
 from edgeadapt.metrics import Drift, Labels, Logits, drift
+from edgeadapt.recipe import Task
 from edgeadapt.text import Text
 
 __all__ = ["DECIDING_TEXTS", "MAX_DROP", "SLACK", "Budget", "Reference"]

@@ -15,7 +15,6 @@ from edgeadapt.compress.budget import MAX_DROP, Budget, Reference
 from edgeadapt.compress.climb import Taken, climb
 from edgeadapt.compress.step import Proposal, Step, Trial
 from edgeadapt.compress.texts import CompressionTexts
-from edgeadapt.config import EngineName, Exporter, GraphPass, Scheme
 from edgeadapt.data import text_columns, write_csv
 from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
@@ -38,6 +37,7 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import SCHEMES, Quantization
 from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.quantize.step import Graphs, Quantize, answers_of
+from edgeadapt.recipe import EngineName, Exporter, GraphPass, Scheme
 from edgeadapt.run import Run
 from edgeadapt.runtime import ENGINES
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine

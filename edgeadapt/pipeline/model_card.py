@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeadapt.bundle import Manifest
-from edgeadapt.config import EngineName, Task
 from edgeadapt.escape import markdown, markdown_code, python_string
+from edgeadapt.recipe import EngineName, Task
 
 __all__ = ["ladder_note", "merge_note", "model_card"]
 

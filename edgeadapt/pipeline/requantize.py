@@ -21,7 +21,6 @@ from edgeadapt.bundle import TEXT_FILES, Bundle, Manifest
 from edgeadapt.compress.budget import MAX_DROP, Budget
 from edgeadapt.compress.climb import climb
 from edgeadapt.compress.texts import CompressionTexts
-from edgeadapt.config import Scheme
 from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.graph.unfuse import unfuse_attention
@@ -32,6 +31,7 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.quantize.step import Graphs
+from edgeadapt.recipe import Scheme
 from edgeadapt.runtime import ENGINES
 from edgeadapt.storage import free_name, sha256, staged_folder
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from edgeadapt.bundle import Variant
-from edgeadapt.config import EngineName, Objective, Platform, Scheme
 from edgeadapt.errors import UsageError
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.platforms import this_platform
@@ -14,6 +13,7 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.quantize.candidates import candidates
 from edgeadapt.quantize.step import Quantize
+from edgeadapt.recipe import EngineName, Objective, Platform, Scheme
 
 __all__ = ["SCHEMES", "Quantization"]
 

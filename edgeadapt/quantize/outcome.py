@@ -9,10 +9,10 @@ from edgeadapt.bundle import Variant
 from edgeadapt.compress.budget import DECIDING_TEXTS, SLACK, Reference
 from edgeadapt.compress.climb import Taken
 from edgeadapt.compress.step import Trial
-from edgeadapt.config import Scheme
 from edgeadapt.metrics import Drift
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.step import Quantize, answers_of
+from edgeadapt.recipe import Scheme
 from edgeadapt.text import Tokens
 
 __all__ = ["Quantized"]

@@ -8,10 +8,10 @@ import pytest
 
 from edgeadapt.bundle import TEXT_FILES, Bundle
 from edgeadapt.compress import timing
-from edgeadapt.config import Exporter
 from edgeadapt.pipeline import export as pipeline
 from edgeadapt.pipeline.export import ExportOptions
 from edgeadapt.pipeline.export import export as run_export
+from edgeadapt.recipe import Exporter
 from edgeadapt.run import Run
 from tests.children import run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written

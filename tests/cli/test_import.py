@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-from edgeadapt.config import Format
 from edgeadapt.pipeline.convert import convert
+from edgeadapt.recipe import Format
 from edgeadapt.run import Run
 from tests.cli.conftest import Cli, written
 from tests.conftest import write_dataset

@@ -14,7 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.config import (
+from edgeadapt.data import read_rows, write_csv
+from edgeadapt.metrics import wilson_interval
+from edgeadapt.pipeline import foreign
+from edgeadapt.recipe import (
     AdapterConfig,
     AdapterKind,
     DataConfig,
@@ -24,9 +27,6 @@ from edgeadapt.config import (
     TrainingConfig,
     Tuned,
 )
-from edgeadapt.data import read_rows, write_csv
-from edgeadapt.metrics import wilson_interval
-from edgeadapt.pipeline import foreign
 from edgeadapt.run import Run
 from tests.children import open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written

@@ -18,12 +18,12 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from edgeadapt.adapters import Kept, Reads
 from edgeadapt.adapters.parts import Part
 from edgeadapt.backbones import BackboneSpec, backbone_spec
-from edgeadapt.config import AdapterConfig, AdapterKind, ModelConfig, Placement, Target
 from edgeadapt.errors import ExportError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Leftover, merge
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.unshare import unshare
+from edgeadapt.recipe import AdapterConfig, AdapterKind, ModelConfig, Placement, Target
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import (
     HIDDEN,

@@ -4,8 +4,8 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from edgeadapt.config import Exporter
 from edgeadapt.pipeline.export import ExportOptions, Quantization
+from edgeadapt.recipe import Exporter
 
 PLAIN = ExportOptions(exporter=Exporter.TORCH)
 WITH_INT8 = ExportOptions(exporter=Exporter.TORCH, quantize=Quantization())

@@ -15,7 +15,6 @@ from safetensors.numpy import load_file
 import edgeadapt.pipeline.export as pipeline
 from edgeadapt import __version__
 from edgeadapt.bundle import TEXT_FILES, Bundle
-from edgeadapt.config import Objective, Scheme, Task
 from edgeadapt.errors import (
     ExportError,
     GateError,
@@ -24,6 +23,7 @@ from edgeadapt.errors import (
 )
 from edgeadapt.metrics import probabilities
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming, export
+from edgeadapt.recipe import Objective, Scheme, Task
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeadapt.config import Task
 from edgeadapt.data import Examples
 from edgeadapt.pipeline import mistakes
 from edgeadapt.pipeline.mistakes import write_mistakes
+from edgeadapt.recipe import Task
 
 NAMES = ("no", "<b>yes</b>")
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeadapt.config import (
+from edgeadapt.errors import RecipeError
+from edgeadapt.recipe import (
     AdapterConfig,
     AdapterKind,
     Device,
@@ -24,7 +25,6 @@ from edgeadapt.config import (
     Tuned,
     builtin_recipes,
 )
-from edgeadapt.errors import RecipeError
 from edgeadapt.run import Run
 
 TEXT = st.text(st.characters(codec="utf-8"))

@@ -1,8 +1,5 @@
 """The recipe: its tables, how they are updated, and the rules across them."""
 
-import math
-import re
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -11,6 +8,7 @@ from typing import Any, Self
 from edgeadapt.errors import RecipeError
 from edgeadapt.recipe.adapter import AdapterConfig
 from edgeadapt.recipe.data import DataConfig
+from edgeadapt.recipe.fields import check_value, settings_of
 from edgeadapt.recipe.files import (
     BUILTIN,
     builtin_recipes,
@@ -18,18 +16,13 @@ from edgeadapt.recipe.files import (
     toml_scalar,
     with_split_seed,
 )
-from edgeadapt.recipe.kinds import AdapterKind, Precision, Target, check_joined, listed
+from edgeadapt.recipe.kinds import Precision, listed
 from edgeadapt.recipe.model import ModelConfig
 from edgeadapt.recipe.training import TrainingConfig
 from edgeadapt.recipe.tuned import Tuned
 from edgeadapt.recipe.values import updated_section
 
 __all__ = ["Recipe"]
-
-_NUMBER = rf"\d{{1,{sys.int_info.default_max_str_digits}}}"  # longer ones Python does not convert
-_LAYERS = re.compile(rf"{_NUMBER}(-{_NUMBER})?(,{_NUMBER}(-{_NUMBER})?)*", re.ASCII)
-
-_FOLD = re.compile(r"[1-9]\d{0,3}/[1-9]\d{0,3}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -111,7 +104,7 @@ class Recipe:
         for name, values in tables.items():
             sections[name] = updated_section(sections[name], values, f"{origin}: [{name}]")
         recipe = replace(self, **sections)
-        _check_ranges(recipe, origin)
+        _check(recipe, origin)
         return recipe
 
     def resolved(self) -> Self:
@@ -142,92 +135,13 @@ class Recipe:
         return "\n".join(lines)
 
 
-def _check_ranges(recipe: Recipe, origin: str) -> None:
+def _check(recipe: Recipe, origin: str) -> None:
     """Raises ``RecipeError`` for a value that no training can use."""
-    check_joined(recipe.adapter.method, AdapterKind, origin, word="method")
-    check_joined(recipe.adapter.targets, Target, origin, word="target")
-    if (layers := recipe.adapter.layers) is not None and not _LAYERS.fullmatch(layers):
-        raise RecipeError(
-            f"{origin}: adapter.layers: expected numbers and ranges such as 6-11 or 0,2-4, "
-            f"found {layers!r}."
-        )
-    if (fold := recipe.data.fold) is not None and not (
-        _FOLD.fullmatch(fold) and recipe.data.fold_of[0] <= recipe.data.fold_of[1] >= 2
-    ):
-        raise RecipeError(f"{origin}: data.fold: expected a part such as 2/5, found {fold!r}.")
-    model, data, adapter, training = recipe.model, recipe.data, recipe.adapter, recipe.training
-    rate = training.learning_rate
-    rules: list[tuple[str, float | int | None, bool, str]] = [
-        ("model.max_length", model.max_length, model.max_length >= 3, "at least 3 tokens"),
-        *(
-            (f"data.{name}", value, 0 < value < 1, "between 0 and 1")
-            for name, value in (
-                ("validation_fraction", data.validation_fraction),
-                ("test_fraction", data.test_fraction),
-            )
-        ),
-        ("model.layers", model.layers, model.layers is None or model.layers >= 1, "at least 1"),
-        ("adapter.dimension", adapter.dimension, adapter.dimension >= 1, "at least 1"),
-        (
-            "adapter.reduction_factor",
-            adapter.reduction_factor,
-            adapter.reduction_factor is None or adapter.reduction_factor > 0,
-            "above 0",
-        ),
-        ("adapter.rank", adapter.rank, adapter.rank >= 1, "at least 1"),
-        ("adapter.scaling", adapter.scaling, True, "a number"),
-        ("adapter.dropout", adapter.dropout, 0 <= adapter.dropout < 1, "from 0 to below 1"),
-        (
-            "training.epochs",
-            training.epochs,
-            training.epochs is None or training.epochs >= 1,
-            "at least 1",
-        ),
-        ("training.batch_size", training.batch_size, training.batch_size >= 1, "at least 1"),
-        ("training.learning_rate", rate, rate is None or rate > 0, "above 0"),
-        ("training.head_rate", training.head_rate, training.head_rate > 0, "above 0"),
-        ("training.weight_decay", training.weight_decay, training.weight_decay >= 0, "at least 0"),
-        ("training.warmup", training.warmup, 0 <= training.warmup <= 1, "from 0 to 1"),
-        (
-            "training.label_smoothing",
-            training.label_smoothing,
-            0 <= training.label_smoothing < 1,
-            "from 0 to below 1",
-        ),
-        (
-            "training.patience",
-            training.patience,
-            training.patience is None or training.patience >= 1,
-            "at least 1",
-        ),
-        (
-            "training.micro_batch_tokens",
-            training.micro_batch_tokens,
-            training.micro_batch_tokens is None or training.micro_batch_tokens >= 1,
-            "at least 1",
-        ),
-        ("training.memory_mb", training.memory_mb, training.memory_mb >= 0, "at least 0"),
-        (
-            "training.checkpoint_steps",
-            training.checkpoint_steps,
-            training.checkpoint_steps >= 0,
-            "at least 0",
-        ),
-        ("training.clip_norm", training.clip_norm, training.clip_norm > 0, "above 0"),
-        ("training.seed", training.seed, 0 <= training.seed < 2**32, "from 0 to 2^32 - 1"),
-        ("data.split_seed", data.split_seed, 0 <= data.split_seed < 2**32, "from 0 to 2^32 - 1"),
-        (
-            "training.threads",
-            training.threads,
-            training.threads is None or training.threads >= 1,
-            "at least 1",
-        ),
-    ]
-    for name, value, holds, expected in rules:
-        if value is not None and not math.isfinite(value):
-            raise RecipeError(f"{origin}: {name}: expected a finite number, found {value}.")
-        if not holds:
-            raise RecipeError(f"{origin}: {name}: expected {expected}, found {value}.")
+    for table in fields(recipe):
+        values = getattr(recipe, table.name)
+        for name, about in settings_of(values.__class__).items():
+            check_value(about, getattr(values, name), origin=origin, name=f"{table.name}.{name}")
+    training = recipe.training
     if training.quant_aware and (training.compile or training.precision is Precision.BF16):
         raise RecipeError(
             f"{origin}: training.quant_aware: expected compile = false and precision = fp32 or "

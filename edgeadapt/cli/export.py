@@ -6,17 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeadapt.cli.given import Given, takes
 from edgeadapt.cli.options import (
-    DATA,
     Force,
     Json,
-    LabelColumn,
     LabelNames,
     Output,
-    TextColumn,
-    TextPairColumn,
     Threads,
-    columns_of,
+    check_columns,
     label_names,
     share,
 )
@@ -47,7 +44,19 @@ _OF_BUNDLES = frozenset(
 """What export takes with a bundle; all else changes the graph, which takes the run."""
 
 
+@takes(
+    *("data.dataset", "data.name", "data.revision"),
+    *("data.text_column", "data.text_pair_column", "data.label_column", "data.multi_label"),
+    *("model.revision", "model.max_length"),
+    help={
+        "data.dataset": "Of a checkpoint: labelled examples, to measure accuracy and to quantize.",
+        "model.revision": "Of a checkpoint on the hub: commit, tag or branch.",
+        "model.max_length": "Of a checkpoint: longest input in tokens; its own, 128 at most, if "
+        "left out.",
+    },
+)
 def export(
+    given: Given,
     ctx: typer.Context,
     run: Annotated[
         str | None,
@@ -129,45 +138,7 @@ def export(
         ),
     ] = "all",
     threads: Threads = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID|DIR|FILE",
-            help="Of a checkpoint: labelled examples, to measure accuracy and to quantize.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    dataset_name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Configuration of a hub data set.", rich_help_panel=DATA),
-    ] = None,
-    dataset_revision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REV", help="Commit, tag or branch of the data.", rich_help_panel=DATA
-        ),
-    ] = None,
-    text_column: TextColumn = None,
-    text_pair_column: TextPairColumn = None,
-    label_column: LabelColumn = None,
-    multi_label: Annotated[
-        bool,
-        typer.Option(
-            "--multi-label", help="A text has any number of labels.", rich_help_panel=DATA
-        ),
-    ] = False,
     labels: LabelNames = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(metavar="REV", help="Of a checkpoint on the hub: commit, tag or branch."),
-    ] = None,
-    max_length: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Of a checkpoint: longest input in tokens; its own, 128 at most, if left out.",
-        ),
-    ] = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -196,42 +167,21 @@ def export(
         )
         _show(bundle, json=json, terminal=terminal)
         return
-    columns = columns_of(
-        dataset,
-        dataset_name=dataset_name,
-        dataset_revision=dataset_revision,
-        text_column=text_column,
-        text_pair_column=text_pair_column,
-        label_column=label_column,
-        multi_label=multi_label,
-    )
-    of_checkpoint = {
-        "--dataset": dataset,
-        "--labels": labels,
-        "--revision": revision,
-        "--max-length": max_length,
-    }
-    given = [option for option, value in of_checkpoint.items() if value is not None]
-    checkpoint = _checkpoint(run, is_asked=bool(given)) if run else None
+    check_columns(given)
+    others = [*given.flags, *(["--labels"] if labels is not None else [])]
+    checkpoint = _checkpoint(run, is_asked=bool(others)) if run else None
     if checkpoint is None:
         source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
-        if given:
+        if others:
             raise UsageError(
-                f"{', '.join(given)}: expected with a checkpoint only, found the run "
+                f"{', '.join(others)}: expected with a checkpoint only, found the run "
                 f"{source.name}, which has its own.",
                 hint="Leave them out, or name a checkpoint: its folder or hub id.",
             )
     names = label_names(labels)
-    checked = Recipe().updated(
-        {
-            "model": {"id": checkpoint or "", "revision": revision}
-            | ({} if max_length is None else {"max_length": max_length}),
-            "data": {
-                "dataset": dataset or "",
-                **{name.removeprefix("dataset_"): value for name, value in columns.items()},
-            },
-        },
-        origin="command line",
+    unnamed = {"model": {"id": checkpoint or ""}, "data": {"dataset": ""}}
+    checked = (
+        Recipe().updated(unnamed, origin="none").updated(given.tables(), origin="command line")
     )
     with train_tier("edgeadapt export"):
         from edgeadapt.pipeline.checkpoint import export_checkpoint
@@ -255,8 +205,8 @@ def export(
     else:
         bundle = export_checkpoint(
             checked.model,
-            max_length=max_length,
-            data=checked.data if dataset else None,
+            max_length=given.values.get("model.max_length"),
+            data=checked.data if checked.data.dataset else None,
             labels=names,
             options=options,
             output=to,

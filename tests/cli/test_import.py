@@ -116,10 +116,10 @@ def test_what_it_says_comes_next_works_and_int8_without_data_is_refused_with_a_w
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        (("--text-column", "body"), "text_column"),
-        (("--text-pair-column", "second"), "text_pair_column"),
-        (("--label-column", "mood"), "label_column"),
-        (("--multi-label",), "multi_label"),
+        (("--text-column", "body"), "--text-column"),
+        (("--text-pair-column", "second"), "--text-pair-column"),
+        (("--label-column", "mood"), "--label-column"),
+        (("--multi-label",), "--multi-label"),
     ],
 )
 def test_what_describes_data_is_refused_without_data(

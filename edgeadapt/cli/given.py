@@ -38,7 +38,7 @@ class Given:
     @property
     def flags(self) -> tuple[str, ...]:
         """The options that were given, for messages."""
-        return tuple(str(_FIELDS[name].flag) for name in self.values)
+        return tuple(_FIELDS[name].option for name in self.values)
 
     def of(self, *names: str) -> "Given":
         """Returns what was given of these tables or fields."""
@@ -134,7 +134,7 @@ def _taken(names: Collection[str]) -> Mapping[str, Setting]:
 
 def _checked(about: Setting, value: Any) -> Any:
     """The field's value for that of its option."""
-    check_value(about, value, origin=str(about.flag))
+    check_value(about, value, origin=about.option)
     return value != about.turns_off if isinstance(value, bool) else value
 
 
@@ -144,7 +144,7 @@ def _is_in(path: str, names: Collection[str]) -> bool:
 
 def _parameter_name(about: Setting) -> str:
     """The option's name as typer derives it from the first of its spellings."""
-    return str(about.flag).partition("/")[0].lstrip("-").replace("-", "_")
+    return about.option.lstrip("-").replace("-", "_")
 
 
 def _parameter(path: str, about: Setting, *, help: str, parser: Parser | None) -> inspect.Parameter:

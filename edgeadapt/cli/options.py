@@ -1,6 +1,7 @@
 """Options that several commands share, so that they read the same everywhere."""
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ __all__ = [
     "check_alone",
     "check_columns",
     "label_names",
+    "pieces",
     "share",
 ]
 
@@ -62,6 +64,21 @@ def _share_hint(option: str, given: str) -> str:
         return f"For {given} percent, write {option} {given}%"
     return f"Write it in percent, as in {option} 5%, or as a fraction, as in {option} 0.05."
 
+
+def pieces(count: str) -> int | str:
+    """Parses ``--trim-vocab``: a number of word pieces, ``auto`` or ``none``.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if count in ("auto", "none"):
+        return count
+    if not (_COUNT.fullmatch(count) and int(count)):
+        raise UsageError(f"--trim-vocab: expected a number above 0, auto or none, found {count!r}.")
+    return int(count)
+
+
+_COUNT = re.compile(r"\d{1,18}", re.ASCII)  # longer ones no vocabulary has, nor Python converts
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")

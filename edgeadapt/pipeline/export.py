@@ -1,11 +1,11 @@
 """``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import onnx
 
@@ -34,10 +34,10 @@ from edgeadapt.pipeline.restore import (
 )
 from edgeadapt.pipeline.run_files import CALIBRATION_FILE, VOCABULARY_FILE, named_labels
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.quantize.options import SCHEMES, Quantization
+from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.quantize.step import Graphs, Quantize, answers_of
-from edgeadapt.recipe import EngineName, Exporter, GraphPass, Scheme
+from edgeadapt.recipe import EngineName, ExportConfig, Exporter, GraphPass, Scheme
 from edgeadapt.run import Run
 from edgeadapt.runtime import ENGINES
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
@@ -45,7 +45,7 @@ from edgeadapt.shrink.vocabulary import Shrunk, TrimVocabulary
 from edgeadapt.storage import read_json, staged_folder
 from edgeadapt.text import Text, TextEncoder, Tokens
 
-__all__ = ["SCHEMES", "ExportOptions", "Quantization", "Trimming", "export"]
+__all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
 
 EVALUATION_EXAMPLES = 2_000
 """Test examples that a bundle carries at most."""
@@ -59,6 +59,13 @@ class Trimming:
 
     most: int | None = None
     """Number of embeddings; as few as accuracy allows where none is given."""
+
+    @classmethod
+    def of(cls, config: ExportConfig) -> Self | None:
+        """Returns what a recipe asks for; ``None`` where it keeps the vocabulary."""
+        if config.trim_vocab == "none":
+            return None
+        return cls(config.trim_vocab if isinstance(config.trim_vocab, int) else None)
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,38 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         Budget(self.max_drop)  # which refuses what is no share
+
+    @classmethod
+    def of(cls, config: ExportConfig) -> Self:
+        """Returns what a recipe asks for."""
+        return cls(
+            quantize=Quantization.of(config) if config.quantize else None,
+            trim=Trimming.of(config),
+            max_drop=config.max_drop,
+            with_torch=config.with_torch,
+            exporter=config.exporter,
+            passes=config.graph_passes,
+            evaluation=config.evaluation,
+        )
+
+    def config(self) -> ExportConfig:
+        """Returns the recipe's table that asks for this: what a bundle's provenance carries."""
+        asked = self.quantize or Quantization()
+        every = set(self.passes) == set(GraphPass)
+        return ExportConfig(
+            quantize=self.quantize is not None,
+            engine=asked.engine,
+            scheme="+".join(asked.schemes) or None,
+            objective=asked.objective,
+            target=asked.platform,
+            max_drop=self.max_drop,
+            trim_vocab="none" if self.trim is None else self.trim.most or "auto",
+            with_torch=self.with_torch,
+            evaluation=self.evaluation,
+            exporter=self.exporter,
+            passes="all" if every else "+".join(self.passes) or "none",
+            threads=asked.threads,
+        )
 
     @property
     def compresses(self) -> bool:
@@ -185,7 +224,7 @@ def export(
             max_length=encoder.max_length,
             pad_id=shrunk.encoder.pad_id,
             variants=_variants(options, made),
-            provenance={**_provenance(run, made.exporter), "passes": list(made.passes)},
+            provenance={**_provenance(run, made.exporter, options), "passes": list(made.passes)},
             parity={
                 "merge": {**merge_parity.to_dict(), **merged.report()},
                 "onnx": made.onnx_parity.to_dict(),
@@ -415,12 +454,12 @@ def _variants(options: ExportOptions, made: _Compressed) -> dict[str, Variant]:
     return variants
 
 
-def _provenance(run: Run, exporter: Exporter) -> dict[str, Any]:
+def _provenance(run: Run, exporter: Exporter, options: ExportOptions) -> dict[str, Any]:
     info = run.info
     return {
         "run": run.name,
         "method": info.recipe["adapter"]["method"],
-        "recipe": _without_folders(info.recipe),
+        "recipe": _without_folders({**info.recipe, "export": asdict(options.config())}),
         "backbone": _without_folders({"backbone": info.backbone})["backbone"],
         "frozen_sha256": info.frozen_sha256["after"],
         "data_fingerprint": info.data["fingerprint"],

@@ -1,12 +1,13 @@
 """What can be configured: enums, the recipe, and how a recipe is read and written.
 
-A recipe is a TOML file with the tables ``[model]``, ``[data]``, ``[adapter]`` and
-``[training]``; every key is a field of the dataclass of the same name below. A run saves its
+A recipe is a TOML file with the tables ``[model]``, ``[data]``, ``[adapter]``, ``[training]`` and
+``[export]``; every key is a field of the dataclass of the same name below. A run saves its
 effective recipe in ``run.json``, and every place that takes a recipe takes that file too.
 """
 
 from edgeadapt.recipe.adapter import AdapterConfig
 from edgeadapt.recipe.data import DataConfig
+from edgeadapt.recipe.export import SCHEMES, ExportConfig
 from edgeadapt.recipe.files import builtin_recipes
 from edgeadapt.recipe.kinds import (
     AdapterKind,
@@ -32,6 +33,7 @@ from edgeadapt.recipe.training import TrainingConfig
 from edgeadapt.recipe.tuned import Tuned
 
 __all__ = [
+    "SCHEMES",
     "AdapterConfig",
     "AdapterKind",
     "Calibration",
@@ -39,6 +41,7 @@ __all__ = [
     "Device",
     "Dropout",
     "EngineName",
+    "ExportConfig",
     "Exporter",
     "Format",
     "GraphPass",

@@ -145,13 +145,20 @@ class Setting:
     """What the reference says beside it."""
     rule: Rule | None = None
     flag: str | None = None
-    """The option; ``None`` where the command line has none."""
+    """The option, and after a slash that which sets the opposite; ``None`` where the command
+    line has none."""
     metavar: str | None = None
     """What stands for the value in the help; the choices or the type where none is given."""
     panel: str | None = None
     """Heading in the help; the table's where none is given."""
     turns_off: bool = False
     """Whether the option, a switch, sets false."""
+
+    @property
+    def option(self) -> str:
+        """The option's name, for messages."""
+        assert self.flag is not None
+        return self.flag.partition("/")[0]
 
     @property
     def kinds(self) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from edgeadapt.errors import RecipeError
 from edgeadapt.recipe.adapter import AdapterConfig
 from edgeadapt.recipe.data import DataConfig
+from edgeadapt.recipe.export import ExportConfig
 from edgeadapt.recipe.fields import check_value, settings_of
 from edgeadapt.recipe.files import (
     BUILTIN,
@@ -27,12 +28,13 @@ __all__ = ["Recipe"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the outcome of a training run."""
+    """Everything that decides the outcome of a training run, and of its export."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
 
     @classmethod
     def load(cls, source: str) -> Self:
@@ -79,7 +81,8 @@ class Recipe:
         """Returns a copy with the given values replaced.
 
         What belongs to a replaced value goes with it: a learning rate with the method it was
-        tuned for, a revision with its model, columns and revision with their data set.
+        tuned for, a revision with its model, columns and revision with their data set, schemes with
+        the engine that runs them.
 
         Raises:
             RecipeError: A name, type or range is wrong; the message names ``origin``.
@@ -101,6 +104,8 @@ class Recipe:
             )
         if tables.get("adapter", {}).get("method", self.adapter.method) != self.adapter.method:
             sections["training"] = replace(self.training, learning_rate=None)
+        if tables.get("export", {}).get("engine", self.export.engine) != self.export.engine:
+            sections["export"] = replace(self.export, scheme=None)
         for name, values in tables.items():
             sections[name] = updated_section(sections[name], values, f"{origin}: [{name}]")
         recipe = replace(self, **sections)
@@ -136,11 +141,12 @@ class Recipe:
 
 
 def _check(recipe: Recipe, origin: str) -> None:
-    """Raises ``RecipeError`` for a value that no training can use."""
+    """Raises ``RecipeError`` for a value that neither training nor export can use."""
     for table in fields(recipe):
         values = getattr(recipe, table.name)
         for name, about in settings_of(values.__class__).items():
             check_value(about, getattr(values, name), origin=origin, name=f"{table.name}.{name}")
+    recipe.export.check_engine(origin)
     training = recipe.training
     if training.quant_aware and (training.compile or training.precision is Precision.BF16):
         raise RecipeError(

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from edgeadapt.cli.app import app
 from edgeadapt.cli.given import Given, takes
 from edgeadapt.errors import RecipeError
-from edgeadapt.recipe import Placement, Recipe
+from edgeadapt.recipe import ExportConfig, Placement, Recipe
 from edgeadapt.recipe.fields import settings_of
 
 Run = Callable[..., Given]
@@ -48,6 +48,28 @@ def test_train_has_an_option_for_every_field_that_declares_one(table: str) -> No
     declared = {about.flag for about in settings_of(type(getattr(Recipe(), table))).values()}
 
     assert declared - {None} <= flags_of("train")
+
+
+def test_export_has_an_option_for_every_field_of_its_table() -> None:
+    declared = {about.flag for about in settings_of(ExportConfig).values()}
+
+    assert {flag for flags in declared for flag in str(flags).split("/")} <= flags_of("export")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "table"),
+    [
+        (("--quantize",), {"quantize": True}),
+        (("--no-quantize",), {"quantize": False}),
+        (("--without-torch",), {"with_torch": False}),
+        (("--no-evaluation",), {"evaluation": False}),
+        (("--evaluation",), {"evaluation": True}),
+    ],
+)
+def test_a_switch_that_a_recipe_may_have_set_can_be_set_back(
+    arguments: tuple[str, ...], table: dict[str, bool]
+) -> None:
+    assert command("export")(*arguments).table("export") == table
 
 
 def test_no_two_fields_of_a_recipe_share_an_option() -> None:

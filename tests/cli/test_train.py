@@ -21,6 +21,7 @@ from edgeadapt.recipe import (
     AdapterConfig,
     AdapterKind,
     DataConfig,
+    ExportConfig,
     ModelConfig,
     Placement,
     Recipe,
@@ -209,6 +210,20 @@ def test_an_option_overrides_the_recipe_file(
     assert effective.training.seed == 3
     assert effective.adapter.dimension == 4
     assert effective.training.epochs == 1
+
+
+def test_what_a_recipe_says_of_the_export_is_kept_in_the_run(
+    cli: Cli, tiny_arguments: Arguments, tmp_path: Path, folder: Path
+) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('[export]\nquantize = true\ntrim_vocab = "auto"\nmax_drop = 0.02\n')
+
+    done = cli("train", "--recipe", recipe, *tiny_arguments, "--epochs", "1", "--output", "mine")
+
+    assert done.code == 0, done.err
+    asked = ExportConfig(quantize=True, trim_vocab="auto", max_drop=0.02)
+    assert Recipe.load(str(folder / "artifacts/runs/mine")).export == asked
+    assert printed_recipe(done.err).export == asked
 
 
 def test_every_option_of_the_adapter_and_the_backbone_arrives_in_the_recipe(

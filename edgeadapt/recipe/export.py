@@ -86,7 +86,7 @@ class ExportConfig:
     evaluation: bool = option(
         True,
         "Leave test text out of the bundle; the device cannot measure accuracy then.",
-        details="`false` leaves it out.",
+        details="Put test text into the bundle; the device cannot measure accuracy without it.",
         flag="--no-evaluation/--evaluation",
         turns_off=True,
     )

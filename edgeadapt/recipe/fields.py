@@ -94,7 +94,7 @@ class Joined:
     @property
     def words(self) -> str:
         """What is expected."""
-        return f"{listed(self.kinds)}, joined by +" + "".join(f", or {name}" for name in self.also)
+        return "names joined by +" + "".join(f", or {name}" for name in self.also)
 
     def check(self, value: Any, *, origin: str, name: str) -> None:
         """Checks a value, as ``Rule`` says."""

@@ -134,8 +134,8 @@ def measure(dataset: str, recipe: str, seed: str, backbone: str | None) -> dict[
     """Trains once, and returns the scores on validation and test text."""
     from variants import varied
 
-    from edgeadapt.config import Recipe
     from edgeadapt.pipeline.train import train
+    from edgeadapt.recipe import Recipe
 
     tables = dict(changes(recipe))
     variants = tables.pop("variant", {})

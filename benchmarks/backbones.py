@@ -15,7 +15,7 @@ import numpy as np
 from common import Shown, load, save, table
 
 from edgeadapt.backbones import BACKBONES, BackboneSpec
-from edgeadapt.config import AdapterConfig, Exporter, GraphPass
+from edgeadapt.recipe import AdapterConfig, Exporter, GraphPass
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.text import TokenBatch
 

@@ -180,7 +180,7 @@ def long_texts(count: int) -> tuple[list[str], list[int]]:
     Args:
         count: How many; texts are repeated where there are fewer.
     """
-    from edgeadapt.config import DataConfig
+    from edgeadapt.recipe import DataConfig
     from edgeadapt.training.datasets import load_dataset
 
     examples = load_dataset(DataConfig(dataset=str(data_folder("imdb")))).train

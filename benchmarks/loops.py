@@ -77,7 +77,12 @@ def ours(
         import numpy as np
         import torch
 
-        from edgeadapt.config import (
+        from edgeadapt.data import Examples
+        from edgeadapt.models.classifier import AdaptedClassifier
+        from edgeadapt.models.first_position import first_position_only
+        from edgeadapt.models.sources import find_model
+        from edgeadapt.models.tokenizer import load_tokenizer
+        from edgeadapt.recipe import (
             AdapterConfig,
             Dropout,
             ModelConfig,
@@ -85,11 +90,6 @@ def ours(
             Task,
             TrainingConfig,
         )
-        from edgeadapt.data import Examples
-        from edgeadapt.models.classifier import AdaptedClassifier
-        from edgeadapt.models.first_position import first_position_only
-        from edgeadapt.models.sources import find_model
-        from edgeadapt.models.tokenizer import load_tokenizer
         from edgeadapt.training.frozen import FrozenLayers
         from edgeadapt.training.loop import fit
         from edgeadapt.training.objectives import Classification, Compute, Loss
@@ -251,7 +251,7 @@ def full(folder: str) -> tuple[Any, type[Any]]:
 
 def embedded() -> str:
     """Returns the folder of the embedded encoder."""
-    from edgeadapt.config import ModelConfig
     from edgeadapt.models.sources import find_model
+    from edgeadapt.recipe import ModelConfig
 
     return str(find_model(ModelConfig()).folder)

@@ -26,8 +26,8 @@ import numpy as np
 from common import WORK, Aim, Shown, data_folder, load, save, table
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Platform, Scheme
 from edgeadapt.data import read_rows, write_csv
+from edgeadapt.recipe import Platform, Scheme
 from edgeadapt.run import Run
 
 __all__ = ["SHOWN"]

@@ -14,14 +14,6 @@ from contenders import BACKBONE, CONTENDERS, PEERS, PeerError
 from transformers import AutoModel, BertConfig
 
 import edgeadapt
-from edgeadapt.config import (
-    AdapterConfig,
-    Calibration,
-    Exporter,
-    GraphPass,
-    ModelConfig,
-    Scheme,
-)
 from edgeadapt.data import read_rows
 from edgeadapt.export import export_onnx
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -30,6 +22,14 @@ from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder, write_tokenizer
 from edgeadapt.quantize.candidate import Candidate, write
+from edgeadapt.recipe import (
+    AdapterConfig,
+    Calibration,
+    Exporter,
+    GraphPass,
+    ModelConfig,
+    Scheme,
+)
 from edgeadapt.run import Run
 from edgeadapt.text import Tokens
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from common import WORK, Shown, load, save, table
 
-from edgeadapt.config import Recipe
 from edgeadapt.data import read_rows
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 
 __all__ = ["SHOWN"]

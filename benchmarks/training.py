@@ -112,7 +112,7 @@ def chosen_precision() -> str:
     """Returns the precision that edgeadapt chooses on this machine."""
     import torch
 
-    from edgeadapt.config import TrainingConfig
+    from edgeadapt.recipe import TrainingConfig
     from edgeadapt.training.objectives import Compute
 
     return Compute.on(torch.device("cpu"), TrainingConfig()).precision.value
@@ -138,7 +138,7 @@ def texts_of(dataset: str) -> tuple[list[str], list[int]]:
     """Returns texts and labels, shuffled; the same for every loop."""
     import numpy as np
 
-    from edgeadapt.config import DataConfig
+    from edgeadapt.recipe import DataConfig
     from edgeadapt.training.datasets import load_dataset
 
     train = load_dataset(DataConfig(dataset=str(data_folder(dataset)))).train

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgeadapt.config import Recipe
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.restore import restore
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Recipe
 from edgeadapt.training.objectives import (
     EVALUATION_BATCH,
     Classification,

@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Self
 
-from edgeadapt.config import EngineName, Platform, Scheme, Task
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
 from edgeadapt.listing import check_file, check_listed, check_names, files_in
 from edgeadapt.manifests import read_manifest, write_manifest
+from edgeadapt.recipe import EngineName, Platform, Scheme, Task
 from edgeadapt.storage import read_json, sha256
 from edgeadapt.store.bundle_1 import upgraded_bundle
 from edgeadapt.store.compression import Compression

@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeadapt.config import Task
 from edgeadapt.errors import GateError, ModelError
+from edgeadapt.recipe import Task
 from edgeadapt.typed import Count
 
 __all__ = [

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from edgeadapt.config import Task
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import Task
 
 __all__ = [
     "Match",

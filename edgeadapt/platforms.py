@@ -3,7 +3,7 @@
 import platform
 from pathlib import Path
 
-from edgeadapt.config import Platform
+from edgeadapt.recipe import Platform
 
 __all__ = ["cpu_fields", "cpu_flags", "runs_like", "this_platform"]
 

@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict
 
-from edgeadapt.config import Task
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError
 from edgeadapt.listing import check_file, check_listed, check_names, files_in
 from edgeadapt.manifests import read_manifest, write_manifest
+from edgeadapt.recipe import Task
 from edgeadapt.storage import sha256
 from edgeadapt.typed import Count, Names, from_json
 

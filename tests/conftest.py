@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import AutoConfig, AutoModel, BertTokenizerFast
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Recipe
 from edgeadapt.data import write_csv
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 
 WORDS = (  # noqa: SIM905 - a sentence reads better

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from edgeadapt.config import Task
 from edgeadapt.data import (
     Dataset,
     Examples,
@@ -36,6 +35,7 @@ from edgeadapt.data import (
     write_csv,
 )
 from edgeadapt.errors import DataError
+from edgeadapt.recipe import Task
 
 NAMES = ("negative", "positive")
 BOM = b"\xef\xbb\xbf"

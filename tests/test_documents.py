@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from edgeadapt.cli.app import app
+from scripts.recipe_reference import PAGE, with_keys
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_README = 150
@@ -73,3 +74,11 @@ def test_the_options_that_a_document_shows_exist(document: Path) -> None:
         unknown += [word for word in words if word.startswith("--") and word not in options]
 
     assert not unknown
+
+
+def test_the_reference_of_recipes_is_made_from_their_fields() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert page == with_keys(page), "run python scripts/recipe_reference.py"
+    for table in ("model", "data", "adapter", "training", "export"):
+        assert f"### `[{table}]`" in page

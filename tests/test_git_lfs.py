@@ -9,12 +9,12 @@ import pytest
 
 from edgeadapt.adapters.formats.files import read_tensors
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import DataConfig
 from edgeadapt.data import read_labels, read_rows
 from edgeadapt.errors import IntegrityError
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.predict import read_texts
 from edgeadapt.pipeline.pretrain import TextFile
+from edgeadapt.recipe import DataConfig
 from edgeadapt.run import Run
 from edgeadapt.runtime.classifier import load
 from edgeadapt.storage import check_fetched

@@ -19,7 +19,6 @@ from sklearn.metrics import (
 )
 from torch.nn import functional as F
 
-from edgeadapt.config import Task
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import (
     Drift,
@@ -42,6 +41,7 @@ from edgeadapt.metrics import (
     score,
     wilson_interval,
 )
+from edgeadapt.recipe import Task
 
 SINGLE, MULTI = Task.SINGLE_LABEL, Task.MULTI_LABEL
 

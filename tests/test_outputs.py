@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.config import Task
 from edgeadapt.errors import ModelError
 from edgeadapt.outputs import (
     Outputs,
@@ -15,6 +14,7 @@ from edgeadapt.outputs import (
     placeholders,
     rows_for,
 )
+from edgeadapt.recipe import Task
 
 WHERE = "somewhere/config.json"
 

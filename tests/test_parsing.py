@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeadapt.config import Recipe
 from edgeadapt.errors import DataError, EdgeAdaptError, LayoutError, MissingError, RecipeError
 from edgeadapt.parsing import parse_json, parse_toml, read_bounded
+from edgeadapt.recipe import Recipe
 from edgeadapt.storage import read_json
 
 NESTED = 100_000

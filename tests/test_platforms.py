@@ -5,8 +5,8 @@ import platform
 import pytest
 
 import edgeadapt.platforms as module
-from edgeadapt.config import Platform
 from edgeadapt.platforms import runs_like, this_platform
+from edgeadapt.recipe import Platform
 
 REAL = [each for each in Platform if each is not Platform.AUTO]
 HERE = [Platform.X86_AVX2, Platform.X86_VNNI, Platform.ARM64]

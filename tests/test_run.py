@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Task
 from edgeadapt.errors import (
     FormatVersionError,
     IntegrityError,
@@ -17,6 +16,7 @@ from edgeadapt.errors import (
     MissingError,
     UnfinishedError,
 )
+from edgeadapt.recipe import Task
 from edgeadapt.run import UNFINISHED, Run, RunInfo
 from tests.manifests import change_json, edit_json
 

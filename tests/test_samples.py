@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Recipe
 from edgeadapt.pipeline.inspect import inspect
+from edgeadapt.recipe import Recipe
 from edgeadapt.record import Record
 from edgeadapt.run import Run
 from edgeadapt.runtime.classifier import load

@@ -14,7 +14,7 @@ from edgeadapt.adapters.layernorm import LayerNorm
 from edgeadapt.adapters.lora import LoRA
 from edgeadapt.adapters.parallel import Parallel
 from edgeadapt.adapters.sequential import Sequential
-from edgeadapt.config import AdapterConfig, AdapterKind
+from edgeadapt.recipe import AdapterConfig, AdapterKind
 
 __all__ = ["ADAPTERS", "Adapter", "Encoder", "Kept", "Layer", "Reads", "make_adapters"]
 

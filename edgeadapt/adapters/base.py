@@ -14,8 +14,8 @@ from transformers.activations import ACT2FN
 
 from edgeadapt.adapters.parts import dense
 from edgeadapt.backbones import BackboneSpec, Reads
-from edgeadapt.config import AdapterConfig
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import AdapterConfig
 
 __all__ = ["Adapter", "Encoder", "Kept", "Layer", "Reads"]
 

@@ -11,8 +11,8 @@ from transformers.activations import ACT2FN
 from edgeadapt.adapters.base import Encoder, Kept, Layer, Reads
 from edgeadapt.adapters.parts import Part, Rank, Tap, collapse, dense, innermost, put_around
 from edgeadapt.backbones import BackboneSpec
-from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import AdapterConfig, Placement
 
 __all__ = ["After", "Bottleneck", "BottleneckAfter", "Factored", "Reading", "Site", "site"]
 

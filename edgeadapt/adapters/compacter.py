@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from edgeadapt.adapters.base import Encoder
 from edgeadapt.adapters.bottleneck import Bottleneck, BottleneckAfter, Factored
-from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import AdapterConfig, Placement
 
 __all__ = ["Compacter"]
 

@@ -4,7 +4,7 @@ Houlsby et al. 2019, Parameter-Efficient Transfer Learning for NLP (arXiv 1902.0
 """
 
 from edgeadapt.adapters.bottleneck import BottleneckAfter
-from edgeadapt.config import Placement
+from edgeadapt.recipe import Placement
 
 __all__ = ["Houlsby"]
 

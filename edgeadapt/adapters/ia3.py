@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from edgeadapt.adapters.base import Encoder, Kept, Layer
 from edgeadapt.adapters.parts import Foldable, Product, Rank, collapse, innermost, put_around
-from edgeadapt.config import AdapterConfig
+from edgeadapt.recipe import AdapterConfig
 
 __all__ = ["IA3"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from edgeadapt.adapters.base import Encoder, Kept
-from edgeadapt.config import AdapterConfig
+from edgeadapt.recipe import AdapterConfig
 
 __all__ = ["InPlace"]
 

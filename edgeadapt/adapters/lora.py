@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from edgeadapt.adapters.base import Encoder, Kept, Layer
 from edgeadapt.adapters.parts import Foldable, Product, Rank, collapse, innermost, put_around
 from edgeadapt.backbones import BackboneSpec, Projection
-from edgeadapt.config import AdapterConfig, Target
+from edgeadapt.recipe import AdapterConfig, Target
 
 __all__ = ["LoRA"]
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from edgeadapt.adapters.base import Encoder, Kept, Layer, Reads
 from edgeadapt.adapters.bottleneck import Bottleneck, Reading, site
 from edgeadapt.adapters.parts import Foldable, Product, Rank, Tap, collapse, innermost, put_around
-from edgeadapt.config import AdapterConfig, Placement
+from edgeadapt.recipe import AdapterConfig, Placement
 
 __all__ = ["Parallel"]
 

@@ -4,7 +4,7 @@ Pfeiffer et al. 2021, AdapterFusion (arXiv 2005.00247), figure 3, without the ex
 """
 
 from edgeadapt.adapters.bottleneck import BottleneckAfter
-from edgeadapt.config import Placement
+from edgeadapt.recipe import Placement
 
 __all__ = ["Sequential"]
 

@@ -14,7 +14,6 @@ from edgeadapt.bench.figures import (
     leak,
     throughput,
 )
-from edgeadapt.config import Task
 from edgeadapt.measure.statistics import Interval, Latency, latency, median
 from edgeadapt.metrics import (
     Difference,
@@ -27,6 +26,7 @@ from edgeadapt.metrics import (
     score,
     wilson_interval,
 )
+from edgeadapt.recipe import Task
 from edgeadapt.record import Record, Sample
 
 __all__ = ["Ratios", "Row", "answers", "known_labels", "rows", "task_of"]

@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeadapt.cli.options import (
-    Force,
-    Json,
-    LabelColumn,
-    Output,
-    SkipEmpty,
-    TextColumn,
-    TextPairColumn,
-    Threads,
-)
+from edgeadapt.cli.given import Given, takes
+from edgeadapt.cli.options import Force, Json, Output, Threads
 
 if TYPE_CHECKING:
     from edgeadapt.bench.plan import Plan
@@ -25,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 
+@takes("data.text_column", "data.text_pair_column", "data.label_column", "data.skip_empty")
 def bench(
+    given: Given,
     bundles: Annotated[
         list[str] | None,
         typer.Argument(metavar="[BUNDLE]...", help="What to measure; every bundle if left out."),
@@ -37,10 +31,6 @@ def bench(
             help="CSV or JSONL to evaluate on; without labels all but accuracy is measured.",
         ),
     ] = None,
-    text_column: TextColumn = None,
-    text_pair_column: TextPairColumn = None,
-    label_column: LabelColumn = None,
-    skip_empty: SkipEmpty = False,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -106,11 +96,7 @@ def bench(
     record, path = run_bench(
         opened,
         plan=plan,
-        data=None
-        if data is None
-        else EvaluationFile(
-            data, text_column or "text", text_pair_column, label_column, skip_empty=skip_empty
-        ),
+        data=None if data is None else EvaluationFile(data, **given.table("data")),
         baseline=baseline,
         engines=_engines(engine),
         threads=threads,
@@ -155,8 +141,8 @@ def _numbers(option: str, given: str) -> tuple[int, ...]:
 
 
 def _engines(given: str | None) -> list[str]:
-    from edgeadapt.config import EngineName
     from edgeadapt.errors import UsageError
+    from edgeadapt.recipe import EngineName
 
     names = list(dict.fromkeys(map(str.strip, given.split(",")))) if given is not None else []
     if unknown := [name for name in names if name not in list(EngineName)]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edgeadapt.cli.options import Force, Json
-from edgeadapt.config import Format
+from edgeadapt.recipe import Format
 
 __all__ = ["convert"]
 

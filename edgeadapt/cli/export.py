@@ -6,31 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeadapt.cli.given import Given, takes
 from edgeadapt.cli.options import (
-    DATA,
     Force,
     Json,
-    LabelColumn,
     LabelNames,
     Output,
-    TextColumn,
-    TextPairColumn,
-    Threads,
-    columns_of,
+    check_columns,
     label_names,
+    pieces,
     share,
 )
-from edgeadapt.config import (
-    EngineName,
-    Exporter,
-    GraphPass,
-    Objective,
-    Platform,
-    Recipe,
-    Scheme,
-    check_joined,
-)
 from edgeadapt.errors import ModelError, UsageError
+from edgeadapt.recipe import Recipe
 
 if TYPE_CHECKING:
     from edgeadapt.bundle import Bundle
@@ -38,136 +26,42 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_OF_BUNDLES = frozenset(
-    {
-        "run", "quantize", "engine", "scheme", "objective", "target", "max_drop", "no_evaluation",
-        "threads", "output", "force", "json",
-    }
-)  # fmt: skip
+_OF_BUNDLES = tuple(
+    f"export.{name}"
+    for name in (
+        *("quantize", "engine", "scheme", "objective", "target"),
+        *("max_drop", "evaluation", "threads"),
+    )
+)
 """What export takes with a bundle; all else changes the graph, which takes the run."""
 
 
+@takes(
+    "export",
+    *("data.dataset", "data.name", "data.revision"),
+    *("data.text_column", "data.text_pair_column", "data.label_column", "data.multi_label"),
+    *("model.revision", "model.max_length"),
+    help={
+        "data.dataset": "Of a checkpoint: labelled examples, to measure accuracy and to quantize.",
+        "model.revision": "Of a checkpoint on the hub: commit, tag or branch.",
+        "model.max_length": "Of a checkpoint: longest input in tokens; its own, 128 at most, if "
+        "left out.",
+    },
+    parsers={"export.max_drop": share("--max-drop", most=1.0), "export.trim_vocab": pieces},
+)
 def export(
-    ctx: typer.Context,
+    given: Given,
     run: Annotated[
         str | None,
         typer.Argument(
             metavar="[RUN|CHECKPOINT|BUNDLE]",
-            help="Run to export; the latest if left out. Or a finished classifier: a folder or a "
-            "hub id. Or a bundle, to quantize it again for this machine, without torch: a path "
-            "such as artifacts/bundles/NAME, or a name that is no run's.",
+            help="Run to export, as its recipe says; the latest if left out. Or a finished "
+            "classifier: a folder or a hub id. Or a bundle, to quantize it again for this "
+            "machine, without torch: a path such as artifacts/bundles/NAME, or a name that is no "
+            "run's.",
         ),
     ] = None,
-    quantize: Annotated[bool, typer.Option("--quantize", help="Add a quantized variant.")] = False,
-    engine: Annotated[
-        EngineName,
-        typer.Option(
-            metavar="NAME",
-            help="What runs the quantized model: onnxruntime, or openvino, an extra of its own.",
-        ),
-    ] = EngineName.ONNXRUNTIME,
-    scheme: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME[+NAME]",
-            help=f"Ways to quantize, of which the best is kept: {', '.join(Scheme)}, or auto for "
-            "all that the engine runs; dynamic-int8, on openvino static-int8, if left out.",
-        ),
-    ] = None,
-    objective: Annotated[
-        Objective,
-        typer.Option(metavar="NAME", help=f"What it is best at: {', '.join(Objective)}."),
-    ] = Objective.LATENCY,
-    target: Annotated[
-        Platform,
-        typer.Option(
-            metavar="NAME",
-            help=f"Where it will run: {', '.join(Platform)}. Auto is a machine like this one, "
-            "portable is right on every CPU.",
-        ),
-    ] = Platform.AUTO,
-    max_drop: Annotated[
-        float,
-        typer.Option(
-            parser=share("--max-drop", most=1.0),
-            metavar="SHARE",
-            help="Largest accuracy drop on held-out text that trimming and quantizing may cost "
-            "together: 1%, or 0.01, is one point.",
-        ),
-    ] = 0.01,
-    trim_vocab: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|auto",
-            help="Keep embeddings of N word pieces, those that training text needs most; auto "
-            "keeps as few as --max-drop allows.",
-        ),
-    ] = None,
-    with_torch: Annotated[
-        bool,
-        typer.Option("--with-torch", help="Add the merged checkpoint, for bench's torch row."),
-    ] = False,
-    no_evaluation: Annotated[
-        bool,
-        typer.Option(
-            "--no-evaluation",
-            help="Leave test text out of the bundle; the device cannot measure accuracy then.",
-        ),
-    ] = False,
-    exporter: Annotated[
-        Exporter,
-        typer.Option(
-            metavar="NAME",
-            help="optimum or torch; auto is optimum where it is installed.",
-        ),
-    ] = Exporter.AUTO,
-    passes: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME[+NAME]",
-            help=f"Exact rewritings of the graph: {', '.join(GraphPass)}, all or none.",
-        ),
-    ] = "all",
-    threads: Threads = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID|DIR|FILE",
-            help="Of a checkpoint: labelled examples, to measure accuracy and to quantize.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    dataset_name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Configuration of a hub data set.", rich_help_panel=DATA),
-    ] = None,
-    dataset_revision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REV", help="Commit, tag or branch of the data.", rich_help_panel=DATA
-        ),
-    ] = None,
-    text_column: TextColumn = None,
-    text_pair_column: TextPairColumn = None,
-    label_column: LabelColumn = None,
-    multi_label: Annotated[
-        bool,
-        typer.Option(
-            "--multi-label", help="A text has any number of labels.", rich_help_panel=DATA
-        ),
-    ] = False,
     labels: LabelNames = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(metavar="REV", help="Of a checkpoint on the hub: commit, tag or branch."),
-    ] = None,
-    max_length: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Of a checkpoint: longest input in tokens; its own, 128 at most, if left out.",
-        ),
-    ] = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -179,87 +73,45 @@ def export(
     from edgeadapt.run import Run
 
     terminal = Terminal()
+    target = places.target(output, places.bundles()) if output else None
     if run and (found := _bundle_named(run)):
-        _check_of_bundles(ctx, found)
-        bundle = _quantize_again(
-            found,
-            scheme=scheme,
-            objective=objective,
-            target=target,
-            threads=threads,
-            engine=engine,
-            max_drop=max_drop if _is_given(ctx, "max_drop") else None,
-            evaluation=not no_evaluation,
-            output=output,
-            force=force,
-            terminal=terminal,
-        )
+        _check_of_bundles(given, labels, found)
+        bundle = _quantize_again(found, given, output=target, force=force, terminal=terminal)
         _show(bundle, json=json, terminal=terminal)
         return
-    columns = columns_of(
-        dataset,
-        dataset_name=dataset_name,
-        dataset_revision=dataset_revision,
-        text_column=text_column,
-        text_pair_column=text_pair_column,
-        label_column=label_column,
-        multi_label=multi_label,
-    )
-    of_checkpoint = {
-        "--dataset": dataset,
-        "--labels": labels,
-        "--revision": revision,
-        "--max-length": max_length,
-    }
-    given = [option for option, value in of_checkpoint.items() if value is not None]
-    checkpoint = _checkpoint(run, is_asked=bool(given)) if run else None
+    check_columns(given)
+    others = [*given.without("export").flags, *(["--labels"] if labels is not None else [])]
+    checkpoint = _checkpoint(run, is_asked=bool(others)) if run else None
     if checkpoint is None:
         source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
-        if given:
+        if others:
             raise UsageError(
-                f"{', '.join(given)}: expected with a checkpoint only, found the run "
+                f"{', '.join(others)}: expected with a checkpoint only, found the run "
                 f"{source.name}, which has its own.",
                 hint="Leave them out, or name a checkpoint: its folder or hub id.",
             )
+        base = Recipe.from_recorded(source.info.recipe, origin=str(source.path / "run.json"))
+    else:
+        unnamed = {"model": {"id": checkpoint}, "data": {"dataset": ""}}
+        base = Recipe().updated(unnamed, origin="none")
     names = label_names(labels)
-    checked = Recipe().updated(
-        {
-            "model": {"id": checkpoint or "", "revision": revision}
-            | ({} if max_length is None else {"max_length": max_length}),
-            "data": {
-                "dataset": dataset or "",
-                **{name.removeprefix("dataset_"): value for name, value in columns.items()},
-            },
-        },
-        origin="command line",
-    )
+    recipe = base.updated(given.tables(), origin="command line")
     with train_tier("edgeadapt export"):
         from edgeadapt.pipeline.checkpoint import export_checkpoint
-        from edgeadapt.pipeline.export import SCHEMES, ExportOptions, Quantization, Trimming
+        from edgeadapt.pipeline.export import ExportOptions
         from edgeadapt.pipeline.export import export as run_export
 
-    schemes = _schemes(scheme, every=SCHEMES.get(engine, ()))
-    asked = Quantization(schemes, objective, target, threads, engine)
-    options = ExportOptions(
-        quantize=asked if quantize else None,
-        trim=None if trim_vocab is None else Trimming(_pieces(trim_vocab)),
-        max_drop=max_drop,
-        with_torch=with_torch,
-        exporter=exporter,
-        passes=_passes(passes),
-        evaluation=not no_evaluation,
-    )
-    to = places.target(output, places.bundles()) if output else None
+    options = ExportOptions.of(recipe.export)
     if checkpoint is None:
-        bundle = run_export(source, options=options, output=to, force=force, progress=terminal)
+        bundle = run_export(source, options=options, output=target, force=force, progress=terminal)
     else:
         bundle = export_checkpoint(
-            checked.model,
-            max_length=max_length,
-            data=checked.data if dataset else None,
+            recipe.model,
+            max_length=given.values.get("model.max_length"),
+            data=recipe.data if recipe.data.dataset else None,
             labels=names,
             options=options,
-            output=to,
+            output=target,
             force=force,
             progress=terminal,
         )
@@ -276,29 +128,20 @@ def _bundle_named(name: str) -> Path | None:
     return path if (path / "manifest.json").is_file() else None
 
 
-def _is_given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
-
-
-def _check_of_bundles(ctx: typer.Context, bundle: Path) -> None:
+def _check_of_bundles(given: Given, labels: str | None, bundle: Path) -> None:
     """Refuses what cannot be asked of a bundle.
 
     Raises:
         UsageError: An option needs the run, or ``--quantize`` is missing.
     """
-    others = [
-        each.opts[0]
-        for each in ctx.command.params
-        if each.name not in _OF_BUNDLES and _is_given(ctx, str(each.name))
-    ]
+    others = [*given.without(*_OF_BUNDLES).flags, *(["--labels"] if labels is not None else [])]
     if others:
         raise UsageError(
             f"{', '.join(others)}: expected with a run, found the bundle {bundle}: its graph is "
             "finished, and quantized as it is.",
             hint="Leave them out, or export the run that the bundle was made from.",
         )
-    if not _is_given(ctx, "quantize"):
+    if not given.values.get("export.quantize"):
         raise UsageError(
             f"{bundle} is a bundle: expected a run, or --quantize.",
             hint=f"Quantize it again for this machine with: edgeadapt export {bundle} --quantize",
@@ -306,35 +149,23 @@ def _check_of_bundles(ctx: typer.Context, bundle: Path) -> None:
 
 
 def _quantize_again(
-    path: Path,
-    *,
-    scheme: str | None,
-    objective: Objective,
-    target: Platform,
-    threads: int | None,
-    engine: EngineName,
-    max_drop: float | None,
-    evaluation: bool,
-    output: str | None,
-    force: bool,
-    terminal: "Terminal",
+    path: Path, given: Given, *, output: Path | None, force: bool, terminal: "Terminal"
 ) -> "Bundle":
     from edgeadapt.bundle import Bundle
     from edgeadapt.cli.imports import onnx_tier
-    from edgeadapt.pipeline import places
 
     bundle = Bundle.open(path)
     with onnx_tier("edgeadapt export BUNDLE --quantize"):
         from edgeadapt.pipeline.requantize import requantize
-        from edgeadapt.quantize.options import SCHEMES, Quantization
+        from edgeadapt.quantize.options import Quantization
 
-    schemes = _schemes(scheme, every=SCHEMES.get(engine, ()))
+    asked = Recipe().updated(given.tables(), origin="command line").export
     return requantize(
         bundle,
-        asked=Quantization(schemes, objective, target, threads, engine),
-        max_drop=max_drop,
-        evaluation=evaluation,
-        output=places.target(output, places.bundles()) if output else None,
+        asked=Quantization.of(asked),
+        max_drop=given.values.get("export.max_drop"),
+        evaluation=asked.evaluation,
+        output=output,
         force=force,
         progress=terminal,
     )
@@ -399,28 +230,3 @@ def _checkpoint(name: str, *, is_asked: bool) -> str | None:
     # Below a folder that exists it is a path that was mistyped, not a hub id.
     is_hub_id = _HUB_ID.fullmatch(name) is not None and not Path(name).parent.is_dir()
     return name if is_hub_id or (is_asked and "/" not in name) else None
-
-
-def _schemes(names: str | None, *, every: tuple[Scheme, ...]) -> tuple[Scheme, ...]:
-    if names is None:
-        return ()
-    if names == "auto":
-        return every
-    check_joined(names, Scheme, "--scheme", word="scheme")
-    return tuple(Scheme(name) for name in names.split("+"))
-
-
-def _pieces(count: str) -> int | None:
-    """A number of word pieces; none for ``auto``."""
-    if count == "auto":
-        return None
-    if not count.isdecimal() or not int(count):
-        raise UsageError(f"--trim-vocab: expected a number above 0 or auto, found {count!r}.")
-    return int(count)
-
-
-def _passes(names: str) -> tuple[GraphPass, ...]:
-    if names in ("all", "none"):
-        return tuple(GraphPass) if names == "all" else ()
-    check_joined(names, GraphPass, "--passes", word="pass")
-    return tuple(GraphPass(name) for name in names.split("+"))

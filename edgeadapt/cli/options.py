@@ -1,47 +1,27 @@
 """Options that several commands share, so that they read the same everywhere."""
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from edgeadapt.config import Device, Precision
+from edgeadapt.cli.given import Given
 from edgeadapt.errors import UsageError
 
 __all__ = [
-    "ADAPTER",
-    "DATA",
-    "MODEL",
-    "TRAINING",
-    "BackboneLayers",
-    "BatchSize",
-    "CheckpointSteps",
-    "ChosenDevice",
-    "ChosenPrecision",
-    "Dimension",
-    "Epochs",
     "Force",
     "Json",
-    "LabelColumn",
     "LabelNames",
-    "LearningRate",
-    "MaxLength",
     "Output",
     "Resume",
-    "Revision",
-    "Seed",
-    "SkipEmpty",
-    "SkipUnlabelled",
-    "SplitSeed",
-    "TextColumn",
-    "TextPairColumn",
     "Threads",
     "check_alone",
-    "columns_of",
+    "check_columns",
     "label_names",
-    "only_given",
+    "pieces",
     "share",
 ]
 
@@ -85,8 +65,20 @@ def _share_hint(option: str, given: str) -> str:
     return f"Write it in percent, as in {option} 5%, or as a fraction, as in {option} 0.05."
 
 
-MODEL, DATA, ADAPTER, TRAINING = "Model", "Data", "Adapter", "Training"
-"""Headings of the help."""
+def pieces(count: str) -> int | str:
+    """Parses ``--trim-vocab``: a number of word pieces, ``auto`` or ``none``.
+
+    Raises:
+        UsageError: It is none of them.
+    """
+    if count in ("auto", "none"):
+        return count
+    if not (_COUNT.fullmatch(count) and int(count)):
+        raise UsageError(f"--trim-vocab: expected a number above 0, auto or none, found {count!r}.")
+    return int(count)
+
+
+_COUNT = re.compile(r"\d{1,18}", re.ASCII)  # longer ones no vocabulary has, nor Python converts
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
@@ -101,15 +93,6 @@ Output = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="CPU threads; all cores if left out.")
 ]
-TextColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column of the text; text if left out.")
-]
-TextPairColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column of the second text, for pairs of texts.")
-]
-LabelColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column of the label; label if left out.")
-]
 LabelNames = Annotated[
     str | None,
     typer.Option(
@@ -120,91 +103,7 @@ LabelNames = Annotated[
     ),
 ]
 
-SkipEmpty = Annotated[
-    bool, typer.Option("--skip-empty", help="Leave out rows with an empty text, and say how many.")
-]
 
-SkipUnlabelled = Annotated[
-    bool,
-    typer.Option(
-        "--skip-unlabelled",
-        help="Leave out rows without a label, and a split that has no label at all.",
-    ),
-]
-Revision = Annotated[
-    str | None,
-    typer.Option(metavar="REV", help="Commit, tag or branch of the model.", rich_help_panel=MODEL),
-]
-MaxLength = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="Longest input in tokens, 128; the rest is cut.", rich_help_panel=MODEL
-    ),
-]
-BackboneLayers = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Keep only the backbone's first N layers; all if left out.",
-        rich_help_panel=MODEL,
-    ),
-]
-Dimension = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Bottleneck width in neurons; 64.", rich_help_panel=ADAPTER),
-]
-Epochs = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Passes over the data; 4, or 8 where everything is trained.",
-        rich_help_panel=TRAINING,
-    ),
-]
-BatchSize = Annotated[
-    int | None, typer.Option(metavar="N", help="Examples per step; 32.", rich_help_panel=TRAINING)
-]
-LearningRate = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X", help="Peak rate; the method's own if left out.", rich_help_panel=TRAINING
-    ),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Seeds initialization, shuffling and dropout; 0.",
-        rich_help_panel=TRAINING,
-    ),
-]
-SplitSeed = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Seeds which texts are held out and the folds, whatever --seed is; 0.",
-        rich_help_panel=DATA,
-    ),
-]
-ChosenDevice = Annotated[
-    Device | None,
-    typer.Option(help="Where to train; auto if left out.", rich_help_panel=TRAINING),
-]
-ChosenPrecision = Annotated[
-    Precision | None,
-    typer.Option(
-        help="Numbers to compute in: auto is bf16 where the device is made for it, else fp32.",
-        rich_help_panel=TRAINING,
-    ),
-]
-CheckpointSteps = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Steps between states saved for --resume, 200, beside those after each epoch.",
-        rich_help_panel=TRAINING,
-    ),
-]
 Resume = Annotated[
     str | None,
     typer.Option(
@@ -213,15 +112,6 @@ Resume = Annotated[
         "but --json.",
     ),
 ]
-
-
-def only_given(tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Returns a recipe's tables without the options that were left out."""
-    given: dict[str, dict[str, Any]] = {
-        name: {key: value for key, value in table.items() if value is not None}
-        for name, table in tables.items()
-    }
-    return {name: table for name, table in given.items() if table}
 
 
 def label_names(given: str | None) -> tuple[str, ...] | None:
@@ -255,41 +145,34 @@ def label_names(given: str | None) -> tuple[str, ...] | None:
     return names
 
 
-def columns_of(dataset: str | None, **options: object) -> dict[str, object]:
-    """Returns those options that say how data is read which were given.
-
-    Args:
-        dataset: What ``--dataset`` names.
-        options: A field of the recipe's table ``data`` -> its value, ``None`` or false where it
-            was not given.
+def check_columns(given: Given) -> None:
+    """Refuses options that say how data is read where no data is named.
 
     Raises:
-        UsageError: There are some, and no data.
+        UsageError: There are some.
     """
-    given = {name: value for name, value in options.items() if value not in (None, False)}
-    if given and dataset is None:
+    columns = given.of("data").without("data.dataset")
+    if columns.values and "data.dataset" not in given.values:
         raise UsageError(
-            f"{', '.join(given)}: expected with --dataset only, found none.",
+            f"{', '.join(columns.flags)}: expected with --dataset only, found none.",
             hint="Name the examples with --dataset.",
         )
-    return given
 
 
-def check_alone(tables: Mapping[str, Mapping[str, Any]], **others: object) -> None:
+def check_alone(given: Given, **others: object) -> None:
     """Refuses options beside ``--resume``: training goes on as it was begun.
 
     Args:
-        tables: A recipe's tables of the options that were given.
+        given: The recipe's options that were given.
         others: Name of each other option -> its value, false where it was not given.
 
     Raises:
         UsageError: There are some.
     """
-    given = [key for table in tables.values() for key in table]
-    given += [name for name, value in others.items() if value]
-    if given:
+    flags = [*given.flags, *(f"--{name}" for name, value in others.items() if value)]
+    if flags:
         raise UsageError(
             "--resume goes on as the training was begun: expected no other option, found "
-            f"{', '.join('--' + key.replace('_', '-') for key in given)}.",
+            f"{', '.join(flags)}.",
             hint="Leave them out, or begin a new training without --resume.",
         )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeadapt.cli.options import Json, SkipEmpty, Threads
+from edgeadapt.cli.given import Given, takes
+from edgeadapt.cli.options import Json, Threads
 from edgeadapt.escape import terminal
 from edgeadapt.progress import SILENT, Progress
 
@@ -20,7 +21,9 @@ __all__ = ["predict"]
 _SHOWN_CHARACTERS = 60
 
 
+@takes("data.skip_empty")
 def predict(
+    given: Given,
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder or name of the bundle.")],
     texts: Annotated[
         list[str] | None,
@@ -44,7 +47,6 @@ def predict(
         str | None,
         typer.Option(metavar="NAME", help="Column of the second text; text_pair if left out."),
     ] = None,
-    skip_empty: SkipEmpty = False,
     variant: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="int8 or fp32; int8 where there is one if left out."),
@@ -70,6 +72,7 @@ def predict(
     manifest = Bundle.open(path).manifest
     check_pair_column(text_pair_column, manifest)
     progress: Progress = SILENT
+    skip_empty = bool(given.values.get("data.skip_empty"))
     if skip_empty:
         from edgeadapt.cli.console import Terminal
 

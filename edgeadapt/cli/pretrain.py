@@ -1,44 +1,34 @@
 """``edgeadapt pretrain``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from edgeadapt.cli.options import (
-    ADAPTER,
-    MODEL,
-    BackboneLayers,
-    BatchSize,
-    CheckpointSteps,
-    ChosenDevice,
-    ChosenPrecision,
-    Dimension,
-    Epochs,
-    Force,
-    Json,
-    LearningRate,
-    MaxLength,
-    Output,
-    Resume,
-    Revision,
-    Seed,
-    SkipEmpty,
-    SplitSeed,
-    TextColumn,
-    Threads,
-    check_alone,
-    only_given,
-)
-from edgeadapt.config import Recipe
+from edgeadapt.cli.given import Given, takes
+from edgeadapt.cli.options import Force, Json, Output, Resume, check_alone
 from edgeadapt.errors import UsageError
+from edgeadapt.recipe import AdapterConfig, DataConfig, Recipe
 
 __all__ = ["pretrain"]
 
 _FOLDING = "parallel, lora, bitfit, full …"
 
 
+@takes(
+    *("data.text_column", "data.skip_empty", "data.split_seed"),
+    "model",
+    *("adapter.method", "adapter.dimension"),
+    *("training.epochs", "training.batch_size", "training.learning_rate", "training.seed"),
+    *("training.device", "training.precision", "training.checkpoint_steps", "training.threads"),
+    help={
+        "model.id": "Backbone: hub id or folder.",
+        "adapter.method": f"What is trained, of what folds: {_FOLDING}; "
+        f"{AdapterConfig.method} if left out.",
+    },
+)
 def pretrain(
+    given: Given,
     text: Annotated[
         Path | None,
         typer.Option(
@@ -46,33 +36,6 @@ def pretrain(
         ),
     ] = None,
     resume: Resume = None,
-    text_column: TextColumn = None,
-    skip_empty: SkipEmpty = False,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="ID|DIR", help="Backbone: hub id or folder.", rich_help_panel=MODEL),
-    ] = None,
-    revision: Revision = None,
-    max_length: MaxLength = None,
-    backbone_layers: BackboneLayers = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND[+KIND]",
-            help=f"What is trained, of what folds: {_FOLDING}; parallel+bitfit if left out.",
-            rich_help_panel=ADAPTER,
-        ),
-    ] = None,
-    dimension: Dimension = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    seed: Seed = None,
-    split_seed: SplitSeed = None,
-    device: ChosenDevice = None,
-    precision: ChosenPrecision = None,
-    checkpoint_steps: CheckpointSteps = None,
-    threads: Threads = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -83,42 +46,18 @@ def pretrain(
     """
     from edgeadapt.pipeline import places
 
-    tables: dict[str, dict[str, Any]] = {
-        "model": {
-            "id": places.model_id(model) if model else None,
-            "revision": revision,
-            "max_length": max_length,
-            "layers": backbone_layers,
-        },
-        "adapter": {"method": method, "dimension": dimension},
-        "data": {"split_seed": split_seed},
-        "training": {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "seed": seed,
-            "device": device,
-            "precision": precision,
-            "checkpoint_steps": checkpoint_steps,
-            "threads": threads,
-        },
-    }
-    given = only_given(tables)
     if resume is not None:
-        check_alone(
-            given,
-            text=text,
-            text_column=text_column,
-            skip_empty=skip_empty,
-            output=output,
-            force=force,
-        )
+        check_alone(given, text=text, output=output, force=force)
     elif text is None:
         raise UsageError(
             "Expected --text FILE, found none.",
             hint="A text a line, or a CSV or JSONL file; --resume NAME goes on without it.",
         )
-    recipe = Recipe().updated(given, origin="command line")
+    given = given.mapped("model.id", places.model_id)
+    columns = DataConfig(**given.table("data"))
+    # How texts are read is no part of the recipe that a checkpoint keeps.
+    given = given.without("data.text_column", "data.skip_empty")
+    recipe = Recipe().updated(given.tables(), origin="command line")
 
     from edgeadapt.cli.console import Terminal, print_json, print_line
     from edgeadapt.cli.imports import train_tier
@@ -133,7 +72,7 @@ def pretrain(
         found = resume_pretraining(places.target(resume, places.checkpoints()), progress=terminal)
     else:
         found = run_pretraining(
-            TextFile(text, text_column or "text", skip_empty),
+            TextFile(text, columns.text_column, columns.skip_empty),
             recipe,
             output=places.target(output, places.checkpoints()) if output else None,
             force=force,

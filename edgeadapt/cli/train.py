@@ -8,40 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgeadapt.cli.options import (
-    ADAPTER,
-    DATA,
-    MODEL,
-    TRAINING,
-    BackboneLayers,
-    BatchSize,
-    CheckpointSteps,
-    ChosenDevice,
-    ChosenPrecision,
-    Dimension,
-    Epochs,
-    Force,
-    Json,
-    LabelColumn,
-    LearningRate,
-    MaxLength,
-    Output,
-    Revision,
-    Seed,
-    SkipEmpty,
-    SkipUnlabelled,
-    SplitSeed,
-    TextColumn,
-    TextPairColumn,
-    Threads,
-    check_alone,
-    only_given,
-)
-from edgeadapt.config import AdapterKind, ModelConfig, Placement, Recipe, Target
+from edgeadapt.cli.given import Given, takes
+from edgeadapt.cli.options import Force, Json, Output, check_alone
 from edgeadapt.errors import UsageError
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import ModelConfig, Recipe
 
 if TYPE_CHECKING:
+    from edgeadapt.adapters.formats import ForeignAdapter
     from edgeadapt.pipeline.folds import CrossValidation
     from edgeadapt.run import Run
 
@@ -50,7 +24,9 @@ __all__ = ["train"]
 _COMPARISON = "Comparison"
 
 
+@takes("adapter", "model", "data", "training")
 def train(
+    given: Given,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -66,186 +42,6 @@ def train(
             "takes no other option but --baselines and --json.",
         ),
     ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND[+KIND]",
-            help=f"What is trained: {', '.join(AdapterKind)}.",
-            rich_help_panel=ADAPTER,
-        ),
-    ] = None,
-    adapter: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN|DIR",
-            help="Start from this run's adapter, or AdapterHub's or PEFT's; its shape counts.",
-            rich_help_panel=ADAPTER,
-        ),
-    ] = None,
-    dimension: Dimension = None,
-    reduction_factor: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            help="Hidden size over bottleneck width, in place of --dimension.",
-            rich_help_panel=ADAPTER,
-        ),
-    ] = None,
-    placement: Annotated[
-        Placement | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Sublayers with bottlenecks: {', '.join(Placement)}; the method's own if left "
-            "out.",
-            rich_help_panel=ADAPTER,
-        ),
-    ] = None,
-    adapter_layers: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="Layers with adapters, from 0, such as 6-11 or 0,2-4; all if left out.",
-            rich_help_panel=ADAPTER,
-        ),
-    ] = None,
-    activation: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Bottleneck non-linearity; the backbone's own if left out.",
-            rich_help_panel=ADAPTER,
-        ),
-    ] = None,
-    scaling: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", help="Factor on a bottleneck's or LoRA's output.", rich_help_panel=ADAPTER
-        ),
-    ] = None,
-    learn_scaling: Annotated[
-        bool | None,
-        typer.Option(
-            "--learn-scaling",
-            help="Train each bottleneck's factor.",
-            rich_help_panel=ADAPTER,
-        ),
-    ] = None,
-    rank: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Rank of LoRA's products; 8.", rich_help_panel=ADAPTER),
-    ] = None,
-    targets: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME[+NAME]",
-            help=f"What LoRA is put on: {', '.join(Target)}.",
-            rich_help_panel=ADAPTER,
-        ),
-    ] = None,
-    dropout: Annotated[
-        float | None,
-        typer.Option(metavar="P", help="Dropout inside the adapter; 0.", rich_help_panel=ADAPTER),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID|DIR",
-            help="Backbone: hub id or folder; with --adapter, what that was trained on.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    revision: Revision = None,
-    max_length: MaxLength = None,
-    backbone_layers: BackboneLayers = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID|DIR|FILE",
-            help="Hub id, CSV / JSONL / parquet file, or a folder with train, validation and "
-            "test files.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    dataset_name: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Configuration of a hub data set.", rich_help_panel=DATA),
-    ] = None,
-    dataset_revision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REV", help="Commit, tag or branch of the data.", rich_help_panel=DATA
-        ),
-    ] = None,
-    text_column: TextColumn = None,
-    text_pair_column: TextPairColumn = None,
-    label_column: LabelColumn = None,
-    multi_label: Annotated[
-        bool | None,
-        typer.Option(
-            "--multi-label",
-            help="A text has any number of labels: a list, or in CSV names joined by |, such as "
-            "rain|wind; an empty field is no label.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    skip_empty: SkipEmpty = False,
-    skip_unlabelled: SkipUnlabelled = False,
-    split_seed: SplitSeed = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = None,
-    head_rate: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            help="The task head's learning rate over that of all else.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Stop after N epochs without a better validation accuracy, or as good a one with "
-            "a smaller loss; never if left out.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    quant_aware: Annotated[
-        bool | None,
-        typer.Option(
-            "--quant-aware",
-            help="Compute as the int8 model will, so that adapters and head make up for its "
-            "rounding. With --adapter RUN --epochs 1 it finishes a run.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    activation_checkpointing: Annotated[
-        bool | None,
-        typer.Option(
-            "--activation-checkpointing",
-            help="Run layers again on the way back: less memory, more time.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    compile: Annotated[
-        bool | None,
-        typer.Option(
-            "--compile",
-            help="Run the model through torch.compile; pays on a GPU and long training.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    tensorboard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Write what TensorBoard shows, while training, into a folder of the run's name "
-            "there.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    checkpoint_steps: CheckpointSteps = None,
     baselines: Annotated[
         bool,
         typer.Option(
@@ -263,20 +59,6 @@ def train(
             rich_help_panel=_COMPARISON,
         ),
     ] = None,
-    weight_decay: Annotated[
-        float | None,
-        typer.Option(metavar="X", help="Decay of weight matrices; 0.01.", rich_help_panel=TRAINING),
-    ] = None,
-    label_smoothing: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", help="Probability spread over all labels; 0.1.", rich_help_panel=TRAINING
-        ),
-    ] = None,
-    seed: Seed = None,
-    device: ChosenDevice = None,
-    precision: ChosenPrecision = None,
-    threads: Threads = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,
@@ -284,67 +66,8 @@ def train(
     """Train adapters and a head on a frozen encoder; writes a run under artifacts/runs."""
     from edgeadapt.pipeline import places
 
-    given: dict[str, dict[str, Any]] = {
-        "model": {
-            "id": places.model_id(model) if model else None,
-            "revision": revision,
-            "max_length": max_length,
-            "layers": backbone_layers,
-        },
-        "data": {
-            "dataset": dataset,
-            "name": dataset_name,
-            "revision": dataset_revision,
-            "text_column": text_column,
-            "text_pair_column": text_pair_column,
-            "label_column": label_column,
-            "multi_label": multi_label,
-            "skip_empty": skip_empty or None,
-            "skip_unlabelled": skip_unlabelled or None,
-            "split_seed": split_seed,
-        },
-        "adapter": {
-            "start": str(places.resolve(adapter, places.runs())) if adapter else None,
-            "method": method,
-            "dimension": dimension,
-            "reduction_factor": reduction_factor,
-            "placement": placement,
-            "layers": adapter_layers,
-            "activation": activation,
-            "scaling": scaling,
-            "learn_scaling": learn_scaling,
-            "rank": rank,
-            "targets": targets,
-            "dropout": dropout,
-        },
-        "training": {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "head_rate": head_rate,
-            "patience": patience,
-            "tensorboard": tensorboard,
-            "checkpoint_steps": checkpoint_steps,
-            "quant_aware": quant_aware,
-            "activation_checkpointing": activation_checkpointing,
-            "compile": compile,
-            "weight_decay": weight_decay,
-            "label_smoothing": label_smoothing,
-            "seed": seed,
-            "device": device,
-            "precision": precision,
-            "threads": threads,
-        },
-    }
-    tables = only_given(given)
     if resume is not None:
-        check_alone(
-            tables,
-            recipe=recipe,
-            output=output,
-            force=force,
-            folds=folds,
-        )
+        check_alone(given, recipe=recipe, output=output, force=force, folds=folds)
     if baselines and folds is not None:
         raise UsageError(
             "--baselines and --folds: expected one of them, found both.",
@@ -363,20 +86,7 @@ def train(
             json=json,
             progress=progress,
         )
-    training = {"training": tables.pop("training", {})}
-    usual = Recipe.load("demo") if dataset is None else Recipe()
-    asked = (Recipe.load(recipe) if recipe else usual).updated(tables, origin="command line")
-    start = None
-    if asked.adapter.start is not None:
-        with train_tier("edgeadapt train"):
-            from edgeadapt.pipeline.foreign import started
-        named = model is not None or asked.model.id != ModelConfig.id
-        found, start = started(asked, model_named=named)
-        # A rate that the recipe has for another method goes.
-        asked = asked.updated({"adapter": {"method": found.adapter.method}}, origin="--adapter")
-        asked = replace(asked, model=found.model, adapter=found.adapter)
-    asked = asked.updated(training, origin="command line")
-    effective = asked.resolved()
+    effective, start = _effective(recipe, given)
     target = places.target(output, places.runs()) if output else None
     # Where several processes train, the leading one may have begun to write before another looks.
     written = target if _leads() and not folds else None
@@ -398,6 +108,30 @@ def train(
     if baselines:
         others = train_baselines(run, force=force, progress=progress)
     return _show(run, others, json=json)
+
+
+def _effective(recipe: str | None, given: Given) -> tuple[Recipe, "ForeignAdapter | None"]:
+    """The recipe with what was given, and the adapter that training starts from."""
+    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.pipeline import places
+
+    named = "model.id" in given.values
+    given = given.mapped("model.id", places.model_id)
+    given = given.mapped("adapter.start", lambda name: str(places.resolve(name, places.runs())))
+    usual = Recipe() if "data.dataset" in given.values else Recipe.load("demo")
+    asked = (Recipe.load(recipe) if recipe else usual).updated(
+        given.without("training").tables(), origin="command line"
+    )
+    start = None
+    if asked.adapter.start is not None:
+        with train_tier("edgeadapt train"):
+            from edgeadapt.pipeline.foreign import started
+        found, start = started(asked, model_named=named or asked.model.id != ModelConfig.id)
+        # A rate that the recipe has for another method goes.
+        asked = asked.updated({"adapter": {"method": found.adapter.method}}, origin="--adapter")
+        asked = replace(asked, model=found.model, adapter=found.adapter)
+    asked = asked.updated(given.of("training").tables(), origin="command line")
+    return asked.resolved(), start
 
 
 def _go_on(target: Path, *, baselines: bool, json: bool, progress: Progress) -> None:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeadapt.config import Task
 from edgeadapt.errors import GateError, UsageError
 from edgeadapt.metrics import Drift, Labels, Logits, drift
+from edgeadapt.recipe import ExportConfig, Task
 from edgeadapt.text import Text
 
 __all__ = ["DECIDING_TEXTS", "MAX_DROP", "SLACK", "Budget", "Reference"]
 
-MAX_DROP = 0.01
+MAX_DROP = ExportConfig.max_drop
 """The budget where none is given."""
 DECIDING_TEXTS = 1_000
 """Validation texts from which on the interval of the drop has to meet the budget too."""

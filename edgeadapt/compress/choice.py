@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from edgeadapt.compress.step import Trial
-from edgeadapt.config import Objective
+from edgeadapt.recipe import Objective
 
 __all__ = ["by_objective"]
 

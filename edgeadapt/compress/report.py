@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from edgeadapt.compress.budget import DECIDING_TEXTS, SLACK, Budget
 from edgeadapt.compress.climb import Taken
-from edgeadapt.config import EngineName, Objective, Platform
 from edgeadapt.metrics import Drift
+from edgeadapt.recipe import EngineName, Objective, Platform
 from edgeadapt.store.compression import Compression, StepReport
 
 __all__ = ["compression_of"]

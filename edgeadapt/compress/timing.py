@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeadapt.config import EngineName
 from edgeadapt.measure.child import run_job
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import EngineName
 from edgeadapt.text import Tokens
 
 __all__ = ["Timing", "noise_of", "spread", "take_turns"]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeadapt.config import Task
 from edgeadapt.data.files import Rows, check_column
 from edgeadapt.data.label_fields import is_multi_hot, label_fields
 from edgeadapt.data.label_values import is_missing, shown
@@ -18,6 +17,7 @@ from edgeadapt.data.labels import LabelReader
 from edgeadapt.data.raw import MOST_CHARACTERS
 from edgeadapt.errors import DataError
 from edgeadapt.progress import Progress
+from edgeadapt.recipe import Task
 from edgeadapt.text import Text, parts_of, text_of
 
 __all__ = [

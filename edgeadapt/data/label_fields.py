@@ -3,10 +3,10 @@
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
-from edgeadapt.config import Task
 from edgeadapt.data.files import Rows
 from edgeadapt.data.label_values import NotALabelError, is_missing, plain, shown, written_list
 from edgeadapt.errors import DataError
+from edgeadapt.recipe import Task
 
 __all__ = [
     "LABEL_SEPARATOR",

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeadapt.config import Task
 from edgeadapt.data.files import Rows, check_column, read_json
 from edgeadapt.data.label_fields import (
     LABEL_SEPARATOR,
@@ -31,6 +30,7 @@ from edgeadapt.data.label_values import (
     shown,
 )
 from edgeadapt.errors import DataError
+from edgeadapt.recipe import Task
 
 __all__ = [
     "LabelReader",

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeadapt.config import Task
 from edgeadapt.data import Examples, join_labels
 from edgeadapt.escape import html
 from edgeadapt.metrics import Logits, confidence, decide, label_sets
+from edgeadapt.recipe import Task
 from edgeadapt.text import parts_of
 
 __all__ = ["write_mistakes"]

@@ -7,8 +7,8 @@ from types import MappingProxyType
 
 from transformers import PreTrainedModel
 
-from edgeadapt.config import Exporter
 from edgeadapt.errors import ExportError, MissingExtraError
+from edgeadapt.recipe import Exporter
 
 __all__ = ["EXPORTERS", "export_onnx"]
 

@@ -6,13 +6,13 @@ from types import MappingProxyType
 
 import onnx
 
-from edgeadapt.config import GraphPass
 from edgeadapt.graph.attention import fuse_attention
 from edgeadapt.graph.first_position import first_position_only
 from edgeadapt.graph.positions import slice_positions
 from edgeadapt.graph.residual_sums import keep_residual_sums
 from edgeadapt.graph.shared_rows import share_rows
 from edgeadapt.graph.token_types import fold_token_types
+from edgeadapt.recipe import GraphPass
 
 __all__ = ["PASSES", "Architecture", "rewrite"]
 

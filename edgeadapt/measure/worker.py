@@ -168,8 +168,8 @@ def _leak(
 
 def _graph(job: dict[str, Any]) -> dict[str, Any]:
     """Loads an ONNX file that is in no bundle yet and times it on texts' tokens, batch 1."""
-    from edgeadapt.config import EngineName
     from edgeadapt.measure.memory import peak_bytes
+    from edgeadapt.recipe import EngineName
     from edgeadapt.runtime import ENGINES
     from edgeadapt.text import Tokens
 

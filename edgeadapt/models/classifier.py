@@ -18,13 +18,13 @@ from transformers.utils import logging as transformers_logging
 
 from edgeadapt.adapters import Adapter, Encoder, make_adapters
 from edgeadapt.backbones import BackboneSpec
-from edgeadapt.config import AdapterConfig, Task
 from edgeadapt.errors import EdgeAdaptError, IntegrityError, ModelError
 from edgeadapt.models.heads import CheckpointHead, fit_head
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.unshare import unshare
 from edgeadapt.models.weights import check_finite_weights, check_weight_files
 from edgeadapt.outputs import Rows, rows_for
+from edgeadapt.recipe import AdapterConfig, Task
 
 __all__ = ["AdaptedClassifier", "load_stock", "quiet_transformers"]
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.checkpoint import CheckpointConfig, read_checkpoint_config
-from edgeadapt.config import ModelConfig
 from edgeadapt.errors import EdgeAdaptError, ModelError
 from edgeadapt.models import hub
 from edgeadapt.outputs import Outputs
+from edgeadapt.recipe import ModelConfig
 from edgeadapt.storage import check_fetched, check_sha256, read_json, sha256
 
 __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from edgeadapt import __version__
-from edgeadapt.config import DataConfig, Recipe, Task
 from edgeadapt.data import TEXT_COLUMNS, Dataset, Examples, fingerprint
 from edgeadapt.errors import DataError, UsageError
 from edgeadapt.measure.machine import describe_machine
@@ -22,6 +21,7 @@ from edgeadapt.outputs import are_placeholders, listed, match_names, match_numbe
 from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import write_examples, write_model
 from edgeadapt.progress import Progress
+from edgeadapt.recipe import DataConfig, Recipe, Task
 from edgeadapt.run import Run, RunInfo
 from edgeadapt.storage import staged_folder
 from edgeadapt.training.datasets import load_dataset

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from edgeadapt.config import AdapterConfig, AdapterKind
 from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.train import complete
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import AdapterConfig, AdapterKind
 from edgeadapt.run import Run
 
 __all__ = ["BASELINES", "train_baselines"]

@@ -9,13 +9,13 @@ from edgeadapt.bench.jobs import first_label_job
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.runner import Subject, measure
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import EngineName
 from edgeadapt.errors import MeasurementError, MissingError, UsageError
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.evaluation import EvaluationFile, evaluation_of
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import EngineName
 from edgeadapt.record import Record
 from edgeadapt.runtime import ENGINES
 from edgeadapt.storage import check_free, held

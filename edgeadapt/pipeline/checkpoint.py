@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 
 from edgeadapt.adapters.formats.heads import STOCK_HEADS
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import AdapterConfig, AdapterKind, DataConfig, ModelConfig, Recipe
 from edgeadapt.data import check_label_names
 from edgeadapt.errors import ModelError, UsageError
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -19,6 +18,7 @@ from edgeadapt.pipeline.adopted import Adopted, Head, labelled, no_data, read_da
 from edgeadapt.pipeline.export import ExportOptions, export
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import AdapterConfig, AdapterKind, DataConfig, ModelConfig, Recipe
 from edgeadapt.storage import check_free
 from edgeadapt.training.loop import seeded
 

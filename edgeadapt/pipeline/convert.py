@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from edgeadapt.adapters.formats import FORMATS
-from edgeadapt.config import Format
 from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline.foreign import adapter_of, settings_of
 from edgeadapt.pipeline.restore import recipe_of
+from edgeadapt.recipe import Format
 from edgeadapt.run import Run
 
 __all__ = ["convert"]

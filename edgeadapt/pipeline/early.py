@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgeadapt.config import DataConfig
+from edgeadapt.recipe import DataConfig
 from edgeadapt.run import UNFINISHED
 from edgeadapt.storage import check_free
 from edgeadapt.training.datasets import check_there

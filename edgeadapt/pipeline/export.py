@@ -1,11 +1,11 @@
 """``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 
 import onnx
 
@@ -16,7 +16,6 @@ from edgeadapt.compress.climb import climb
 from edgeadapt.compress.report import compression_of
 from edgeadapt.compress.step import Proposal, Step, Trial
 from edgeadapt.compress.texts import CompressionTexts
-from edgeadapt.config import EngineName, Exporter, GraphPass, Scheme
 from edgeadapt.data import text_columns, write_csv
 from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
@@ -36,9 +35,10 @@ from edgeadapt.pipeline.restore import (
 )
 from edgeadapt.pipeline.run_files import CALIBRATION_FILE, VOCABULARY_FILE, named_labels
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.quantize.options import SCHEMES, Quantization
+from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.quantize.step import Graphs, Quantize, answers_of
+from edgeadapt.recipe import EngineName, ExportConfig, Exporter, GraphPass, Scheme
 from edgeadapt.run import Run
 from edgeadapt.runtime import ENGINES
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
@@ -50,7 +50,7 @@ from edgeadapt.store.provenance import Backbone, Provenance
 from edgeadapt.text import Text, TextEncoder, Tokens
 from edgeadapt.typed import from_json
 
-__all__ = ["SCHEMES", "ExportOptions", "Quantization", "Trimming", "export"]
+__all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
 
 EVALUATION_EXAMPLES = 2_000
 """Test examples that a bundle carries at most."""
@@ -64,6 +64,13 @@ class Trimming:
 
     most: int | None = None
     """Number of embeddings; as few as accuracy allows where none is given."""
+
+    @classmethod
+    def of(cls, config: ExportConfig) -> Self | None:
+        """Returns what a recipe asks for; ``None`` where it keeps the vocabulary."""
+        if config.trim_vocab == "none":
+            return None
+        return cls(config.trim_vocab if isinstance(config.trim_vocab, int) else None)
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,38 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         Budget(self.max_drop)  # which refuses what is no share
+
+    @classmethod
+    def of(cls, config: ExportConfig) -> Self:
+        """Returns what a recipe asks for."""
+        return cls(
+            quantize=Quantization.of(config) if config.quantize else None,
+            trim=Trimming.of(config),
+            max_drop=config.max_drop,
+            with_torch=config.with_torch,
+            exporter=config.exporter,
+            passes=config.graph_passes,
+            evaluation=config.evaluation,
+        )
+
+    def config(self) -> ExportConfig:
+        """Returns the recipe's table that asks for this: what a bundle's provenance carries."""
+        asked = self.quantize or Quantization()
+        every = set(self.passes) == set(GraphPass)
+        return ExportConfig(
+            quantize=self.quantize is not None,
+            engine=asked.engine,
+            scheme="+".join(asked.schemes) or None,
+            objective=asked.objective,
+            target=asked.platform,
+            max_drop=self.max_drop,
+            trim_vocab="none" if self.trim is None else self.trim.most or "auto",
+            with_torch=self.with_torch,
+            evaluation=self.evaluation,
+            exporter=self.exporter,
+            passes="all" if every else "+".join(self.passes) or "none",
+            threads=asked.threads,
+        )
 
     @property
     def compresses(self) -> bool:
@@ -190,7 +229,7 @@ def export(
             max_length=encoder.max_length,
             pad_id=shrunk.encoder.pad_id,
             variants=_variants(options, made),
-            provenance=_provenance(run, made),
+            provenance=_provenance(run, made, options),
             gates=Gates(merged.gate(merge_parity), made.onnx_parity),
             compression=made.compression,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -417,7 +456,7 @@ def _variants(options: ExportOptions, made: _Compressed) -> dict[str, Variant]:
     return variants
 
 
-def _provenance(run: Run, made: _Compressed) -> Provenance:
+def _provenance(run: Run, made: _Compressed, options: ExportOptions) -> Provenance:
     info = run.info
     where = str(run.path / "run.json")
     return Provenance(
@@ -425,7 +464,7 @@ def _provenance(run: Run, made: _Compressed) -> Provenance:
         method=info.recipe["adapter"]["method"],
         recipe={
             name: {key: _last_part(value) for key, value in table.items()}
-            for name, table in info.recipe.items()
+            for name, table in {**info.recipe, "export": asdict(options.config())}.items()
         },
         backbone=Backbone(**{key: _last_part(value) for key, value in info.backbone.items()}),
         frozen_sha256=info.frozen_sha256["after"],

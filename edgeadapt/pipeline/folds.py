@@ -6,13 +6,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from edgeadapt.config import Recipe
 from edgeadapt.errors import MissingError, OutputExistsError, UsageError
 from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.train import complete, recipe_at, run_stem, train
 from edgeadapt.pipeline.unfinished import is_blank
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 from edgeadapt.storage import held, write_json
 from edgeadapt.training.team import Team

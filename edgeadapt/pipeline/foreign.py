@@ -16,12 +16,12 @@ from edgeadapt.adapters.formats import (
     detect,
 )
 from edgeadapt.adapters.formats.heads import STOCK_HEADS
-from edgeadapt.config import AdapterConfig, ModelConfig, Recipe, Task
 from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.outputs import placeholders, real_names, rows_for
 from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder
+from edgeadapt.recipe import AdapterConfig, ModelConfig, Recipe, Task
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded

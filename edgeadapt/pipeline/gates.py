@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from edgeadapt.config import DataConfig, Task
 from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.restore import kept_examples
+from edgeadapt.recipe import DataConfig, Task
 from edgeadapt.run import Run
 from edgeadapt.runtime.base import LoadedModel, text_logits
 from edgeadapt.text import Text, TextEncoder, parts_of, text_of

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgeadapt.adapters.formats import ForeignAdapter, Identity
-from edgeadapt.config import DataConfig, ModelConfig, Recipe, Task
 from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource
@@ -16,6 +15,7 @@ from edgeadapt.pipeline.adopted import Adopted, Head, labelled, no_data, read_da
 from edgeadapt.pipeline.foreign import Opened, check_belongs, open_adapter
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import DataConfig, ModelConfig, Recipe, Task
 from edgeadapt.run import Run
 from edgeadapt.training.loop import seeded
 

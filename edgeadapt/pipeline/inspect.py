@@ -7,11 +7,11 @@ from typing import Any, TypedDict
 from edgeadapt.bench.noise import disturbances
 from edgeadapt.bundle import Bundle
 from edgeadapt.checkpoint import bundled_checkpoint_config
-from edgeadapt.config import EngineName, Recipe
 from edgeadapt.documents.model_card import merge_note
 from edgeadapt.errors import MissingError, UnfinishedError
 from edgeadapt.manifests import read_manifest
 from edgeadapt.pipeline import places
+from edgeadapt.recipe import EngineName, Recipe
 from edgeadapt.record import Record
 from edgeadapt.run import UNFINISHED, Run, RunInfo
 from edgeadapt.storage import read_json

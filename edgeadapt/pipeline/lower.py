@@ -8,12 +8,12 @@ import onnx
 from edgeadapt.adapters import Kept
 from edgeadapt.adapters.bottleneck import site
 from edgeadapt.backbones import BackboneSpec, backbone_spec
-from edgeadapt.config import Exporter, GraphPass
 from edgeadapt.export import export_onnx
 from edgeadapt.export.fragment import export_fragment
 from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.graph.splice import Splice, splice
 from edgeadapt.models.merge import Merged
+from edgeadapt.recipe import Exporter, GraphPass
 
 __all__ = ["lower"]
 

@@ -17,7 +17,6 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 
 from edgeadapt import __version__
-from edgeadapt.config import Recipe
 from edgeadapt.data import (
     empty_rows,
     is_blank,
@@ -46,6 +45,7 @@ from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import Recipe
 from edgeadapt.storage import held, staged_folder
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints

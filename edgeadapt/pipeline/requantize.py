@@ -20,7 +20,6 @@ from edgeadapt.compress.budget import MAX_DROP, Budget
 from edgeadapt.compress.climb import climb
 from edgeadapt.compress.report import compression_of
 from edgeadapt.compress.texts import CompressionTexts
-from edgeadapt.config import Scheme
 from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
@@ -31,6 +30,7 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.quantize.step import Graphs
+from edgeadapt.recipe import Scheme
 from edgeadapt.runtime import ENGINES
 from edgeadapt.storage import free_name, sha256, staged_folder
 from edgeadapt.store.provenance import Requantized

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from edgeadapt.config import Recipe
 from edgeadapt.data import TEXT_COLUMNS, Examples, read_rows, to_examples
 from edgeadapt.errors import IntegrityError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
 from edgeadapt.outputs import Rows
 from edgeadapt.parsing import TOKENIZER_BYTES
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 from edgeadapt.storage import read_json
 from edgeadapt.text import TextEncoder

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgeadapt.config import DataConfig, ModelConfig, Task
 from edgeadapt.data import Dataset, Examples, join_labels, text_columns, write_csv
 from edgeadapt.documents.mistakes import write_mistakes
 from edgeadapt.metrics import Score, check_finite, confidence, decide, label_sets, score
@@ -14,6 +13,7 @@ from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import TokenizerFiles
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import DataConfig, ModelConfig, Task
 from edgeadapt.storage import write_json
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import EVALUATION_BATCH

@@ -12,7 +12,6 @@ import torch
 
 from edgeadapt import __version__
 from edgeadapt.adapters.formats import ForeignAdapter
-from edgeadapt.config import Recipe, Scheme
 from edgeadapt.data import Dataset
 from edgeadapt.errors import TrainingError
 from edgeadapt.measure.machine import describe_machine
@@ -31,6 +30,7 @@ from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of
 from edgeadapt.platforms import this_platform
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.candidates import candidates
+from edgeadapt.recipe import Recipe, Scheme
 from edgeadapt.run import UNFINISHED, Run, RunInfo
 from edgeadapt.storage import held, staged_folder
 from edgeadapt.training.checkpoints import Checkpoints

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgeadapt.config import Recipe
 from edgeadapt.errors import IntegrityError, MissingError, OutputExistsError
 from edgeadapt.pipeline import places
 from edgeadapt.progress import Progress
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import UNFINISHED
 from edgeadapt.storage import check_free
 from edgeadapt.training.checkpoints import Checkpoints

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from edgeadapt.config import Calibration
+from edgeadapt.recipe import Calibration
 
 __all__ = ["Ranges", "activation_ranges"]
 

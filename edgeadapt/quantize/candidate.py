@@ -8,12 +8,12 @@ from typing import Any
 
 import onnx
 
-from edgeadapt.config import Calibration, Scheme
 from edgeadapt.quantize.blocks import quantize_blocks
 from edgeadapt.quantize.calibration import Inputs
 from edgeadapt.quantize.dynamic_int8 import quantize_dynamic_int8
 from edgeadapt.quantize.embeddings import quantize_embeddings
 from edgeadapt.quantize.static_int8 import quantize_static
+from edgeadapt.recipe import Calibration, Scheme
 
 __all__ = ["Candidate", "write"]
 

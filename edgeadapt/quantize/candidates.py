@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from edgeadapt.config import Calibration, Objective, Platform, Scheme
 from edgeadapt.quantize.candidate import Candidate
+from edgeadapt.recipe import Calibration, Objective, Platform, Scheme
 
 __all__ = ["candidates"]
 

@@ -1,12 +1,11 @@
 """What a quantized model may be asked to be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
+from typing import Self
 
 from edgeadapt.bundle import Variant
-from edgeadapt.config import EngineName, Objective, Platform, Scheme
 from edgeadapt.errors import UsageError
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.platforms import this_platform
@@ -14,18 +13,9 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.quantize.candidates import candidates
 from edgeadapt.quantize.step import Quantize
+from edgeadapt.recipe import SCHEMES, EngineName, ExportConfig, Objective, Platform, Scheme
 
 __all__ = ["SCHEMES", "Quantization"]
-
-
-SCHEMES: Mapping[EngineName, tuple[Scheme, ...]] = MappingProxyType(
-    {
-        EngineName.ONNXRUNTIME: tuple(Scheme),
-        # The others are written with operators that ONNX Runtime alone has.
-        EngineName.OPENVINO: (Scheme.STATIC_INT8,),
-    }
-)
-"""What an engine runs, its usual way first."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +45,17 @@ class Quantization:
                 f"--scheme: {self.engine} runs {', '.join(known)}, found {', '.join(wrong)}.",
                 hint="Leave --scheme out, or --engine.",
             )
+
+    @classmethod
+    def of(cls, config: ExportConfig) -> Self:
+        """Returns what a recipe asks for, whether ``quantize`` is set or not."""
+        return cls(
+            schemes=config.schemes,
+            objective=config.objective,
+            platform=config.target,
+            threads=config.threads,
+            engine=config.engine,
+        )
 
     @property
     def wanted(self) -> tuple[Scheme, ...]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from edgeadapt.bundle import Variant
 from edgeadapt.compress.budget import Reference
 from edgeadapt.compress.climb import Taken
-from edgeadapt.config import Scheme
 from edgeadapt.metrics import Drift
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.step import Quantize, answers_of
+from edgeadapt.recipe import Scheme
 from edgeadapt.text import Tokens
 
 __all__ = ["Quantized"]

@@ -12,10 +12,10 @@ from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-from edgeadapt.config import Calibration
 from edgeadapt.graph.edit import Edited
 from edgeadapt.quantize.calibration import Inputs, activation_ranges
 from edgeadapt.quantize.products import products, without_gemm
+from edgeadapt.recipe import Calibration
 
 __all__ = ["quantize_static"]
 

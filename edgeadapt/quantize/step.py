@@ -15,11 +15,11 @@ import onnx
 from edgeadapt.compress.choice import by_objective
 from edgeadapt.compress.step import Answers, Proposal, Trial
 from edgeadapt.compress.timing import noise_of, spread, take_turns
-from edgeadapt.config import EngineName, Objective
 from edgeadapt.metrics import Logits, rms_shift
 from edgeadapt.progress import SILENT, Bar, Progress
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.quantize.products import products
+from edgeadapt.recipe import EngineName, Objective
 from edgeadapt.runtime import ENGINES
 from edgeadapt.store.compression import Baseline
 from edgeadapt.text import Tokens

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import EngineName, Platform
 from edgeadapt.errors import LayoutError
 from edgeadapt.escape import terminal
 from edgeadapt.platforms import runs_like, this_platform
+from edgeadapt.recipe import EngineName, Platform
 from edgeadapt.runtime.base import Engine, LoadedModel, TextByText
 
 __all__ = ["ENGINES", "engine_class", "load_engine"]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Task
 from edgeadapt.errors import DataError, IntegrityError, UsageError
 from edgeadapt.metrics import Logits, check_finite, decide, probabilities
+from edgeadapt.recipe import Task
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import LoadedModel, text_logits
 from edgeadapt.runtime.texts import as_texts

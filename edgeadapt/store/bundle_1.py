@@ -5,9 +5,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from edgeadapt.config import EngineName, Objective, Platform
 from edgeadapt.errors import LayoutError
 from edgeadapt.metrics import Drift, Parity, Score
+from edgeadapt.recipe import EngineName, Objective, Platform
 from edgeadapt.store.compression import Baseline, Compression, Setting, StepReport, TrialReport
 from edgeadapt.store.gates import Gates, Leftover, MergeGate
 from edgeadapt.store.provenance import Backbone, Provenance

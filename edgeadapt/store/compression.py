@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edgeadapt.config import EngineName, Objective, Platform
 from edgeadapt.metrics import Drift
+from edgeadapt.recipe import EngineName, Objective, Platform
 from edgeadapt.typed import Count
 
 __all__ = ["Baseline", "Compression", "Setting", "StepReport", "TrialReport"]

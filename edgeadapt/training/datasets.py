@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from edgeadapt.config import DataConfig, Task
 from edgeadapt.data import (
     READ,
     Dataset,
@@ -33,6 +32,7 @@ from edgeadapt.data import (
 from edgeadapt.errors import DataError
 from edgeadapt.models import hub
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import DataConfig, Task
 from edgeadapt.training.tables import Table, dataset_table, read_parquet
 
 __all__ = ["check_there", "load_dataset"]

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from edgeadapt.adapters import Encoder
 from edgeadapt.adapters.parts import Part
-from edgeadapt.config import Dropout
 from edgeadapt.models.inference import to_inputs
+from edgeadapt.recipe import Dropout
 from edgeadapt.text import TextEncoder, Tokens
 
 __all__ = ["FrozenLayers", "Remembered"]

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgeadapt.config import Device, TrainingConfig
 from edgeadapt.errors import TrainingError, UsageError
 from edgeadapt.progress import SILENT, Bar, Progress
+from edgeadapt.recipe import Device, TrainingConfig
 from edgeadapt.training.batches import bucketed, in_parts
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
 from edgeadapt.training.interruption import Stop, stop_requests

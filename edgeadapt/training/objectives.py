@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
-from edgeadapt.config import Dropout, Precision, Task, TrainingConfig
 from edgeadapt.data import Examples
 from edgeadapt.metrics import Logits, Score, mean_loss, score
 from edgeadapt.models.inference import to_device, to_inputs, torch_logits
 from edgeadapt.platforms import cpu_flags
+from edgeadapt.recipe import Dropout, Precision, Task, TrainingConfig
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.cpu_kernels import CpuKernels
 from edgeadapt.training.frozen import FrozenLayers, Remembered

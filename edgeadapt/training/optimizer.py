@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from edgeadapt.config import TrainingConfig
+from edgeadapt.recipe import TrainingConfig
 
 __all__ = ["Optimizer", "rate_at"]
 

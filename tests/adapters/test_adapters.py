@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from edgeadapt.adapters import ADAPTERS, Encoder, make_adapters
 from edgeadapt.adapters.parts import innermost
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, AdapterKind
 from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource
+from edgeadapt.recipe import AdapterConfig, AdapterKind
 from edgeadapt.training.loop import seeded
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LABELS, adapt, batch, logits, make_model, randomize

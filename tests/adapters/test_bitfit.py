@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from edgeadapt.config import AdapterConfig
+from edgeadapt.recipe import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import adapt, logits, make_model
 

@@ -14,9 +14,9 @@ from edgeadapt.adapters import Reads
 from edgeadapt.adapters.bottleneck import Bottleneck
 from edgeadapt.adapters.parts import innermost
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.recipe import AdapterConfig, Placement
 from tests.adapters.formulas import bottleneck, plain, random, values_of
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import (

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edgeadapt.config import AdapterConfig
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import AdapterConfig
 from tests.adapters.formulas import bottleneck, plain, random
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import HIDDEN, INTERMEDIATE, LAYERS, adapt, make_model, place, randomized

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from edgeadapt.adapters import Encoder, Kept, Reads, make_adapters
 from edgeadapt.adapters.parts import Part, Tap, innermost
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, AdapterKind, Placement, Target
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.unshare import unshare
+from edgeadapt.recipe import AdapterConfig, AdapterKind, Placement, Target
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import INTERMEDIATE, LAYERS, adapt, logits, make_model, place, randomize
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgeadapt.config import AdapterConfig
+from edgeadapt.recipe import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import adapt, make_model
 

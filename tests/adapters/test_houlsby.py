@@ -3,7 +3,7 @@
 import pytest
 
 from edgeadapt.adapters.parts import Part
-from edgeadapt.config import AdapterConfig
+from edgeadapt.recipe import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LAYERS, adapt, make_model
 

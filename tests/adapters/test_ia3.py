@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from edgeadapt.adapters.parts import Part
-from edgeadapt.config import AdapterConfig
+from edgeadapt.recipe import AdapterConfig
 from tests.adapters.formulas import plain, random
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import (

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeadapt.config import AdapterConfig
+from edgeadapt.recipe import AdapterConfig
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import adapt, logits, make_model
 

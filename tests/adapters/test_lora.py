@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgeadapt.adapters.parts import Part
 from edgeadapt.backbones import BackboneSpec, Projection, backbone_spec
-from edgeadapt.config import AdapterConfig, Target
+from edgeadapt.recipe import AdapterConfig, Target
 from tests.adapters.formulas import plain, random
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import HIDDEN, LAYERS, adapt, logits, make_model, place, randomized

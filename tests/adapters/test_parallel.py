@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from edgeadapt.adapters import Reads
 from edgeadapt.adapters.parts import Part, innermost
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.recipe import AdapterConfig, Placement
 from tests.adapters.formulas import bottleneck, plain, random, values_of
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import (

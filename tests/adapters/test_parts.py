@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from edgeadapt.adapters.parts import Part, Rank, Tap, collapse, dense, innermost, put_around
-from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import AdapterConfig, Placement
 from tests.adapters.formulas import random
 from tests.models.tiny import adapt, logits, make_model
 

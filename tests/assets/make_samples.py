@@ -16,10 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgeadapt.config import Recipe
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.pretrain import TextFile, pretrain
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 from edgeadapt.training.checkpoints import Checkpoints
 from tests.bench.handmade import make_record, make_sample

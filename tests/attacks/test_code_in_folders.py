@@ -11,13 +11,13 @@ import pytest
 
 import edgeadapt
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import DataConfig, ModelConfig, Recipe
 from edgeadapt.errors import EdgeAdaptError, ModelError
 from edgeadapt.models.classifier import load_stock
 from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.pretrain import TextFile, pretrain
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import DataConfig, ModelConfig, Recipe
 from edgeadapt.runtime.classifier import load
 from edgeadapt.training.datasets import load_dataset
 from tests.children import run_edgeadapt

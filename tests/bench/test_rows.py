@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeadapt.bench.rows import Row, rows
-from edgeadapt.config import Task
 from edgeadapt.measure.statistics import latency
 from edgeadapt.metrics import score
+from edgeadapt.recipe import Task
 from edgeadapt.record import Record
 from tests.bench.handmade import MS, make_record, make_sample
 

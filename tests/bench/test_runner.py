@@ -13,8 +13,8 @@ import edgeadapt
 from edgeadapt.bench import runner
 from edgeadapt.bench.runner import Evaluation, Subject, measure
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Task
 from edgeadapt.errors import MeasurementError, ModelError
+from edgeadapt.recipe import Task
 from edgeadapt.record import Record
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits

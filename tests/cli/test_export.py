@@ -9,10 +9,10 @@ import pytest
 
 from edgeadapt.bundle import TEXT_FILES, Bundle
 from edgeadapt.compress import timing
-from edgeadapt.config import Exporter
 from edgeadapt.pipeline import export as pipeline
 from edgeadapt.pipeline.export import ExportOptions
 from edgeadapt.pipeline.export import export as run_export
+from edgeadapt.recipe import Exporter
 from edgeadapt.run import Run
 from tests.children import run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written
@@ -233,8 +233,16 @@ def test_a_smaller_vocabulary_is_a_gate_of_its_own(cli: Cli, tiny_run: Run, fold
         (("--scheme", "dynamic-int8+dynamic-int8"), ("names one twice",)),
         (("--engine", "openvino", "--scheme", "int4-weights"), ("openvino runs static-int8",)),
         (("--engine", "torch"), ("--engine: expected one of onnxruntime, openvino, found torch",)),
-        (("--trim-vocab", "few"), ("--trim-vocab: expected a number above 0 or auto", "'few'")),
-        (("--trim-vocab", "0"), ("--trim-vocab: expected a number above 0 or auto",)),
+        (
+            ("--trim-vocab", "few"),
+            ("--trim-vocab: expected a number above 0, auto or none", "'few'"),
+        ),
+        (("--trim-vocab", "0"), ("--trim-vocab: expected a number above 0, auto or none",)),
+        (
+            ("--trim-vocab", "9" * 5_000),
+            ("--trim-vocab: expected a number above 0, auto or none",),
+        ),
+        (("--threads", "0"), ("--threads: expected at least 1, found 0",)),
         (("--trim-vocab", "3"), ("--trim-vocab 3: expected at least 5, the special tokens",)),
     ],
 )
@@ -244,6 +252,79 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_written(
     cli("export", tiny_run.path, "--quantize", *options).fails_with(*words)
 
     assert written(folder) == []
+
+
+# The recipe's own table
+
+
+@pytest.fixture
+def asking_run(tiny_run: Run, folder: Path) -> Path:
+    """A run whose recipe says what is made of it."""
+    run = Path(shutil.copytree(tiny_run.path, folder / "artifacts/runs/asking"))
+    edit_json(
+        run / "run.json",
+        lambda value: value["recipe"].update(
+            export={
+                "trim_vocab": 90,
+                "max_drop": 1.0,
+                "exporter": "torch",
+                "passes": "attention+token-types",
+                "evaluation": False,
+            }
+        ),
+    )
+    return run
+
+
+def test_a_run_is_exported_as_its_recipe_says(cli: Cli, asking_run: Path) -> None:
+    made = Bundle.open(Path(cli("export", "asking", "--json").json["bundle"])).manifest
+
+    assert made.provenance["exporter"] == "torch"
+    assert set(made.provenance["passes"]) >= {"attention", "token-types"}
+    assert "positions" not in made.provenance["passes"]
+    assert made.parity["vocabulary"]["embeddings"] == 90
+    assert made.parity["vocabulary"]["max_drop"] == 1.0
+    assert set(made.files).isdisjoint(TEXT_FILES)
+    asked = made.provenance["recipe"]["export"]
+    assert (asked["trim_vocab"], asked["passes"]) == (90, "attention+token-types")
+
+
+def test_options_override_the_recipe_and_the_bundle_says_what_counted(
+    cli: Cli, asking_run: Path
+) -> None:
+    done = cli(
+        *("export", "asking", "--trim-vocab", "none", "--passes", "none", "--evaluation", "--json")
+    )
+
+    made = Bundle.open(Path(done.json["bundle"])).manifest
+    assert "vocabulary" not in made.parity
+    assert made.provenance["passes"] == []
+    assert set(made.files) >= {"evaluation.csv"}
+    asked = made.provenance["recipe"]["export"]
+    assert (asked["trim_vocab"], asked["passes"], asked["evaluation"]) == ("none", "none", True)
+    assert (asked["exporter"], asked["max_drop"]) == ("torch", 1.0)
+
+
+def test_a_run_from_before_the_table_is_exported_by_the_defaults(
+    cli: Cli, tiny_run: Run, folder: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_run.path, folder / "artifacts/runs/older"))
+    edit_json(run / "run.json", lambda value: value["recipe"].pop("export"))
+
+    made = Bundle.open(Path(cli("export", "older", "--json").json["bundle"])).manifest
+
+    assert list(made.variants) == ["fp32"]
+    assert made.provenance["recipe"]["export"]["passes"] == "all"
+
+
+def test_a_run_with_a_table_that_nobody_can_export_by_is_refused_by_name(
+    cli: Cli, asking_run: Path, folder: Path
+) -> None:
+    edit_json(asking_run / "run.json", lambda value: value["recipe"]["export"].update(passes="x"))
+
+    cli("export", "asking").fails_with(str(Path("asking/run.json")), "unknown pass 'x'")
+
+    assert not (folder / "artifacts/bundles").exists()
 
 
 # A bundle in place of a run

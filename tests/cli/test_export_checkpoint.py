@@ -73,12 +73,12 @@ def test_what_needs_data_is_refused_without_it(
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        (("--text-column", "body"), "text_column"),
-        (("--text-pair-column", "second"), "text_pair_column"),
-        (("--label-column", "mood"), "label_column"),
-        (("--multi-label",), "multi_label"),
-        (("--dataset-name", "x"), "dataset_name"),
-        (("--dataset-revision", "x"), "dataset_revision"),
+        (("--text-column", "body"), "--text-column"),
+        (("--text-pair-column", "second"), "--text-pair-column"),
+        (("--label-column", "mood"), "--label-column"),
+        (("--multi-label",), "--multi-label"),
+        (("--dataset-name", "x"), "--dataset-name"),
+        (("--dataset-revision", "x"), "--dataset-revision"),
     ],
 )
 def test_what_describes_data_is_refused_without_data(

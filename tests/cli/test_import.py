@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-from edgeadapt.config import Format
 from edgeadapt.pipeline.convert import convert
+from edgeadapt.recipe import Format
 from edgeadapt.run import Run
 from tests.cli.conftest import Cli, written
 from tests.conftest import write_dataset
@@ -116,10 +116,10 @@ def test_what_it_says_comes_next_works_and_int8_without_data_is_refused_with_a_w
 @pytest.mark.parametrize(
     ("option", "named"),
     [
-        (("--text-column", "body"), "text_column"),
-        (("--text-pair-column", "second"), "text_pair_column"),
-        (("--label-column", "mood"), "label_column"),
-        (("--multi-label",), "multi_label"),
+        (("--text-column", "body"), "--text-column"),
+        (("--text-pair-column", "second"), "--text-pair-column"),
+        (("--label-column", "mood"), "--label-column"),
+        (("--multi-label",), "--multi-label"),
     ],
 )
 def test_what_describes_data_is_refused_without_data(

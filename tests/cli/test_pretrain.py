@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.config import AdapterConfig
+from edgeadapt.recipe import AdapterConfig
 from tests.cli.conftest import Cli, written
 from tests.conftest import review
 

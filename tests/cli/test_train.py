@@ -15,19 +15,20 @@ import torch
 from safetensors.torch import load_file
 
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.config import (
+from edgeadapt.data import read_rows, write_csv
+from edgeadapt.metrics import wilson_interval
+from edgeadapt.pipeline import foreign
+from edgeadapt.recipe import (
     AdapterConfig,
     AdapterKind,
     DataConfig,
+    ExportConfig,
     ModelConfig,
     Placement,
     Recipe,
     TrainingConfig,
     Tuned,
 )
-from edgeadapt.data import read_rows, write_csv
-from edgeadapt.metrics import wilson_interval
-from edgeadapt.pipeline import foreign
 from edgeadapt.run import Run
 from tests.children import open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written
@@ -211,6 +212,20 @@ def test_an_option_overrides_the_recipe_file(
     assert effective.training.seed == 3
     assert effective.adapter.dimension == 4
     assert effective.training.epochs == 1
+
+
+def test_what_a_recipe_says_of_the_export_is_kept_in_the_run(
+    cli: Cli, tiny_arguments: Arguments, tmp_path: Path, folder: Path
+) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('[export]\nquantize = true\ntrim_vocab = "auto"\nmax_drop = 0.02\n')
+
+    done = cli("train", "--recipe", recipe, *tiny_arguments, "--epochs", "1", "--output", "mine")
+
+    assert done.code == 0, done.err
+    asked = ExportConfig(quantize=True, trim_vocab="auto", max_drop=0.02)
+    assert Recipe.load(str(folder / "artifacts/runs/mine")).export == asked
+    assert printed_recipe(done.err).export == asked
 
 
 def test_every_option_of_the_adapter_and_the_backbone_arrives_in_the_recipe(
@@ -399,19 +414,19 @@ def test_an_existing_run_is_replaced_only_by_force(
         (("--method", "head+head"), ["'head+head'", "twice"]),
         (("--text-column", "body"), ["no column 'body'", "found text, label"]),
         (("--label-column", "stars"), ["no column 'stars'", "found text, label"]),
-        (("--threads", "0"), ["threads", "at least 1", "found 0"]),
-        (("--epochs", "0"), ["epochs", "at least 1", "found 0"]),
-        (("--max-length", "2"), ["max_length", "at least 3", "found 2"]),
+        (("--threads", "0"), ["--threads", "at least 1", "found 0"]),
+        (("--epochs", "0"), ["--epochs", "at least 1", "found 0"]),
+        (("--max-length", "2"), ["--max-length", "at least 3", "found 2"]),
         (("--activation", "magic"), ["magic"]),
-        (("--reduction-factor", "0"), ["reduction_factor", "above 0", "found 0"]),
+        (("--reduction-factor", "0"), ["--reduction-factor", "above 0", "found 0"]),
         (("--reduction-factor", "17"), ["factor of 17 leaves no neuron", "at most 16"]),
         (("--adapter-layers", "1-2"), ["Adapter layers 1-2", "from 0 to 1"]),
-        (("--adapter-layers", "last"), ["adapter.layers", "found 'last'"]),
+        (("--adapter-layers", "last"), ["--adapter-layers", "found 'last'"]),
         (("--method", "lora", "--targets", "values"), ["unknown target 'values'", "query, key"]),
-        (("--method", "lora", "--rank", "0"), ["rank", "at least 1", "found 0"]),
+        (("--method", "lora", "--rank", "0"), ["--rank", "at least 1", "found 0"]),
         (("--method", "compacter", "--dimension", "6"), ["multiples of 4", "found 6"]),
         (("--method", "sequential+houlsby"), ["--method sequential+houlsby", "same place"]),
-        (("--backbone-layers", "0"), ["model.layers", "at least 1", "found 0"]),
+        (("--backbone-layers", "0"), ["--backbone-layers", "at least 1", "found 0"]),
         (("--backbone-layers", "3"), ["--backbone-layers 3", "expected 1 to 2"]),
         (("--model", "./nowhere"), ["no folder ./nowhere"]),
         (("--dataset", "./nowhere"), ["nowhere does not exist"]),

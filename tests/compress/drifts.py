@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from edgeadapt.config import Task
 from edgeadapt.metrics import Drift, drift
+from edgeadapt.recipe import Task
 
 
 def a_drift(drop: int, of: int) -> Drift:

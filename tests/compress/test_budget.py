@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from edgeadapt.compress.budget import Budget, Reference
-from edgeadapt.config import Task
 from edgeadapt.metrics import drift
+from edgeadapt.recipe import Task
 from tests.compress.drifts import a_drift
 
 SINGLE = Task.SINGLE_LABEL

@@ -6,7 +6,7 @@ import pytest
 
 from edgeadapt.compress.choice import by_objective
 from edgeadapt.compress.step import Proposal, Trial
-from edgeadapt.config import Objective
+from edgeadapt.recipe import Objective
 from tests.compress.drifts import a_drift
 
 

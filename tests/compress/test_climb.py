@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from edgeadapt.compress.budget import Budget, Reference
 from edgeadapt.compress.climb import Taken, climb
 from edgeadapt.compress.step import Answers, Proposal, Trial, closest
-from edgeadapt.config import Task
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import Logits
+from edgeadapt.recipe import Task
 from edgeadapt.store.compression import Baseline
 
 TEXTS = 100

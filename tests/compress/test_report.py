@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgeadapt.compress.budget import DECIDING_TEXTS, SLACK, Budget
 from edgeadapt.compress.report import compression_of
-from edgeadapt.config import Objective
+from edgeadapt.recipe import Objective
 from tests.compress.drifts import a_drift
 from tests.compress.test_climb import Exact, Losing, climbed, wrong
 from tests.store.handmade import make_step

@@ -11,8 +11,8 @@ import pytest
 from edgeadapt.bundle import CALIBRATION_FILE, LOGITS_FILE, VALIDATION_FILE, Bundle
 from edgeadapt.compress.budget import Reference
 from edgeadapt.compress.texts import CompressionTexts
-from edgeadapt.config import Task
 from edgeadapt.errors import IntegrityError, LayoutError, UsageError
+from edgeadapt.recipe import Task
 from edgeadapt.text import Text
 from tests.test_bundle import MANIFEST, write_bundle
 

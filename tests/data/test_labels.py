@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeadapt.config import Task
 from edgeadapt.data import infer_labels, is_multi_hot, read_labels, to_examples
 from edgeadapt.errors import DataError
+from edgeadapt.recipe import Task
 
 WEATHER = ("rain", "sun", "wind")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeadapt.config import Task
 from edgeadapt.data import Examples
 from edgeadapt.documents import mistakes
 from edgeadapt.documents.mistakes import write_mistakes
+from edgeadapt.recipe import Task
 
 NAMES = ("no", "<b>yes</b>")
 

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 
 import edgeadapt.export
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.config import Exporter
 from edgeadapt.errors import ExportError, MissingExtraError
 from edgeadapt.export import export_onnx
+from edgeadapt.recipe import Exporter
 from tests.conftest import TINY_CONFIGS
 from tests.lively import lively_model
 

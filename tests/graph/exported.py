@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from edgeadapt.config import Exporter
 from edgeadapt.export import export_onnx
 from edgeadapt.graph.attention import fuse_attention
 from edgeadapt.metrics import Logits
+from edgeadapt.recipe import Exporter
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.text import TokenBatch
 from tests.models.tiny import HIDDEN, make_model

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.config import GraphPass
 from edgeadapt.graph import PASSES, Architecture, rewrite
+from edgeadapt.recipe import GraphPass
 from tests.graph.exported import HEADS, assert_same_answers, exported, with_rows_alike
 from tests.models.tiny import HIDDEN
 

@@ -8,7 +8,6 @@ import onnx
 import pytest
 import torch
 
-from edgeadapt.config import AdapterConfig, DataConfig, Exporter, GraphPass, ModelConfig
 from edgeadapt.export import export_onnx
 from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.graph.attention import count_attention
@@ -17,6 +16,7 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.recipe import AdapterConfig, DataConfig, Exporter, GraphPass, ModelConfig
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.shrink.shared_rows import use_rows
 from edgeadapt.text import TextEncoder, TokenBatch, Tokens

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeadapt.config import GraphPass, Scheme
 from edgeadapt.errors import ExportError
 from edgeadapt.graph import PASSES, Architecture, rewrite
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.graph.unfuse import unfuse_attention
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.quantize.products import products
+from edgeadapt.recipe import GraphPass, Scheme
 from tests.graph.exported import HEADS, answers, assert_same_answers, exported, fused, operators
 from tests.graph.test_attention import FUSED
 from tests.models.tiny import HIDDEN, LAYERS

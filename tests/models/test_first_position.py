@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.models.first_position import first_position_only
+from edgeadapt.recipe import AdapterConfig, Placement
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import batch, randomized
 

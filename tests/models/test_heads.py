@@ -7,10 +7,10 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from edgeadapt.adapters.formats.heads import STOCK_HEADS
-from edgeadapt.config import AdapterConfig, ModelConfig, Task
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
 from edgeadapt.outputs import Rows
+from edgeadapt.recipe import AdapterConfig, ModelConfig, Task
 from tests.conftest import TINY_CONFIGS
 from tests.lively import finished_checkpoint
 from tests.models.tiny import logits

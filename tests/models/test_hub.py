@@ -29,7 +29,7 @@ print(json.dumps({**answer, "seconds": perf_counter() - started}))
 """
 FIND_MODEL = """
 import json, sys
-from edgeadapt.config import ModelConfig
+from edgeadapt.recipe import ModelConfig
 from edgeadapt.models.sources import find_model
 
 found = find_model(ModelConfig(id=sys.argv[1], revision=sys.argv[2] or None))

@@ -18,13 +18,13 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from edgeadapt.adapters import Kept, Reads
 from edgeadapt.adapters.parts import Part
 from edgeadapt.backbones import BackboneSpec, backbone_spec
-from edgeadapt.config import AdapterConfig, AdapterKind, ModelConfig, Placement, Target
 from edgeadapt.errors import ExportError
 from edgeadapt.metrics import Parity
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.unshare import unshare
+from edgeadapt.recipe import AdapterConfig, AdapterKind, ModelConfig, Placement, Target
 from edgeadapt.store.gates import Leftover
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import (

@@ -13,11 +13,11 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.config import ModelConfig
 from edgeadapt.errors import HubError, IntegrityError, ModelError
 from edgeadapt.models import sources as module
 from edgeadapt.models.hub import Snapshot
 from edgeadapt.models.sources import EMBEDDED, EmbeddedWeights, ModelSource, find_model
+from edgeadapt.recipe import ModelConfig
 from tests.conftest import TINY_CONFIGS
 
 ID = "someone/embedded-model"

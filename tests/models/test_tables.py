@@ -9,10 +9,10 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import BertTokenizerFast
 
-from edgeadapt.config import ModelConfig
 from edgeadapt.errors import ModelError
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.recipe import ModelConfig
 from tests.conftest import TINY_CONFIGS, make_checkpoint, make_tokenizer
 from tests.listener import Listener
 

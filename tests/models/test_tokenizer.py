@@ -10,10 +10,10 @@ import pytest
 from tokenizers import Tokenizer, processors
 from transformers import BertTokenizerFast
 
-from edgeadapt.config import ModelConfig
 from edgeadapt.errors import ModelError, UsageError
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
+from edgeadapt.recipe import ModelConfig
 from tests.conftest import SPECIAL, TINY_CONFIGS, make_tokenizer
 from tests.listener import Listener
 

@@ -8,10 +8,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig
 from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import load_stock
 from edgeadapt.models.unshare import unshare
+from edgeadapt.recipe import AdapterConfig
 from tests.models.tiny import adapt, logits, make_model
 
 SPEC = backbone_spec("albert")

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from edgeadapt.config import AdapterConfig, ModelConfig
 from edgeadapt.errors import IntegrityError, ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.weights import check_weight_files, weight_files
+from edgeadapt.recipe import AdapterConfig, ModelConfig
 from tests.models.tiny import LABELS, logits
 
 POINTER = (

@@ -10,10 +10,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from edgeadapt.adapters import Encoder, make_adapters
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, ModelConfig
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.unshare import unshare
+from edgeadapt.recipe import AdapterConfig, ModelConfig
 from tests.conftest import TINY_CONFIGS, make_checkpoint, make_tokenizer
 
 LABELS = ("negative", "positive")

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Recipe
 from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 from tests.lively import lively_bundle, lively_recipe, lively_run
 from tests.pipeline.exporting import METHODS, WITHOUT_LIMIT

@@ -5,8 +5,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from edgeadapt.config import Exporter
 from edgeadapt.pipeline.export import ExportOptions, Quantization
+from edgeadapt.recipe import Exporter
 from edgeadapt.run import Run
 
 PLAIN = ExportOptions(exporter=Exporter.TORCH)

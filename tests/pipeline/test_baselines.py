@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from edgeadapt.config import AdapterKind, Recipe, Tuned
 from edgeadapt.pipeline.baselines import train_baselines
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import AdapterKind, Recipe, Tuned
 
 
 def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed(

@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Recipe
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
+from edgeadapt.recipe import Recipe
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine

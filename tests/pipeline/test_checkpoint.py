@@ -11,7 +11,6 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import DataConfig, Exporter, ModelConfig, Task
 from edgeadapt.data import write_csv
 from edgeadapt.errors import (
     DataError,
@@ -24,6 +23,7 @@ from edgeadapt.pipeline import export as pipeline
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.checkpoint import export_checkpoint
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
+from edgeadapt.recipe import DataConfig, Exporter, ModelConfig, Task
 from edgeadapt.runtime.classifier import load
 from tests.children import run_child
 from tests.conftest import TINY_CONFIGS, review
@@ -333,7 +333,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 EXPORT = """
 import json, sys
-from edgeadapt.config import Exporter, ModelConfig
+from edgeadapt.recipe import Exporter, ModelConfig
 from edgeadapt.pipeline.checkpoint import export_checkpoint
 from edgeadapt.pipeline.export import ExportOptions
 

@@ -12,13 +12,13 @@ from peft import PeftModel
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from edgeadapt.config import Format, ModelConfig
 from edgeadapt.errors import IntegrityError, LayoutError, ModelError, OutputExistsError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.convert import convert
 from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Format, ModelConfig
 from edgeadapt.run import Run
 from tests.conftest import review
 from tests.lively import lively_recipe

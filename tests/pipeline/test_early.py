@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.config import DataConfig
 from edgeadapt.errors import DataError, OutputExistsError
 from edgeadapt.pipeline.early import check_early
+from edgeadapt.recipe import DataConfig
 from edgeadapt.run import UNFINISHED
 
 

@@ -9,10 +9,10 @@ import pytest
 
 import edgeadapt
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Exporter
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Exporter
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits

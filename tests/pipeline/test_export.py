@@ -15,7 +15,6 @@ from safetensors.numpy import load_file
 import edgeadapt.pipeline.export as pipeline
 from edgeadapt import __version__
 from edgeadapt.bundle import TEXT_FILES, Bundle
-from edgeadapt.config import Objective, Scheme, Task
 from edgeadapt.errors import (
     ExportError,
     GateError,
@@ -24,6 +23,7 @@ from edgeadapt.errors import (
 )
 from edgeadapt.metrics import Score, probabilities
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming, export
+from edgeadapt.recipe import ExportConfig, Objective, Recipe, Scheme, Task
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
@@ -40,6 +40,37 @@ from tests.pipeline.exporting import (
     without_file,
 )
 from tests.store.handmade import compression_of, step_of
+
+# What is asked for
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {},
+        {"quantize": True, "scheme": "static-int8+dynamic-int8", "objective": "size"},
+        {"quantize": True, "engine": "openvino", "target": "arm64", "threads": 2},
+        {"trim_vocab": 90, "max_drop": 0.05},
+        {"trim_vocab": "auto", "with_torch": True, "evaluation": False},
+        {"exporter": "torch", "passes": "none"},
+        {"passes": "positions+attention"},
+    ],
+)
+def test_a_recipe_is_asked_for_and_told_back(table: dict[str, object]) -> None:
+    asked = Recipe.from_dict({"export": table}, origin="test").export
+
+    assert ExportOptions.of(asked).config() == asked
+
+
+def test_every_scheme_of_an_engine_is_told_by_name() -> None:
+    asked = ExportConfig(quantize=True, scheme="auto")
+
+    assert ExportOptions.of(asked).config().schemes == asked.schemes == tuple(Scheme)
+
+
+def test_a_recipe_that_asks_for_nothing_is_the_default() -> None:
+    assert ExportOptions.of(ExportConfig()) == ExportOptions()
+
 
 # What a bundle holds
 

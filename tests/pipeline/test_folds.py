@@ -10,12 +10,12 @@ from unittest.mock import patch
 
 import pytest
 
-from edgeadapt.config import Recipe
 from edgeadapt.data import read_rows
 from edgeadapt.errors import MissingError, OutputExistsError, UsageError
 from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline.folds import CrossValidation, cross_validate, resume_folds
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import UNFINISHED
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
 

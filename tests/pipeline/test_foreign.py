@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from edgeadapt.config import DataConfig, Exporter, Format, ModelConfig, Recipe, Task, Tuned
 from edgeadapt.data import write_csv
 from edgeadapt.errors import (
     DataError,
@@ -34,6 +33,7 @@ from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import DataConfig, Exporter, Format, ModelConfig, Recipe, Task, Tuned
 from edgeadapt.run import Run
 from edgeadapt.storage import write_json
 from edgeadapt.training.datasets import load_dataset

@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 
 import edgeadapt.pipeline.export as pipeline
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Exporter, Scheme
 from edgeadapt.errors import (
     GateError,
 )
@@ -26,6 +25,7 @@ from edgeadapt.pipeline import lower
 from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.gates import parity_texts
 from edgeadapt.quantize.candidate import Candidate
+from edgeadapt.recipe import Exporter, Scheme
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits

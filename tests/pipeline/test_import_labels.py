@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgeadapt.config import DataConfig, Format, ModelConfig, Recipe, Task
 from edgeadapt.errors import DataError, EdgeAdaptError, IntegrityError, ModelError, UsageError
 from edgeadapt.pipeline.convert import convert
 from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import DataConfig, Format, ModelConfig, Recipe, Task
 from edgeadapt.run import Run
 from tests.lively import finished_checkpoint
 from tests.pipeline.exporting import nothing_is_at

@@ -16,7 +16,6 @@ from transformers import AutoModelForSequenceClassification
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import DataConfig, Exporter, ModelConfig, Recipe
 from edgeadapt.errors import DataError, ModelError
 from edgeadapt.metrics import Score
 from edgeadapt.models.inference import torch_logits
@@ -28,6 +27,7 @@ from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import DataConfig, Exporter, ModelConfig, Recipe
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits

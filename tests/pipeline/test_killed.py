@@ -10,11 +10,11 @@ import pytest
 
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Exporter
 from edgeadapt.errors import OutputExistsError
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.export import ExportOptions, export
 from edgeadapt.pipeline.merge import merge_run
+from edgeadapt.recipe import Exporter
 from edgeadapt.run import Run
 from tests.bench.handmade import tiny_plan
 

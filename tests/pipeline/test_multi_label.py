@@ -12,11 +12,11 @@ from transformers import AutoTokenizer, TextClassificationPipeline
 import edgeadapt
 from edgeadapt.bench.rows import rows
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Task
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder
+from edgeadapt.recipe import Task
 from edgeadapt.record import Record
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine

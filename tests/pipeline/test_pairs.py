@@ -15,7 +15,6 @@ import edgeadapt
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.bench.rows import rows
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Task
 from edgeadapt.data import write_csv
 from edgeadapt.errors import DataError, ModelError, UsageError
 from edgeadapt.models.inference import torch_logits
@@ -24,6 +23,7 @@ from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Task
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from tests.bench.handmade import tiny_plan

@@ -9,7 +9,6 @@ import torch
 from transformers import AutoModel
 
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import Recipe
 from edgeadapt.errors import (
     DataError,
     ExportError,
@@ -20,6 +19,7 @@ from edgeadapt.errors import (
 )
 from edgeadapt.pipeline.pretrain import TextFile, pretrain, resume_pretraining
 from edgeadapt.pipeline.train import resume, train
+from edgeadapt.recipe import Recipe
 from edgeadapt.training import checkpoints
 from edgeadapt.training.optimizer import Optimizer
 from edgeadapt.training.team import Team

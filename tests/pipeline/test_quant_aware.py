@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.config import AdapterConfig, Exporter, Recipe, Scheme
 from edgeadapt.data import read_rows
 from edgeadapt.errors import RecipeError
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -21,6 +20,7 @@ from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.train import train
 from edgeadapt.platforms import Platform, this_platform
 from edgeadapt.quantize.candidate import Candidate, write
+from edgeadapt.recipe import AdapterConfig, Exporter, Recipe, Scheme
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine

@@ -15,7 +15,6 @@ import pytest
 import edgeadapt
 from edgeadapt.bundle import CALIBRATION_FILE, LOGITS_FILE, TEXT_FILES, VALIDATION_FILE, Bundle
 from edgeadapt.compress import timing
-from edgeadapt.config import EngineName, Objective, Platform, Scheme
 from edgeadapt.data import write_csv
 from edgeadapt.errors import (
     ExportError,
@@ -30,6 +29,7 @@ from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.requantize import requantize
 from edgeadapt.platforms import this_platform
 from edgeadapt.quantize.options import Quantization
+from edgeadapt.recipe import EngineName, Objective, Platform, Scheme
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits

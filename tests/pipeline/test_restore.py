@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from edgeadapt.config import Recipe
 from edgeadapt.errors import (
     EdgeAdaptError,
     IntegrityError,
@@ -18,6 +17,7 @@ from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.train import train
 from edgeadapt.pipeline.unfinished import state_of, stopped
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 from tests.lively import lively_recipe
 from tests.pipeline.exporting import PLAIN, nothing_is_at

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import edgeadapt.pipeline.train as pipeline
-from edgeadapt.config import Recipe
 from edgeadapt.data import write_csv
 from edgeadapt.errors import (
     EdgeAdaptError,
@@ -23,6 +22,7 @@ from edgeadapt.errors import (
     TrainingError,
 )
 from edgeadapt.pipeline.train import resume, train
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 from edgeadapt.storage import held
 from edgeadapt.training import checkpoints

@@ -16,7 +16,6 @@ from transformers import AutoTokenizer
 
 import edgeadapt.pipeline.train as pipeline
 from edgeadapt import __version__
-from edgeadapt.config import Recipe, Task
 from edgeadapt.errors import EdgeAdaptError, OutputExistsError, TrainingError
 from edgeadapt.metrics import probabilities
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -26,6 +25,7 @@ from edgeadapt.pipeline import run_files
 from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.restore import text_encoder
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Recipe, Task
 from edgeadapt.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import Objective

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeadapt.config import Recipe
 from edgeadapt.errors import ModelError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.baselines import train_baselines
@@ -15,6 +14,7 @@ from edgeadapt.pipeline.folds import cross_validate
 from edgeadapt.pipeline.merge import merge_run
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 from tests.lively import finished_checkpoint
 from tests.pipeline.exporting import nothing_is_at

@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from edgeadapt.config import Calibration
 from edgeadapt.quantize.calibration import activation_ranges
+from edgeadapt.recipe import Calibration
 
 Values = list[dict[str, NDArray[np.int64]]]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from edgeadapt.config import Calibration, Objective, Platform, Scheme
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.quantize.candidates import candidates
+from edgeadapt.recipe import Calibration, Objective, Platform, Scheme
 
 PLATFORMS = [platform for platform in Platform if platform is not Platform.AUTO]
 

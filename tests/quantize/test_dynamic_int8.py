@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeadapt.config import Exporter, Scheme
 from edgeadapt.export import export_onnx
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.quantize.dynamic_int8 import quantize_dynamic_int8
+from edgeadapt.recipe import Exporter, Scheme
 from tests.lively import lively_model
 
 WORDS, WIDTH, HIDDEN, LABELS = 200, 128, 256, 3
@@ -291,7 +291,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import onnx
 import edgeadapt.quantize.step
-from edgeadapt.config import Scheme
+from edgeadapt.recipe import Scheme
 from edgeadapt.quantize.candidate import Candidate, write
 write(Candidate(Scheme.DYNAMIC_INT8), onnx.load(sys.argv[1]), Path(sys.argv[2]), texts=())
 try:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from edgeadapt.config import Calibration
 from edgeadapt.quantize.static_int8 import quantize_static
+from edgeadapt.recipe import Calibration
 from tests.quantize.graphs import INNER, WORDS, classifier_graph, logits_of
 
 IDS = np.random.default_rng(1).integers(0, WORDS, (12, 9))

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 import edgeadapt
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import EngineName, Platform, Task
 from edgeadapt.errors import (
     DataError,
     FormatVersionError,
@@ -28,6 +27,7 @@ from edgeadapt.errors import (
     UsageError,
 )
 from edgeadapt.metrics import Logits
+from edgeadapt.recipe import EngineName, Platform, Task
 from edgeadapt.runtime import ENGINES, load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.classifier import Classifier, load

@@ -11,15 +11,6 @@ import pytest
 import torch
 
 from edgeadapt.bundle import Bundle, Variant
-from edgeadapt.config import (
-    AdapterConfig,
-    DataConfig,
-    EngineName,
-    Exporter,
-    GraphPass,
-    ModelConfig,
-    Scheme,
-)
 from edgeadapt.export import export_onnx
 from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.metrics import Logits
@@ -28,6 +19,15 @@ from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.quantize.candidate import Candidate, write
+from edgeadapt.recipe import (
+    AdapterConfig,
+    DataConfig,
+    EngineName,
+    Exporter,
+    GraphPass,
+    ModelConfig,
+    Scheme,
+)
 from edgeadapt.runtime import engine_class, load_engine
 from edgeadapt.runtime.base import LoadedModel, TextByText
 from edgeadapt.runtime.classifier import load

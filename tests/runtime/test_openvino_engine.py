@@ -12,9 +12,9 @@ import openvino
 import pytest
 
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import EngineName, Exporter, Objective, Platform
 from edgeadapt.errors import LayoutError, MissingExtraError
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+from edgeadapt.recipe import EngineName, Exporter, Objective, Platform
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine

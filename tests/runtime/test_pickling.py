@@ -11,8 +11,8 @@ import pytest
 
 import edgeadapt.errors
 from edgeadapt.bundle import Bundle
-from edgeadapt.config import Task
 from edgeadapt.errors import EdgeAdaptError, IntegrityError, MissingError, UsageError
+from edgeadapt.recipe import Task
 from edgeadapt.runtime.classifier import Classifier, load
 
 ASSET = Path(__file__).parents[1] / "assets" / "tiny_bundle"

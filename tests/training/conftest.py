@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from edgeadapt.config import ModelConfig
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.recipe import ModelConfig
 from edgeadapt.text import TextEncoder
 from tests.conftest import make_checkpoint
 from tests.models.tiny import make_model

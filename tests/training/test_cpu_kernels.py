@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
-from edgeadapt.config import AdapterConfig, Dropout, ModelConfig, Precision, Task, TrainingConfig
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.recipe import AdapterConfig, Dropout, ModelConfig, Precision, Task, TrainingConfig
 from edgeadapt.training.cpu_kernels import CpuKernels
 from edgeadapt.training.frozen import FrozenLayers
 from edgeadapt.training.loop import seeded

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from edgeadapt.config import DataConfig
 from edgeadapt.data import Dataset, Examples, fingerprint, write_csv
 from edgeadapt.errors import DataError, HubError
 from edgeadapt.models.hub import Snapshot
+from edgeadapt.recipe import DataConfig
 from edgeadapt.training import datasets as module
 from edgeadapt.training.datasets import load_dataset
 from tests.conftest import review, write_dataset

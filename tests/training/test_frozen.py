@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from edgeadapt.adapters.parts import Part
-from edgeadapt.config import AdapterConfig, Dropout, ModelConfig, Task, TrainingConfig
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.recipe import AdapterConfig, Dropout, ModelConfig, Task, TrainingConfig
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.frozen import FrozenLayers
 from edgeadapt.training.loop import fit, seeded

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.transformers5
 
 LOAD = """
 import json, sys
-from edgeadapt.config import DataConfig
+from edgeadapt.recipe import DataConfig
 from edgeadapt.errors import EdgeAdaptError
 from edgeadapt.training.datasets import load_dataset
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from edgeadapt.config import AdapterConfig, AdapterKind, Device, Precision, Task, TrainingConfig
 from edgeadapt.data import Examples
 from edgeadapt.errors import TrainingError, UsageError
 from edgeadapt.metrics import probabilities, score
@@ -16,6 +15,7 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.progress import SILENT, Bar, Progress
+from edgeadapt.recipe import AdapterConfig, AdapterKind, Device, Precision, Task, TrainingConfig
 from edgeadapt.text import TextEncoder
 from edgeadapt.training import objectives
 from edgeadapt.training.loop import choose_device, fit, seeded

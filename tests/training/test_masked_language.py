@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForMaskedLM
 
-from edgeadapt.config import AdapterConfig, TrainingConfig
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource
+from edgeadapt.recipe import AdapterConfig, TrainingConfig
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import fit, seeded
 from edgeadapt.training.masked_language import MaskedLanguage, WordPieces

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeadapt.config import TrainingConfig
 from edgeadapt.errors import TrainingError
+from edgeadapt.recipe import TrainingConfig
 from edgeadapt.training.loop import fit
 from edgeadapt.training.memory import out_of_memory
 from edgeadapt.training.objectives import Judgement, Loss

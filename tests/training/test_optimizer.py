@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgeadapt.config import TrainingConfig
+from edgeadapt.recipe import TrainingConfig
 from edgeadapt.training.optimizer import Optimizer, rate_at
 
 pytestmark = pytest.mark.transformers5

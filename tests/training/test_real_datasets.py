@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeadapt.config import DataConfig, Recipe
 from edgeadapt.data import count_shared, read_rows, write_csv
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import DataConfig, Recipe
 from edgeadapt.training.datasets import load_dataset
 
 pytestmark = pytest.mark.data

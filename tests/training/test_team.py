@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeadapt.config import Recipe
 from edgeadapt.pipeline.train import train
+from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 from edgeadapt.training.team import ALONE, Team
 from tests.lively import lively_checkpoint

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from edgeadapt.adapters.formats import adapterhub, peft
 from edgeadapt.adapters.formats.base import ForeignAdapter, Read, Write
 from edgeadapt.adapters.formats.identity import IDENTITY_FILE, Identity, check_identity
-from edgeadapt.config import Format
 from edgeadapt.errors import MissingError, ModelError
+from edgeadapt.recipe import Format
 from edgeadapt.storage import read_json
 
 __all__ = [

@@ -14,8 +14,8 @@ from transformers.activations import ACT2FN
 
 from edgeadapt.adapters.formats.files import finite_number, refused
 from edgeadapt.adapters.formats.layers import bottleneck_width, chosen_layers, layer_numbers
-from edgeadapt.config import AdapterConfig, AdapterKind, Placement
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import AdapterConfig, AdapterKind, Placement
 
 __all__ = ["Backbone", "from_options", "options_of", "to_options"]
 

@@ -19,8 +19,8 @@ from edgeadapt.adapters.formats.layers import (
 from edgeadapt.adapters.houlsby import Houlsby
 from edgeadapt.adapters.sequential import Sequential
 from edgeadapt.backbones import BackboneSpec
-from edgeadapt.config import AdapterConfig, AdapterKind, Placement
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import AdapterConfig, AdapterKind, Placement
 
 __all__ = ["Entry", "Layout", "entries", "in_todays_words", "layout_of", "named", "placement_of"]
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from edgeadapt.adapters.formats.heads import STOCK_HEADS, reordered
 from edgeadapt.adapters.formats.identity import Identity
 from edgeadapt.backbones import BackboneSpec
-from edgeadapt.config import AdapterConfig
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import AdapterConfig
 
 __all__ = ["ForeignAdapter", "Read", "Write"]
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from edgeadapt.config import Task
 from edgeadapt.errors import IntegrityError, LayoutError
+from edgeadapt.recipe import Task
 from edgeadapt.storage import read_versioned, write_json
 
 __all__ = ["IDENTITY_FILE", "Identity", "check_identity"]

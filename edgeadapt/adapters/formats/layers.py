@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgeadapt.backbones import BackboneSpec
-from edgeadapt.config import AdapterConfig
 from edgeadapt.errors import ModelError
+from edgeadapt.recipe import AdapterConfig
 
 __all__ = [
     "bottleneck_width",

@@ -27,9 +27,9 @@ from edgeadapt.adapters.formats.peft_products import (
     single_targets,
 )
 from edgeadapt.backbones import BackboneSpec
-from edgeadapt.config import AdapterConfig, AdapterKind
 from edgeadapt.errors import ModelError
 from edgeadapt.outputs import declared_names, regression
+from edgeadapt.recipe import AdapterConfig, AdapterKind
 from edgeadapt.storage import read_json, staged_folder, write_json
 
 __all__ = ["read", "write"]

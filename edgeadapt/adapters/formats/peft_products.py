@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from edgeadapt.adapters.formats.files import check_tensors
 from edgeadapt.adapters.formats.layers import hidden_size, setting
 from edgeadapt.backbones import BackboneSpec, Projection
-from edgeadapt.config import Target
+from edgeadapt.recipe import Target
 
 __all__ = ["Dense", "Product", "dense_layers", "joined_targets", "single_targets"]
 

@@ -12,9 +12,9 @@ from transformers import PreTrainedModel
 
 from edgeadapt.adapters.formats import ForeignAdapter, Identity
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, Task
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.unshare import unshare
+from edgeadapt.recipe import AdapterConfig, Task
 from tests.models.tiny import adapt, logits, make_model, randomize
 
 LABELS = ("negative", "positive")

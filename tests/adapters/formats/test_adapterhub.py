@@ -14,9 +14,9 @@ from transformers import AutoModel, PreTrainedModel
 from edgeadapt.adapters.formats import ForeignAdapter, Format, adapterhub, detect
 from edgeadapt.adapters.formats.adapterhub_config import Backbone, to_options
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, Placement
 from edgeadapt.errors import IntegrityError, MissingError, ModelError, OutputExistsError
 from edgeadapt.models.merge import merge
+from edgeadapt.recipe import AdapterConfig, Placement
 from tests.adapters.formats.foreign import (
     IDENTITY,
     LABELS,

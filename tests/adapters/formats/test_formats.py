@@ -29,7 +29,6 @@ from edgeadapt.adapters.formats.layers import (
     stored_layers,
 )
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig, Task
 from edgeadapt.errors import (
     EdgeAdaptError,
     FormatVersionError,
@@ -38,6 +37,7 @@ from edgeadapt.errors import (
     MissingError,
     ModelError,
 )
+from edgeadapt.recipe import AdapterConfig, Task
 from tests.adapters.formats.foreign import (
     IDENTITY,
     LABELS,

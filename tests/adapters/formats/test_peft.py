@@ -16,9 +16,9 @@ from edgeadapt.adapters import Encoder
 from edgeadapt.adapters.formats import ForeignAdapter, Format, detect
 from edgeadapt.adapters.formats.peft import read, write
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.config import AdapterConfig
 from edgeadapt.errors import IntegrityError, MissingError, ModelError, OutputExistsError
 from edgeadapt.models.merge import merge
+from edgeadapt.recipe import AdapterConfig
 from tests.adapters.formats.foreign import (
     IDENTITY,
     LABELS,

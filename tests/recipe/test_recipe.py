@@ -13,18 +13,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeadapt.config import (
+from edgeadapt.errors import RecipeError
+from edgeadapt.recipe import (
     AdapterConfig,
     AdapterKind,
     Device,
+    ExportConfig,
+    Exporter,
+    GraphPass,
+    Objective,
     Placement,
+    Platform,
     Recipe,
+    Scheme,
     Target,
     Task,
     Tuned,
     builtin_recipes,
 )
-from edgeadapt.errors import RecipeError
 from edgeadapt.run import Run
 
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -33,6 +39,8 @@ FRACTION = st.floats(0, 1, exclude_min=True, exclude_max=True)
 COUNT = st.integers(1, 2**40)
 POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
 METHOD = st.lists(st.sampled_from(AdapterKind), min_size=1, unique=True).map("+".join)
+SCHEMES = st.lists(st.sampled_from(Scheme), min_size=1, unique=True).map("+".join)
+PASSES = st.lists(st.sampled_from(GraphPass), min_size=1, unique=True).map("+".join)
 TARGETS = st.lists(st.sampled_from(Target), min_size=1, unique=True).map("+".join)
 NUMBER = st.integers(0, 10**6)
 LAYERS = st.lists(
@@ -86,6 +94,19 @@ VALID_TABLES = table(
         clip_norm=POSITIVE,
         seed=st.integers(0, 2**32 - 1),
         device=st.sampled_from([device.value for device in Device]),
+        threads=COUNT,
+    ),
+    export=table(
+        quantize=st.booleans(),
+        scheme=st.just("auto") | SCHEMES,
+        objective=st.sampled_from([objective.value for objective in Objective]),
+        target=st.sampled_from([platform.value for platform in Platform]),
+        max_drop=st.floats(0, 1),
+        trim_vocab=st.sampled_from(["auto", "none"]) | COUNT,
+        with_torch=st.booleans(),
+        evaluation=st.booleans(),
+        exporter=st.sampled_from([exporter.value for exporter in Exporter]),
+        passes=st.sampled_from(["all", "none"]) | PASSES,
         threads=COUNT,
     ),
 )
@@ -224,7 +245,7 @@ def test_an_unknown_table_is_named_with_the_known_ones() -> None:
     message = refusal(trainning={"epochs": 1})
 
     assert message == (
-        "mine.toml: unknown table [trainning]: expected model, data, adapter, training."
+        "mine.toml: unknown table [trainning]: expected model, data, adapter, training, export."
     )
 
 
@@ -289,6 +310,12 @@ def test_an_unknown_key_is_named_with_the_known_ones() -> None:
         ("model", "layers", "2", "int"),
         ("model", "layers", True, "int"),
         ("data", "multi_label", "true", "bool"),
+        ("export", "quantize", 1, "bool"),
+        ("export", "scheme", ["static-int8"], "str"),
+        ("export", "engine", "tflite", "onnxruntime, openvino, torch"),
+        ("export", "max_drop", "1%", "float"),
+        ("export", "trim_vocab", True, "int or str"),
+        ("export", "trim_vocab", None, "int or str"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(
@@ -331,6 +358,12 @@ def test_a_value_of_the_wrong_type_is_named(
         ("data", "split_seed", 2**32, "from 0 to 2^32 - 1"),
         ("training", "seed", 2**32, "from 0 to 2^32 - 1"),
         ("training", "threads", 0, "at least 1"),
+        ("export", "max_drop", -0.1, "from 0 to 1"),
+        ("export", "max_drop", 1.1, "from 0 to 1"),
+        ("export", "threads", 0, "at least 1"),
+        ("export", "trim_vocab", 0, "a number above 0, auto or none"),
+        ("export", "trim_vocab", -3, "a number above 0, auto or none"),
+        ("export", "engine", "torch", "one of onnxruntime, openvino"),
     ],
 )
 def test_a_value_out_of_range_is_named(section: str, key: str, value: float, expected: str) -> None:
@@ -357,6 +390,9 @@ def test_a_value_out_of_range_is_named(section: str, key: str, value: float, exp
         ("training", "seed", 0),
         ("training", "seed", 2**32 - 1),
         ("training", "threads", 1),
+        ("export", "max_drop", 0.0),
+        ("export", "max_drop", 1.0),
+        ("export", "trim_vocab", 1),
     ],
 )
 def test_the_ends_of_a_range_are_accepted(section: str, key: str, value: float) -> None:
@@ -695,6 +731,70 @@ def test_the_same_model_keeps_its_revision() -> None:
     assert updated.model.revision == "abc"
 
 
+# Export
+
+
+def test_an_older_record_without_the_table_exports_by_the_defaults(tmp_path: Path) -> None:
+    recorded = recipe(training={"seed": 7}).to_dict()
+    del recorded["export"]
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": recorded}))
+
+    assert Recipe.load(str(tmp_path)).export == ExportConfig()
+
+
+@pytest.mark.parametrize(
+    ("table", "schemes", "passes"),
+    [
+        ({}, (), tuple(GraphPass)),
+        ({"scheme": "auto", "passes": "none"}, tuple(Scheme), ()),
+        ({"scheme": "auto", "engine": "openvino"}, (Scheme.STATIC_INT8,), tuple(GraphPass)),
+        (
+            {"scheme": "static-int8+dynamic-int8", "passes": "positions"},
+            (Scheme.STATIC_INT8, Scheme.DYNAMIC_INT8),
+            (GraphPass.POSITIONS,),
+        ),
+    ],
+)
+def test_schemes_and_passes_are_those_that_their_names_stand_for(
+    table: dict[str, Any], schemes: tuple[Scheme, ...], passes: tuple[GraphPass, ...]
+) -> None:
+    export = recipe(export=table).export
+
+    assert (export.schemes, export.graph_passes) == (schemes, passes)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"scheme": "int3"}, "mine.toml: unknown scheme 'int3'"),
+        ({"scheme": "auto+static-int8"}, "mine.toml: unknown scheme 'auto'"),
+        ({"passes": "magic"}, "mine.toml: unknown pass 'magic'"),
+        ({"passes": "all+none"}, "mine.toml: unknown pass 'all'"),
+        (
+            {"trim_vocab": "8000"},
+            "mine.toml: export.trim_vocab: expected a number above 0, auto or none, found '8000'.",
+        ),
+        (
+            {"engine": "openvino", "scheme": "int4-weights"},
+            "mine.toml: export.scheme: openvino runs static-int8, found int4-weights.",
+        ),
+        ({"quantise": True}, "mine.toml: [export] has no key 'quantise': expected one of quantize"),
+    ],
+)
+def test_what_no_export_can_do_is_refused_before_anything_is_trained(
+    table: dict[str, Any], message: str
+) -> None:
+    assert refusal(export=table).startswith(message)
+
+
+def test_a_new_engine_drops_the_schemes_of_the_old_one() -> None:
+    base = recipe(export={"scheme": "int4-weights", "quantize": True})
+
+    updated = base.updated({"export": {"engine": "openvino"}}, origin="command line").export
+
+    assert (updated.scheme, updated.quantize) == (None, True)
+
+
 # Rates
 
 
@@ -774,7 +874,7 @@ def test_toml_leaves_out_what_is_not_set() -> None:
 
     assert "revision" not in written["model"]
     assert "learning_rate" not in written["training"]
-    assert list(written) == ["model", "data", "adapter", "training"]
+    assert list(written) == ["model", "data", "adapter", "training", "export"]
 
 
 def test_toml_written_to_a_file_is_a_recipe(tmp_path: Path) -> None:

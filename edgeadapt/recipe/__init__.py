@@ -1,0 +1,61 @@
+"""What can be configured: enums, the recipe, and how a recipe is read and written.
+
+A recipe is a TOML file with the tables ``[model]``, ``[data]``, ``[adapter]``, ``[training]`` and
+``[export]``; every key is a field of the dataclass of the same name below. A run saves its
+effective recipe in ``run.json``, and every place that takes a recipe takes that file too.
+"""
+
+from edgeadapt.recipe.adapter import AdapterConfig
+from edgeadapt.recipe.data import DataConfig
+from edgeadapt.recipe.export import SCHEMES, ExportConfig
+from edgeadapt.recipe.files import builtin_recipes
+from edgeadapt.recipe.kinds import (
+    AdapterKind,
+    Calibration,
+    Device,
+    Dropout,
+    EngineName,
+    Exporter,
+    Format,
+    GraphPass,
+    Objective,
+    Placement,
+    Platform,
+    Precision,
+    Scheme,
+    Target,
+    Task,
+    check_joined,
+)
+from edgeadapt.recipe.model import ModelConfig
+from edgeadapt.recipe.recipe import Recipe
+from edgeadapt.recipe.training import TrainingConfig
+from edgeadapt.recipe.tuned import Tuned
+
+__all__ = [
+    "SCHEMES",
+    "AdapterConfig",
+    "AdapterKind",
+    "Calibration",
+    "DataConfig",
+    "Device",
+    "Dropout",
+    "EngineName",
+    "ExportConfig",
+    "Exporter",
+    "Format",
+    "GraphPass",
+    "ModelConfig",
+    "Objective",
+    "Placement",
+    "Platform",
+    "Precision",
+    "Recipe",
+    "Scheme",
+    "Target",
+    "Task",
+    "TrainingConfig",
+    "Tuned",
+    "builtin_recipes",
+    "check_joined",
+]

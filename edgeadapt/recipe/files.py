@@ -1,0 +1,54 @@
+"""Where recipes come from, and how TOML is written."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeadapt.errors import RecipeError
+from edgeadapt.parsing import MANIFEST_BYTES, RECIPE_BYTES, parse_json, parse_toml, read_bounded
+
+__all__ = ["BUILTIN", "builtin_recipes", "read_tables", "toml_scalar", "with_split_seed"]
+
+BUILTIN = Path(__file__).parent / "builtin"
+"""Folder of the recipes that ship with the package."""
+
+
+def builtin_recipes() -> tuple[str, ...]:
+    """Returns the names of the recipes that ship with the package, sorted."""
+    return tuple(sorted(path.stem for path in BUILTIN.glob("*.toml")))
+
+
+def read_tables(path: Path) -> Mapping[str, Any]:
+    """Returns the tables of a TOML file or a ``run.json``.
+
+    Raises:
+        RecipeError: It cannot be read, or holds none.
+    """
+    if path.suffix != ".json":
+        content = read_bounded(path, limit=RECIPE_BYTES, refusal=RecipeError)
+        return parse_toml(
+            content, where=f"{path} cannot be read as a recipe: it", refusal=RecipeError
+        )
+    content = read_bounded(path, limit=MANIFEST_BYTES, refusal=RecipeError)
+    value = parse_json(content, where=f"{path} cannot be read as a recipe: it", refusal=RecipeError)
+    if not isinstance(value, dict) or not isinstance(value.get("recipe"), dict):
+        raise RecipeError(f'{path} holds no "recipe".', hint="Pass a TOML file or a run.json.")
+    return with_split_seed(value["recipe"])
+
+
+def with_split_seed(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns recorded tables with the seed of their splits."""
+    tables = dict(recorded)
+    data, training = tables.get("data"), tables.get("training")
+    if isinstance(data, Mapping) and isinstance(training, Mapping) and "seed" in training:
+        tables["data"] = {"split_seed": training["seed"], **data}
+    return tables
+
+
+def toml_scalar(value: object) -> str:
+    """Returns a scalar as TOML writes it.
+
+    JSON's form is TOML's, but for surrogate pairs and the delete character.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

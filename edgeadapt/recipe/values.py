@@ -1,0 +1,49 @@
+"""Values that somebody wrote become those of a table's fields."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from enum import StrEnum
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+from edgeadapt.errors import RecipeError
+from edgeadapt.recipe.kinds import listed
+
+__all__ = ["updated_section"]
+
+
+def updated_section(section: Any, values: Mapping[str, Any], where: str) -> Any:
+    """Returns a table of the recipe, a dataclass, with the given values replaced.
+
+    Raises:
+        RecipeError: A key is unknown, or a value has another type.
+    """
+    known = {f.name: f for f in fields(section)}
+    for key, value in values.items():
+        if key not in known:
+            raise RecipeError(f"{where} has no key {key!r}: expected one of {listed(known)}.")
+        section = replace(section, **{key: _typed(value, known[key].type, f"{where} {key}")})
+    return section
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    """Returns ``value`` as the field's type, or says what was expected."""
+    options = get_args(kind) if isinstance(kind, UnionType) or get_origin(kind) else (kind,)
+    for option in options:
+        if option is type(None):
+            if value is None:
+                return None
+        elif issubclass(option, StrEnum):
+            if value in [member.value for member in option]:
+                return option(value)
+        elif option is float and type(value) in (int, float):
+            try:
+                return float(value)
+            except OverflowError:
+                break
+        elif type(value) is option:
+            return value
+    enum = next((o for o in options if isinstance(o, type) and issubclass(o, StrEnum)), None)
+    names = [o.__name__ for o in options if o is not type(None)]
+    expected = listed([m.value for m in enum]) if enum else " or ".join(names)
+    raise RecipeError(f"{where}: expected {expected}, found {value!r}.")

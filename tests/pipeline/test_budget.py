@@ -21,6 +21,8 @@ from edgeadapt.shrink.vocabulary import vocabularies
 from edgeadapt.text import TextEncoder
 from tests.pipeline.exporting import PLAIN, nothing_is_at
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 VOCABULARIES = "edgeadapt.shrink.vocabulary.vocabularies"
 WRITE = "edgeadapt.quantize.step.write"
 

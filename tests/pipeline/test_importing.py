@@ -37,6 +37,7 @@ from tests.conftest import TINY_CONFIGS, review, write_dataset
 from tests.lively import lively_checkpoint
 from tests.pipeline.exporting import WITHOUT_LIMIT, nothing_is_at, read_csv
 from tests.pipeline.foreign_files import library_logits, write_adapterhub, write_lora
+from tests.steady import steady_latencies
 
 LIMIT = 1e-5
 LABELS = ("negative", "positive")
@@ -98,9 +99,9 @@ def case(
 
 @pytest.fixture(scope="module")
 def bundle(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return export(
-        case.run, options=WITHOUT_LIMIT, output=tmp_path_factory.mktemp("bundles") / "bundle"
-    )
+    folder = tmp_path_factory.mktemp("bundles")
+    with steady_latencies():
+        return export(case.run, options=WITHOUT_LIMIT, output=folder / "bundle")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@
 # PYTHON=python3.12     another interpreter
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu
 #                       take torch's CPU build where PyPI would give gigabytes of CUDA packages
+# WORKERS=4             test in so many processes (2; 0: in pytest's own); ARGS is handed to pytest
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,6 +17,13 @@ export TORCH_INDEX CONSTRAINTS
 
 BIN := $(VENV)/bin
 TRAIN := train optimum demo
+
+# One thread for each process and what it starts: two processes share two cores.
+WORKERS ?= 2
+test test-transformers5: export OMP_NUM_THREADS ?= 1
+# A worker has one half of the tests in order, so that most modules' fixtures are made once; who is
+# done first takes over from the other.
+PYTEST = -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: help demo test test-bare test-transformers5 lint docs bench bench-peers clean
 
@@ -32,7 +40,7 @@ demo:
 
 test:
 	@$(PYTHON) scripts/install.py $(VENV) $(TRAIN) test interop
-	$(BIN)/python -m pytest -m "not gpu and not data" $(ARGS)
+	$(BIN)/python $(PYTEST) -m "not gpu and not data" $(ARGS)
 
 # The device tier alone, from a wheel, in an environment that never saw torch or the checkout.
 test-bare:
@@ -45,7 +53,7 @@ test-transformers5: TRANSFORMERS5 = $(shell grep -rl --include='test_*.py' mark.
 test-transformers5:
 	@CONSTRAINTS=constraints-transformers5.txt \
 	$(PYTHON) scripts/install.py $(VENV)-transformers5 train test
-	$(VENV)-transformers5/bin/python -m pytest -k "not optimum" \
+	$(VENV)-transformers5/bin/python $(PYTEST) -k "not optimum" \
 	-m "transformers5 and not gpu and not data and not slow" $(TRANSFORMERS5) $(ARGS)
 
 lint:

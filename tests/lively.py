@@ -27,6 +27,7 @@ from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Exporter, Recipe
 from edgeadapt.run import Run
 from tests.conftest import TINY_CONFIGS, make_checkpoint, make_tokenizer, review, write_dataset
+from tests.steady import steady_latencies
 
 SIGMA = 0.3
 """Standard deviation of every matrix."""
@@ -135,4 +136,6 @@ def _bundle(folder: Path, model_type: str) -> Bundle:
     options = ExportOptions(
         quantize=Quantization(), max_drop=1.0, with_torch=True, exporter=Exporter.TORCH
     )
-    return export(_run(folder, model_type), options=options, output=folder / "bundle")
+    run = _run(folder, model_type)
+    with steady_latencies():
+        return export(run, options=options, output=folder / "bundle")

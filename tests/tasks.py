@@ -13,6 +13,7 @@ from edgeadapt.recipe import Exporter, Recipe
 from edgeadapt.run import Run
 from tests.conftest import review
 from tests.lively import lively_checkpoint
+from tests.steady import steady_latencies
 
 PAIRS, MULTI_LABEL = "pairs", "multi-label"
 TOPICS = ("film", "meal", "room")
@@ -127,4 +128,6 @@ def _bundle(folder: Path, kind: str, model_type: str, method: str) -> Bundle:
         with_torch="houlsby" not in method,
         exporter=Exporter.TORCH,
     )
-    return export(_run(folder, kind, model_type, method), options=options, output=folder / "bundle")
+    run = _run(folder, kind, model_type, method)
+    with steady_latencies():
+        return export(run, options=options, output=folder / "bundle")

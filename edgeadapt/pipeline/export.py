@@ -287,37 +287,30 @@ def _compressed(
             return lowering.outcome(model)
         assert judging is not None  # the options were checked against the run
         reference = judging.reference
-        progress.say(
-            f"Validation text: {len(reference.texts):,} texts judge what compression costs."
-        )
+        count = len(reference.texts)
+        progress.say(f"Validation text: {count:,} texts judge what compression costs.")
         lowering.judging = judging
-        steps: list[Step] = [lowering]
-        if options.trim:
-            counts = {name: int(count) for name, count in _piece_counts(run).items()}
-            trim = TrimVocabulary(options.trim.most, counts=counts, texts=reference.texts)
-            steps.insert(0, trim)
         quantize = None
         if asked:
             simulated = recipe_of(run).training.quant_aware
             quantize = asked.step(Path(scratch) / "tried", simulated=simulated, progress=progress)
-            steps.append(quantize)
+        steps: list[Step | None] = [_trimming(run, options, reference), lowering, quantize]
         chain = climb(
             model,
-            steps,
+            [step for step in steps if step],
             budget=budget,
             reference=reference,
             folder=_made(Path(scratch) / "chain"),
             progress=progress,
         )
         by_name = {taken.step: taken for taken in chain}
-        trimmed = by_name.get(TrimVocabulary.name)
-        graphs = by_name[lowering.name].model
+        trimmed, graphs = by_name.get(TrimVocabulary.name), by_name[lowering.name].model
         _move(graphs.fused, folder / _FP32)
         quantized = None
         if asked and quantize:
-            taken = by_name[Quantize.name]
+            taken, texts = by_name[Quantize.name], graphs.texts
             quantized = Quantized.placed(
-                asked, quantize, taken, folder=folder, reference=reference, texts=graphs.texts
+                asked, quantize, taken, folder=folder, reference=reference, texts=texts
             )
             spent = quantized.cost
         else:
@@ -335,6 +328,13 @@ def _compressed(
                 engine=asked.engine if asked else None,
             ),
         )
+
+
+def _trimming(run: Run, options: ExportOptions, reference: Reference) -> TrimVocabulary | None:
+    if options.trim is None:
+        return None
+    counts = {name: int(count) for name, count in _piece_counts(run).items()}
+    return TrimVocabulary(options.trim.most, counts=counts, texts=reference.texts)
 
 
 class _Lowering:

@@ -189,7 +189,7 @@ def test_passes_are_chosen_by_name(cli: Cli, tiny_run: Run, folder: Path) -> Non
 
 
 def test_every_candidate_is_shown_with_its_figures_and_the_chosen_one_marked(
-    cli: Cli, tiny_run: Run, folder: Path
+    cli: Cli, tiny_run: Run, folder: Path, quick: None
 ) -> None:
     done = cli(
         *("export", tiny_run.path, "--quantize", "--max-drop", "1", "--exporter", "torch"),

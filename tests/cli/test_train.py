@@ -583,7 +583,7 @@ def test_an_interrupted_training_is_saved_and_goes_on(
     tiny_arguments: Arguments, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     run = tmp_path / "artifacts/runs/mine"
-    asked = ("train", *tiny_arguments, "--epochs", "300", "--output", "mine")
+    asked = ("train", *tiny_arguments, "--epochs", "60", "--output", "mine")
     with open_edgeadapt(*asked, cwd=tmp_path) as process:
         wait_for_line(process, "train ")
         process.send_signal(number)
@@ -598,7 +598,7 @@ def test_an_interrupted_training_is_saved_and_goes_on(
     done = run_edgeadapt("train", "--resume", "mine", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run"] == "artifacts/runs/mine"
-    assert Run.open(run).info.recipe["training"]["epochs"] == 300
+    assert Run.open(run).info.recipe["training"]["epochs"] == 60
 
 
 def test_nothing_but_a_name_goes_with_resume(

@@ -1,6 +1,6 @@
 """Runs and bundles of tiny models whose answers depend on the text."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -11,19 +11,27 @@ from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
 from tests.lively import lively_bundle, lively_recipe, lively_run
 from tests.pipeline.exporting import METHODS, WITHOUT_LIMIT
+from tests.steady import steady_latencies
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def steady() -> Iterator[None]:
+    """Exports start no processes to measure latency."""
+    with steady_latencies():
+        yield
+
+
+@pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return lively_run(tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return lively_bundle(tmp_path_factory)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runs(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Run]:
     """A run per method."""
     folder = tmp_path_factory.mktemp("methods")
@@ -35,17 +43,18 @@ def runs(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Run
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bundles(runs: Mapping[str, Run], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     """A bundle with int8 per method."""
     folder = tmp_path_factory.mktemp("method-bundles")
-    return {
-        method: export(run, options=WITHOUT_LIMIT, output=folder / method)
-        for method, run in runs.items()
-    }
+    with steady_latencies():
+        return {
+            method: export(run, options=WITHOUT_LIMIT, output=folder / method)
+            for method, run in runs.items()
+        }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def accurate_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that has learned its task, so that there is accuracy to lose."""
     folder = tmp_path_factory.mktemp("accurate")

@@ -22,6 +22,8 @@ from edgeadapt.text import TextEncoder
 from tests.pipeline.exporting import PLAIN, nothing_is_at
 from tests.store.handmade import compression_of, step_of
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 VOCABULARIES = "edgeadapt.shrink.vocabulary.vocabularies"
 WRITE = "edgeadapt.quantize.step.write"
 

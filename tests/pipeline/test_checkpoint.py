@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bundle import Bundle
 from edgeadapt.data import write_csv
@@ -25,6 +24,7 @@ from edgeadapt.pipeline.checkpoint import export_checkpoint
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
 from edgeadapt.recipe import DataConfig, Exporter, ModelConfig, Task
 from edgeadapt.runtime.classifier import load
+from tests.bench.handmade import tiny_plan
 from tests.children import run_child
 from tests.conftest import TINY_CONFIGS, review
 from tests.lively import finished_checkpoint, lively_checkpoint
@@ -32,8 +32,10 @@ from tests.pipeline.exporting import nothing_is_at, read_csv
 from tests.pipeline.finished import TEXTS, Said, answers, write_data
 from tests.stand_in_hub import StandInHub, files_under, hub_environment
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 NAMES = ("so-so", "bad", "good")
-QUICK = Plan(lengths=(8,), rounds=1, repeats=2, warmup=1, starts=1, texts=24, timed=4)
+QUICK = tiny_plan(texts=24, timed=4)
 PLAIN = ExportOptions(exporter=Exporter.TORCH)
 INT8 = ExportOptions(exporter=Exporter.TORCH, quantize=Quantization(), max_drop=1.0)
 

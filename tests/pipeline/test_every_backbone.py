@@ -18,6 +18,7 @@ from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from tests.conftest import TINY_CONFIGS, review
 from tests.lively import lively_recipe
+from tests.steady import steady_latencies
 
 METHODS = ("parallel+lora", "houlsby+ia3")
 """One that folds wholly and one that does not."""
@@ -36,7 +37,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         recipe = lively_recipe(folder, method=method, model_type=model_type, epochs=1)
         run = train(recipe, output=folder / "run")
         options = ExportOptions(quantize=Quantization(), max_drop=1.0, exporter=Exporter.TORCH)
-        found[model_type, method] = run, export(run, options=options, output=folder / "bundle")
+        with steady_latencies():
+            bundle = export(run, options=options, output=folder / "bundle")
+        found[model_type, method] = run, bundle
     return found
 
 

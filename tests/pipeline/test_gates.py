@@ -35,6 +35,8 @@ from tests.conftest import make_tokenizer, review
 from tests.pipeline.exporting import METHODS, PLAIN, WITH_INT8, nothing_is_at, read_csv, texts_of
 from tests.store.handmade import compression_of, step_of
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 ENCODER = TextEncoder(make_tokenizer(), max_length=40, pad_id=0)
 
 

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import DataError, ModelError
@@ -35,16 +34,18 @@ from edgeadapt.runtime.classifier import load
 from edgeadapt.training.objectives import Objective
 from edgeadapt.training.outcome import Outcome
 from edgeadapt.typed import from_json
+from tests.bench.handmade import tiny_plan
 from tests.conftest import TINY_CONFIGS, review, write_dataset
 from tests.lively import lively_checkpoint
 from tests.pipeline.exporting import WITHOUT_LIMIT, nothing_is_at, read_csv
 from tests.pipeline.foreign_files import library_logits, write_adapterhub, write_lora
+from tests.steady import steady_latencies
 from tests.store.handmade import compression_of
 
 LIMIT = 1e-5
 LABELS = ("negative", "positive")
 TEXTS = [review(number)[0] for number in range(100, 112)]
-QUICK = Plan(lengths=(8,), rounds=1, repeats=2, warmup=1, starts=1, texts=24, timed=4)
+QUICK = tiny_plan(texts=24, timed=4)
 
 WRITERS: dict[str, Callable[[Path, Path], nn.Module]] = {
     "seq_bn": lambda base, folder: write_adapterhub(base, folder, "seq_bn"),
@@ -101,9 +102,9 @@ def case(
 
 @pytest.fixture(scope="module")
 def bundle(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return export(
-        case.run, options=WITHOUT_LIMIT, output=tmp_path_factory.mktemp("bundles") / "bundle"
-    )
+    folder = tmp_path_factory.mktemp("bundles")
+    with steady_latencies():
+        return export(case.run, options=WITHOUT_LIMIT, output=folder / "bundle")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ import pytest
 
 import edgeadapt
 from edgeadapt.bundle import CALIBRATION_FILE, LOGITS_FILE, TEXT_FILES, VALIDATION_FILE, Bundle
-from edgeadapt.compress import timing
 from edgeadapt.data import write_csv
 from edgeadapt.errors import (
     ExportError,
@@ -37,22 +36,13 @@ from tests.children import run_edgeadapt
 from tests.pipeline.exporting import PLAIN, content, nothing_is_at, texts_of
 from tests.store.handmade import compression_of, make_compression, make_step, step_of
 
+pytestmark = pytest.mark.usefixtures("steady")
+
 OLD = Path(__file__).parents[1] / "assets" / "tiny_bundle"
 USUAL = Quantization()
 FOUR_BITS = Quantization((Scheme.INT4_WEIGHTS,))
 FLIPPED = 3
 """Answers of 24 that an earlier step is made to have cost, in ``spent``."""
-
-
-@pytest.fixture(autouse=True)
-def timed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No fresh processes: what is chosen depends on the file's name alone."""
-
-    def run_job(job: dict[str, Any]) -> dict[str, Any]:
-        nanoseconds = 1_000_000 + len(Path(job["model"]).name)
-        return {"latency_ns": [[nanoseconds] for _ in job["fixed"]], "peak_bytes": 7}
-
-    monkeypatch.setattr(timing, "run_job", run_job)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,10 @@ from edgeadapt.runtime.base import text_logits
 from edgeadapt.shrink.vocabulary import vocabularies
 from edgeadapt.vocabulary import trim
 from tests.pipeline.exporting import PLAIN, nothing_is_at, read_csv, texts_of, without_file
+from tests.steady import steady_latencies
 from tests.store.handmade import step_of
+
+pytestmark = pytest.mark.usefixtures("steady")
 
 KEPT = 60
 """Embeddings, of some hundred."""
@@ -56,7 +59,8 @@ def made(way: str, run: Run, output: Path) -> Bundle:
     )
     with pytest.MonkeyPatch.context() as patch:
         only(way, patch)
-        return export(run, options=options, output=output)
+        with steady_latencies():
+            return export(run, options=options, output=output)
 
 
 def only(way: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def save(name: str, values: dict[str, Any]) -> None:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "edgeadapt": __version__,
         "command": f"python benchmarks/{name.partition('-')[0]}.py",
-        "machine": describe_machine(),
+        "machine": asdict(describe_machine()),
         **values,
     }
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -45,7 +46,7 @@ def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
 
     Rows come from several days, and say themselves which machine they are from.
     """
-    row = {**row, "machine": machine_name(describe_machine())}
+    row = {**row, "machine": machine_name(asdict(describe_machine()))}
     rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
     rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
     save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})

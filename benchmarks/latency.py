@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -198,7 +198,7 @@ CONTENDERS = (
 def main() -> None:
     asked = sys.argv[1:] or [f"{s}:{t}" for s, t in product(SHAPES, THREADS)]
     rows = load("latency")["rows"] if (RESULTS / "latency.json").is_file() else []
-    machine = machine_name(describe_machine())
+    machine = machine_name(asdict(describe_machine()))
     for job in asked:
         shape, threads = job.split(":")
         same = {"machine": machine, "shape": shape, "threads": int(threads)}

@@ -46,18 +46,19 @@ def scores_table(info: RunInfo) -> Group:
     frozen = "" if share == 1 else "; frozen weights unchanged"
     table = _table(("", "texts", "accuracy", "95 % interval", "macro-F1"))
     for name, scores in (("validation", info.validation), ("test", info.test)):
-        low, high = wilson_interval(scores["accuracy"], scores["texts"])
+        assert scores is not None  # training measures both
+        low, high = wilson_interval(scores.accuracy, scores.texts)
         _add(
             table,
             name,
-            f"{scores['texts']:,}",
-            f"{scores['accuracy']:.2%}",
+            f"{scores.texts:,}",
+            f"{scores.accuracy:.2%}",
             f"{100 * low:.1f} to {100 * high:.1f}",
-            f"{scores['macro_f1']:.2%}",
+            f"{scores.macro_f1:.2%}",
         )
     return _captioned(
         table,
-        f"{info.recipe['adapter']['method']}: {info.trainable_parameters:,} of "
+        f"{info.method}: {info.trainable_parameters:,} of "
         f"{info.total_parameters:,} parameters trained ({share:.2%}), best epoch "
         f"{info.best_epoch}, {info.seconds:.0f} s, {info.examples_per_second:,.0f} examples/s"
         f"{frozen}",
@@ -66,17 +67,17 @@ def scores_table(info: RunInfo) -> Group:
 
 def labels_table(info: RunInfo) -> Group:
     """How each label fares on test text, the worst first, and what it is mistaken for."""
-    names, test, confusion = info.labels, info.test, info.test["confusion"]
+    names, test = info.labels, info.test
+    assert test is not None  # training measures it
+    confusion = test.confusion
     rows = [
         (2 * precision * recall / (precision + recall) if precision + recall else 0.0, at)
-        for at, (precision, recall) in enumerate(
-            zip(test["precision"], test["recall"], strict=True)
-        )
+        for at, (precision, recall) in enumerate(zip(test.precision, test.recall, strict=True))
     ]
     by_text = () if confusion is None else ("texts", "mostly mistaken for")
     table = _table(("label", "precision", "recall", "F1", *by_text))
     for f1, at in sorted(rows)[:SHOWN_LABELS]:
-        shares = (test["precision"][at], test["recall"][at], f1)
+        shares = (test.precision[at], test.recall[at], f1)
         cells = [terminal(names[at]), *(f"{share:.1%}" for share in shares)]
         if confusion is not None:
             counts = confusion[at]
@@ -89,7 +90,7 @@ def labels_table(info: RunInfo) -> Group:
     return _captioned(
         table,
         f"test text by label, worst first{left_out}. Expected calibration error "
-        f"{test['calibration_error']:.3f}. The mistakes are in mistakes.html.",
+        f"{_number(test.calibration_error, 3)}. The mistakes are in mistakes.html.",
     )
 
 
@@ -97,17 +98,21 @@ def comparison_table(infos: Sequence[RunInfo]) -> Group:
     """Runs on the same data, side by side."""
     table = _table(("method", "trained", "validation", "test", "macro-F1", "seconds"))
     for info in infos:
+        assert info.validation is not None  # training measures both
+        assert info.test is not None
         _add(
             table,
-            terminal(info.recipe["adapter"]["method"]),
+            terminal(info.method),
             f"{info.trainable_parameters / info.total_parameters:.2%}",
-            f"{info.validation['accuracy']:.2%}",
-            f"{info.test['accuracy']:.2%}",
-            f"{info.test['macro_f1']:.2%}",
+            f"{info.validation.accuracy:.2%}",
+            f"{info.test.accuracy:.2%}",
+            f"{info.test.macro_f1:.2%}",
             f"{info.seconds:.0f}",
         )
-    texts = infos[0].test["texts"]
-    low, high = wilson_interval(infos[0].test["accuracy"], texts)
+    first = infos[0].test
+    assert first is not None
+    texts = first.texts
+    low, high = wilson_interval(first.accuracy, texts)
     return _captioned(
         table,
         f"accuracy on validation and {texts:,} test texts; the first one's test accuracy lies "
@@ -120,12 +125,13 @@ def folds_table(found: "CrossValidation") -> Group:
     table = _table(("fold", "texts", "accuracy", "macro-F1"))
     for number, run in enumerate(found.runs, 1):
         test = run.info.test
+        assert test is not None  # training measures it
         _add(
             table,
             str(number),
-            f"{test['texts']:,}",
-            f"{test['accuracy']:.2%}",
-            f"{test['macro_f1']:.2%}",
+            f"{test.texts:,}",
+            f"{test.accuracy:.2%}",
+            f"{test.macro_f1:.2%}",
         )
     summary = found.to_dict()
     means = ", ".join(

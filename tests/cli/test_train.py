@@ -66,8 +66,8 @@ def test_json_is_one_object_with_run_parameters_and_scores(trained: tuple[Outcom
     assert answer["trainable_parameters"] == info.trainable_parameters
     assert answer["total_parameters"] == info.total_parameters
     for split, scores in (("validation", info.validation), ("test", info.test)):
-        assert answer[split]["accuracy"] == scores["accuracy"]
-        assert answer[split]["macro_f1"] == scores["macro_f1"]
+        assert answer[split]["accuracy"] == scores.accuracy
+        assert answer[split]["macro_f1"] == scores.macro_f1
     assert answer["seconds"] > 0
 
 
@@ -77,7 +77,7 @@ def test_progress_goes_to_stderr(trained: tuple[Outcome, Path]) -> None:
 
     info = Run.open(trained[1] / "artifacts/runs/mine").info
     count, total = info.trainable_parameters, info.total_parameters
-    precision = info.machine["precision"]
+    precision = info.machine.precision
     assert 0 < count < total
     assert precision in ("fp32", "bf16")
     told = (
@@ -99,8 +99,8 @@ def test_scores_and_the_next_command_are_shown(
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
     assert "texts accuracy 95 % interval macro-F1" in lines
     for name, score in (("validation", scores.validation), ("test", scores.test)):
-        low, high = (f"{100 * end:.1f}" for end in wilson_interval(score["accuracy"], 24))
-        row = f"{name} 24 {score['accuracy']:.2%} {low} to {high} {score['macro_f1']:.2%}"
+        low, high = (f"{100 * end:.1f}" for end in wilson_interval(score.accuracy, 24))
+        row = f"{name} 24 {score.accuracy:.2%} {low} to {high} {score.macro_f1:.2%}"
         assert row in lines
     assert lines[-1] == f"run: artifacts/runs/{run.name}"
     assert done.err.splitlines()[-1] == f"next: edgeadapt export {run.name} --quantize"
@@ -148,7 +148,7 @@ def test_rows_without_text_or_label_are_left_out_where_asked(
     assert "train: left out 1 rows with no label." in done.err
     assert "the test split is left out" in done.err
     info = Run.open(folder / "artifacts/runs/mine").info
-    assert info.data["examples"] == {"train": 54, "validation": 24, "test": 6}
+    assert info.data.examples == {"train": 54, "validation": 24, "test": 6}
     recorded = Recipe.from_recorded(info.recipe, origin="test").data
     assert (recorded.skip_empty, recorded.skip_unlabelled, recorded.split_seed) == (True, True, 3)
 
@@ -329,7 +329,7 @@ def test_a_csv_with_a_byte_order_mark_and_quoted_newlines_is_trained_on(
 
     assert done.code == 0, done.err
     run = Run.open(folder / "artifacts/runs/mine")
-    assert sum(run.info.data["examples"].values()) == 60
+    assert sum(run.info.data.examples.values()) == 60
     assert run.info.labels == ("negative", "positive")
     kept = read_rows(run.path / "predictions.csv") + read_rows(run.path / "validation.csv")
     assert kept
@@ -350,7 +350,7 @@ def test_texts_that_are_cut_are_counted(
     assert done.code == 0, done.err
     assert "Longer than 32 tokens and cut: 5 of 64 train" in done.err
     info = Run.open(folder / "artifacts/runs/mine").info
-    assert info.data["truncated"] == {"train": 5, "validation": 0, "test": 0}
+    assert info.data.truncated == {"train": 5, "validation": 0, "test": 0}
 
 
 def test_no_word_of_cut_texts_where_none_is(

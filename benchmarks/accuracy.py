@@ -18,6 +18,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
@@ -155,16 +156,16 @@ def measure(dataset: str, recipe: str, seed: str, backbone: str | None) -> dict[
         "recipe": recipe,
         "seed": int(seed),
         "settings": {name: info.recipe[name] for name in ("adapter", "training")},
-        "examples": dict(info.data["examples"]),
+        "examples": dict(info.data.examples),
         "trainable_parameters": info.trainable_parameters,
         "total_parameters": info.total_parameters,
         "best_epoch": info.best_epoch,
-        "validation_accuracy": info.validation["accuracy"],
-        "validation_macro_f1": info.validation["macro_f1"],
-        "test_accuracy": info.test["accuracy"],
-        "test_macro_f1": info.test["macro_f1"],
-        "test_calibration_error": info.test["calibration_error"],
-        "device": info.machine["device"],
+        "validation_accuracy": info.validation.accuracy,
+        "validation_macro_f1": info.validation.macro_f1,
+        "test_accuracy": info.test.accuracy,
+        "test_macro_f1": info.test.macro_f1,
+        "test_calibration_error": info.test.calibration_error,
+        "device": info.machine.device,
         "seconds": info.seconds,
         "examples_per_second": info.examples_per_second,
     }
@@ -200,7 +201,7 @@ def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
     """
     from edgeadapt.measure.machine import describe_machine
 
-    row = {**row, "machine": machine_name(describe_machine())}
+    row = {**row, "machine": machine_name(asdict(describe_machine()))}
     rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
     rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
     save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})

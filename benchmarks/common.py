@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def save(name: str, values: dict[str, Any]) -> None:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "edgeadapt": __version__,
         "command": f"python benchmarks/{name.partition('-')[0]}.py",
-        "machine": describe_machine(),
+        "machine": asdict(describe_machine()),
         **values,
     }
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

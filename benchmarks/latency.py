@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
 from math import inf
@@ -57,7 +57,7 @@ THREADS = (2, 1)
 def main() -> None:
     asked = sys.argv[1:] or [f"{s}:{t}" for s, t in product(SHAPES, THREADS)]
     rows = load("latency")["rows"] if (RESULTS / "latency.json").is_file() else []
-    machine = machine_name(describe_machine())
+    machine = machine_name(asdict(describe_machine()))
     for job in asked:
         shape, threads = job.split(":")
         same = {"machine": machine, "shape": shape, "threads": int(threads)}

@@ -45,9 +45,9 @@ def describe(run: Run, method: str, seed: int) -> dict[str, Any]:
         "total_parameters": info.total_parameters,
         "learning_rate": info.recipe["training"]["learning_rate"],
         "epochs": info.recipe["training"]["epochs"],
-        "validation_accuracy": info.validation["accuracy"],
-        "test_accuracy": info.test["accuracy"],
-        "test_macro_f1": info.test["macro_f1"],
+        "validation_accuracy": info.validation.accuracy,
+        "test_accuracy": info.test.accuracy,
+        "test_macro_f1": info.test.macro_f1,
         "test_accuracy_by_kind": by_kind(run),
         "seconds": info.seconds,
     }

@@ -14,16 +14,21 @@ NAME/
   curves.png
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NotRequired, Self, TypedDict
+from typing import ClassVar, Self, TypedDict
 
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError
 from edgeadapt.listing import check_file, check_listed, check_names, files_in
 from edgeadapt.manifests import read_manifest, write_manifest
+from edgeadapt.metrics import Score
 from edgeadapt.recipe import Task
 from edgeadapt.storage import sha256
+from edgeadapt.store.machine import TrainingMachine
+from edgeadapt.store.provenance import Backbone, RecipeTables
+from edgeadapt.store.run_1 import upgraded_run
+from edgeadapt.store.training import DataReport, FrozenHashes, Imported
 from edgeadapt.typed import Count, Names, from_json
 
 __all__ = ["UNFINISHED", "Run", "RunInfo"]
@@ -32,82 +37,41 @@ UNFINISHED = "checkpoint"
 """Folder in which a training keeps its state until the run is finished."""
 
 
-class _Backbone(TypedDict):
-    """The keys of ``RunInfo.backbone`` that are read."""
-
-    id: str
-    model_type: NotRequired[str]
-    commit: NotRequired[str | None]
-    config_sha256: NotRequired[str]
-
-
-class _Data(TypedDict):
-    """The keys of ``RunInfo.data`` that are read."""
-
-    examples: Mapping[str, Count]
-    fingerprint: NotRequired[str | None]
-
-
-class _Scores(TypedDict, total=False):
-    """The keys of ``RunInfo.validation`` and ``test`` that are read."""
-
-    texts: Count
-    accuracy: float
-    macro_f1: float
-    calibration_error: float
-    precision: Sequence[float]
-    recall: Sequence[float]
-
-
-class _Frozen(TypedDict):
-    """The keys of ``RunInfo.frozen_sha256``."""
-
-    before: str
-    after: str
-
-
 class _Sizes(TypedDict):
     """What ``run.json`` says beside ``RunInfo``."""
 
     sizes: Mapping[str, Count]
 
 
-class _Imported(TypedDict):
-    """The keys of ``RunInfo.imported``."""
-
-    format: str
-    folder: str
-
-
 @dataclass(frozen=True)
 class RunInfo:
     """What ``run.json`` says."""
 
-    recipe: Mapping[str, Any]
-    """The effective recipe; ``Recipe.from_dict`` takes it back."""
+    recipe: RecipeTables
+    """The effective recipe; ``Recipe.from_recorded`` takes it back."""
     labels: Names
     """Label names in the order of their indices."""
     pad_id: Count
     """Token id that fills up a batch."""
-    backbone: Annotated[Mapping[str, Any], _Backbone]
-    """``id``, ``model_type``, ``config_sha256`` and, for a hub id, the ``commit``."""
-    frozen_sha256: Annotated[Mapping[str, str], _Frozen]
+    backbone: Backbone
+    """The encoder that it was trained on."""
+    frozen_sha256: FrozenHashes
     """Hash of all weights that are not trained, ``before`` and ``after`` training."""
     trainable_parameters: Count
     total_parameters: Count
-    data: Annotated[Mapping[str, Any], _Data]
-    """``fingerprint``, examples per split, texts cut, texts shared between splits."""
-    validation: Annotated[Mapping[str, Any], _Scores]
-    """Scores of the best epoch on validation text; empty for an imported adapter without data."""
-    test: Annotated[Mapping[str, Any], _Scores]
-    """Scores of the best epoch on test text; empty for an imported adapter without data."""
+    data: DataReport
+    """What the data set is like."""
+    validation: Score | None
+    """Of the best epoch on validation text; ``None`` for an imported adapter without data."""
+    test: Score | None
+    """Of the best epoch on test text; ``None`` for an imported adapter without data."""
     best_epoch: Count
     """Counted from 1; 0 where nothing was trained."""
     seconds: float
     """Wall time of the training loop, validation included."""
     examples_per_second: float
     """Training examples per second of training time, validation not counted."""
-    machine: Mapping[str, Any]
+    machine: TrainingMachine
     """Device, threads and versions."""
     created: str
     """UTC, ISO 8601."""
@@ -117,13 +81,18 @@ class RunInfo:
     """How many labels a text has."""
     pairs: bool = False
     """Whether the model takes pairs of texts."""
-    imported: Annotated[Mapping[str, Any], _Imported] | None = None
-    """``format`` and ``folder`` of the adapter that was imported; ``None`` for a trained one."""
+    imported: Imported | None = None
+    """Where it was imported from; ``None`` for a trained one."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative path -> sha256 of every other file."""
 
     def __post_init__(self) -> None:
         check_names(self.files)
+
+    @property
+    def method(self) -> str:
+        """How it was trained: kinds of adapters joined by ``+``."""
+        return str(self.recipe["adapter"]["method"])
 
 
 @dataclass(frozen=True)
@@ -136,7 +105,8 @@ class Run:
     """Relative path -> bytes of every file; runs of version 1 do not say them."""
 
     FORMAT_VERSION: ClassVar[int] = 2
-    """Version 2 has a hash of run.json itself, and the sizes of files."""
+    """Version 2 has a hash of run.json itself, the sizes of files, and ``null`` where version 1 had
+    empty scores."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -164,7 +134,9 @@ class Run:
                 else "Train again; a finished run writes run.json last.",
             )
         file = path / "run.json"
-        value = read_manifest(file, supported=cls.FORMAT_VERSION, hashed_from=2)
+        value = read_manifest(
+            file, supported=cls.FORMAT_VERSION, hashed_from=2, upgrades={1: upgraded_run}
+        )
         sizes = from_json(_Sizes, {"sizes": value.pop("sizes", {})}, where=f"{file} is not a run's")
         info = from_json(RunInfo, value, where=f"{file} is not a run's")
         return cls(path, info, sizes["sizes"])

@@ -53,8 +53,8 @@ def test_real_weights_are_trained_merged_quantized_and_measured(
     record, path = bench([bundle], plan=TINY_PLAN, threads=1)
 
     # Plain reviews are easy: an untrained model is at a half.
-    assert run.info.test["accuracy"] > 0.75
-    assert run.info.frozen_sha256["before"] == run.info.frozen_sha256["after"]
+    assert run.info.test.accuracy > 0.75
+    assert run.info.frozen_sha256.before == run.info.frozen_sha256.after
     assert run.info.trainable_parameters / run.info.total_parameters < 0.04
     assert bundle.manifest.gates.merge.parity.max_difference <= 1e-5
     assert bundle.manifest.gates.onnx.max_difference <= 1e-4

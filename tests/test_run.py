@@ -18,26 +18,33 @@ from edgeadapt.errors import (
 )
 from edgeadapt.recipe import Task
 from edgeadapt.run import UNFINISHED, Run, RunInfo
+from edgeadapt.store.machine import TrainingMachine
+from edgeadapt.store.provenance import Backbone
+from edgeadapt.store.training import DataReport, FrozenHashes
 from tests.manifests import change_json, edit_json
+from tests.store.handmade import as_json, make_score
 
 INFO = RunInfo(
     recipe={"model": {"id": "somewhere", "revision": None}},
     labels=("negative", "naïve ✓", "positive"),
     pad_id=3,
-    backbone={"id": "somewhere", "model_type": "bert", "commit": None},
-    frozen_sha256={"before": "ab", "after": "ab"},
+    backbone=Backbone("somewhere", "bert"),
+    frozen_sha256=FrozenHashes("ab", "ab"),
     trainable_parameters=12,
     total_parameters=345,
-    data={"fingerprint": "cd", "examples": {"train": 7}},
-    validation={"accuracy": 0.75, "recall": [0.5, 1.0]},
-    test={"accuracy": 0.5},
+    data=DataReport({"train": 7}, "cd"),
+    validation=make_score(accuracy=0.75, recall=(0.5, 1.0)),
+    test=make_score(accuracy=0.5),
     best_epoch=2,
     seconds=1.25,
     examples_per_second=56.5,
-    machine={"device": "cpu"},
+    machine=TrainingMachine("Some CPU", device="cpu"),
     created="2026-01-02T03:04:05+00:00",
     edgeadapt="0.0.0",
 )
+
+
+SCORE = as_json(make_score())
 
 
 def write_run(path: Path) -> Run:
@@ -181,8 +188,10 @@ def test_a_run_json_with_a_malformed_file_list_is_refused(tmp_path: Path, files:
         ("frozen_sha256", {"before": "ab"}, "frozen_sha256: the key 'after' is missing"),
         ("data", {}, "data: the key 'examples' is missing"),
         ("data", {"examples": {"train": -7}}, "data.examples.train: expected a whole number from"),
-        ("validation", {"accuracy": "high"}, "validation.accuracy: expected a number"),
-        ("test", {"recall": [0.5, None]}, "test.recall[1]: expected a number, found null"),
+        ("validation", SCORE | {"accuracy": "high"}, "validation.accuracy: expected a number"),
+        ("test", SCORE | {"recall": [0.5, None]}, "test.recall[1]: expected a number, found null"),
+        ("test", {}, "test: the key 'texts' is missing"),
+        ("machine", {"device": "cpu"}, "machine: the key 'cpu' is missing"),
         ("machine", "mine", "machine: expected an object, found 'mine'"),
         ("imported", {"format": "peft"}, "imported: the key 'folder' is missing"),
         ("sizes", {"history.jsonl": -1}, "sizes.history.jsonl: expected a whole number from 0"),

@@ -38,7 +38,7 @@ def test_a_run_of_every_version_is_opened_and_verified(version: int) -> None:
     assert run.info.labels == ("negative", "positive")
     assert bool(run.sizes) == (version >= 2)
     assert Recipe.load(str(run.path)).adapter.method == "full"
-    assert inspect(str(run.path))["test_accuracy"] == run.info.test["accuracy"]
+    assert inspect(str(run.path))["test_accuracy"] == run.info.test.accuracy
 
 
 @pytest.mark.parametrize("version", [1, 2])

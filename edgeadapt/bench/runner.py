@@ -79,8 +79,8 @@ def measure(
         ModelError: A variant's answer to a text is NaN or infinite.
     """
     machine = describe_machine()
-    if machine["emulation"]:
-        progress.warn(f"{machine['emulation']}: only answers are measured, no times.")
+    if machine.emulation:
+        progress.warn(f"{machine.emulation}: only answers are measured, no times.")
         plan = plan.without_times()
     before = conditions()
     texts = evaluation.texts[: plan.texts]
@@ -97,7 +97,7 @@ def measure(
     return Record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         edgeadapt=__version__,
-        machine=machine,
+        machine=asdict(machine),
         threads=threads,
         plan=asdict(plan),
         evaluation={

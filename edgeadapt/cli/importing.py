@@ -1,5 +1,6 @@
 """``edgeadapt import``."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -60,13 +61,13 @@ def import_(
         print_json(
             {
                 "run": str(run.path),
-                "imported": dict(info.imported or {}),
-                "method": info.recipe["adapter"]["method"],
+                "imported": asdict(info.imported) if info.imported else {},
+                "method": info.method,
                 "labels": list(info.labels),
                 "trainable_parameters": info.trainable_parameters,
                 "total_parameters": info.total_parameters,
-                "validation": dict(info.validation),
-                "test": dict(info.test),
+                "validation": asdict(info.validation) if info.validation else {},
+                "test": asdict(info.test) if info.test else {},
             }
         )
         return

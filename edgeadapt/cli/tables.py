@@ -16,7 +16,7 @@ from edgeadapt.documents.benchmark import VARIANT, bench_columns, bench_notes
 from edgeadapt.documents.cells import Column, share, text, used
 from edgeadapt.documents.changes import CHANGES
 from edgeadapt.documents.model_card import merge_note, step_note
-from edgeadapt.documents.runs import COMPARED, LABELS, SCORES, Scores, label_scores
+from edgeadapt.documents.runs import COMPARED, LABELS, SCORES, Scores, label_scores, measured
 from edgeadapt.escape import terminal
 from edgeadapt.record import Record
 from edgeadapt.run import RunInfo
@@ -53,7 +53,7 @@ def scores_table(info: RunInfo) -> Group:
     ]
     return _captioned(
         sheet(Column.of("", "", text, lambda scores: scores.name), SCORES, rows),
-        f"{info.recipe['adapter']['method']}: {info.trainable_parameters:,} of "
+        f"{info.method}: {info.trainable_parameters:,} of "
         f"{info.total_parameters:,} parameters trained ({trained:.2%}), best epoch "
         f"{info.best_epoch}, {info.seconds:.0f} s, {info.examples_per_second:,.0f} examples/s"
         f"{frozen}. ±: half the 95 % interval.",
@@ -66,21 +66,24 @@ def labels_table(info: RunInfo) -> Group:
     more = len(rows) - SHOWN_LABELS
     left_out = f"; {more} better labels left out" if more > 0 else ""
     shown = rows[:SHOWN_LABELS]
-    columns = LABELS if info.test["confusion"] is not None else used(LABELS, shown)
+    assert info.test is not None  # training measures it
+    columns = LABELS if info.test.confusion is not None else used(LABELS, shown)
+    error = info.test.calibration_error
+    calibration = "unavailable" if error is None else f"{error:.3f}"
     return _captioned(
         sheet(Column.of("label", "", text, lambda scores: scores.label), columns, shown),
         f"test text by label, worst first{left_out}. Expected calibration error "
-        f"{info.test['calibration_error']:.3f}. The mistakes are in mistakes.html.",
+        f"{calibration}. The mistakes are in mistakes.html.",
     )
 
 
 def comparison_table(infos: Sequence[RunInfo]) -> Group:
     """Runs on the same data, side by side."""
-    method = Column[RunInfo].of("method", "", text, lambda info: info.recipe["adapter"]["method"])
+    method = Column[RunInfo].of("method", "", text, lambda info: info.method)
+    texts = measured(infos[0].test).texts
     return _captioned(
         sheet(method, COMPARED, infos),
-        f"accuracy on validation and {infos[0].test['texts']:,} test texts; ±: half the 95 % "
-        "interval.",
+        f"accuracy on validation and {texts:,} test texts; ±: half the 95 % interval.",
     )
 
 

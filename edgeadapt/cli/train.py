@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -197,13 +197,13 @@ def _values(run: "Run") -> dict[str, Any]:
     info = run.info
     return {
         "run": str(run.path),
-        "method": info.recipe["adapter"]["method"],
+        "method": info.method,
         "task": info.task,
         "trainable_parameters": info.trainable_parameters,
         "total_parameters": info.total_parameters,
         "best_epoch": info.best_epoch,
-        "validation": dict(info.validation),
-        "test": dict(info.test),
+        "validation": asdict(info.validation) if info.validation else {},
+        "test": asdict(info.test) if info.test else {},
         "seconds": info.seconds,
         "examples_per_second": info.examples_per_second,
     }

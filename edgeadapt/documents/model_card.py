@@ -78,7 +78,7 @@ def model_card(name: str, manifest: Manifest) -> str:
         count=len(manifest.labels),
         labels=shown,
         version=markdown(manifest.edgeadapt),
-        backbone=markdown(origin.backbone.id or "unknown"),
+        backbone=markdown(origin.backbone.id if origin.backbone else "unknown"),
         method=markdown(origin.method or "unknown"),
         trained=_trained(origin),
         max_length=manifest.max_length,

@@ -1,14 +1,13 @@
 """The columns of what ``edgeadapt train`` shows of runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edgeadapt.documents.cells import Cell, Column, count, fixed, share, text
-from edgeadapt.metrics import wilson_interval
+from edgeadapt.metrics import Score, wilson_interval
 from edgeadapt.run import RunInfo
 
-__all__ = ["COMPARED", "LABELS", "SCORES", "LabelScores", "Scores", "label_scores"]
+__all__ = ["COMPARED", "LABELS", "SCORES", "LabelScores", "Scores", "label_scores", "measured"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,16 @@ class Scores:
     macro_f1: float
 
     @classmethod
-    def of(cls, name: str, scores: Mapping[str, Any]) -> "Scores":
-        """Returns what a run says of a split, whose scores are plain JSON values there."""
-        return cls(name, scores["texts"], scores["accuracy"], scores["macro_f1"])
+    def of(cls, name: str, score: Score | None) -> "Scores":
+        """Returns what a trained run says of a split."""
+        known = measured(score)
+        return cls(name, known.texts, known.accuracy, known.macro_f1)
+
+
+def measured(score: Score | None) -> Score:
+    """Returns the score of a run that was trained, and therefore scored on both splits."""
+    assert score is not None
+    return score
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ COMPARED: tuple[Column[RunInfo], ...] = (
     Column("trained", "", _trained),
     Column("validation", "", lambda info: _accuracy(Scores.of("validation", info.validation))),
     Column("test", "", lambda info: _accuracy(Scores.of("test", info.test))),
-    Column.of("macro-F1", "", share, lambda info: info.test["macro_f1"]),
+    Column.of("macro-F1", "", share, lambda info: measured(info.test).macro_f1),
     Column.of("time", "s", fixed(0), lambda info: info.seconds),
 )
 LABELS: tuple[Column[LabelScores], ...] = (
@@ -78,9 +84,9 @@ LABELS: tuple[Column[LabelScores], ...] = (
 
 def label_scores(info: RunInfo) -> list[LabelScores]:
     """Returns how each label fares on test text, the worst first."""
-    test = info.test
+    test = measured(info.test)
     found = [
-        _label(at, info.labels, test["precision"][at], test["recall"][at], test["confusion"])
+        _label(at, info.labels, test.precision[at], test.recall[at], test.confusion)
         for at in range(len(info.labels))
     ]
     return sorted(found, key=lambda scores: scores.f1)

@@ -4,10 +4,10 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
-from typing import Any
 
 from edgeadapt.measure.files import text_in
 from edgeadapt.platforms import cpu_fields, cpu_flags
+from edgeadapt.store.machine import Machine
 
 __all__ = [
     "container",
@@ -29,26 +29,26 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine() -> Machine:
     """Returns CPU, memory, system and library versions; ``None`` where one cannot be read."""
     cpu = cpu_fields()
     flags = cpu_flags()
-    return {
-        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
-        "architecture": platform.machine(),
-        "cores": usable_cores(),
-        "all_cores": os.cpu_count(),
-        "core_quota": _core_quota(),
-        "flags": None if flags is None else [flag for flag in _SPEED_FLAGS if flag in flags],
-        "memory_bytes": _memory_bytes(),
-        "virtualized": None if flags is None else "hypervisor" in flags,
-        "container": container(),
-        "emulation": emulation(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "load_average": load_average(),
-        "versions": versions(),
-    }
+    return Machine(
+        cpu=cpu.get("model name") or platform.processor() or platform.machine(),
+        architecture=platform.machine(),
+        cores=usable_cores(),
+        all_cores=os.cpu_count(),
+        core_quota=_core_quota(),
+        flags=None if flags is None else [flag for flag in _SPEED_FLAGS if flag in flags],
+        memory_bytes=_memory_bytes(),
+        virtualized=None if flags is None else "hypervisor" in flags,
+        container=container(),
+        emulation=emulation(),
+        system=platform.platform(),
+        python=platform.python_version(),
+        load_average=load_average(),
+        versions=versions(),
+    )
 
 
 def usable_cores() -> int:

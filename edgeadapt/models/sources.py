@@ -16,6 +16,7 @@ from edgeadapt.models import hub
 from edgeadapt.outputs import Outputs
 from edgeadapt.recipe import ModelConfig
 from edgeadapt.storage import check_fetched, check_sha256, read_json, sha256
+from edgeadapt.store.provenance import Backbone
 
 __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]
 
@@ -81,14 +82,9 @@ class ModelSource:
             digest.update(f"{path.name} {sha256(path)}".encode())
         return digest.hexdigest()
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Backbone:
         """Returns what a run says of its backbone."""
-        return {
-            "id": self.id,
-            "model_type": self.spec.model_type,
-            "commit": self.commit,
-            "config_sha256": self.config_sha256(),
-        }
+        return Backbone(self.id, self.spec.model_type, self.commit, self.config_sha256())
 
     def stock_config(self, **changes: object) -> Any:
         """Returns the configuration of the stock model, with some settings changed.

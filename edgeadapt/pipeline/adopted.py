@@ -1,10 +1,8 @@
 """A classifier that was not trained here becomes a run: its labels, its scores, its files."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +10,7 @@ from edgeadapt import __version__
 from edgeadapt.data import TEXT_COLUMNS, Dataset, Examples, fingerprint
 from edgeadapt.errors import DataError, UsageError
 from edgeadapt.measure.machine import describe_machine
-from edgeadapt.metrics import check_finite, score
+from edgeadapt.metrics import Score, check_finite, score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
@@ -24,6 +22,8 @@ from edgeadapt.progress import Progress
 from edgeadapt.recipe import DataConfig, Recipe, Task
 from edgeadapt.run import Run, RunInfo
 from edgeadapt.storage import staged_folder
+from edgeadapt.store.machine import TrainingMachine
+from edgeadapt.store.training import DataReport, FrozenHashes, Imported
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.objectives import EVALUATION_BATCH
 
@@ -105,14 +105,21 @@ class Head:
 
 
 @dataclass(frozen=True)
+class _Scores:
+    """On held-out text; ``None`` without data."""
+
+    validation: Score | None = None
+    test: Score | None = None
+
+
+@dataclass(frozen=True)
 class Adopted:
     """A finished classifier, and what it is to be kept with."""
 
     recipe: Recipe
     source: ModelSource
     """The backbone."""
-    origin: Mapping[str, Any]
-    """``format`` and ``folder`` that it came from."""
+    origin: Imported
     classifier: AdaptedClassifier
     tokenizer: TokenizerFiles
     dataset: Dataset | None
@@ -134,9 +141,9 @@ class Adopted:
             Run.write(staging, self._info(self._scores(staging, title=target.name)))
         return Run.open(target)
 
-    def _scores(self, folder: Path, *, title: str) -> dict[str, dict[str, Any]]:
+    def _scores(self, folder: Path, *, title: str) -> _Scores:
         if self.dataset is None:
-            return {"validation": {}, "test": {}}
+            return _Scores()
         model, encoder, task = self.classifier.model, self.tokenizer.encoder, self.recipe.data.task
         held_out = self.dataset.validation
         logits = torch_logits(model, encoder, held_out.texts, batch_size=EVALUATION_BATCH)
@@ -144,12 +151,9 @@ class Adopted:
         test = write_examples(
             folder, self.classifier, encoder, self.dataset, task=task, title=title
         )
-        return {
-            "validation": score(logits, held_out.known_labels(), task=task).to_dict(),
-            "test": test.to_dict(),
-        }
+        return _Scores(score(logits, held_out.known_labels(), task=task), test)
 
-    def _info(self, scores: dict[str, dict[str, Any]]) -> RunInfo:
+    def _info(self, scores: _Scores) -> RunInfo:
         classifier, dataset, data = self.classifier, self.dataset, self.recipe.data
         trainable, total = classifier.count_parameters()
         frozen = classifier.frozen_sha256()
@@ -159,19 +163,19 @@ class Adopted:
             labels=tuple(classifier.model.config.id2label.values()),
             pad_id=self.tokenizer.encoder.pad_id,
             backbone=self.source.describe(),
-            frozen_sha256={"before": frozen, "after": frozen},
+            frozen_sha256=FrozenHashes(frozen, frozen),
             trainable_parameters=trainable,
             total_parameters=total,
-            data={
-                "fingerprint": None if dataset is None else fingerprint(dataset),
-                "examples": {name: len(examples) for name, examples in splits.items()},
-            },
-            validation=scores["validation"],
-            test=scores["test"],
+            data=DataReport(
+                examples={name: len(examples) for name, examples in splits.items()},
+                fingerprint=None if dataset is None else fingerprint(dataset),
+            ),
+            validation=scores.validation,
+            test=scores.test,
             best_epoch=0,
             seconds=0.0,
             examples_per_second=0.0,
-            machine=describe_machine(),
+            machine=TrainingMachine(**vars(describe_machine())),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             edgeadapt=__version__,
             task=data.task,

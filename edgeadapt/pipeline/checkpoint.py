@@ -20,6 +20,7 @@ from edgeadapt.pipeline.run_files import pinned_data, pinned_model
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import AdapterConfig, AdapterKind, DataConfig, ModelConfig, Recipe
 from edgeadapt.storage import check_free
+from edgeadapt.store.training import Imported
 from edgeadapt.training.loop import seeded
 
 __all__ = ["export_checkpoint"]
@@ -120,7 +121,7 @@ def _adopted(
             source, names, recipe.adapter, task=kept.task, rows=Rows.as_they_are(len(names))
         )
     _check_head(classifier, source, where)
-    origin = {"format": "checkpoint", "folder": Path(source.id).name}
+    origin = Imported("checkpoint", Path(source.id).name)
     return Adopted(recipe, source, origin, classifier, tokenizer, dataset)
 
 

@@ -1,7 +1,6 @@
 """What a data set is like, and what the user should know of it before training."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from edgeadapt.data import (
     LABEL_SEPARATOR,
@@ -13,6 +12,7 @@ from edgeadapt.data import (
 from edgeadapt.errors import DataError
 from edgeadapt.metrics import wilson_interval
 from edgeadapt.progress import Progress
+from edgeadapt.store.training import DataReport
 from edgeadapt.text import Coverage, Text, TextEncoder
 
 __all__ = ["report_coverage", "report_data"]
@@ -29,7 +29,7 @@ MOST_UNREADABLE = 0.9
 
 def report_data(
     dataset: Dataset, encoder: TextEncoder, progress: Progress, *, is_fold: bool = False
-) -> dict[str, Any]:
+) -> DataReport:
     """Counts examples, unknown tokens, texts that are cut, shared or contradictory.
 
     Says what is odd.
@@ -71,14 +71,14 @@ def report_data(
     if not is_fold:
         _warn_of_few(dataset, progress)
     _warn_of_rare(dataset, progress)
-    return {
-        "fingerprint": fingerprint(dataset),
-        "examples": {name: len(split) for name, split in splits.items()},
-        "truncated": {name: each.truncated for name, each in coverage.items()},
-        "unknown": {name: round(each.unknown_share, 6) for name, each in coverage.items()},
-        "shared": shared,
-        "contradictory": contradictory,
-    }
+    return DataReport(
+        examples={name: len(split) for name, split in splits.items()},
+        fingerprint=fingerprint(dataset),
+        truncated={name: each.truncated for name, each in coverage.items()},
+        unknown={name: round(each.unknown_share, 6) for name, each in coverage.items()},
+        shared=shared,
+        contradictory=contradictory,
+    )
 
 
 def report_coverage(

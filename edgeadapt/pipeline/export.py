@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Self, TypeVar, cast
 
 import onnx
 
@@ -21,7 +21,7 @@ from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.measure.machine import versions
-from edgeadapt.metrics import Logits, Parity, Score
+from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
@@ -46,9 +46,8 @@ from edgeadapt.shrink.vocabulary import Shrunk, TrimVocabulary
 from edgeadapt.storage import read_json, staged_folder
 from edgeadapt.store.compression import Baseline, Compression
 from edgeadapt.store.gates import Gates
-from edgeadapt.store.provenance import Backbone, Provenance
+from edgeadapt.store.provenance import Provenance
 from edgeadapt.text import Text, TextEncoder, Tokens
-from edgeadapt.typed import from_json
 
 __all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
 
@@ -56,6 +55,7 @@ EVALUATION_EXAMPLES = 2_000
 """Test examples that a bundle carries at most."""
 
 _FP32 = "onnx/model.onnx"
+_Any = TypeVar("_Any")
 
 
 @dataclass(frozen=True)
@@ -458,30 +458,31 @@ def _variants(options: ExportOptions, made: _Compressed) -> dict[str, Variant]:
 
 def _provenance(run: Run, made: _Compressed, options: ExportOptions) -> Provenance:
     info = run.info
-    where = str(run.path / "run.json")
     return Provenance(
         run=run.name,
-        method=info.recipe["adapter"]["method"],
+        method=info.method,
         recipe={
             name: {key: _last_part(value) for key, value in table.items()}
             for name, table in {**info.recipe, "export": asdict(options.config())}.items()
         },
-        backbone=Backbone(**{key: _last_part(value) for key, value in info.backbone.items()}),
-        frozen_sha256=info.frozen_sha256["after"],
-        data_fingerprint=info.data["fingerprint"],
+        backbone=replace(info.backbone, id=_last_part(info.backbone.id)),
+        frozen_sha256=info.frozen_sha256.after,
+        data_fingerprint=info.data.fingerprint,
         trainable_parameters=info.trainable_parameters,
         total_parameters=info.total_parameters,
-        validation=from_json(Score, info.validation, where=where) if info.validation else None,
-        test=from_json(Score, info.test, where=where) if info.test else None,
+        validation=info.validation,
+        test=info.test,
         exporter=made.exporter,
         passes=made.passes,
         versions=versions(),
     )
 
 
-def _last_part(value: Any) -> Any:
+def _last_part(value: _Any) -> _Any:
     """Absolute paths cut to their last part: a bundle travels and tells nothing of its maker."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    if isinstance(value, str) and Path(value).is_absolute():
+        return cast("_Any", Path(value).name)
+    return value
 
 
 def _write_evaluation(path: Path, run: Run) -> None:

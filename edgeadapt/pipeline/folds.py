@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from edgeadapt.errors import MissingError, OutputExistsError, UsageError
-from edgeadapt.metrics import wilson_interval
+from edgeadapt.metrics import Score, wilson_interval
 from edgeadapt.pipeline import places
 from edgeadapt.pipeline.train import complete, recipe_at, run_stem, train
 from edgeadapt.pipeline.unfinished import is_blank
@@ -30,17 +30,21 @@ class CrossValidation:
 
     def scores(self, name: str) -> list[float]:
         """Returns one of the test scores per run, such as ``accuracy``, 0 to 1."""
-        return [run.info.test[name] for run in self.runs]
+        return [getattr(test, name) for test in self._tests]
+
+    @property
+    def _tests(self) -> list[Score]:
+        return [run.info.test for run in self.runs if run.info.test]
 
     @property
     def texts(self) -> int:
         """All texts; each was tested on once."""
-        return sum(run.info.test["texts"] for run in self.runs)
+        return sum(test.texts for test in self._tests)
 
     @property
     def accuracy(self) -> float:
         """Share of all texts that were answered right, 0 to 1."""
-        right = (run.info.test["accuracy"] * run.info.test["texts"] for run in self.runs)
+        right = (test.accuracy * test.texts for test in self._tests)
         return float(sum(right)) / self.texts
 
     def to_dict(self) -> dict[str, Any]:

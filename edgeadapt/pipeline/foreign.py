@@ -23,6 +23,7 @@ from edgeadapt.outputs import placeholders, real_names, rows_for
 from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder
 from edgeadapt.recipe import AdapterConfig, ModelConfig, Recipe, Task
 from edgeadapt.run import Run
+from edgeadapt.store.training import Imported
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded
 
@@ -48,7 +49,7 @@ class Opened:
     source: ModelSource
     base_head: Mapping[str, Tensor]
     """What the backbone's checkpoint itself holds of the head, its outputs in its own order."""
-    origin: Mapping[str, Any]
+    origin: Imported
     """``format`` and ``folder`` it came from."""
 
     def held_outputs(self) -> int | None:
@@ -83,7 +84,7 @@ def open_adapter(folder: Path, model: ModelConfig, *, named: bool) -> Opened:
         config=settings_of(source, model.layers),
         base_head=base_head,
     )
-    origin = {"format": str(kind), "folder": folder.resolve().name}
+    origin = Imported(str(kind), folder.resolve().name)
     return Opened(adapter, model, source, base_head, origin)
 
 
@@ -129,16 +130,16 @@ def adapter_of(run: Run) -> ForeignAdapter:
         tensors=_detached(classifier.adapter_parameters()),
         head=_detached(classifier.encoder.head),
         labels=run.info.labels,
-        base_model=run.info.backbone["id"],
+        base_model=run.info.backbone.id,
         identity=Identity(
             labels=run.info.labels,
             task=run.info.task,
             pairs=run.info.pairs,
             tokenizer_sha256=text_encoder(run).sha256(),
-            backbone_sha256=run.info.frozen_sha256["after"],
-            backbone_config_sha256=run.info.backbone["config_sha256"],
+            backbone_sha256=run.info.frozen_sha256.after,
+            backbone_config_sha256=run.info.backbone.config_sha256,
             backbone_layers=recipe_of(run).model.layers,
-            base_model=run.info.backbone["id"],
+            base_model=run.info.backbone.id,
         ),
     )
 

@@ -113,9 +113,9 @@ def describe_run(run: Run) -> dict[str, Any]:
     recipe = Recipe.from_dict(info.recipe, origin=str(run.path / "run.json"))
     return {
         "method": recipe.adapter.method,
-        "backbone": info.backbone["id"],
+        "backbone": info.backbone.id,
         "dataset": recipe.data.dataset,
-        "examples": dict(info.data["examples"]),
+        "examples": dict(info.data.examples),
         "task": info.task,
         "pairs": info.pairs,
         "labels": list(info.labels),
@@ -131,10 +131,10 @@ def _outcome(info: RunInfo) -> dict[str, Any]:
     """How a run came about and how good it is, as far as that was measured."""
     known: dict[str, Any] = {}
     if info.imported:
-        known["imported_from"] = f"{info.imported['folder']} ({info.imported['format']})"
+        known["imported_from"] = f"{info.imported.folder} ({info.imported.format})"
     for name, scores in (("validation", info.validation), ("test", info.test)):
         if scores:
-            known[f"{name}_accuracy"] = scores["accuracy"]
+            known[f"{name}_accuracy"] = scores.accuracy
     if not info.imported:
         known |= {"best_epoch": info.best_epoch, "seconds": round(info.seconds, 1)}
     return known
@@ -147,7 +147,7 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
     int8 = compression.spent if compression and quantized else None
     return {
         "method": origin.method,
-        "backbone": origin.backbone.id,
+        "backbone": origin.backbone.id if origin.backbone else None,
         "run": origin.run,
         "task": manifest.task,
         "pairs": manifest.pairs,

@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -408,7 +408,7 @@ def _describe(folder: Path, work: _Work, result: Pretrained) -> None:
     write_manifest(
         folder / "pretraining.json",
         {
-            "backbone": work.source.describe(),
+            "backbone": asdict(work.source.describe()),
             "recipe": {name: tables[name] for name in ("model", "adapter", "training")},
             "texts_sha256": work.identity["texts"],
             **figures,

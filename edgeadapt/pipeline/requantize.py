@@ -207,9 +207,9 @@ def _origin(bundle: Bundle, threads: int) -> Requantized:
         manifest_sha256=sha256(bundle.path / "manifest.json"),
         created=bundle.manifest.created,
         edgeadapt=bundle.manifest.edgeadapt,
-        cpu=machine["cpu"],
-        architecture=machine["architecture"],
-        cores=machine["cores"],
-        versions=machine["versions"],
+        cpu=machine.cpu,
+        architecture=machine.architecture or "",
+        cores=machine.cores or 0,
+        versions=machine.versions,
         threads=threads,
     )

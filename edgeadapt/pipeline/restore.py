@@ -27,7 +27,7 @@ def restore(run: Run) -> AdaptedClassifier:
     """
     recipe = recipe_of(run)
     source = find_model(recipe.model)
-    found, expected = source.config_sha256(), run.info.backbone.get("config_sha256")
+    found, expected = source.config_sha256(), run.info.backbone.config_sha256
     if found != expected:
         raise IntegrityError(
             f"{source.folder / 'config.json'} is not of the backbone that {run.path} was trained "
@@ -43,7 +43,7 @@ def restore(run: Run) -> AdaptedClassifier:
             task=run.info.task,
             rows=Rows.as_they_are(len(run.info.labels)),  # the run has its own
         )
-    found, expected = classifier.frozen_sha256(), run.info.frozen_sha256["after"]
+    found, expected = classifier.frozen_sha256(), run.info.frozen_sha256.after
     if found != expected:
         raise IntegrityError(
             f"{source.folder} is not the backbone that {run.path} was trained on: expected frozen "

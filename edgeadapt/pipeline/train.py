@@ -1,12 +1,11 @@
 """``edgeadapt train``: a recipe becomes a run."""
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 
@@ -33,6 +32,8 @@ from edgeadapt.quantize.candidates import candidates
 from edgeadapt.recipe import Recipe, Scheme
 from edgeadapt.run import UNFINISHED, Run, RunInfo
 from edgeadapt.storage import held, staged_folder
+from edgeadapt.store.machine import TrainingMachine
+from edgeadapt.store.training import DataReport, FrozenHashes
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.frozen import FrozenLayers
@@ -153,7 +154,7 @@ class _Work:
     dataset: Dataset
     source: ModelSource
     tokenizer: TokenizerFiles
-    data_report: dict[str, Any]
+    data_report: DataReport
     team: Team
     progress: Progress
     once: Progress
@@ -189,7 +190,7 @@ class _Work:
     def identity(self) -> dict[str, str]:
         """What has to be the same when training goes on; all weights are read for it."""
         return {
-            "data": self.data_report["fingerprint"],
+            "data": self.data_report.fingerprint or "",
             "backbone": self.source.sha256(),
             "tokenizer": self.tokenizer.encoder.sha256(),
         }
@@ -279,7 +280,7 @@ def _finish(
                 hint="This is a bug in edgeadapt or torch. Please report it.",
             )
         if work.team.leads:
-            frozen = {"before": before, "after": after}
+            frozen = FrozenHashes(before, after)
             _write(folder, work, classifier, outcome, frozen=frozen, title=target.name)
     work.team.agreed("written")
     return Run.open(target)
@@ -347,7 +348,7 @@ def _write(
     classifier: AdaptedClassifier,
     outcome: Outcome,
     *,
-    frozen: Mapping[str, str],
+    frozen: FrozenHashes,
     title: str,
 ) -> None:
     assert outcome.best is not None
@@ -370,18 +371,18 @@ def _write(
         trainable_parameters=trainable,
         total_parameters=total,
         data=work.data_report,
-        validation=outcome.best_score.to_dict(),
-        test=test.to_dict(),
+        validation=outcome.best_score,
+        test=test,
         best_epoch=outcome.best.epoch,
         seconds=outcome.seconds,
         examples_per_second=outcome.examples_per_second,
-        machine={
-            **describe_machine(),
-            "device": torch.cuda.get_device_name() if on_gpu else "cpu",
-            "precision": work.compute.precision,
-            "threads": torch.get_num_threads(),
-            "processes": work.team.size,
-        },
+        machine=TrainingMachine(
+            **vars(describe_machine()),
+            device=torch.cuda.get_device_name() if on_gpu else "cpu",
+            precision=work.compute.precision,
+            threads=torch.get_num_threads(),
+            processes=work.team.size,
+        ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         edgeadapt=__version__,
         task=task,

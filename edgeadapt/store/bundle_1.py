@@ -140,7 +140,8 @@ def _provenance(old: Mapping[str, Any]) -> dict[str, Any]:
     found = _known(Provenance, old)
     for split in ("validation", "test"):
         found[split] = _known(Score, found[split]) if found.get(split) else None
-    found["backbone"] = _known(Backbone, found.get("backbone", {}))
+    if found.get("backbone"):
+        found["backbone"] = _known(Backbone, found["backbone"])
     return found
 
 

@@ -18,8 +18,8 @@ and a newer version's table is no reason to refuse a model."""
 class Backbone:
     """The encoder that a model was trained on."""
 
-    id: str | None = None
-    """A hub id, or the name of a folder."""
+    id: str
+    """A hub id, or a folder: its name alone in a bundle."""
     model_type: str | None = None
     commit: str | None = None
     """Of a hub id."""
@@ -56,7 +56,7 @@ class Provenance:
     """How it was trained: kinds of adapters joined by ``+``."""
     recipe: RecipeTables = field(default_factory=dict)
     """Absolute paths are cut to their last part."""
-    backbone: Backbone = field(default_factory=Backbone)
+    backbone: Backbone | None = None
     frozen_sha256: str | None = None
     """Hash of all weights that were not trained."""
     data_fingerprint: str | None = None

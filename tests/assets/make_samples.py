@@ -11,7 +11,7 @@ of the bare install, which cannot make one, predicts with.
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from edgeadapt.pipeline.pretrain import TextFile, pretrain
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
 from edgeadapt.run import Run
+from edgeadapt.store.provenance import Backbone
 from edgeadapt.training.checkpoints import Checkpoints
 from tests.bench.handmade import make_record, make_sample
 from tests.conftest import make_checkpoint, review, write_dataset
@@ -61,8 +62,11 @@ def main() -> None:
 
 def without_folder(root: Path, run: Run) -> Run:
     """Writes a run again, so that it does not name the folder that it was made in."""
-    tables, backbone = without_paths(root, run.info.recipe), without_paths(root, run.info.backbone)
-    return Run.write(run.path, replace(run.info, recipe=tables, backbone=backbone))
+    tables, backbone = (
+        without_paths(root, run.info.recipe),
+        without_paths(root, asdict(run.info.backbone)),
+    )
+    return Run.write(run.path, replace(run.info, recipe=tables, backbone=Backbone(**backbone)))
 
 
 def without_paths(root: Path, value: Mapping[str, Any]) -> dict[str, Any]:

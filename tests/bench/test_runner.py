@@ -18,6 +18,7 @@ from edgeadapt.recipe import Task
 from edgeadapt.record import Record
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.store.machine import Machine
 from tests.bench.handmade import copy_bundle, tiny_plan
 from tests.tasks import PAIRS, task_bundle
 
@@ -520,7 +521,7 @@ def test_many_cores_are_counted_in_powers_of_two(
 def test_an_emulated_machine_reports_answers_and_no_times(
     jobs: Jobs, run_plan: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = {"cpu": "Cortex-A72", "emulation": "user-mode emulation on x86_64"}
+    machine = Machine("Cortex-A72", emulation="user-mode emulation on x86_64")
     monkeypatch.setattr(runner, "describe_machine", lambda: machine)
 
     record = run_plan(plan=tiny_plan(scaling=2))

@@ -58,8 +58,8 @@ def test_what_travels_with_the_adapter_are_labels_and_hashes(
 
     identity = json.loads((folder / "out" / "edgeadapt.json").read_text())
     assert identity["labels"] == list(tiny_run.info.labels)
-    assert identity["backbone_sha256"] == tiny_run.info.frozen_sha256["after"]
-    assert identity["backbone_config_sha256"] == tiny_run.info.backbone["config_sha256"]
+    assert identity["backbone_sha256"] == tiny_run.info.frozen_sha256.after
+    assert identity["backbone_config_sha256"] == tiny_run.info.backbone.config_sha256
     assert len(identity["tokenizer_sha256"]) == 64
 
 

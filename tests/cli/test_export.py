@@ -131,7 +131,7 @@ def test_another_backbone_than_the_trained_one_is_refused(
     edit_json(run / "run.json", lambda value: value["recipe"]["model"].update(id=str(other)))
 
     cli("export", run).fails_with(
-        str(other), "expected frozen weights with sha256", tiny_run.info.frozen_sha256["after"]
+        str(other), "expected frozen weights with sha256", tiny_run.info.frozen_sha256.after
     )
 
     assert written(folder) == []

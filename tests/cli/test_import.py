@@ -14,6 +14,7 @@ from edgeadapt.run import Run
 from tests.cli.conftest import Cli, written
 from tests.conftest import write_dataset
 from tests.manifests import edit_json
+from tests.store.handmade import as_json
 
 KEYS = {
     "run",
@@ -61,8 +62,8 @@ def test_json_is_one_object_with_run_labels_and_scores(
         "labels": list(tiny_run.info.labels),
         "trainable_parameters": tiny_run.info.trainable_parameters,
         "total_parameters": tiny_run.info.total_parameters,
-        "validation": tiny_run.info.validation,
-        "test": tiny_run.info.test,
+        "validation": as_json(tiny_run.info.validation),
+        "test": as_json(tiny_run.info.test),
     }
     assert Run.open(folder / answer["run"]).info.test == tiny_run.info.test
 
@@ -140,7 +141,7 @@ def test_columns_are_those_of_the_data(
 
     answer = cli("import", adapter, "--dataset", "renamed", *columns, "--json").json
 
-    assert answer["test"] == tiny_run.info.test
+    assert answer["test"] == as_json(tiny_run.info.test)
 
 
 def test_a_folder_that_holds_no_adapter_is_named(cli: Cli, tmp_path: Path, folder: Path) -> None:
@@ -290,7 +291,7 @@ def test_labels_name_the_outputs_of_a_head_without_names_and_the_hint_says_so(
         given = ("--dataset", dataset_folder, "--labels", labels)
         answer = cli("import", adapter, *given, "--json").json
         assert answer["labels"] == ["negative", "positive"]
-        assert answer["test"] == tiny_run.info.test
+        assert answer["test"] == as_json(tiny_run.info.test)
 
 
 @pytest.mark.parametrize("labels", ["negative", "a,a", "a,,b", "", "nowhere.json"])

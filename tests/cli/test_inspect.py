@@ -38,8 +38,8 @@ def test_a_run_is_described(cli: Cli, tiny_run: Run) -> None:
     assert found["labels"] == ["negative", "positive"]
     assert found["examples"] == {"train": 64, "validation": 24, "test": 24}
     assert found["trainable_parameters"] == tiny_run.info.trainable_parameters
-    assert found["validation_accuracy"] == tiny_run.info.validation["accuracy"]
-    assert found["test_accuracy"] == tiny_run.info.test["accuracy"]
+    assert found["validation_accuracy"] == tiny_run.info.validation.accuracy
+    assert found["test_accuracy"] == tiny_run.info.test.accuracy
     assert found["files_verified"] == len(tiny_run.info.files)
 
 

@@ -68,8 +68,8 @@ def test_json_is_one_object_with_run_parameters_and_scores(trained: tuple[Outcom
     assert answer["trainable_parameters"] == info.trainable_parameters
     assert answer["total_parameters"] == info.total_parameters
     for split, scores in (("validation", info.validation), ("test", info.test)):
-        assert answer[split]["accuracy"] == scores["accuracy"]
-        assert answer[split]["macro_f1"] == scores["macro_f1"]
+        assert answer[split]["accuracy"] == scores.accuracy
+        assert answer[split]["macro_f1"] == scores.macro_f1
     assert answer["seconds"] > 0
 
 
@@ -79,7 +79,7 @@ def test_progress_goes_to_stderr(trained: tuple[Outcome, Path]) -> None:
 
     info = Run.open(trained[1] / "artifacts/runs/mine").info
     count, total = info.trainable_parameters, info.total_parameters
-    precision = info.machine["precision"]
+    precision = info.machine.precision
     assert 0 < count < total
     assert precision in ("fp32", "bf16")
     told = (
@@ -101,9 +101,10 @@ def test_scores_and_the_next_command_are_shown(
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
     assert "texts accuracy macro-F1" in lines
     for name, score in (("validation", scores.validation), ("test", scores.test)):
-        low, high = wilson_interval(score["accuracy"], 24)
-        accuracy = f"{score['accuracy']:.1%} ±{50 * (high - low):.1f}"
-        row = f"{name} 24 {accuracy} {score['macro_f1']:.1%}"
+        assert score is not None
+        low, high = wilson_interval(score.accuracy, 24)
+        accuracy = f"{score.accuracy:.1%} ±{50 * (high - low):.1f}"
+        row = f"{name} 24 {accuracy} {score.macro_f1:.1%}"
         assert row in lines
     assert lines[-1] == f"run: artifacts/runs/{run.name}"
     assert done.err.splitlines()[-1] == f"next: edgeadapt export {run.name} --quantize"
@@ -151,7 +152,7 @@ def test_rows_without_text_or_label_are_left_out_where_asked(
     assert "train: left out 1 rows with no label." in done.err
     assert "the test split is left out" in done.err
     info = Run.open(folder / "artifacts/runs/mine").info
-    assert info.data["examples"] == {"train": 54, "validation": 24, "test": 6}
+    assert info.data.examples == {"train": 54, "validation": 24, "test": 6}
     recorded = Recipe.from_recorded(info.recipe, origin="test").data
     assert (recorded.skip_empty, recorded.skip_unlabelled, recorded.split_seed) == (True, True, 3)
 
@@ -346,7 +347,7 @@ def test_a_csv_with_a_byte_order_mark_and_quoted_newlines_is_trained_on(
 
     assert done.code == 0, done.err
     run = Run.open(folder / "artifacts/runs/mine")
-    assert sum(run.info.data["examples"].values()) == 60
+    assert sum(run.info.data.examples.values()) == 60
     assert run.info.labels == ("negative", "positive")
     kept = read_rows(run.path / "predictions.csv") + read_rows(run.path / "validation.csv")
     assert kept
@@ -367,7 +368,7 @@ def test_texts_that_are_cut_are_counted(
     assert done.code == 0, done.err
     assert "Longer than 32 tokens and cut: 5 of 64 train" in done.err
     info = Run.open(folder / "artifacts/runs/mine").info
-    assert info.data["truncated"] == {"train": 5, "validation": 0, "test": 0}
+    assert info.data.truncated == {"train": 5, "validation": 0, "test": 0}
 
 
 def test_no_word_of_cut_texts_where_none_is(

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def replace_cpuinfo(monkeypatch: pytest.MonkeyPatch, text: str | None) -> None:
 
 
 def test_every_field_is_there() -> None:
-    assert set(describe_machine()) == {
+    assert set(vars(describe_machine())) == {
         "cpu",
         "architecture",
         "cores",
@@ -60,7 +61,7 @@ def test_every_field_is_there() -> None:
 
 
 def test_the_description_goes_through_json_unchanged() -> None:
-    described = describe_machine()
+    described = asdict(describe_machine())
 
     assert json.loads(json.dumps(described)) == described
 
@@ -68,12 +69,12 @@ def test_the_description_goes_through_json_unchanged() -> None:
 def test_the_description_agrees_with_the_standard_library() -> None:
     described = describe_machine()
 
-    assert described["architecture"] == platform.machine()
-    assert described["python"] == platform.python_version()
-    assert described["system"] == platform.platform()
-    assert described["cores"] == usable_cores()
-    assert described["versions"] == versions()
-    assert described["memory_bytes"] == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert described.architecture == platform.machine()
+    assert described.python == platform.python_version()
+    assert described.system == platform.platform()
+    assert described.cores == usable_cores()
+    assert described.versions == versions()
+    assert described.memory_bytes == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def test_the_first_processor_of_cpuinfo_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +82,9 @@ def test_the_first_processor_of_cpuinfo_is_described(monkeypatch: pytest.MonkeyP
 
     described = describe_machine()
 
-    assert described["cpu"] == "Some CPU @ 2.50GHz"
-    assert described["flags"] == ["avx2", "avx512_vnni"]
-    assert described["virtualized"] is True
+    assert described.cpu == "Some CPU @ 2.50GHz"
+    assert described.flags == ["avx2", "avx512_vnni"]
+    assert described.virtualized is True
 
 
 def test_a_processor_without_a_hypervisor_is_not_virtualized(
@@ -91,7 +92,7 @@ def test_a_processor_without_a_hypervisor_is_not_virtualized(
 ) -> None:
     replace_cpuinfo(monkeypatch, X86.replace("hypervisor ", ""))
 
-    assert describe_machine()["virtualized"] is False
+    assert describe_machine().virtualized is False
 
 
 def test_arm_calls_its_flags_features(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,14 +100,14 @@ def test_arm_calls_its_flags_features(monkeypatch: pytest.MonkeyPatch) -> None:
 
     described = describe_machine()
 
-    assert described["flags"] == ["asimd", "asimddp", "sve"]
-    assert described["cpu"] == (platform.processor() or platform.machine())
+    assert described.flags == ["asimd", "asimddp", "sve"]
+    assert described.cpu == (platform.processor() or platform.machine())
 
 
 def test_the_processor_has_a_name_without_cpuinfo(monkeypatch: pytest.MonkeyPatch) -> None:
     replace_cpuinfo(monkeypatch, None)
 
-    assert describe_machine()["cpu"] == (platform.processor() or platform.machine())
+    assert describe_machine().cpu == (platform.processor() or platform.machine())
 
 
 def test_what_cpuinfo_would_say_is_unknown_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +115,8 @@ def test_what_cpuinfo_would_say_is_unknown_without_it(monkeypatch: pytest.Monkey
 
     described = describe_machine()
 
-    assert described["virtualized"] is None
-    assert described["flags"] is None
+    assert described.virtualized is None
+    assert described.flags is None
 
 
 def test_a_load_average_that_cannot_be_read_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,13 +125,13 @@ def test_a_load_average_that_cannot_be_read_is_none(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "getloadavg", fail)
 
-    assert describe_machine()["load_average"] is None
+    assert describe_machine().load_average is None
 
 
 def test_a_memory_size_that_cannot_be_read_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sysconf")
 
-    assert describe_machine()["memory_bytes"] is None
+    assert describe_machine().memory_bytes is None
 
 
 def test_versions_are_those_of_the_installed_distributions() -> None:
@@ -258,7 +259,7 @@ def test_a_control_group_may_limit_the_cores(
 ) -> None:
     replace_files(monkeypatch, cpu=limit)
 
-    assert describe_machine()["core_quota"] == expected
+    assert describe_machine().core_quota == expected
 
 
 def test_what_the_installed_libraries_take_is_known() -> None:

@@ -59,5 +59,5 @@ def accurate_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that has learned its task, so that there is accuracy to lose."""
     folder = tmp_path_factory.mktemp("accurate")
     run = train(lively_recipe(folder, method="full", epochs=12), output=folder / "run")
-    assert run.info.validation["accuracy"] > 0.75
+    assert run.info.validation.accuracy > 0.75
     return run

@@ -29,7 +29,7 @@ def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed
             "epochs": 1,
         }
         assert info.recipe["data"] == run.info.recipe["data"]
-        assert info.data["fingerprint"] == run.info.data["fingerprint"]
+        assert info.data.fingerprint == run.info.data.fingerprint
         assert info.backbone == run.info.backbone
     times = [baseline.path.joinpath("run.json").stat().st_mtime_ns for baseline in (head, full)]
     again = train_baselines(run)

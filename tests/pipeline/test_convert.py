@@ -73,7 +73,7 @@ def run_logits(run: Run) -> np.ndarray:
 
 
 def backbone(run: Run) -> Path:
-    return Path(run.info.backbone["id"])
+    return Path(run.info.backbone.id)
 
 
 def loaded(folder: Path, base: Path, written_as: Format) -> nn.Module:
@@ -139,8 +139,8 @@ def test_labels_tokenizer_and_backbone_travel_with_it(
         "pairs": False,
         "backbone_layers": None,
         "tokenizer_sha256": text_encoder(run).sha256(),
-        "backbone_sha256": run.info.frozen_sha256["after"],
-        "backbone_config_sha256": run.info.backbone["config_sha256"],
+        "backbone_sha256": run.info.frozen_sha256.after,
+        "backbone_config_sha256": run.info.backbone.config_sha256,
         "base_model": str(backbone(run)),
     }
 

@@ -35,9 +35,9 @@ def test_of_enough_different_texts_nothing_is_said(encoder: TextEncoder) -> None
     found = report_data(dataset(train=examples("good", 40)), encoder, listener)
 
     assert listener.said == listener.warned == []
-    assert found["examples"] == {"train": 40, "validation": FEW_TEXTS, "test": FEW_TEXTS}
-    assert found["truncated"] == {"train": 0, "validation": 0, "test": 0}
-    assert set(found["shared"].values()) == {0}
+    assert found.examples == {"train": 40, "validation": FEW_TEXTS, "test": FEW_TEXTS}
+    assert found.truncated == {"train": 0, "validation": 0, "test": 0}
+    assert set(found.shared.values()) == {0}
 
 
 def test_few_held_out_texts_are_warned_of_with_the_interval_they_allow(
@@ -74,7 +74,7 @@ def test_texts_with_different_labels_are_counted(encoder: TextEncoder) -> None:
 
     found = report_data(dataset(train=examples("good", 40).with_more(twice)), encoder, listener)
 
-    assert found["contradictory"] == 1
+    assert found.contradictory == 1
     assert listener.warned == ["Train texts that occur with different labels: 1."]
 
 
@@ -120,7 +120,7 @@ def test_texts_that_two_splits_share_are_warned_of(encoder: TextEncoder) -> None
 
     found = report_data(leaky, encoder, listener)
 
-    assert found["shared"] == {
+    assert found.shared == {
         "validation in train": 0, "test in train": 3, "test in validation": 1,
     }  # fmt: skip
     assert [warning.split(" ")[0] for warning in listener.warned] == ["3", "1"]
@@ -133,7 +133,7 @@ def test_texts_that_are_cut_are_counted(encoder: TextEncoder) -> None:
 
     found = report_data(dataset(train=long), encoder, listener)
 
-    assert found["truncated"]["train"] == 1
+    assert found.truncated["train"] == 1
     assert "Longer than 8 tokens and cut: 1 of 4 train" in listener.said[0]
 
 
@@ -165,7 +165,7 @@ def test_many_unknown_words_are_warned_of_with_their_share(encoder: TextEncoder)
 
     found = report_data(dataset(train=in_greek(10, of=40)), encoder, listener)
 
-    assert found["unknown"] == {"train": 0.25, "validation": 0.0, "test": 0.0}
+    assert found.unknown == {"train": 0.25, "validation": 0.0, "test": 0.0}
     (warning,) = (text for text in listener.warned if "vocabulary" in text)
     assert "25.0% of train, 0.0% of validation, 0.0% of test" in warning
 
@@ -175,6 +175,6 @@ def test_few_unknown_words_are_said_and_not_warned_of(encoder: TextEncoder) -> N
 
     found = report_data(dataset(train=in_greek(1, of=40)), encoder, listener)
 
-    assert found["unknown"]["train"] == 0.025
+    assert found.unknown["train"] == 0.025
     assert "vocabulary" in "".join(listener.said)
     assert "vocabulary" not in "".join(listener.warned)

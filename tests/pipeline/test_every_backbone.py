@@ -49,8 +49,8 @@ def test_training_leaves_the_backbone_as_it_was(
 ) -> None:
     run, _ = trained[model_type, method]
 
-    assert run.info.frozen_sha256["before"] == run.info.frozen_sha256["after"]
-    assert run.info.backbone["model_type"] == model_type
+    assert run.info.frozen_sha256.before == run.info.frozen_sha256.after
+    assert run.info.backbone.model_type == model_type
     assert 0 < run.info.trainable_parameters < run.info.total_parameters
 
 

@@ -21,14 +21,13 @@ from edgeadapt.errors import (
     OutputExistsError,
     UsageError,
 )
-from edgeadapt.metrics import Score, probabilities
+from edgeadapt.metrics import probabilities
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming, export
 from edgeadapt.recipe import ExportConfig, Objective, Recipe, Scheme, Task
 from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.store.gates import Leftover
-from edgeadapt.typed import from_json
 from tests.pipeline.exporting import (
     METHODS,
     PLAIN,
@@ -198,10 +197,10 @@ def test_the_manifest_says_where_the_model_comes_from(run: Run, bundle: Bundle) 
     assert origin.run == run.name
     assert origin.method == "parallel"
     assert origin.exporter == "torch"
-    assert origin.frozen_sha256 == run.info.frozen_sha256["after"]
-    assert origin.data_fingerprint == run.info.data["fingerprint"]
+    assert origin.frozen_sha256 == run.info.frozen_sha256.after
+    assert origin.data_fingerprint == run.info.data.fingerprint
     assert origin.trainable_parameters == run.info.trainable_parameters
-    assert origin.test == from_json(Score, run.info.test, where="run")
+    assert origin.test == run.info.test
 
 
 def test_config_json_names_the_labels_and_the_widened_model(bundle: Bundle) -> None:

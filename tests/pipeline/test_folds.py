@@ -42,8 +42,8 @@ def test_the_parts_make_up_train_and_validation(found: CrossValidation, recipe: 
 
     assert sorted(tested) == sorted(pool)
     for run in found.runs:
-        assert run.info.data["shared"] == dict.fromkeys(run.info.data["shared"], 0)
-        assert sum(run.info.data["examples"].values()) == len(pool)
+        assert run.info.data.shared == dict.fromkeys(run.info.data.shared, 0)
+        assert sum(run.info.data.examples.values()) == len(pool)
 
 
 def test_the_runs_are_named_after_their_part_and_can_be_trained_again(
@@ -128,7 +128,7 @@ def test_mean_and_deviation_are_those_of_the_parts(found: CrossValidation) -> No
     assert told["together"]["interval"] == pytest.approx(list(interval))
     assert found.path.name == "mine-folds.json"
     assert json.loads(found.path.read_text()) == told
-    accuracies = [run.info.test["accuracy"] for run in found.runs]
+    accuracies = [run.info.test.accuracy for run in found.runs]
     assert told["accuracy"]["folds"] == accuracies
     assert told["accuracy"]["mean"] == pytest.approx(fmean(accuracies))
     assert told["accuracy"]["standard_deviation"] == pytest.approx(stdev(accuracies))

@@ -205,7 +205,7 @@ class TestAnAdapterOfAnotherModel:
 
         assert "--model" in caught.value.hint
         assert nothing_is_at(tmp_path / "r")
-        assert imported(adapter, tmp_path / "run", id=str(moved)).info.backbone["id"] == str(moved)
+        assert imported(adapter, tmp_path / "run", id=str(moved)).info.backbone.id == str(moved)
 
 
 class TestWithoutData:
@@ -214,8 +214,8 @@ class TestWithoutData:
 
         assert not {"validation.csv", "predictions.csv"} & info.files.keys()
         assert sorted(content(without_data.path).keys() - {"run.json"}) == sorted(info.files)
-        assert (info.validation, info.test, info.data["examples"]) == ({}, {}, {})
-        assert info.data["fingerprint"] is None
+        assert (info.validation, info.test, info.data.examples) == (None, None, {})
+        assert info.data.fingerprint is None
 
     def test_inspect_says_all_but_accuracy(self, without_data: Run) -> None:
         told = inspect(str(without_data.path))
@@ -275,8 +275,8 @@ class TestWithData:
         again = imported(adapter, tmp_path / "run", data_of(run))
 
         assert (again.info.validation, again.info.test) == (run.info.validation, run.info.test)
-        assert again.info.data["fingerprint"] == run.info.data["fingerprint"]
-        assert again.info.data["examples"] == {"validation": 24, "test": 24}
+        assert again.info.data.fingerprint == run.info.data.fingerprint
+        assert again.info.data.examples == {"validation": 24, "test": 24}
         for file in ("validation.csv", "predictions.csv"):
             assert read_csv(again.path / file) == read_csv(run.path / file)
 
@@ -307,7 +307,7 @@ class TestWithData:
         run = imported(adapter, tmp_path / "run", DataConfig(dataset="none"))
 
         assert run.info.recipe["data"]["dataset"] == str((tmp_path / "none").resolve())
-        assert run.info.test["texts"] == 24
+        assert run.info.test.texts == 24
 
 
 class TestImporting:
@@ -406,7 +406,7 @@ class TestImporting:
         with pytest.raises(ModelError, match=r"no whole head.*classifier\.weight") as caught:
             imported(adapter, tmp_path / "r" / "run")
 
-        command = f"edgeadapt train --adapter {adapter} --model {run.info.backbone['id']}"
+        command = f"edgeadapt train --adapter {adapter} --model {run.info.backbone.id}"
         assert f"{command} --dataset DATA" in caught.value.hint
         assert nothing_is_at(tmp_path / "r")
 
@@ -518,7 +518,7 @@ class TestStartingFrom:
         start = run.path if kind == "run" else adapter
         asked = Recipe.from_dict(
             {
-                "model": {"id": run.info.backbone["id"]},
+                "model": {"id": run.info.backbone.id},
                 "adapter": {"start": str(start), "method": "lora", "dropout": 0.3},
             },
             origin="test",
@@ -544,7 +544,7 @@ class TestStartingFrom:
 
         recipe, _ = started(asked, model_named=False)
 
-        assert (recipe.model.id, recipe.model.max_length) == (run.info.backbone["id"], 16)
+        assert (recipe.model.id, recipe.model.max_length) == (run.info.backbone.id, 16)
 
     def test_the_start_in_a_recipe_does_not_depend_on_the_working_folder(
         self, run: Run, adapter: Path, monkeypatch: pytest.MonkeyPatch

@@ -159,7 +159,7 @@ def test_an_int8_model_that_loses_accuracy_leaves_no_bundle(
     accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgeadapt.quantize.step.write", multiply_logits(-1))
-    before = accurate_run.info.validation["accuracy"]
+    before = accurate_run.info.validation.accuracy
 
     with pytest.raises(GateError) as caught:
         export(accurate_run, options=WITH_INT8, output=tmp_path / "b" / "x")
@@ -177,7 +177,7 @@ def test_the_allowed_drop_is_the_users(
     accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgeadapt.quantize.step.write", multiply_logits(-1))
-    drop = 2 * accurate_run.info.validation["accuracy"] - 1
+    drop = 2 * accurate_run.info.validation.accuracy - 1
     below, above = (replace(WITH_INT8, max_drop=min(1.0, drop + step)) for step in (-1e-3, 1e-3))
 
     with pytest.raises(GateError, match=r"allowed are .*"):

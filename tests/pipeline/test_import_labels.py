@@ -78,7 +78,7 @@ def test_outputs_without_names_have_those_of_the_base_in_its_order(
     run = imported(adapter, tmp_path / "run", data, said=said)
 
     assert run.info.labels == ("pos", "neg")
-    assert run.info.test["accuracy"] == run.info.validation["accuracy"] == 1.0
+    assert run.info.test.accuracy == run.info.validation.accuracy == 1.0
     assert any("those of the base model" in line for line in said.lines) == head
 
 
@@ -90,7 +90,7 @@ def test_names_of_the_adapters_own_come_before_those_of_the_base(tmp_path: Path)
     run = imported(adapter, tmp_path / "run", data)
 
     assert run.info.labels == ("yes", "no")
-    assert run.info.test["accuracy"] == 1.0
+    assert run.info.test.accuracy == 1.0
 
 
 def test_an_adapter_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_data_with_other_labels_than_the_base_is_refused_with_both(tmp_path: Pat
     # The adapter has a head of its own: it may have been trained for these.
     run = imported(adapter, tmp_path / "run", data, labels=("spam", "ham"))
     assert run.info.labels == ("spam", "ham")
-    assert run.info.test["accuracy"] == 1.0
+    assert run.info.test.accuracy == 1.0
 
 
 def test_a_head_with_another_number_of_outputs_does_not_have_the_bases_names(
@@ -148,7 +148,7 @@ def test_names_that_differ_in_case_or_spaces_match_and_it_is_said(
     run = imported(write_lora(tmp_path / "adapter", base), tmp_path / "run", data, said=said)
 
     assert run.info.labels == ("Neg", "Pos")
-    assert run.info.test["accuracy"] == 1.0
+    assert run.info.test.accuracy == 1.0
     assert any("case or spaces" in line for line in said.lines)
 
 
@@ -159,7 +159,7 @@ def test_numbers_in_the_data_are_indices_of_the_outputs_and_it_is_said(tmp_path:
     run = imported(write_lora(tmp_path / "adapter", base), tmp_path / "run", data, said=said)
 
     assert run.info.labels == ("pos", "neg")
-    assert run.info.test["accuracy"] == 1.0
+    assert run.info.test.accuracy == 1.0
     assert any("0 = pos, 1 = neg" in line for line in said.lines)
 
 
@@ -177,7 +177,7 @@ def test_where_nothing_says_which_output_is_which_the_user_is_asked(
     assert nothing_is_at(tmp_path / "r")
 
     run = imported(adapter, tmp_path / "run", data, labels=("pos", "neg"))
-    assert (run.info.labels, run.info.test["accuracy"]) == (("pos", "neg"), 1.0)
+    assert (run.info.labels, run.info.test.accuracy) == (("pos", "neg"), 1.0)
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def placeholders(tmp_path: Path) -> tuple[Path, Path]:
         origin="test",
     )
     run = train(recipe, output=tmp_path / "first-run")
-    assert run.info.test["accuracy"] == 1.0
+    assert run.info.test.accuracy == 1.0
     convert(run, tmp_path / "adapter", to=Format.ADAPTERHUB)
     return tmp_path / "adapter", base
 
@@ -215,10 +215,10 @@ def test_an_adapter_with_placeholders_says_which_is_which_through_labels(
     assert nothing_is_at(tmp_path / "r")
 
     run = imported(adapter, tmp_path / "run", data, labels=("pos", "neg"))
-    assert (run.info.labels, run.info.test["accuracy"]) == (("pos", "neg"), 1.0)
+    assert (run.info.labels, run.info.test.accuracy) == (("pos", "neg"), 1.0)
     assert imported(adapter, tmp_path / "none", labels=("pos", "neg")).info.labels == ("pos", "neg")
     again = imported(adapter, tmp_path / "swapped", data, labels=("neg", "pos"))
-    assert again.info.test["accuracy"] == 0.0
+    assert again.info.test.accuracy == 0.0
 
 
 @pytest.mark.parametrize(
@@ -315,6 +315,6 @@ def test_training_starts_from_an_adapter_with_its_outputs_in_the_order_of_the_da
 
     run = train(recipe, output=tmp_path / "run", progress=said)
 
-    assert (run.info.labels, run.info.test["accuracy"]) == (("neg", "pos"), 1.0)
+    assert (run.info.labels, run.info.test.accuracy) == (("neg", "pos"), 1.0)
     whose = adapter if head else base
     assert [str(whose) in line for line in said.lines if line.startswith("The head of ")] == [True]

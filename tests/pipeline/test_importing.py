@@ -16,7 +16,6 @@ from transformers import AutoModelForSequenceClassification
 from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bundle import Bundle
 from edgeadapt.errors import DataError, ModelError
-from edgeadapt.metrics import Score
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import merge
 from edgeadapt.pipeline import train as training
@@ -31,9 +30,9 @@ from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.classifier import load
+from edgeadapt.store.training import Imported
 from edgeadapt.training.objectives import Objective
 from edgeadapt.training.outcome import Outcome
-from edgeadapt.typed import from_json
 from tests.bench.handmade import tiny_plan
 from tests.conftest import TINY_CONFIGS, review, write_dataset
 from tests.lively import lively_checkpoint
@@ -160,8 +159,8 @@ def test_the_recipe_has_the_adapters_own_method_and_shape(case: Case) -> None:
 def test_the_run_says_what_it_was_imported_from(case: Case, checkpoint: Path) -> None:
     info, written_by = case.run.info, "peft" if case.name == "lora" else "adapterhub"
 
-    assert info.imported == {"format": written_by, "folder": "adapter"}
-    assert info.backbone["id"] == str(checkpoint.resolve())
+    assert info.imported == Imported(written_by, "adapter")
+    assert info.backbone.id == str(checkpoint.resolve())
     assert inspect(str(case.run.path))["imported_from"] == f"adapter ({written_by})"
     assert info.labels == LABELS
     assert 0 < info.trainable_parameters < info.total_parameters
@@ -179,7 +178,7 @@ def test_its_scores_are_those_of_the_librarys_answers(case: Case, checkpoint: Pa
         right = [LABELS[answer] == label for answer, label in zip(answers, known, strict=True)]
 
         scores = getattr(case.run.info, name)
-        assert (scores["accuracy"], scores["texts"]) == (pytest.approx(np.mean(right)), 24)
+        assert (scores.accuracy, scores.texts) == (pytest.approx(np.mean(right)), 24)
 
 
 def test_the_bundle_passed_its_gates_and_tells_what_did_not_fold(
@@ -191,7 +190,7 @@ def test_the_bundle_passed_its_gates_and_tells_what_did_not_fold(
     assert gates.merge.parity.max_difference <= 1e-5
     assert gates.onnx.max_difference <= 1e-4
     assert compression_of(bundle).spent.texts == 24
-    assert bundle.manifest.provenance.test == from_json(Score, case.run.info.test, where="run")
+    assert bundle.manifest.provenance.test == case.run.info.test
 
 
 def test_the_bundle_answers_as_the_library_does(
@@ -218,7 +217,7 @@ def test_bench_measures_it_with_the_runs_accuracy(
 
     by_variant = {row.variant: row for row in rows_of(record)}
     assert by_variant.keys() == {"fp32", "int8"}
-    assert by_variant["fp32"].accuracy == pytest.approx(case.run.info.test["accuracy"])
+    assert by_variant["fp32"].accuracy == pytest.approx(case.run.info.test.accuracy)
 
 
 def test_a_par_bn_with_the_backbones_activation_merges_exactly(
@@ -242,8 +241,8 @@ def test_a_backbone_that_is_named_is_taken_in_place_of_the_adapters(
     named = imported(seq_bn, tmp_path / "named", id=str(moved))
     own = imported(seq_bn, tmp_path / "own")
 
-    assert named.info.backbone["id"] == str(moved.resolve())
-    assert own.info.backbone["id"] == str(checkpoint.resolve())
+    assert named.info.backbone.id == str(moved.resolve())
+    assert own.info.backbone.id == str(checkpoint.resolve())
     assert close(run_logits(named), run_logits(own), 0)
 
 
@@ -262,7 +261,7 @@ def test_an_adapter_that_names_no_backbone_needs_one(
 
     assert "--model" in caught.value.hint
     assert nothing_is_at(tmp_path / "r")
-    assert run.info.backbone["id"] == str(checkpoint.resolve())
+    assert run.info.backbone.id == str(checkpoint.resolve())
 
 
 @pytest.mark.parametrize("adapter", ["seq_bn", "lora"])

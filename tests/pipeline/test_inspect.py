@@ -52,8 +52,8 @@ def test_a_run_is_described(tiny_run: Run) -> None:
     assert found["labels"] == ["negative", "positive"]
     assert found["trainable_parameters"] == info.trainable_parameters
     assert found["total_parameters"] == info.total_parameters
-    assert found["validation_accuracy"] == info.validation["accuracy"]
-    assert found["test_accuracy"] == info.test["accuracy"]
+    assert found["validation_accuracy"] == info.validation.accuracy
+    assert found["test_accuracy"] == info.test.accuracy
     assert found["best_epoch"] == info.best_epoch
     assert found["created"] == info.created
     assert found["files_verified"] == len(info.files)

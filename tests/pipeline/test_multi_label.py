@@ -68,14 +68,14 @@ def test_torch_onnx_and_the_runtime_give_the_same_logits(
 
 
 def test_label_sets_are_learned(run: Run) -> None:
-    assert run.info.test["accuracy"] > 0.8
+    assert run.info.test.accuracy > 0.8
 
 
 def test_a_runs_scores_are_scikit_learns(run: Run, logits: np.ndarray) -> None:
     given = logits > 0
 
-    assert run.info.test["accuracy"] == pytest.approx(accuracy_score(KNOWN, given))
-    assert run.info.test["macro_f1"] == pytest.approx(
+    assert run.info.test.accuracy == pytest.approx(accuracy_score(KNOWN, given))
+    assert run.info.test.macro_f1 == pytest.approx(
         f1_score(KNOWN, given, average="macro", zero_division=np.nan)
     )
 

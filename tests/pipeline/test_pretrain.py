@@ -68,7 +68,7 @@ def test_held_out_text_is_guessed_better_and_the_task_can_be_trained_on_it(
     assert told["perplexity_after"] == found.after
     assert told["recipe"]["adapter"]["method"] == method
     recipe = tiny_recipe(epochs=1).updated({"model": {"id": str(found.path)}}, origin="test")
-    assert train(recipe, output=tmp_path / "run").info.backbone["id"] == str(found.path)
+    assert train(recipe, output=tmp_path / "run").info.backbone.id == str(found.path)
 
 
 @pytest.mark.parametrize("model_type", TYPES)

@@ -192,7 +192,7 @@ def test_a_run_is_trained_and_scored_as_its_int8_model_answers(
     )
 
     assert [run.info.labels[label] for label in found.argmax(1)] == [r["prediction"] for r in rows]
-    assert run.info.validation["accuracy"] == compression_of(bundle).spent.accuracy_after
+    assert run.info.validation.accuracy == compression_of(bundle).spent.accuracy_after
     assert len(step_of(bundle, "quantize").trials) == 1  # no other way was simulated
 
 

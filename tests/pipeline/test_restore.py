@@ -51,7 +51,7 @@ def test_a_backbone_whose_weights_changed_is_refused_with_both_hashes(
     with pytest.raises(IntegrityError, match=r"not the backbone that .* was trained on") as got:
         export(own_run, options=PLAIN, output=tmp_path / "b" / "x")
     assert str(file.parent) in got.value.message
-    assert f"sha256 {own_run.info.frozen_sha256['after']}, found" in got.value.message
+    assert f"sha256 {own_run.info.frozen_sha256.after}, found" in got.value.message
     assert nothing_is_at(tmp_path / "b")
 
 

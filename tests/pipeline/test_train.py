@@ -151,10 +151,10 @@ def test_the_test_figures_follow_from_predictions_csv(run: Run) -> None:
     chosen = {name: sum(row["prediction"] == name for row in rows) for name in names}
     f1 = [2 * hits[name] / (occurs[name] + chosen[name]) for name in names]
 
-    assert run.info.test["texts"] == len(rows) == 24
-    assert run.info.test["accuracy"] == pytest.approx(sum(hits.values()) / len(rows))
-    assert run.info.test["macro_f1"] == pytest.approx(sum(f1) / len(f1))
-    assert run.info.test["recall"] == pytest.approx([hits[n] / occurs[n] for n in names])
+    assert run.info.test.texts == len(rows) == 24
+    assert run.info.test.accuracy == pytest.approx(sum(hits.values()) / len(rows))
+    assert run.info.test.macro_f1 == pytest.approx(sum(f1) / len(f1))
+    assert run.info.test.recall == pytest.approx([hits[n] / occurs[n] for n in names])
 
 
 def test_predictions_csv_holds_the_test_split_in_its_order(run: Run) -> None:
@@ -192,8 +192,8 @@ def test_the_history_has_every_epoch_and_the_best_one_is_the_runs(run: Run) -> N
 
     assert [event["epoch"] for event in epochs] == [1, 2]
     assert run.info.best_epoch == best["epoch"]
-    assert run.info.validation["accuracy"] == best["accuracy"]
-    assert run.info.validation["macro_f1"] == best["macro_f1"]
+    assert run.info.validation.accuracy == best["accuracy"]
+    assert run.info.validation.macro_f1 == best["macro_f1"]
 
 
 def test_the_history_ends_with_the_last_step(run: Run) -> None:
@@ -234,7 +234,7 @@ def test_a_tokenizer_that_cuts_on_the_left_does_so_in_training_runs_and_bundles(
     run = train(recipe, output=tmp_path / "run")
     bundle = export(run, output=tmp_path / "bundle")
 
-    assert run.info.data["truncated"]["train"] == 64
+    assert run.info.data.truncated["train"] == 64
     pieces = json.loads((run.path / "vocabulary.json").read_text())
     assert "was" not in pieces  # the third word of every text
     for encoder in (text_encoder(run), bundle.text_encoder()):
@@ -250,7 +250,7 @@ def test_the_frozen_weights_are_the_checkpoints_before_and_after(run: Run) -> No
     fresh = AdaptedClassifier.build(find_model(recipe.model), run.info.labels, recipe.adapter)
 
     hashes = run.info.frozen_sha256
-    assert hashes["before"] == hashes["after"] == fresh.frozen_sha256()
+    assert hashes.before == hashes.after == fresh.frozen_sha256()
 
 
 def test_the_saved_recipe_is_effective_and_can_be_used_again(run: Run) -> None:
@@ -266,14 +266,14 @@ def test_the_saved_recipe_is_effective_and_can_be_used_again(run: Run) -> None:
 def test_the_data_is_described(run: Run) -> None:
     data = run.info.data
 
-    assert data["examples"] == {"train": 64, "validation": 24, "test": 24}
-    assert data["truncated"] == {"train": 0, "validation": 0, "test": 0}
-    assert data["shared"] == {
+    assert data.examples == {"train": 64, "validation": 24, "test": 24}
+    assert data.truncated == {"train": 0, "validation": 0, "test": 0}
+    assert data.shared == {
         "validation in train": 0,
         "test in train": 0,
         "test in validation": 0,
     }
-    assert len(data["fingerprint"]) == 64
+    assert len(data.fingerprint) == 64
 
 
 def test_a_longest_input_beyond_the_positions_is_saved_as_what_was_used(
@@ -321,7 +321,7 @@ def test_every_method_trains_through_the_same_pipeline(
     tensors = [load_file(run.path / name) for name in files]
     count = sum(tensor.size for file in tensors for tensor in file.values())
     assert run.info.trainable_parameters == count
-    assert run.info.frozen_sha256["before"] == run.info.frozen_sha256["after"]
+    assert run.info.frozen_sha256.before == run.info.frozen_sha256.after
 
 
 def test_only_the_first_validation_examples_are_kept(
@@ -333,7 +333,7 @@ def test_only_the_first_validation_examples_are_kept(
 
     data = Path(recipe.data.dataset)
     assert read_csv(run.path / "validation.csv") == read_csv(data / "validation.csv")[:5]
-    assert run.info.validation["texts"] == 24
+    assert run.info.validation.texts == 24
 
 
 def test_without_a_name_a_run_gets_a_new_readable_one_each_time(
@@ -392,7 +392,7 @@ def test_a_frozen_weight_that_changes_is_an_error_and_leaves_no_run(
 
     with pytest.raises(TrainingError, match=r"Frozen weights changed.*before, .* after") as caught:
         train(recipe, output=tmp_path / "runs" / "run")
-    assert run.info.frozen_sha256["before"] in caught.value.message
+    assert run.info.frozen_sha256.before in caught.value.message
     assert_only_a_checkpoint(tmp_path / "runs")
 
 
@@ -401,7 +401,7 @@ def test_a_trained_weight_may_change(
 ) -> None:
     monkeypatch.setattr(pipeline, "fit", after_fit(nudge_trained))
 
-    assert train(recipe, output=tmp_path / "runs" / "run").info.frozen_sha256["after"]
+    assert train(recipe, output=tmp_path / "runs" / "run").info.frozen_sha256.after
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

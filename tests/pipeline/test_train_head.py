@@ -45,7 +45,7 @@ def test_a_finished_classifier_goes_on_with_its_own_labels_in_any_order(
     run = train(recipe_of(model, data), output=tmp_path / "run", progress=said)
 
     assert run.info.labels == listed
-    assert run.info.test["accuracy"] == run.info.validation["accuracy"] == 1.0
+    assert run.info.test.accuracy == run.info.validation.accuracy == 1.0
     assert len(said.about_heads()) == (listed != ("a", "b"))
     back = torch_logits(restore(run).model, text_encoder(run), TEXTS, batch_size=16)
     expected = answers(model)[:, [("a", "b").index(name) for name in listed]]
@@ -86,7 +86,7 @@ def test_names_that_differ_in_case_alone_are_the_same_and_it_is_said(tmp_path: P
     run = train(recipe_of(model, data), output=tmp_path / "run", progress=said)
 
     assert run.info.labels == ("neg", "pos")
-    assert run.info.test["accuracy"] == 1.0
+    assert run.info.test.accuracy == 1.0
     assert "case or spaces" in said.about_heads()[0]
 
 
@@ -167,7 +167,7 @@ def test_an_adapter_to_start_from_brings_its_outputs_in_the_order_of_the_data(
     run = train(recipe, output=tmp_path / "run", progress=said)
 
     assert run.info.labels == ("b", "a")
-    assert run.info.test["accuracy"] == 1.0
+    assert run.info.test.accuracy == 1.0
     assert [str(first.path) in line for line in said.about_heads()] == [True]
 
 
@@ -193,4 +193,4 @@ def test_a_merged_checkpoint_is_trained_on_from_what_it_knows(
 
     run = train(recipe_of(merged.path, turned), output=tmp_path / "run")
 
-    assert run.info.test["accuracy"] == 1.0
+    assert run.info.test.accuracy == 1.0

@@ -259,7 +259,7 @@ def test_a_run_that_holds_nothing_to_decide_by_is_refused(
 def test_the_run_counts_the_pieces_of_all_its_training_text(run: Run) -> None:
     counts = json.loads((run.path / "vocabulary.json").read_text())
 
-    assert counts["[CLS]"] == run.info.data["examples"]["train"]
+    assert counts["[CLS]"] == run.info.data.examples["train"]
     assert read_csv(run.path / "calibration.csv")
 
 

@@ -195,11 +195,11 @@ def test_a_model_and_a_data_set_are_trained_from_their_ids(trained: Trained) -> 
     assert trained.first.returncode == 0, trained.first.stderr
 
     info = trained.run("first").info
-    assert info.backbone["id"] == "org/tiny"
-    assert info.backbone["commit"] == trained.commit
+    assert info.backbone.id == "org/tiny"
+    assert info.backbone.commit == trained.commit
     assert info.recipe["model"]["revision"] == trained.commit
     assert info.recipe["data"]["dataset"] == "org/reviews"
-    assert info.data["examples"] == {"train": 64, "validation": 24, "test": 24}
+    assert info.data.examples == {"train": 64, "validation": 24, "test": 24}
 
 
 @pytest.mark.slow

@@ -84,8 +84,8 @@ def test_a_tiny_model_trains_on_six_real_labels(
     run = train(recipe, output=tmp_path / "trec")
 
     assert run.info.labels == ("ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM")
-    assert run.info.data["examples"] == {"train": 4_906, "validation": 546, "test": 500}
-    assert run.info.data["shared"] == {
+    assert run.info.data.examples == {"train": 4_906, "validation": 546, "test": 500}
+    assert run.info.data.shared == {
         "validation in train": 0,
         "test in train": 10,
         "test in validation": 0,

@@ -80,9 +80,9 @@ def test_two_processes_over_gloo_give_the_weights_of_one(
         assert expected.keys() == found.keys()
         for key, tensor in expected.items():
             torch.testing.assert_close(found[key], tensor, rtol=0, atol=1e-5, msg=key)
-    assert two.info.validation["accuracy"] == one.info.validation["accuracy"]
+    assert two.info.validation.accuracy == one.info.validation.accuracy
     assert two.info.frozen_sha256 == one.info.frozen_sha256
-    assert (one.info.machine["processes"], two.info.machine["processes"]) == (1, 2)
+    assert (one.info.machine.processes, two.info.machine.processes) == (1, 2)
 
 
 def launch(

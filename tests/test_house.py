@@ -20,10 +20,7 @@ MOST_LINES = 60
 LONGER = {
     "edgeadapt/bench/runner.py: measure",
     "edgeadapt/cli/bench.py: bench",
-    "edgeadapt/cli/export.py: export",
     "edgeadapt/cli/predict.py: predict",
-    "edgeadapt/cli/pretrain.py: pretrain",
-    "edgeadapt/cli/train.py: train",
     "edgeadapt/pipeline/bench.py: bench",
     "edgeadapt/pipeline/export.py: export",
     "edgeadapt/training/history.py: draw_curves",

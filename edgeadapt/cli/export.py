@@ -23,6 +23,7 @@ from edgeadapt.recipe import Recipe
 if TYPE_CHECKING:
     from edgeadapt.bundle import Bundle
     from edgeadapt.cli.console import Terminal
+    from edgeadapt.run import Run
 
 __all__ = ["export"]
 
@@ -80,20 +81,7 @@ def export(
         _show(bundle, json=json, terminal=terminal)
         return
     check_columns(given)
-    others = [*given.without("export").flags, *(["--labels"] if labels is not None else [])]
-    checkpoint = _checkpoint(run, is_asked=bool(others)) if run else None
-    if checkpoint is None:
-        source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
-        if others:
-            raise UsageError(
-                f"{', '.join(others)}: expected with a checkpoint only, found the run "
-                f"{source.name}, which has its own.",
-                hint="Leave them out, or name a checkpoint: its folder or hub id.",
-            )
-        base = Recipe.from_recorded(source.info.recipe, origin=str(source.path / "run.json"))
-    else:
-        unnamed = {"model": {"id": checkpoint}, "data": {"dataset": ""}}
-        base = Recipe().updated(unnamed, origin="none")
+    source, base = _source(run, given, labels)
     names = label_names(labels)
     recipe = base.updated(given.tables(), origin="command line")
     with train_tier("edgeadapt export"):
@@ -102,7 +90,7 @@ def export(
         from edgeadapt.pipeline.export import export as run_export
 
     options = ExportOptions.of(recipe.export)
-    if checkpoint is None:
+    if isinstance(source, Run):
         bundle = run_export(source, options=options, output=target, force=force, progress=terminal)
     else:
         bundle = export_checkpoint(
@@ -116,6 +104,29 @@ def export(
             progress=terminal,
         )
     _show(bundle, json=json, terminal=terminal)
+
+
+def _source(name: str | None, given: Given, labels: str | None) -> tuple["Run | str", Recipe]:
+    """The run, or the name of the checkpoint, and the recipe that options are laid upon.
+
+    Raises:
+        UsageError: Something was given that only a checkpoint takes, and it is a run.
+    """
+    from edgeadapt.pipeline import places
+    from edgeadapt.run import Run
+
+    others = [*given.without("export").flags, *(["--labels"] if labels is not None else [])]
+    if name and (checkpoint := _checkpoint(name, is_asked=bool(others))):
+        unnamed = {"model": {"id": checkpoint}, "data": {"dataset": ""}}
+        return checkpoint, Recipe().updated(unnamed, origin="none")
+    run = Run.open(places.resolve(name, places.runs())) if name else Run.latest(places.runs())
+    if others:
+        raise UsageError(
+            f"{', '.join(others)}: expected with a checkpoint only, found the run {run.name}, "
+            "which has its own.",
+            hint="Leave them out, or name a checkpoint: its folder or hub id.",
+        )
+    return run, Recipe.from_recorded(run.info.recipe, origin=str(run.path / "run.json"))
 
 
 def _bundle_named(name: str) -> Path | None:

@@ -1,7 +1,7 @@
 """``edgeadapt pretrain``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from edgeadapt.cli.given import Given, takes
 from edgeadapt.cli.options import Force, Json, Output, Resume, check_alone
 from edgeadapt.errors import UsageError
 from edgeadapt.recipe import AdapterConfig, DataConfig, Recipe
+
+if TYPE_CHECKING:
+    from edgeadapt.pipeline.pretrain import Pretrained
 
 __all__ = ["pretrain"]
 
@@ -59,7 +62,7 @@ def pretrain(
     given = given.without("data.text_column", "data.skip_empty")
     recipe = Recipe().updated(given.tables(), origin="command line")
 
-    from edgeadapt.cli.console import Terminal, print_json, print_line
+    from edgeadapt.cli.console import Terminal
     from edgeadapt.cli.imports import train_tier
 
     with train_tier("edgeadapt pretrain"):
@@ -78,6 +81,14 @@ def pretrain(
             force=force,
             progress=terminal,
         )
+    _show(found, json=json)
+    if not json:
+        terminal.say(f"next: edgeadapt train --model {found.path}")
+
+
+def _show(found: "Pretrained", *, json: bool) -> None:
+    from edgeadapt.cli.console import print_json, print_line
+
     if json:
         print_json(
             {
@@ -96,4 +107,3 @@ def pretrain(
         f"{found.accuracy:.1%} guessed right; {found.seconds:.0f} s"
     )
     print_line(f"checkpoint: {found.path}")
-    terminal.say(f"next: edgeadapt train --model {found.path}")

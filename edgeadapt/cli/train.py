@@ -24,41 +24,47 @@ __all__ = ["train"]
 _COMPARISON = "Comparison"
 
 
+_RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="demo, imdb, sst2, a TOML file, or a run.json; demo if there is no --dataset.",
+    ),
+]
+_Resumed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH",
+        help="Go on with a training or a cross-validation that was stopped, as it was begun; "
+        "takes no other option but --baselines and --json.",
+    ),
+]
+_Baselines = Annotated[
+    bool,
+    typer.Option(
+        "--baselines",
+        help="Also train the head alone and everything, on the same data with the same seed.",
+        rich_help_panel=_COMPARISON,
+    ),
+]
+_Folds = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="Cross-validation: train K times, each time tested on another part of train and "
+        "validation.",
+        rich_help_panel=_COMPARISON,
+    ),
+]
+
+
 @takes("adapter", "model", "data", "training")
 def train(
     given: Given,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="demo, imdb, sst2, a TOML file, or a run.json; demo if there is no --dataset.",
-        ),
-    ] = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|PATH",
-            help="Go on with a training or a cross-validation that was stopped, as it was begun; "
-            "takes no other option but --baselines and --json.",
-        ),
-    ] = None,
-    baselines: Annotated[
-        bool,
-        typer.Option(
-            "--baselines",
-            help="Also train the head alone and everything, on the same data with the same seed.",
-            rich_help_panel=_COMPARISON,
-        ),
-    ] = False,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K",
-            help="Cross-validation: train K times, each time tested on another part of train and "
-            "validation.",
-            rich_help_panel=_COMPARISON,
-        ),
-    ] = None,
+    recipe: _RecipeName = None,
+    resume: _Resumed = None,
+    baselines: _Baselines = False,
+    folds: _Folds = None,
     output: Output = None,
     force: Force = False,
     json: Json = False,

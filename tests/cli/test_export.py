@@ -277,15 +277,16 @@ def asking_run(tiny_run: Run, folder: Path) -> Path:
 
 
 def test_a_run_is_exported_as_its_recipe_says(cli: Cli, asking_run: Path) -> None:
-    made = Bundle.open(Path(cli("export", "asking", "--json").json["bundle"])).manifest
+    bundle = Bundle.open(Path(cli("export", "asking", "--json").json["bundle"]))
 
-    assert made.provenance["exporter"] == "torch"
-    assert set(made.provenance["passes"]) >= {"attention", "token-types"}
-    assert "positions" not in made.provenance["passes"]
-    assert made.parity["vocabulary"]["embeddings"] == 90
-    assert made.parity["vocabulary"]["max_drop"] == 1.0
+    made = bundle.manifest
+    assert made.provenance.exporter == "torch"
+    assert set(made.provenance.passes) >= {"attention", "token-types"}
+    assert "positions" not in made.provenance.passes
+    assert step_of(bundle, "vocabulary").taken.settings["embeddings"] == 90
+    assert compression_of(bundle).max_drop == 1.0
     assert set(made.files).isdisjoint(TEXT_FILES)
-    asked = made.provenance["recipe"]["export"]
+    asked = made.provenance.recipe["export"]
     assert (asked["trim_vocab"], asked["passes"]) == (90, "attention+token-types")
 
 
@@ -297,10 +298,10 @@ def test_options_override_the_recipe_and_the_bundle_says_what_counted(
     )
 
     made = Bundle.open(Path(done.json["bundle"])).manifest
-    assert "vocabulary" not in made.parity
-    assert made.provenance["passes"] == []
+    assert made.compression is None
+    assert made.provenance.passes == ()
     assert set(made.files) >= {"evaluation.csv"}
-    asked = made.provenance["recipe"]["export"]
+    asked = made.provenance.recipe["export"]
     assert (asked["trim_vocab"], asked["passes"], asked["evaluation"]) == ("none", "none", True)
     assert (asked["exporter"], asked["max_drop"]) == ("torch", 1.0)
 
@@ -314,7 +315,7 @@ def test_a_run_from_before_the_table_is_exported_by_the_defaults(
     made = Bundle.open(Path(cli("export", "older", "--json").json["bundle"])).manifest
 
     assert list(made.variants) == ["fp32"]
-    assert made.provenance["recipe"]["export"]["passes"] == "all"
+    assert made.provenance.recipe["export"]["passes"] == "all"
 
 
 def test_a_run_with_a_table_that_nobody_can_export_by_is_refused_by_name(

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from edgeadapt.errors import EdgeAdaptError, LayoutError, MissingError
+from edgeadapt.errors import EdgeAdaptError, IntegrityError, LayoutError, MissingError
 
 __all__ = [
     "CONFIG_BYTES",
@@ -25,6 +25,7 @@ __all__ = [
     "RECORD_BYTES",
     "TOKENIZER_BYTES",
     "Refusal",
+    "check_fetched",
     "parse_json",
     "parse_toml",
     "read_bounded",
@@ -47,10 +48,37 @@ RECORD_BYTES = 128 * _MIB
 _DEPTH = 64
 """Most objects and arrays inside each other; nothing here needs ten."""
 _DIGITS = sys.int_info.default_max_str_digits  # longer ones Python does not convert
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 Refusal = Callable[[str], EdgeAdaptError]
 """Makes the error of the message; a kind of ``EdgeAdaptError`` is one."""
+
+
+def check_fetched(path: Path) -> None:
+    """Checks that a file is itself, not what git leaves in its place without git-lfs.
+
+    Raises:
+        IntegrityError: It is a git-lfs pointer. What is no file raises nothing.
+    """
+    try:
+        if not path.is_file():  # what is read from a pipe is gone
+            return
+        with path.open("rb") as file:
+            beginning = file.read(len(_LFS_POINTER))
+    except (OSError, ValueError):  # whoever reads it says so
+        return
+    _check_fetched(path, beginning)
+
+
+def _check_fetched(path: Path, content: bytes) -> None:
+    if content.startswith(_LFS_POINTER):
+        raise IntegrityError(
+            f"{path} is a git-lfs pointer of {path.stat().st_size} bytes: expected the file that "
+            "it stands for.",
+            hint="Fetch the file: install git-lfs and run `git lfs pull` in the folder, or "
+            "download the file itself.",
+        )
 
 
 def read_bounded(path: Path, *, limit: int, refusal: Refusal = LayoutError) -> bytes:
@@ -63,6 +91,7 @@ def read_bounded(path: Path, *, limit: int, refusal: Refusal = LayoutError) -> b
 
     Raises:
         MissingError: There is no such file.
+        IntegrityError: It is a git-lfs pointer.
         EdgeAdaptError: It is no regular file, is larger than ``limit``, or cannot be read.
     """
     try:
@@ -79,6 +108,7 @@ def read_bounded(path: Path, *, limit: int, refusal: Refusal = LayoutError) -> b
         raise refusal(f"{path} cannot be read: {error}.") from None
     if len(content) > limit:  # it grew, or says nothing of its size, as files of /proc do
         raise refusal(_too_large(path, len(content), limit))
+    _check_fetched(path, content)
     return content
 
 

@@ -24,10 +24,9 @@ from edgeadapt.errors import (
     LayoutError,
     OutputExistsError,
 )
-from edgeadapt.parsing import CONFIG_BYTES, Refusal, parse_json, read_bounded
+from edgeadapt.parsing import CONFIG_BYTES, Refusal, check_fetched, parse_json, read_bounded
 
 __all__ = [
-    "check_fetched",
     "check_format_version",
     "check_free",
     "check_sha256",
@@ -45,32 +44,10 @@ __all__ = [
 ]
 
 
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-
-
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_fetched(path: Path) -> None:
-    """Checks that a file is itself, not what git leaves in its place without git-lfs.
-
-    Raises:
-        IntegrityError: It is a git-lfs pointer. What is no file raises nothing.
-    """
-    if not path.is_file():  # what is read from a pipe is gone
-        return
-    with path.open("rb") as file:
-        beginning = file.read(len(_LFS_POINTER))
-    if beginning == _LFS_POINTER:
-        raise IntegrityError(
-            f"{path} is a git-lfs pointer of {path.stat().st_size} bytes: expected the file that "
-            "it stands for.",
-            hint="Fetch the file: install git-lfs and run `git lfs pull` in the folder, or "
-            "download the file itself.",
-        )
 
 
 def check_sha256(path: Path, expected: str) -> None:
@@ -128,7 +105,6 @@ def read_json(
         IntegrityError: It is a git-lfs pointer.
         EdgeAdaptError: It does not hold a JSON object, or not one that ``parse_json`` takes.
     """
-    check_fetched(path)
     content = read_bounded(path, limit=limit, refusal=refusal)
     value = parse_json(content, where=str(path), refusal=refusal)
     if not isinstance(value, dict):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeadapt.errors import DataError
-from edgeadapt.storage import check_fetched
+from edgeadapt.parsing import check_fetched
 
 __all__ = [
     "MOST_BYTES",

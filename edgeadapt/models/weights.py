@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from edgeadapt.errors import LayoutError, ModelError
-from edgeadapt.storage import check_fetched, read_json
+from edgeadapt.parsing import check_fetched
+from edgeadapt.storage import read_json
 
 __all__ = ["check_finite_weights", "check_weight_files", "weight_files"]
 

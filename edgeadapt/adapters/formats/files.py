@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from edgeadapt.errors import MissingError, ModelError
-from edgeadapt.storage import check_fetched
+from edgeadapt.parsing import check_fetched
 
 __all__ = ["Shapes", "check_tensors", "finite_number", "read_tensors", "refused", "write_tensors"]
 

@@ -215,25 +215,18 @@ class TextEncoder:
             UsageError: One is not; the message gives its number, counted from 1.
         """
         for number, text in enumerate(texts, 1):
-            if not isinstance(text, str) and not _is_pair(text):
-                wanted = "a pair of texts" if self.pairs else "a single text"
-                raise UsageError(
-                    f"Text {number}: expected {wanted}, found {_shortened(text)} "
-                    f"({type(text).__name__}).",
-                    hint="Every text is a str, or a tuple of two where the model takes pairs.",
-                )
-            is_pair = not isinstance(text, str)
-            if self.pairs and not is_pair:
-                raise UsageError(
-                    f"Text {number}: expected a pair of texts, found {_shortened(text)}.",
-                    hint="This model takes pairs: (first, second) in Python, TEXT --text-pair TEXT "
-                    "on the command line, the columns text and text_pair in a file.",
-                )
-            if not self.pairs and is_pair:
-                raise UsageError(
-                    f"Text {number}: expected a single text, found {_shortened(text)}.",
-                    hint="This model takes single texts, no pairs.",
-                )
+            is_single, is_pair = isinstance(text, str), _is_pair(text)
+            if is_pair if self.pairs else is_single:
+                continue
+            kind = "" if is_single or is_pair else f" ({type(text).__name__})"
+            raise UsageError(
+                f"Text {number}: expected {'a pair of texts' if self.pairs else 'a single text'}, "
+                f"found {_shortened(text)}{kind}.",
+                hint="This model takes pairs: (first, second) in Python, TEXT --text-pair TEXT on "
+                "the command line, the columns text and text_pair in a file."
+                if self.pairs
+                else "This model takes single texts, each a str, no pairs.",
+            )
 
     def encode(self, texts: Sequence[Text]) -> list[Tokens]:
         """Returns the tokens of each text, cut to ``max_length``, without padding.

@@ -14,8 +14,9 @@ _HINT = "Give a list of str, or any other iterable of them: a column of a table,
 def as_texts(values: Iterable[Any]) -> list[Text]:
     """Returns texts, or pairs of them, out of any iterable, which is consumed once.
 
-    Elements may be of a subclass of str, as numpy's are, or scalars of pyarrow; a pair may be any
-    sequence of two. What is neither is returned as it is, for ``TextEncoder.check`` to refuse.
+    Elements may be of a subclass of str, as numpy's are, or scalars of pyarrow. A pair is a tuple
+    of two, or a row of two of numpy or pyarrow. What is neither is returned as it is, for
+    ``TextEncoder.check`` to refuse.
 
     Args:
         values: A list, tuple, generator, dict view, numpy array, column of pandas or pyarrow …
@@ -51,10 +52,11 @@ def as_texts(values: Iterable[Any]) -> list[Text]:
 
 def _as_text(value: Any) -> Text:
     """Returns a plain str or a tuple of two where the value stands for one."""
+    is_row = hasattr(value, "as_py") or getattr(value, "ndim", 0) == 1
     value = value.as_py() if hasattr(value, "as_py") else value  # a scalar of pyarrow
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1:
+    if isinstance(value, tuple) or (is_row and value is not None):
         parts = [part.as_py() if hasattr(part, "as_py") else part for part in value]
         if len(parts) == 2 and all(isinstance(part, str) for part in parts):
             return (str(parts[0]), str(parts[1]))

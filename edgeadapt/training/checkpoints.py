@@ -91,6 +91,7 @@ class Checkpoints:
         Raises:
             EdgeAdaptError: The disk is full.
         """
+        ours = not self.folder.parent.exists() or self.begun()
         if anew:
             self.forget()
         write_manifest(self.folder / _ABOUT, dict(about), version=_ABOUT_VERSION)
@@ -99,8 +100,9 @@ class Checkpoints:
         except BaseException:
             if not self.exist():
                 shutil.rmtree(self.folder)
-                with suppress(OSError):  # it holds something else
-                    self.folder.parent.rmdir()
+                if ours:
+                    with suppress(OSError):  # it holds something else
+                        self.folder.parent.rmdir()
             raise
 
     def begun(self) -> bool:

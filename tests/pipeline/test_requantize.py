@@ -297,15 +297,15 @@ def test_a_changed_file_is_noticed_before_anything_is_written(
     assert nothing_is_at(tmp_path / "b")
 
 
-def test_a_file_that_the_manifest_does_not_list_is_not_carried_over(
+def test_a_bundle_with_a_file_that_the_manifest_does_not_list_is_refused(
     copy: Callable[..., Bundle], tmp_path: Path
 ) -> None:
     bundle = copy()
     (bundle.path / "notes.txt").write_text("mine")
 
-    found = requantize(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
-
-    assert not (found.path / "notes.txt").exists()
+    with pytest.raises(IntegrityError, match=r"does not list: 'notes\.txt'"):
+        requantize(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_attention_that_cannot_be_taken_apart_is_named(

@@ -210,7 +210,8 @@ def bench_notes(rows: Sequence[Row], record: Record, *, wide: bool) -> list[str]
         notes += _wide_notes(rows, record)
     count_ = record.evaluation["texts"]
     texts = f"{count_:,} texts" if count_ else "no texts"
-    return [*notes, f"{record.machine['cpu']}, {record.threads} threads, {texts}"]
+    threads = "1 thread" if record.threads == 1 else f"{record.threads} threads"
+    return [*notes, f"{record.machine['cpu']}, {threads}, {texts}"]
 
 
 def _wide_notes(rows: Sequence[Row], record: Record) -> list[str]:

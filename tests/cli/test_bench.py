@@ -110,7 +110,7 @@ def test_every_bundle_is_measured_where_none_is_named_and_a_table_is_shown(
     words = " ".join(done.out.split())
     for expected in (
         *("second", "fp32", "accuracy", "16 24 real", "tokens tokens texts"),
-        *("at batch 1", "1 threads, 6 texts", "than second:fp32"),
+        *("at batch 1", "1 thread, 6 texts", "than second:fp32"),
     ):
         assert expected in words
     assert done.out.splitlines()[-1] == "record: artifacts/records/mine.json"

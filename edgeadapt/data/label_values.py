@@ -93,13 +93,24 @@ def is_missing(value: Any) -> bool:
 
 
 def key_of(name: str) -> str:
-    """Returns what all spellings of one class share: ``1``, ``01``, ``+1`` and ``1.0`` are one."""
+    """Returns what all spellings of one class share: ``1``, ``01``, ``+1`` and ``1.0`` are one.
+
+    So are fullwidth and usual characters, and names with or without marks that show nothing, such
+    as a zero-width space.
+    """
+    name = "".join(
+        unicodedata.normalize("NFKC", character)
+        if unicodedata.east_asian_width(character) in ("F", "H")
+        else character
+        for character in unicodedata.normalize("NFC", name)
+        if unicodedata.category(character) != "Cf"
+    )
     if whole := _WHOLE.fullmatch(name):
         sign = "-" if whole[1] == "-" and whole[2] != "0" else ""
         return sign + whole[2]
     if name.lower() in ("true", "false"):
         return name.lower()
-    return unicodedata.normalize("NFC", name)
+    return name
 
 
 def is_number(name: str) -> bool:

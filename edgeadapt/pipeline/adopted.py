@@ -94,6 +94,8 @@ class Head:
         if dataset is None:
             return placeholders(self.outputs or 2)
         names = dataset.label_names
+        if self.outputs is not None and len(names) != self.outputs:
+            return names  # whose number is refused
         numbers = match_numbers(placeholders(len(names)), names)
         if not dataset.has_label_order and not numbers:
             raise DataError(

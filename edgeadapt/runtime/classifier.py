@@ -1,5 +1,6 @@
 """The classifier that applications use: texts in, labels out."""
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -18,6 +19,10 @@ from edgeadapt.storage import sha256
 from edgeadapt.text import Text, TextEncoder, parts_of
 
 __all__ = ["Classifier", "Prediction", "load"]
+
+
+MOST_THREADS = 1_024
+"""More than any machine has cores, and fewer than a system can start."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,7 @@ class Classifier:
                 whole number from 1 on, an element is no text, or it is a pair where single texts
                 are expected, or the other way round.
         """
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise UsageError(f"batch_size: expected at least 1, found {batch_size}.")
+        batch_size = _count(batch_size, "batch_size", hint="Leave it out to run texts one by one.")
         listed = as_texts(texts)
         self.encoder.check(listed)
         for number, text in enumerate(listed, 1):
@@ -150,10 +154,14 @@ def load(
         LayoutError: There is no bundle, or it is unfinished, newer or damaged.
         UsageError: It has no such variant, or ``threads`` is below 1.
     """
-    if threads is not None and threads < 1:
+    if threads is not None:
+        threads = _count(
+            threads, "--threads", most=MOST_THREADS, hint="Leave it out for all cores."
+        )
+    if not isinstance(bundle, str | PathLike):
         raise UsageError(
-            f"--threads: expected at least 1, found {threads}.",
-            hint="Leave it out for all cores.",
+            f"load: expected the path of a bundle, found {bundle!r} ({type(bundle).__name__}).",
+            hint='Name its folder, as in load("artifacts/bundles/reviews").',
         )
     opened = Bundle.open(Path(bundle))
     chosen = variant or opened.default_variant()
@@ -165,6 +173,22 @@ def load(
         task=opened.manifest.task,
         source=Source(path, sha256(path / "manifest.json"), chosen, threads, engine),
     )
+
+
+def _count(value: object, name: str, *, hint: str, most: int | None = None) -> int:
+    """Returns a whole number from 1 on, numpy's too.
+
+    Raises:
+        UsageError: It is none, or is above ``most``.
+    """
+    try:
+        found = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        found = 0
+    if found < 1 or (most is not None and found > most):
+        limit = "at least 1" if most is None or found < 1 else f"at most {most:,}"
+        raise UsageError(f"{name}: expected {limit}, found {value!r}.", hint=hint)
+    return found
 
 
 def _loaded_again(source: Source) -> Classifier:

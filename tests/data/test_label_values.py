@@ -123,7 +123,16 @@ def test_the_name_of_a_name_is_that_name(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "spelled", [("1", "01", "+1", "1.0"), ("True", "true", "TRUE"), ("é", "e\u0301"), ("0", "-0")]
+    "spelled",
+    [
+        ("1", "01", "+1", "1.0"),
+        ("True", "true", "TRUE"),
+        ("é", "e\u0301"),
+        ("0", "-0"),
+        ("pos", "pos\u200b"),
+        ("1", "\uff11"),
+        ("ab", "\uff41b"),
+    ],
 )
 def test_spellings_of_one_label_have_one_key(spelled: tuple[str, ...]) -> None:
     assert len(set(map(key_of, spelled))) == 1

@@ -221,6 +221,28 @@ def test_fp32_is_loaded_where_there_is_no_int8(own_bundle: Bundle) -> None:
     assert load(own_bundle.path).predict(TEXTS) == expected
 
 
+@pytest.mark.parametrize("threads", ["2", 1.5, 10**9])
+def test_a_thread_count_that_is_no_number_of_threads_is_refused(
+    bundle: Bundle, threads: object
+) -> None:
+    with pytest.raises(UsageError, match=r"--threads: expected at (least|most)"):
+        load(bundle.path, threads=threads)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", [None, b"bundle", 3])
+def test_a_bundle_that_is_no_path_is_refused(path: object) -> None:
+    with pytest.raises(UsageError, match="load: expected the path of a bundle"):
+        load(path)  # type: ignore[arg-type]
+
+
+def test_a_batch_size_of_numpy_is_as_good_as_an_int(bundle: Bundle) -> None:
+    classifier = load(bundle.path)
+
+    assert classifier.predict(TEXTS, batch_size=np.int64(2)) == classifier.predict(TEXTS)
+    with pytest.raises(UsageError, match=r"batch_size: expected at least 1, found 2\.5"):
+        classifier.predict(TEXTS, batch_size=2.5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("threads", [0, -2])
 def test_a_thread_count_below_one_is_refused(bundle: Bundle, threads: int) -> None:
     with pytest.raises(UsageError, match=f"threads: expected at least 1, found {threads}"):

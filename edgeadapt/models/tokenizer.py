@@ -14,7 +14,9 @@ from edgeadapt.models.classifier import quiet_transformers
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tables import check_tables, padding_mismatch
 from edgeadapt.models.tokenizer_settings import SENTENCEPIECE_FILES, own_files, settle
+from edgeadapt.parsing import TOKENIZER_BYTES
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.storage import read_json
 from edgeadapt.text import TextEncoder, tokenizer_errors
 
 __all__ = ["TokenizerFiles", "load_tokenizer"]
@@ -107,10 +109,31 @@ def _loaded(folder: Path) -> Any:
         raise ModelError(
             f"{folder} has no tokenizer: expected one of {', '.join(_VOCABULARY_FILES)}."
         )
+    _check_whole(folder)
     _check_converters(folder)
     files = own_files(folder)
     with quiet_transformers(), tokenizer_errors(ModelError, f"{folder} has no usable tokenizer"):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **files)
+
+
+def _check_whole(folder: Path) -> None:
+    """Raises ``ModelError`` where a part of the tokenizer is missing that the rest needs."""
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        content = read_json(file, limit=TOKENIZER_BYTES, refusal=ModelError)
+        if not isinstance(content.get("model"), dict):
+            raise ModelError(
+                f'{file} is not a whole tokenizer: it lacks "model", an object with the '
+                "vocabulary.",
+                hint="Save the tokenizer again, or download the file again.",
+            )
+        return
+    others = ("vocab.txt", "merges.txt", *SENTENCEPIECE_FILES)
+    if not any((folder / name).is_file() for name in others):
+        raise ModelError(
+            f"{folder} has no usable tokenizer: merges.txt is missing beside vocab.json.",
+            hint=f"Copy merges.txt, or a tokenizer.json, into {folder}.",
+        )
 
 
 def _check_converters(folder: Path) -> None:

@@ -615,3 +615,22 @@ def test_another_file_of_the_folder_is_not_passed_over_in_silence(source: ModelS
 
     with pytest.raises(ModelError, match=r'vocab_file is "other\.txt": expected "vocab\.txt"'):
         load_tokenizer(source, max_length=32)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"version": "1.0"}', '{"model": null}'])
+def test_a_tokenizer_without_its_model_is_said_to_lack_it(
+    source: ModelSource, content: str
+) -> None:
+    (source.folder / "tokenizer.json").write_text(content)
+
+    with pytest.raises(ModelError, match=r'tokenizer\.json .* lacks "model"'):
+        load_tokenizer(source, max_length=32)
+
+
+def test_a_vocabulary_without_its_merges_is_said_to_lack_them(source: ModelSource) -> None:
+    only_a_vocabulary(source, ["good"])
+    (source.folder / "vocab.txt").unlink()
+    (source.folder / "vocab.json").write_text(json.dumps({"good": 0}))
+
+    with pytest.raises(ModelError, match=r"merges\.txt is missing beside vocab\.json"):
+        load_tokenizer(source, max_length=32)

@@ -156,14 +156,26 @@ class ModelSource:
         return min(positions - first, self._tokenizer_length() or positions)
 
     def _tokenizer_length(self) -> int | None:
-        """``model_max_length`` of tokenizer_config.json, where it is one."""
+        """``model_max_length`` of tokenizer_config.json, where it is one.
+
+        Raises:
+            ModelError: It is not a whole number.
+        """
+        file = self.folder / "tokenizer_config.json"
         try:
-            length = read_json(self.folder / "tokenizer_config.json").get("model_max_length")
+            stated = read_json(file)
         except EdgeAdaptError:
             return None  # load_tokenizer says what is wrong with it
+        # transformers reads the old spelling where the new one is not there.
+        key = "model_max_length" if "model_max_length" in stated else "max_len"
+        value = stated.get(key)
+        if value is None:
+            return None
+        is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if isinstance(value, bool) or not is_whole:
+            raise ModelError(f"{file}: {key}: expected a whole number, found {json.dumps(value)}.")
         # Where it is not known, transformers writes 1e30.
-        is_known = isinstance(length, int) and not isinstance(length, bool) and length > 0
-        return length if is_known else None
+        return int(value) if value > 0 else None
 
 
 def find_model(config: ModelConfig) -> ModelSource:

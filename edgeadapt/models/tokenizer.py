@@ -13,8 +13,10 @@ from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import quiet_transformers
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tables import check_tables, padding_mismatch
-from edgeadapt.models.tokenizer_settings import settle
+from edgeadapt.models.tokenizer_settings import SENTENCEPIECE_FILES, own_files, settle
+from edgeadapt.parsing import TOKENIZER_BYTES
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.storage import read_json
 from edgeadapt.text import TextEncoder, tokenizer_errors
 
 __all__ = ["TokenizerFiles", "load_tokenizer"]
@@ -23,13 +25,7 @@ _KEPT_OPTIONS = (
     "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets",
     "clean_up_tokenization_spaces", "model_input_names",
 )  # fmt: skip
-_SENTENCEPIECE_FILES = (
-    "sentencepiece.bpe.model",
-    "spm.model",
-    "spiece.model",
-    "tokenizer.model",
-)
-_VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", *_SENTENCEPIECE_FILES)
+_VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", *SENTENCEPIECE_FILES)
 _CONVERTERS = {"sentencepiece": "sentencepiece", "google.protobuf": "protobuf"}
 """Module that transformers needs to convert a SentencePiece model -> package that has it."""
 
@@ -113,16 +109,38 @@ def _loaded(folder: Path) -> Any:
         raise ModelError(
             f"{folder} has no tokenizer: expected one of {', '.join(_VOCABULARY_FILES)}."
         )
+    _check_whole(folder)
     _check_converters(folder)
+    files = own_files(folder)
     with quiet_transformers(), tokenizer_errors(ModelError, f"{folder} has no usable tokenizer"):
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **files)
+
+
+def _check_whole(folder: Path) -> None:
+    """Raises ``ModelError`` where a part of the tokenizer is missing that the rest needs."""
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        content = read_json(file, limit=TOKENIZER_BYTES, refusal=ModelError)
+        if not isinstance(content.get("model"), dict):
+            raise ModelError(
+                f'{file} is not a whole tokenizer: it lacks "model", an object with the '
+                "vocabulary.",
+                hint="Save the tokenizer again, or download the file again.",
+            )
+        return
+    others = ("vocab.txt", "merges.txt", *SENTENCEPIECE_FILES)
+    if not any((folder / name).is_file() for name in others):
+        raise ModelError(
+            f"{folder} has no usable tokenizer: merges.txt is missing beside vocab.json.",
+            hint=f"Copy merges.txt, or a tokenizer.json, into {folder}.",
+        )
 
 
 def _check_converters(folder: Path) -> None:
     """Raises ``ModelError`` where packages are missing that the only vocabulary file needs."""
     if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
         return
-    file = next(name for name in _SENTENCEPIECE_FILES if (folder / name).is_file())
+    file = next(name for name in SENTENCEPIECE_FILES if (folder / name).is_file())
     missing = [package for module, package in _CONVERTERS.items() if not _is_installed(module)]
     if missing:
         raise ModelError(

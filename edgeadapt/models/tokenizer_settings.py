@@ -21,7 +21,27 @@ from edgeadapt.errors import ModelError
 from edgeadapt.storage import read_json
 from edgeadapt.text import tokenizer_errors
 
-__all__ = ["settle"]
+__all__ = ["SENTENCEPIECE_FILES", "own_files", "settle"]
+
+SENTENCEPIECE_FILES = (
+    "sentencepiece.bpe.model",
+    "spm.model",
+    "spiece.model",
+    "tokenizer.model",
+)
+_FILE_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "tokenizer_file": ("tokenizer.json",),
+        "vocab_file": ("vocab.txt", "vocab.json", *SENTENCEPIECE_FILES),
+        "merges_file": ("merges.txt",),
+        "spm_file": SENTENCEPIECE_FILES,
+        "special_tokens_map_file": ("special_tokens_map.json",),
+        "added_tokens_file": ("added_tokens.json",),
+    }
+)
+"""Argument that names a file -> what a checkpoint's own file of this kind is called."""
+_ARGUMENT_FILES = ("tokenizer_config.json", "special_tokens_map.json")
+"""Files whose keys transformers hands to the tokenizer's class as arguments."""
 
 _PARTS = ("normalizer", "pre_tokenizer", "post_processor")
 """Parts of a tokenizer.json that decide the tokens, besides its vocabulary."""
@@ -78,6 +98,51 @@ def settle(
     if "strip_accents" in options and options["strip_accents"] == found["do_lower_case"]:
         options["strip_accents"] = None  # follows do_lower_case
     return options
+
+
+def own_files(folder: Path) -> dict[str, str]:
+    """Returns the folder's own files for each argument in which its settings name a file.
+
+    transformers opens what such an argument names, wherever that is, in place of the folder's
+    own file. Old versions saved the paths of their cache there.
+
+    Returns:
+        Argument -> path, to be passed to ``from_pretrained``, where it goes before the settings.
+
+    Raises:
+        ModelError: A file is named that the folder does not have.
+    """
+    files: dict[str, str] = {}
+    for name in _ARGUMENT_FILES:
+        file = folder / name
+        stated = read_json(file, refusal=ModelError) if file.is_file() else {}
+        for key, value in stated.items():
+            if not key.endswith("_file"):
+                continue
+            names = _FILE_KEYS.get(key, ())
+            own = next((each for each in names if (folder / each).is_file()), None)
+            if value is not None:
+                _check_named(file, key, value, own)
+            if own is not None:
+                files[key] = str(folder / own)
+    return files
+
+
+def _check_named(file: Path, key: str, value: object, own: str | None) -> None:
+    """Raises ``ModelError`` unless the folder's own file can stand for the one that is named."""
+    if isinstance(value, str) and own is not None:
+        is_another_here = value != own and Path(value).name == value
+        if not (is_another_here and (file.parent / value).is_file()):
+            return
+    expected = f'"{own}"' if own else " or ".join(_FILE_KEYS.get(key, ())) or "it not to be set"
+    raise ModelError(
+        f"{file}: {key} is {_json(value)}: expected {expected}"
+        f"{' in this folder' if key in _FILE_KEYS else ''}. Files outside the folder are not read.",
+        hint=f"Copy the file into {file.parent} under that name, or remove {key} if the "
+        "tokenizer needs no such file."
+        if key in _FILE_KEYS
+        else f"Remove {key}.",
+    )
 
 
 def _stated(folder: Path) -> Mapping[str, Any]:

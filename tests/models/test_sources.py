@@ -407,3 +407,29 @@ def test_no_input_is_longer_than_the_tokenizer_says(
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": said}))
 
     assert find(folder).max_length() == longest
+
+
+@pytest.mark.parametrize(
+    ("settings", "longest"),
+    [
+        ({"model_max_length": 12.0}, 12),
+        ({"max_len": 12}, 12),
+        ({"max_len": 12, "model_max_length": 14}, 14),
+        ({"max_len": 12, "model_max_length": None}, 40),
+    ],
+)
+def test_a_length_is_read_in_either_spelling(
+    settings: dict[str, object], longest: int, folder: Path
+) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+    assert find(folder).max_length() == longest
+
+
+@pytest.mark.parametrize("key", ["model_max_length", "max_len"])
+@pytest.mark.parametrize("value", ["32", 32.5, True, [32]])
+def test_a_length_that_is_no_whole_number_is_refused(key: str, value: object, folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps({key: value}))
+
+    with pytest.raises(ModelError, match=f"{key}: expected a whole number, found "):
+        find(folder).max_length()

@@ -556,3 +556,81 @@ def test_a_sentencepiece_model_alone_is_a_tokenizer(
     assert (pieces[0], pieces[-1]) == ("[CLS]", "[SEP]")
     assert "".join(pieces[1:-1]) == "▁good▁film"
     assert loaded.config["tokenizer_class"] == "DebertaV2Tokenizer"
+
+
+def elsewhere(source: ModelSource) -> Path:
+    """A vocabulary outside the checkpoint's folder, in which each id means another word."""
+    file = source.folder.parent / "elsewhere.txt"
+    file.write_text("\n".join([*SPECIAL, "good", "other"]))
+    return file
+
+
+def name_file(source: ModelSource, **settings: str | None) -> None:
+    """Adds arguments, null ones too, to tokenizer_config.json."""
+    path = source.folder / "tokenizer_config.json"
+    stated = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(stated | settings))
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize(
+    "key", ["vocab_file", "merges_file", "spm_file", "added_tokens_file", "mapping_file"]
+)
+def test_a_file_that_the_folder_does_not_have_is_refused_by_name(
+    source: ModelSource, key: str, name: str
+) -> None:
+    (source.folder / "vocab.txt").unlink(missing_ok=True)
+    (source.folder / name).write_text(json.dumps({key: str(elsewhere(source))}))
+
+    with pytest.raises(ModelError, match=rf"{name}: {key} is .*elsewhere\.txt.*outside the folder"):
+        load_tokenizer(source, max_length=32)
+
+
+@pytest.mark.parametrize("path", ["{elsewhere}", "/root/.cache/huggingface/1f", "vocab.txt", None])
+def test_the_folders_own_vocabulary_is_read_whatever_the_settings_name(
+    source: ModelSource, path: str | None
+) -> None:
+    only_a_vocabulary(source, ["bad", "film", "good"])
+    name_file(source, vocab_file=path and path.format(elsewhere=elsewhere(source)))
+
+    encoder = load_tokenizer(source, max_length=32).encoder
+
+    assert encoder.encode(["good"])[0].ids == [2, len(SPECIAL) + 2, 3]
+
+
+@pytest.mark.parametrize("path", ["{elsewhere}", "/root/.cache/huggingface/1f", None])
+def test_the_folders_own_tokenizer_is_read_whatever_the_settings_name(
+    source: ModelSource, path: str | None
+) -> None:
+    expected = load_tokenizer(source, max_length=32).encoder.sha256()
+    name_file(source, tokenizer_file=path and path.format(elsewhere=elsewhere(source)))
+
+    assert load_tokenizer(source, max_length=32).encoder.sha256() == expected
+
+
+def test_another_file_of_the_folder_is_not_passed_over_in_silence(source: ModelSource) -> None:
+    only_a_vocabulary(source, ["bad", "film", "good"])
+    shutil.copy(elsewhere(source), source.folder / "other.txt")
+    name_file(source, vocab_file="other.txt")
+
+    with pytest.raises(ModelError, match=r'vocab_file is "other\.txt": expected "vocab\.txt"'):
+        load_tokenizer(source, max_length=32)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"version": "1.0"}', '{"model": null}'])
+def test_a_tokenizer_without_its_model_is_said_to_lack_it(
+    source: ModelSource, content: str
+) -> None:
+    (source.folder / "tokenizer.json").write_text(content)
+
+    with pytest.raises(ModelError, match=r'tokenizer\.json .* lacks "model"'):
+        load_tokenizer(source, max_length=32)
+
+
+def test_a_vocabulary_without_its_merges_is_said_to_lack_them(source: ModelSource) -> None:
+    only_a_vocabulary(source, ["good"])
+    (source.folder / "vocab.txt").unlink()
+    (source.folder / "vocab.json").write_text(json.dumps({"good": 0}))
+
+    with pytest.raises(ModelError, match=r"merges\.txt is missing beside vocab\.json"):
+        load_tokenizer(source, max_length=32)

@@ -102,6 +102,15 @@ _ONLY: Mapping[str, tuple[object, ...]] = MappingProxyType(
 """Key -> the only values, beside none at all, with which a stock class of every supported
 transformers computes what the checkpoint asks for. They are its defaults, so they are not passed
 on."""
+_ONLY_OF: Mapping[str, Mapping[str, tuple[object, ...]]] = MappingProxyType({
+    "modernbert": {
+        "position_embedding_type": ("absolute", "sans_pos"),
+        "causal_mask": (False,),
+        "is_causal": (False,),
+    },
+})  # fmt: skip
+"""Model type -> what takes the place of ``_ONLY`` or stands beside it. ModernBERT always rotates
+and never masks what follows; checkpoints of its family say so in these words."""
 _QUANTIZED_HINT = (
     "edgeadapt trains on floating weights and quantizes at export. Use the checkpoint that this "
     "one was quantized from."
@@ -137,13 +146,17 @@ class CheckpointConfig:
                 + ".",
                 hint=self._hint(),
             )
-        kept = {k: v for k, v in self.values.items() if k not in _FORM and k not in _ONLY}
+        kept = {k: v for k, v in self.values.items() if k not in _FORM and k not in self._only}
         try:
             return config_class.from_dict(kept, **changes)
         except Exception as error:  # noqa: BLE001 - anything may be in the file
             raise ModelError(
                 f"{self.file}: {config_class.__name__} does not accept it: {error}"
             ) from None
+
+    @property
+    def _only(self) -> Mapping[str, tuple[object, ...]]:
+        return {**_ONLY, **_ONLY_OF.get(self.spec.model_type, {})}
 
     def _hint(self) -> str:
         if self.values.get("quantization_config"):
@@ -159,12 +172,13 @@ class CheckpointConfig:
         """Settings without which, or with other values, a stock model would be another one."""
         known = {*vars(config_class()), *config_class.attribute_map, *_IDLE}
         known |= _READ_BY_MODEL.get(self.spec.model_type, frozenset())
+        only_values = self._only
         refused = []
         for key, value in self.values.items():
-            if _is_empty(value) or (key in known and key not in _ONLY):
+            if _is_empty(value) or (key in known and key not in only_values):
                 continue
-            if key not in _ONLY or value not in _ONLY[key]:
-                only = "".join(f" (supported: {json.dumps(v)})" for v in _ONLY.get(key, ()))
+            if key not in only_values or value not in only_values[key]:
+                only = "".join(f" (supported: {json.dumps(v)})" for v in only_values.get(key, ()))
                 refused.append(f"{key} = {json.dumps(value)[:80]}{only}")
         return refused
 

@@ -191,6 +191,26 @@ def test_a_setting_that_a_stock_model_computes_without_is_refused_by_name(
     assert "remove it from the file" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "other"),
+    [
+        ("position_embedding_type", "sans_pos", "rope"),
+        ("causal_mask", False, True),
+        ("is_causal", False, True),
+    ],
+)
+def test_what_modernberts_say_of_a_stock_model_is_read_of_them_alone(
+    tmp_path: Path, key: str, value: object, other: object
+) -> None:
+    settings = published("ModernBERT-base")
+    plain = stock(write(tmp_path, settings))
+
+    assert stock(write(tmp_path, {**settings, key: value})).to_dict() == plain.to_dict()
+    for refused in ({**settings, key: other}, bert(**{key: value})):
+        with pytest.raises(ModelError, match=f"{key} = {json.dumps(refused[key])}"):
+            stock(write(tmp_path, refused))
+
+
 def test_every_refused_setting_is_named(tmp_path: Path) -> None:
     settings = bert(emb_pooler="mean", position_embedding_type="alibi", transformers_version="4.9")
 

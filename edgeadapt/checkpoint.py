@@ -38,6 +38,7 @@ _PROVENANCE = frozenset({
     "sentence_transformers", "sbert_ce_default_activation_function", "transformers.js_config",
     "matryoshka_dimensions", "tokenizer_class", "prefix", "generator_size", "num_labels",
     "_num_labels", "id2label", "label2id", "problem_type", "model_type",
+    "vocab_size_or_config_json_file", "unsloth_version", "unsloth_fixed",
 })  # fmt: skip
 """Keys that say where a checkpoint comes from or what its outputs are called."""
 _FORM = frozenset({
@@ -45,6 +46,7 @@ _FORM = frozenset({
     "dtype", "torch_dtype", "use_bfloat16", "tf_legacy_loss", "gradient_checkpointing",
     "chunk_size_feed_forward", "attn_implementation", "_attn_implementation",
     "_attn_implementation_internal", "_attn_implementation_autoset", "experts_implementation",
+    "_flash_attn_2_enabled",
 })  # fmt: skip
 """Keys that say in what form and by which kernels a model computes; edgeadapt decides that itself,
 so they are not passed on."""
@@ -97,6 +99,8 @@ _ONLY: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "net_structure_type": (0,),
         "num_memory_blocks": (0,),
         "layers_to_keep": ([],),
+        "layerdrop": (0.0,),
+        "loss_type": ("ForSequenceClassification",),
     }
 )
 """Key -> the only values, beside none at all, with which a stock class of every supported
@@ -111,6 +115,9 @@ _ONLY_OF: Mapping[str, Mapping[str, tuple[object, ...]]] = MappingProxyType({
 })  # fmt: skip
 """Model type -> what takes the place of ``_ONLY`` or stands beside it. ModernBERT always rotates
 and never masks what follows; checkpoints of its family say so in these words."""
+_LENGTHS = frozenset({"max_len", "max_seq_length"})
+"""Keys by which config.json may bound a text's length beside the table of positions. No stock class
+reads them, so they must not ask for less than the table has room for."""
 _QUANTIZED_HINT = (
     "edgeadapt trains on floating weights and quantizes at export. Use the checkpoint that this "
     "one was quantized from."
@@ -170,17 +177,31 @@ class CheckpointConfig:
 
     def _refused(self, config_class: Any) -> list[str]:
         """Settings without which, or with other values, a stock model would be another one."""
-        known = {*vars(config_class()), *config_class.attribute_map, *_IDLE}
+        stock = config_class()
+        known = {*vars(stock), *config_class.attribute_map, *_IDLE}
         known |= _READ_BY_MODEL.get(self.spec.model_type, frozenset())
         only_values = self._only
         refused = []
         for key, value in self.values.items():
             if _is_empty(value) or (key in known and key not in only_values):
                 continue
-            if key not in only_values or value not in only_values[key]:
+            if key in _LENGTHS:
+                room = self._room(stock)
+                if type(value) is not int or value < room:
+                    refused.append(f"{key} = {json.dumps(value)[:80]} (supported: {room} or more)")
+            elif key not in only_values or value not in only_values[key]:
                 only = "".join(f" (supported: {json.dumps(v)})" for v in only_values.get(key, ()))
                 refused.append(f"{key} = {json.dumps(value)[:80]}{only}")
         return refused
+
+    def _room(self, stock: Any) -> int:
+        """Returns for how many tokens the position embeddings have room."""
+        first = self.spec.position_offset
+        if self.spec.positions_follow_padding:
+            padding = self.values.get("pad_token_id", stock.pad_token_id)
+            first = padding + 1 if isinstance(padding, int) else 0
+        positions: int = self.values.get(_POSITIONS, stock.max_position_embeddings)
+        return positions - first
 
 
 def read_checkpoint_config(folder: Path) -> CheckpointConfig:

@@ -192,6 +192,51 @@ def test_a_setting_that_a_stock_model_computes_without_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_flash_attn_2_enabled", True),
+        ("vocab_size_or_config_json_file", 100),
+        ("unsloth_version", "2025.1.5"),
+        ("unsloth_fixed", True),
+        ("loss_type", None),
+        ("loss_type", "ForSequenceClassification"),
+        ("layerdrop", 0.0),
+        ("max_len", 512),
+        ("max_seq_length", 8192),
+    ],
+)
+def test_bookkeeping_of_other_tools_is_read(tmp_path: Path, key: str, value: object) -> None:
+    assert stock(write(tmp_path, bert(**{key: value}))).hidden_size == 16
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "supported"),
+    [
+        ("loss_type", "ForMaskedLM", '"ForSequenceClassification"'),
+        ("layerdrop", 0.1, "0.0"),
+        ("max_len", 511, "512 or more"),
+        ("max_seq_length", 128, "512 or more"),
+        ("max_seq_length", "512", "512 or more"),
+    ],
+)
+def test_bookkeeping_that_asks_for_another_model_is_refused(
+    tmp_path: Path, key: str, value: object, supported: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        stock(write(tmp_path, bert(**{key: value})))
+
+    assert f"{key} = {json.dumps(value)} (supported: {supported})" in caught.value.message
+
+
+def test_a_length_is_compared_with_the_positions_behind_the_offset(tmp_path: Path) -> None:
+    settings = {**published("roberta-base"), "max_len": 512}
+
+    assert stock(write(tmp_path, settings)).max_position_embeddings == 514
+    with pytest.raises(ModelError, match=r"max_len = 511 \(supported: 512 or more\)"):
+        stock(write(tmp_path, {**settings, "max_len": 511}))
+
+
+@pytest.mark.parametrize(
     ("key", "value", "other"),
     [
         ("position_embedding_type", "sans_pos", "rope"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers.activations import ACT2FN
 
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.checkpoint import read_checkpoint_config
@@ -359,6 +360,90 @@ def test_an_activation_that_is_no_name_is_refused(
 
     with pytest.raises(ModelError, match=f"{key}: expected the name of an activation, found"):
         read_checkpoint_config(write(tmp_path, {"model_type": model_type, key: value}))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key", "value", "expected"),
+    [
+        ("bert", "layer_norm_eps", "1e-12", "a number above 0"),
+        ("bert", "layer_norm_eps", None, "a number above 0"),
+        ("bert", "layer_norm_eps", [1], "a number above 0"),
+        ("bert", "layer_norm_eps", 0, "a number above 0"),
+        ("bert", "hidden_size", "16", "a whole number"),
+        ("bert", "hidden_size", 16.5, "a whole number"),
+        ("bert", "hidden_size", True, "a whole number"),
+        ("bert", "initializer_range", "0.02", "a finite number"),
+        ("bert", "initializer_range", 10**400, "a finite number"),
+        ("bert", "hidden_dropout_prob", 1, "a number from 0 to below 1"),
+        ("bert", "hidden_dropout_prob", None, "a number from 0 to below 1"),
+        ("bert", "classifier_dropout", "0.1", "a number from 0 to below 1"),
+        ("distilbert", "dim", "16", "a whole number"),
+        ("distilbert", "hidden_size", "16", "a whole number"),
+        ("electra", "embedding_size", "8", "a whole number"),
+        ("deberta-v2", "pos_att_type", 5, "a text or a list of texts"),
+        ("deberta-v2", "pos_att_type", ["p2c", 5], "a text or a list of texts"),
+        ("deberta-v2", "relative_attention", 1, "true or false"),
+        ("deberta-v2", "position_buckets", "256", "a whole number"),
+        ("deberta-v2", "share_att_key", "yes", "true or false"),
+        ("deberta-v2", "norm_rel_ebd", 5, "a text"),
+        ("modernbert", "norm_eps", "1e-05", "a number above 0"),
+        ("modernbert", "classifier_pooling", 1, "a text"),
+    ],
+)
+def test_a_value_of_another_type_than_the_stock_classs_is_refused(
+    tmp_path: Path, model_type: str, key: str, value: object, expected: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        stock(write(tmp_path, {"model_type": model_type, key: value}))
+
+    assert f"config.json: {key}: expected {expected}" in caught.value.message
+    assert f"found {json.dumps(value)[:80]}." in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key"),
+    [
+        ("bert", "hidden_act"),
+        ("distilbert", "activation"),
+        ("deberta-v2", "conv_act"),
+        ("modernbert", "classifier_activation"),
+    ],
+)
+def test_an_activation_that_transformers_lacks_is_refused_by_name(
+    tmp_path: Path, model_type: str, key: str
+) -> None:
+    config = read_checkpoint_config(
+        write(tmp_path, {"model_type": model_type, key: "gelu_of_mine"})
+    )
+
+    with pytest.raises(ModelError, match=f'{key}: expected one of .*, found "gelu_of_mine"'):
+        config.check_activations(CONFIG_MAPPING[model_type], ACT2FN)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key", "value"),
+    [
+        ("bert", "hidden_dropout_prob", 0),
+        ("bert", "classifier_dropout", None),
+        ("bert", "pad_token_id", None),
+        ("bert", "initializer_range", 1),
+        ("albert", "hidden_dropout_prob", 0.1),
+        ("deberta-v2", "pos_att_type", None),
+        ("deberta-v2", "pos_att_type", []),
+        ("deberta-v2", "pooler_dropout", 0.1),
+        ("deberta-v2", "cls_dropout", None),
+        ("modernbert", "mlp_dropout", 0),
+        ("modernbert", "local_rope_theta", None),
+    ],
+)
+def test_a_number_of_the_other_kind_and_null_are_read_where_they_mean_something(
+    tmp_path: Path, model_type: str, key: str, value: object
+) -> None:
+    assert stock(write(tmp_path, {"model_type": model_type, key: value})).model_type == model_type
+
+
+def test_a_whole_number_written_as_a_fraction_is_read_as_one(tmp_path: Path) -> None:
+    assert type(stock(write(tmp_path, bert(hidden_size=16.0))).hidden_size) is int
 
 
 def test_what_the_config_class_does_not_accept_is_refused(tmp_path: Path) -> None:

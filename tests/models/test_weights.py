@@ -260,3 +260,13 @@ def test_layers_that_are_cut_off_may_hold_what_they_like(folder: Path) -> None:
     write(folder, {"encoder.layer.1.extra.weight": torch.ones(3)})
 
     assert len(build(folder, depth=1).encoder.layers()) == 1
+
+
+def test_an_activation_that_transformers_lacks_is_refused_before_a_model_is_built(
+    folder: Path,
+) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "hidden_act": "gelu_of_mine"}))
+
+    with pytest.raises(ModelError, match=r"hidden_act: expected one of .*gelu_new"):
+        build(folder)

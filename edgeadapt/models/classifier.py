@@ -22,7 +22,7 @@ from edgeadapt.errors import EdgeAdaptError, IntegrityError, ModelError
 from edgeadapt.models.heads import CheckpointHead, fit_head
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.unshare import unshare
-from edgeadapt.models.weights import check_finite_weights, check_weight_files
+from edgeadapt.models.weights import check_declared_sizes, check_finite_weights, check_weight_files
 from edgeadapt.outputs import Rows, rows_for
 from edgeadapt.recipe import AdapterConfig, Task
 
@@ -226,18 +226,20 @@ def _pretrained(
 ) -> tuple[PreTrainedModel, frozenset[str], frozenset[str]]:
     """Returns the model, and what was drawn at random: absent weights, those of another shape."""
     names = dict(enumerate(labels))
-    check_weight_files(source.folder)
+    values = check_weight_files(source.folder)
+    config = source.stock_config(
+        num_labels=len(labels),
+        id2label=names,
+        label2id={name: number for number, name in names.items()},
+        problem_type=task.problem_type,  # which activation other loaders apply
+        **_truncated(source, depth),
+    )
+    check_declared_sizes(config, source.spec, values, file=source.folder / "config.json")
     try:
         with quiet_transformers():
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 source.folder,
-                config=source.stock_config(
-                    num_labels=len(labels),
-                    id2label=names,
-                    label2id={name: number for number, name in names.items()},
-                    problem_type=task.problem_type,  # which activation other loaders apply
-                    **_truncated(source, depth),
-                ),
+                config=config,
                 trust_remote_code=False,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # a head for other labels is replaced

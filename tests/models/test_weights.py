@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import AutoModelForSequenceClassification
 
 from edgeadapt.errors import IntegrityError, ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -269,4 +270,31 @@ def test_an_activation_that_transformers_lacks_is_refused_before_a_model_is_buil
     file.write_text(json.dumps({**json.loads(file.read_text()), "hidden_act": "gelu_of_mine"}))
 
     with pytest.raises(ModelError, match=r"hidden_act: expected one of .*gelu_new"):
+        build(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_hidden_layers", 10**6),
+        ("max_position_embeddings", 10**8),
+        ("vocab_size", 10**8),
+        ("intermediate_size", 10**8),
+        ("hidden_size", 10**6),
+        ("type_vocab_size", 10**8),
+    ],
+)
+@pytest.mark.parametrize("pickled", [False, True], ids=["safetensors", "pickle"])
+def test_sizes_far_beyond_the_weights_are_refused_before_anything_is_allocated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: int, pickled: bool
+) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        pytest.fail("a model was built")
+
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", allocate)
+    write(folder, {}, pickled=pickled)
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+
+    with pytest.raises(ModelError, match=f"{key} = {value} asks for about .* expected about the"):
         build(folder)

@@ -1,6 +1,5 @@
 """A checkpoint's weights, looked at before a library loads them."""
 
-import math
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -52,22 +51,22 @@ def weight_files(folder: Path) -> list[Path]:
     )
 
 
-def check_weight_files(folder: Path) -> int:
+def check_weight_files(folder: Path) -> dict[str, tuple[int, ...]]:
     """Checks that every file of weights is there, whole, and holds floating numbers.
 
     Returns:
-        How many values the files hold.
+        Name of each tensor in the files -> its shape.
 
     Raises:
         ModelError: A file is missing, damaged, needs code to be run, or holds packed weights.
         IntegrityError: A file is a git-lfs pointer.
     """
-    count = 0
+    shapes = {}
     for file in weight_files(folder):
         check_fetched(file)
         types = _safe_types(file) if file.suffix == ".safetensors" else _pickled_types(file)
-        for name, kind, values in types:
-            count += values
+        for name, kind, shape in types:
+            shapes[name] = shape
             if kind not in _FLOATS and not name.endswith(_COUNTERS):
                 raise ModelError(
                     f"{file}: {name}: expected floating weights ({', '.join(sorted(_FLOATS))}), "
@@ -75,7 +74,7 @@ def check_weight_files(folder: Path) -> int:
                     hint="Quantized and packed weights cannot be trained on. Use the checkpoint "
                     "that this one was made from.",
                 )
-    return count
+    return shapes
 
 
 def check_declared_sizes(config: Any, spec: BackboneSpec, values: int, *, file: Path) -> None:
@@ -157,17 +156,17 @@ def _shards(index: Path) -> list[Path]:
     return files
 
 
-def _safe_types(file: Path) -> Iterator[tuple[str, str, int]]:
+def _safe_types(file: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     try:
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 - it is no mapping
                 found = opened.get_slice(name)
-                yield name, found.get_dtype(), math.prod(found.get_shape())
+                yield name, found.get_dtype(), tuple(found.get_shape())
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{file} cannot be loaded: {error}", hint=_AGAIN) from None
 
 
-def _pickled_types(file: Path) -> Iterator[tuple[str, str, int]]:
+def _pickled_types(file: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     try:
         found = torch.load(file, map_location="meta", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -186,4 +185,4 @@ def _pickled_types(file: Path) -> Iterator[tuple[str, str, int]]:
     for name, value in found.items():
         if isinstance(value, Tensor):
             is_float = value.is_floating_point() and value.element_size() > 1
-            yield str(name), "F32" if is_float else str(value.dtype), value.numel()
+            yield str(name), "F32" if is_float else str(value.dtype), tuple(value.shape)

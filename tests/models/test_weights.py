@@ -298,3 +298,19 @@ def test_sizes_far_beyond_the_weights_are_refused_before_anything_is_allocated(
 
     with pytest.raises(ModelError, match=f"{key} = {value} asks for about .* expected about the"):
         build(folder)
+
+
+@pytest.mark.parametrize("pickled", [False, True], ids=["safetensors", "pickle"])
+def test_weights_of_another_shape_than_config_json_says_are_reported_with_both(
+    folder: Path, pickled: bool
+) -> None:
+    write(folder, {}, pickled=pickled)
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "intermediate_size": 32}))
+
+    with pytest.raises(ModelError, match="6 weights of the encoder are of another shape") as caught:
+        build(folder)
+
+    name = "bert.encoder.layer.0.intermediate.dense.bias"
+    assert f"{name} (expected [32], found [24])" in caught.value.message
+    assert "missing" not in caught.value.message

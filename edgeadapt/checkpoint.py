@@ -5,7 +5,7 @@ terminal. Here such a folder is refused, so that there is neither code nor quest
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -38,6 +38,7 @@ _PROVENANCE = frozenset({
     "sentence_transformers", "sbert_ce_default_activation_function", "transformers.js_config",
     "matryoshka_dimensions", "tokenizer_class", "prefix", "generator_size", "num_labels",
     "_num_labels", "id2label", "label2id", "problem_type", "model_type",
+    "vocab_size_or_config_json_file", "unsloth_version", "unsloth_fixed",
 })  # fmt: skip
 """Keys that say where a checkpoint comes from or what its outputs are called."""
 _FORM = frozenset({
@@ -45,6 +46,7 @@ _FORM = frozenset({
     "dtype", "torch_dtype", "use_bfloat16", "tf_legacy_loss", "gradient_checkpointing",
     "chunk_size_feed_forward", "attn_implementation", "_attn_implementation",
     "_attn_implementation_internal", "_attn_implementation_autoset", "experts_implementation",
+    "_flash_attn_2_enabled",
 })  # fmt: skip
 """Keys that say in what form and by which kernels a model computes; edgeadapt decides that itself,
 so they are not passed on."""
@@ -97,11 +99,36 @@ _ONLY: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "net_structure_type": (0,),
         "num_memory_blocks": (0,),
         "layers_to_keep": ([],),
+        "layerdrop": (0.0,),
+        "loss_type": ("ForSequenceClassification",),
     }
 )
 """Key -> the only values, beside none at all, with which a stock class of every supported
 transformers computes what the checkpoint asks for. They are its defaults, so they are not passed
 on."""
+_ONLY_OF: Mapping[str, Mapping[str, tuple[object, ...]]] = MappingProxyType({
+    "modernbert": {
+        "position_embedding_type": ("absolute", "sans_pos"),
+        "causal_mask": (False,),
+        "is_causal": (False,),
+    },
+})  # fmt: skip
+"""Model type -> what takes the place of ``_ONLY`` or stands beside it. ModernBERT always rotates
+and never masks what follows; checkpoints of its family say so in these words."""
+_EXAMPLES: Mapping[str, object] = MappingProxyType({
+    "attention_head_size": 64, "classifier_dropout": 0.1, "cls_dropout": 0.1, "conv_act": "tanh",
+    "conv_groups": 1, "conv_kernel_size": 3, "norm_rel_ebd": "layer_norm", "position_buckets": 256,
+    "share_att_key": True,
+})  # fmt: skip
+"""Key that stock classes read -> a value of its type, where the config class has no default of that
+type."""
+_NULLABLE = frozenset({"classifier_dropout", "cls_dropout", "local_rope_theta"})
+"""Keys in place of whose null a stock class takes another key's value."""
+_UNTYPED = _PROVENANCE | _FORM | _GENERATION
+_LENGTHS = frozenset({"max_len", "max_seq_length"})
+"""Keys by which config.json may bound a text's length beside the table of positions. No stock class
+reads them, so they must not ask for less than the table has room for."""
+_HUGE = 1e300
 _QUANTIZED_HINT = (
     "edgeadapt trains on floating weights and quantizes at export. Use the checkpoint that this "
     "one was quantized from."
@@ -137,13 +164,66 @@ class CheckpointConfig:
                 + ".",
                 hint=self._hint(),
             )
-        kept = {k: v for k, v in self.values.items() if k not in _FORM and k not in _ONLY}
+        typed = self._typed(config_class)
+        kept = {k: v for k, v in typed.items() if k not in _FORM and k not in self._only}
         try:
             return config_class.from_dict(kept, **changes)
         except Exception as error:  # noqa: BLE001 - anything may be in the file
             raise ModelError(
                 f"{self.file}: {config_class.__name__} does not accept it: {error}"
             ) from None
+
+    def check_activations(self, config_class: Any, known: Collection[str]) -> None:
+        """Checks that the stock class has every activation that the file names.
+
+        Args:
+            config_class: The config class of the model type in the installed transformers.
+            known: The activations of the installed transformers.
+
+        Raises:
+            ModelError: It does not have one.
+        """
+        read = {*vars(config_class()), *_READ_BY_MODEL.get(self.spec.model_type, ())}
+        for key, value in self.values.items():
+            names_one = key.endswith(("_act", "activation")) and not key.startswith("summary_")
+            if names_one and key in read and value not in known:
+                raise ModelError(
+                    f"{self.file}: {key}: expected one of {', '.join(sorted(known))}, found "
+                    f"{json.dumps(value)[:80]}.",
+                    hint="transformers has no such activation. Use a checkpoint of a stock model.",
+                )
+
+    def _typed(self, config_class: Any) -> dict[str, Any]:
+        """The values, each of the type that the stock class computes with.
+
+        Raises:
+            ModelError: One is of another type, or out of range.
+        """
+        defaults = vars(config_class())
+        typed = dict(self.values)
+        for key, value in self.values.items():
+            own = config_class.attribute_map.get(key, key)
+            if own in _UNTYPED or own in self._only or own.startswith("summary_"):  # not read
+                continue
+            default = defaults.get(own)
+            if default is None and own in {
+                *defaults,
+                *_READ_BY_MODEL.get(self.spec.model_type, ()),
+            }:
+                default = _EXAMPLES.get(own)
+            expected = _mistyped(own, value, default)
+            if expected:
+                raise ModelError(
+                    f"{self.file}: {key}: expected {expected}, found {json.dumps(value)[:80]}.",
+                    hint="Copy or download the whole folder again.",
+                )
+            if type(default) is int and type(value) is float and not _is_rate(own):
+                typed[key] = int(value)
+        return typed
+
+    @property
+    def _only(self) -> Mapping[str, tuple[object, ...]]:
+        return {**_ONLY, **_ONLY_OF.get(self.spec.model_type, {})}
 
     def _hint(self) -> str:
         if self.values.get("quantization_config"):
@@ -157,16 +237,31 @@ class CheckpointConfig:
 
     def _refused(self, config_class: Any) -> list[str]:
         """Settings without which, or with other values, a stock model would be another one."""
-        known = {*vars(config_class()), *config_class.attribute_map, *_IDLE}
+        stock = config_class()
+        known = {*vars(stock), *config_class.attribute_map, *_IDLE}
         known |= _READ_BY_MODEL.get(self.spec.model_type, frozenset())
+        only_values = self._only
         refused = []
         for key, value in self.values.items():
-            if _is_empty(value) or (key in known and key not in _ONLY):
+            if _is_empty(value) or (key in known and key not in only_values):
                 continue
-            if key not in _ONLY or value not in _ONLY[key]:
-                only = "".join(f" (supported: {json.dumps(v)})" for v in _ONLY.get(key, ()))
+            if key in _LENGTHS:
+                room = self._room(stock)
+                if type(value) is not int or value < room:
+                    refused.append(f"{key} = {json.dumps(value)[:80]} (supported: {room} or more)")
+            elif key not in only_values or value not in only_values[key]:
+                only = "".join(f" (supported: {json.dumps(v)})" for v in only_values.get(key, ()))
                 refused.append(f"{key} = {json.dumps(value)[:80]}{only}")
         return refused
+
+    def _room(self, stock: Any) -> int:
+        """Returns for how many tokens the position embeddings have room."""
+        first = self.spec.position_offset
+        if self.spec.positions_follow_padding:
+            padding = self.values.get("pad_token_id", stock.pad_token_id)
+            first = padding + 1 if isinstance(padding, int) else 0
+        positions: int = self.values.get(_POSITIONS, stock.max_position_embeddings)
+        return positions - first
 
 
 def read_checkpoint_config(folder: Path) -> CheckpointConfig:
@@ -241,6 +336,36 @@ def _check_count(file: Path, key: str, value: object) -> None:
             f"{file}: {key}: expected a whole number above 0, found {json.dumps(value)[:80]}.",
             hint="Copy or download the whole folder again.",
         )
+
+
+def _is_rate(key: str) -> bool:
+    return "dropout" in key or key.endswith("_prob")
+
+
+def _mistyped(key: str, value: object, default: object) -> str:
+    """Returns what was expected where a value is none that ``default`` could be replaced by."""
+    if key == "pos_att_type":  # a text, or a list of them, or nothing
+        parts = value if isinstance(value, list) else [value or ""]
+        return "" if all(isinstance(part, str) for part in parts) else "a text or a list of texts"
+    if default is None or (value is None and (key in _NULLABLE or key.endswith(("_id", "_ids")))):
+        return ""
+    for kind, name in ((bool, "true or false"), (str, "a text")):
+        if isinstance(default, kind):
+            return "" if isinstance(value, kind) else name
+    return _misnumbered(key, value, default) if isinstance(default, int | float) else ""
+
+
+def _misnumbered(key: str, value: object, default: float) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = value if isinstance(value, int | float) and is_number else float("nan")
+    if _is_rate(key):
+        return "" if 0 <= number < 1 else "a number from 0 to below 1"
+    if key.endswith("_eps"):
+        return "" if 0 < number < _HUGE else "a number above 0"
+    is_finite = -_HUGE < number < _HUGE
+    if isinstance(default, int):
+        return "" if is_finite and number == int(number) else "a whole number"
+    return "" if is_finite else "a finite number"
 
 
 def _is_empty(value: object) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from transformers import CONFIG_MAPPING, PretrainedConfig
+from transformers.activations import ACT2FN
 
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.checkpoint import read_checkpoint_config
@@ -191,6 +192,71 @@ def test_a_setting_that_a_stock_model_computes_without_is_refused_by_name(
     assert "remove it from the file" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_flash_attn_2_enabled", True),
+        ("vocab_size_or_config_json_file", 100),
+        ("unsloth_version", "2025.1.5"),
+        ("unsloth_fixed", True),
+        ("loss_type", None),
+        ("loss_type", "ForSequenceClassification"),
+        ("layerdrop", 0.0),
+        ("max_len", 512),
+        ("max_seq_length", 8192),
+    ],
+)
+def test_bookkeeping_of_other_tools_is_read(tmp_path: Path, key: str, value: object) -> None:
+    assert stock(write(tmp_path, bert(**{key: value}))).hidden_size == 16
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "supported"),
+    [
+        ("loss_type", "ForMaskedLM", '"ForSequenceClassification"'),
+        ("layerdrop", 0.1, "0.0"),
+        ("max_len", 511, "512 or more"),
+        ("max_seq_length", 128, "512 or more"),
+        ("max_seq_length", "512", "512 or more"),
+    ],
+)
+def test_bookkeeping_that_asks_for_another_model_is_refused(
+    tmp_path: Path, key: str, value: object, supported: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        stock(write(tmp_path, bert(**{key: value})))
+
+    assert f"{key} = {json.dumps(value)} (supported: {supported})" in caught.value.message
+
+
+def test_a_length_is_compared_with_the_positions_behind_the_offset(tmp_path: Path) -> None:
+    settings = {**published("roberta-base"), "max_len": 512}
+
+    assert stock(write(tmp_path, settings)).max_position_embeddings == 514
+    with pytest.raises(ModelError, match=r"max_len = 511 \(supported: 512 or more\)"):
+        stock(write(tmp_path, {**settings, "max_len": 511}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "other"),
+    [
+        ("position_embedding_type", "sans_pos", "rope"),
+        ("causal_mask", False, True),
+        ("is_causal", False, True),
+    ],
+)
+def test_what_modernberts_say_of_a_stock_model_is_read_of_them_alone(
+    tmp_path: Path, key: str, value: object, other: object
+) -> None:
+    settings = published("ModernBERT-base")
+    plain = stock(write(tmp_path, settings))
+
+    assert stock(write(tmp_path, {**settings, key: value})).to_dict() == plain.to_dict()
+    for refused in ({**settings, key: other}, bert(**{key: value})):
+        with pytest.raises(ModelError, match=f"{key} = {json.dumps(refused[key])}"):
+            stock(write(tmp_path, refused))
+
+
 def test_every_refused_setting_is_named(tmp_path: Path) -> None:
     settings = bert(emb_pooler="mean", position_embedding_type="alibi", transformers_version="4.9")
 
@@ -294,6 +360,90 @@ def test_an_activation_that_is_no_name_is_refused(
 
     with pytest.raises(ModelError, match=f"{key}: expected the name of an activation, found"):
         read_checkpoint_config(write(tmp_path, {"model_type": model_type, key: value}))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key", "value", "expected"),
+    [
+        ("bert", "layer_norm_eps", "1e-12", "a number above 0"),
+        ("bert", "layer_norm_eps", None, "a number above 0"),
+        ("bert", "layer_norm_eps", [1], "a number above 0"),
+        ("bert", "layer_norm_eps", 0, "a number above 0"),
+        ("bert", "hidden_size", "16", "a whole number"),
+        ("bert", "hidden_size", 16.5, "a whole number"),
+        ("bert", "hidden_size", True, "a whole number"),
+        ("bert", "initializer_range", "0.02", "a finite number"),
+        ("bert", "initializer_range", 10**400, "a finite number"),
+        ("bert", "hidden_dropout_prob", 1, "a number from 0 to below 1"),
+        ("bert", "hidden_dropout_prob", None, "a number from 0 to below 1"),
+        ("bert", "classifier_dropout", "0.1", "a number from 0 to below 1"),
+        ("distilbert", "dim", "16", "a whole number"),
+        ("distilbert", "hidden_size", "16", "a whole number"),
+        ("electra", "embedding_size", "8", "a whole number"),
+        ("deberta-v2", "pos_att_type", 5, "a text or a list of texts"),
+        ("deberta-v2", "pos_att_type", ["p2c", 5], "a text or a list of texts"),
+        ("deberta-v2", "relative_attention", 1, "true or false"),
+        ("deberta-v2", "position_buckets", "256", "a whole number"),
+        ("deberta-v2", "share_att_key", "yes", "true or false"),
+        ("deberta-v2", "norm_rel_ebd", 5, "a text"),
+        ("modernbert", "norm_eps", "1e-05", "a number above 0"),
+        ("modernbert", "classifier_pooling", 1, "a text"),
+    ],
+)
+def test_a_value_of_another_type_than_the_stock_classs_is_refused(
+    tmp_path: Path, model_type: str, key: str, value: object, expected: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        stock(write(tmp_path, {"model_type": model_type, key: value}))
+
+    assert f"config.json: {key}: expected {expected}" in caught.value.message
+    assert f"found {json.dumps(value)[:80]}." in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key"),
+    [
+        ("bert", "hidden_act"),
+        ("distilbert", "activation"),
+        ("deberta-v2", "conv_act"),
+        ("modernbert", "classifier_activation"),
+    ],
+)
+def test_an_activation_that_transformers_lacks_is_refused_by_name(
+    tmp_path: Path, model_type: str, key: str
+) -> None:
+    config = read_checkpoint_config(
+        write(tmp_path, {"model_type": model_type, key: "gelu_of_mine"})
+    )
+
+    with pytest.raises(ModelError, match=f'{key}: expected one of .*, found "gelu_of_mine"'):
+        config.check_activations(CONFIG_MAPPING[model_type], ACT2FN)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key", "value"),
+    [
+        ("bert", "hidden_dropout_prob", 0),
+        ("bert", "classifier_dropout", None),
+        ("bert", "pad_token_id", None),
+        ("bert", "initializer_range", 1),
+        ("albert", "hidden_dropout_prob", 0.1),
+        ("deberta-v2", "pos_att_type", None),
+        ("deberta-v2", "pos_att_type", []),
+        ("deberta-v2", "pooler_dropout", 0.1),
+        ("deberta-v2", "cls_dropout", None),
+        ("modernbert", "mlp_dropout", 0),
+        ("modernbert", "local_rope_theta", None),
+    ],
+)
+def test_a_number_of_the_other_kind_and_null_are_read_where_they_mean_something(
+    tmp_path: Path, model_type: str, key: str, value: object
+) -> None:
+    assert stock(write(tmp_path, {"model_type": model_type, key: value})).model_type == model_type
+
+
+def test_a_whole_number_written_as_a_fraction_is_read_as_one(tmp_path: Path) -> None:
+    assert type(stock(write(tmp_path, bert(hidden_size=16.0))).hidden_size) is int
 
 
 def test_what_the_config_class_does_not_accept_is_refused(tmp_path: Path) -> None:

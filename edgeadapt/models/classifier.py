@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import gcd
+from math import gcd, prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ from edgeadapt.errors import EdgeAdaptError, IntegrityError, ModelError
 from edgeadapt.models.heads import CheckpointHead, fit_head
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.unshare import unshare
-from edgeadapt.models.weights import check_finite_weights, check_weight_files
+from edgeadapt.models.weights import check_declared_sizes, check_finite_weights, check_weight_files
 from edgeadapt.outputs import Rows, rows_for
 from edgeadapt.recipe import AdapterConfig, Task
 
@@ -226,18 +226,21 @@ def _pretrained(
 ) -> tuple[PreTrainedModel, frozenset[str], frozenset[str]]:
     """Returns the model, and what was drawn at random: absent weights, those of another shape."""
     names = dict(enumerate(labels))
-    check_weight_files(source.folder)
+    shapes = check_weight_files(source.folder)
+    values = sum(prod(shape) for shape in shapes.values())
+    config = source.stock_config(
+        num_labels=len(labels),
+        id2label=names,
+        label2id={name: number for number, name in names.items()},
+        problem_type=task.problem_type,  # which activation other loaders apply
+        **_truncated(source, depth),
+    )
+    check_declared_sizes(config, source.spec, values, file=source.folder / "config.json")
     try:
         with quiet_transformers():
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 source.folder,
-                config=source.stock_config(
-                    num_labels=len(labels),
-                    id2label=names,
-                    label2id={name: number for number, name in names.items()},
-                    problem_type=task.problem_type,  # which activation other loaders apply
-                    **_truncated(source, depth),
-                ),
+                config=config,
                 trust_remote_code=False,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # a head for other labels is replaced
@@ -252,12 +255,35 @@ def _pretrained(
         ) from None
     # transformers 4 lists names, 5 lists (name, shape found, shape expected).
     mismatched = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
-    absent = [*report["missing_keys"], *mismatched]
-    _check_encoder(model, source, absent, report["unexpected_keys"], depth=depth)
+    _check_shapes(model, source, mismatched, shapes)
+    _check_encoder(model, source, report["missing_keys"], report["unexpected_keys"], depth=depth)
     if depth is not None and getattr(model.config, "layer_types", None):
         # transformers 5 lists a type per layer and refuses a list of another length.
         model.config.layer_types = model.config.layer_types[:depth]
     return model, frozenset(report["missing_keys"]) - set(mismatched), frozenset(mismatched)
+
+
+def _check_shapes(
+    model: PreTrainedModel,
+    source: ModelSource,
+    mismatched: Iterable[str],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Raises ``ModelError`` where the encoder's weights have other shapes than config.json says."""
+    spec = source.spec
+    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    odd = []
+    for key in sorted(mismatched):
+        if not key.startswith(spec.head):
+            found = shapes.get(key) or shapes.get(key.removeprefix(f"{spec.encoder}."))
+            shown = f", found {list(found)}" if found else ""  # else stored under an older name
+            odd.append(f"{key} (expected {expected.get(key)}{shown})")
+    if odd:
+        raise ModelError(
+            f"{source.folder}: {len(odd)} weights of the encoder are of another shape than "
+            f"config.json says: {', '.join(odd[:5])}.",
+            hint="config.json and weights do not belong together.",
+        )
 
 
 def _check_encoder(

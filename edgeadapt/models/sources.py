@@ -91,12 +91,17 @@ class ModelSource:
         """Returns the configuration of the stock model, with some settings changed.
 
         Raises:
-            ModelError: config.json holds settings that a stock model computes without.
+            ModelError: config.json holds settings that a stock model computes without, or of
+                another type.
         """
         from transformers import CONFIG_MAPPING
+        from transformers.activations import ACT2FN
 
         config = CheckpointConfig(self.folder / "config.json", self.config, self.spec)
-        return config.stock(CONFIG_MAPPING[self.spec.model_type], **changes)
+        config_class = CONFIG_MAPPING[self.spec.model_type]
+        stock = config.stock(config_class, **changes)
+        config.check_activations(config_class, ACT2FN)
+        return stock
 
     def default(self, key: str) -> Any:
         """Returns what a setting is in transformers where config.json leaves it out."""

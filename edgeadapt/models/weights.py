@@ -4,16 +4,18 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import LayoutError, ModelError
 from edgeadapt.parsing import check_fetched
 from edgeadapt.storage import read_json
 
-__all__ = ["check_finite_weights", "check_weight_files", "weight_files"]
+__all__ = ["check_declared_sizes", "check_finite_weights", "check_weight_files", "weight_files"]
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 _INDEX = ".index.json"
@@ -21,6 +23,13 @@ _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 """Types of weights, as safetensors calls them."""
 _COUNTERS = ("position_ids", "token_type_ids")
 """How the names of saved buffers end that hold 0, 1, 2 …; models make their own."""
+_TABLES = (
+    "vocab_size", "max_position_embeddings", "type_vocab_size", "position_buckets",
+    "relative_attention_num_buckets",
+)  # fmt: skip
+"""Settings that are numbers of rows of embeddings."""
+_SLACK = 1_000_000
+"""Values that a configuration may ask for beyond a multiple of the files'."""
 _AGAIN = "Copy or download the whole folder again."
 
 
@@ -42,17 +51,22 @@ def weight_files(folder: Path) -> list[Path]:
     )
 
 
-def check_weight_files(folder: Path) -> None:
+def check_weight_files(folder: Path) -> dict[str, tuple[int, ...]]:
     """Checks that every file of weights is there, whole, and holds floating numbers.
+
+    Returns:
+        Name of each tensor in the files -> its shape.
 
     Raises:
         ModelError: A file is missing, damaged, needs code to be run, or holds packed weights.
         IntegrityError: A file is a git-lfs pointer.
     """
+    shapes = {}
     for file in weight_files(folder):
         check_fetched(file)
         types = _safe_types(file) if file.suffix == ".safetensors" else _pickled_types(file)
-        for name, kind in types:
+        for name, kind, shape in types:
+            shapes[name] = shape
             if kind not in _FLOATS and not name.endswith(_COUNTERS):
                 raise ModelError(
                     f"{file}: {name}: expected floating weights ({', '.join(sorted(_FLOATS))}), "
@@ -60,6 +74,50 @@ def check_weight_files(folder: Path) -> None:
                     hint="Quantized and packed weights cannot be trained on. Use the checkpoint "
                     "that this one was made from.",
                 )
+    return shapes
+
+
+def check_declared_sizes(config: Any, spec: BackboneSpec, values: int, *, file: Path) -> None:
+    """Checks, before anything is allocated, that a configuration suits the size of the files.
+
+    Args:
+        config: The configuration of the stock model that is to be built.
+        spec: Where its settings are.
+        values: How many values the files of weights hold.
+        file: Its config.json, for the message.
+
+    Raises:
+        ModelError: It asks for several times as many; the message names the setting that asks
+            for most.
+    """
+    wanted = _declared(config, spec)
+    most = 4 * values + _SLACK
+    if sum(wanted.values()) > most:
+        key = max(wanted, key=lambda key: wanted[key])
+        raise ModelError(
+            f"{file}: {key} = {getattr(config, key)} asks for about {wanted[key]:,} values: "
+            f"expected about the {values:,} that the files of weights hold.",
+            hint="config.json and weights do not belong together, or a file is damaged. " + _AGAIN,
+        )
+
+
+def _declared(config: Any, spec: BackboneSpec) -> dict[str, int]:
+    """Setting -> about how many values the tables or layers have that it is the size of."""
+    hidden = config.hidden_size
+    width = getattr(config, "embedding_size", None) or hidden
+    inner = getattr(config, spec.intermediate_key)
+    layers = getattr(config, spec.groups_key or spec.depth_key)
+    tables = {key: getattr(config, key, None) or 0 for key in _TABLES}
+    wanted = {key: rows * width for key, rows in tables.items()}
+    wanted[spec.groups_key or spec.depth_key] = layers * hidden * 4
+    wanted["hidden_size"] = layers * hidden * hidden * 4
+    wanted[spec.intermediate_key] = layers * hidden * inner * 2
+    # Of a product the factor is named that is out of proportion.
+    if layers > max(hidden, inner):
+        wanted[spec.groups_key or spec.depth_key] = sum(
+            wanted.pop(key) for key in ("hidden_size", spec.intermediate_key)
+        )
+    return wanted
 
 
 def check_finite_weights(parameters: Mapping[str, nn.Parameter], *, where: Path) -> None:
@@ -98,16 +156,17 @@ def _shards(index: Path) -> list[Path]:
     return files
 
 
-def _safe_types(file: Path) -> Iterator[tuple[str, str]]:
+def _safe_types(file: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     try:
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 - it is no mapping
-                yield name, opened.get_slice(name).get_dtype()
+                found = opened.get_slice(name)
+                yield name, found.get_dtype(), tuple(found.get_shape())
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{file} cannot be loaded: {error}", hint=_AGAIN) from None
 
 
-def _pickled_types(file: Path) -> Iterator[tuple[str, str]]:
+def _pickled_types(file: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     try:
         found = torch.load(file, map_location="meta", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -126,4 +185,4 @@ def _pickled_types(file: Path) -> Iterator[tuple[str, str]]:
     for name, value in found.items():
         if isinstance(value, Tensor):
             is_float = value.is_floating_point() and value.element_size() > 1
-            yield str(name), "F32" if is_float else str(value.dtype)
+            yield str(name), "F32" if is_float else str(value.dtype), tuple(value.shape)

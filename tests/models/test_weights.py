@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import AutoModelForSequenceClassification
 
 from edgeadapt.errors import IntegrityError, ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
@@ -260,3 +261,56 @@ def test_layers_that_are_cut_off_may_hold_what_they_like(folder: Path) -> None:
     write(folder, {"encoder.layer.1.extra.weight": torch.ones(3)})
 
     assert len(build(folder, depth=1).encoder.layers()) == 1
+
+
+def test_an_activation_that_transformers_lacks_is_refused_before_a_model_is_built(
+    folder: Path,
+) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "hidden_act": "gelu_of_mine"}))
+
+    with pytest.raises(ModelError, match=r"hidden_act: expected one of .*gelu_new"):
+        build(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_hidden_layers", 10**6),
+        ("max_position_embeddings", 10**8),
+        ("vocab_size", 10**8),
+        ("intermediate_size", 10**8),
+        ("hidden_size", 10**6),
+        ("type_vocab_size", 10**8),
+    ],
+)
+@pytest.mark.parametrize("pickled", [False, True], ids=["safetensors", "pickle"])
+def test_sizes_far_beyond_the_weights_are_refused_before_anything_is_allocated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: int, pickled: bool
+) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        pytest.fail("a model was built")
+
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", allocate)
+    write(folder, {}, pickled=pickled)
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+
+    with pytest.raises(ModelError, match=f"{key} = {value} asks for about .* expected about the"):
+        build(folder)
+
+
+@pytest.mark.parametrize("pickled", [False, True], ids=["safetensors", "pickle"])
+def test_weights_of_another_shape_than_config_json_says_are_reported_with_both(
+    folder: Path, pickled: bool
+) -> None:
+    write(folder, {}, pickled=pickled)
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "intermediate_size": 32}))
+
+    with pytest.raises(ModelError, match="6 weights of the encoder are of another shape") as caught:
+        build(folder)
+
+    name = "bert.encoder.layer.0.intermediate.dense.bias"
+    assert f"{name} (expected [32], found [24])" in caught.value.message
+    assert "missing" not in caught.value.message

@@ -586,7 +586,9 @@ def test_a_file_that_the_folder_does_not_have_is_refused_by_name(
         load_tokenizer(source, max_length=32)
 
 
-@pytest.mark.parametrize("path", ["{elsewhere}", "/root/.cache/huggingface/1f", "vocab.txt", None])
+@pytest.mark.parametrize(
+    "path", ["{elsewhere}", "/home/someone/.cache/huggingface/1f", "vocab.txt", None]
+)
 def test_the_folders_own_vocabulary_is_read_whatever_the_settings_name(
     source: ModelSource, path: str | None
 ) -> None:
@@ -598,7 +600,7 @@ def test_the_folders_own_vocabulary_is_read_whatever_the_settings_name(
     assert encoder.encode(["good"])[0].ids == [2, len(SPECIAL) + 2, 3]
 
 
-@pytest.mark.parametrize("path", ["{elsewhere}", "/root/.cache/huggingface/1f", None])
+@pytest.mark.parametrize("path", ["{elsewhere}", "/home/someone/.cache/huggingface/1f", None])
 def test_the_folders_own_tokenizer_is_read_whatever_the_settings_name(
     source: ModelSource, path: str | None
 ) -> None:

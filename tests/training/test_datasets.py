@@ -3,8 +3,6 @@
 import json
 import math
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from edgeadapt.recipe import DataConfig
 from edgeadapt.training import datasets as module
 from edgeadapt.training.datasets import load_dataset
 from tests.conftest import review, write_dataset
+from tests.listener import Listener
 
 pytestmark = pytest.mark.transformers5
 
@@ -441,25 +440,6 @@ def test_a_name_with_the_separator_is_refused_for_label_sets(tmp_path: Path) -> 
 
 
 # What is said and left out
-
-
-class Listener:
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.warned: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
-
-    def warn(self, message: str) -> None:
-        self.warned.append(message)
-
-    @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Any]:
-        raise AssertionError(title)
-        yield
 
 
 def heard(dataset: object, **config: Any) -> tuple[Dataset, Listener]:

@@ -240,10 +240,6 @@ class TextEncoder:
             encodings = self.tokenizer.encode_batch_fast(inputs)
         return [Tokens(encoding.ids, encoding.type_ids) for encoding in encodings]
 
-    def count_truncated(self, texts: Sequence[Text]) -> int:
-        """Returns how many texts lose tokens to ``max_length``."""
-        return sum(bool(encoding.overflowing) for encoding in self._encodings(texts))
-
     def coverage(self, texts: Sequence[Text]) -> Coverage:
         """Counts what texts lose to the longest input and to the vocabulary.
 

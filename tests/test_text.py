@@ -164,7 +164,7 @@ def test_an_encoder_of_a_smaller_vocabulary_cuts_on_the_same_side() -> None:
 def test_texts_cut_at_the_front_are_counted_like_others(texts: list[str], max_length: int) -> None:
     too_long = sum(len(text.split()) + 2 > max_length for text in texts)
 
-    assert cut_at_the_front(max_length).count_truncated(texts) == too_long
+    assert cut_at_the_front(max_length).coverage(texts).truncated == too_long
 
 
 def test_the_side_of_the_cut_is_part_of_the_hash() -> None:
@@ -175,7 +175,7 @@ def test_the_side_of_the_cut_is_part_of_the_hash() -> None:
 def test_a_text_that_just_fits_is_not_counted_as_cut() -> None:
     just, over = " ".join(WORDS[:4]), " ".join(WORDS[:5])
 
-    counts = [encoder(max_length=6).count_truncated([text]) for text in (just, over)]
+    counts = [encoder(max_length=6).coverage([text]).truncated for text in (just, over)]
 
     assert counts == [0, 1]
 
@@ -187,7 +187,7 @@ def test_the_texts_counted_as_cut_are_those_that_are_too_long(
 ) -> None:
     too_long = sum(len(text.split()) + 2 > max_length for text in texts)
 
-    assert encoder(max_length).count_truncated(texts) == too_long
+    assert encoder(max_length).coverage(texts).truncated == too_long
 
 
 @settings(max_examples=50, deadline=None)
@@ -349,7 +349,7 @@ def test_a_panic_of_the_tokenizer_library_is_an_error_that_names_the_file(tmp_pa
         TextEncoder.from_file(tmp_path / "tokenizer.json", max_length=8, pad_id=PAD)
 
 
-@pytest.mark.parametrize("ask", [TextEncoder.encode, TextEncoder.count_truncated])
+@pytest.mark.parametrize("ask", [TextEncoder.encode, TextEncoder.coverage])
 def test_a_word_that_the_tokenizer_cannot_encode_is_an_error(
     ask: Callable[[TextEncoder, list[str]], object],
 ) -> None:
@@ -433,7 +433,7 @@ def test_the_pairs_counted_as_cut_are_those_that_are_too_long(
 ) -> None:
     lengths = [len(first.split()) + len(second.split()) + 3 for first, second in pairs]
 
-    counted = pair_encoder(max_length).count_truncated(pairs)
+    counted = pair_encoder(max_length).coverage(pairs).truncated
 
     assert counted == sum(length > max_length for length in lengths)
 

@@ -68,12 +68,14 @@ def climb(
         steps: In the order in which they are taken.
         budget: What all of them may cost together.
         reference: What they are judged against.
-        folder: Where steps write; of chains that were given up nothing stays.
+        folder: Where steps write, made where it is missing. Nothing stays there of chains that were
+            given up.
         progress: Where to report.
 
     Raises:
         GateError: No chain meets the budget.
     """
+    folder.mkdir(exist_ok=True)
     search = _Search(budget, reference, folder, progress)
     found = search.below(_Place((), model, ()), tuple(steps))
     if found is None:

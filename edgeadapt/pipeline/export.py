@@ -300,7 +300,7 @@ def _compressed(
             [step for step in steps if step],
             budget=budget,
             reference=reference,
-            folder=_made(Path(scratch) / "chain"),
+            folder=Path(scratch) / "chain",
             progress=progress,
         )
         by_name = {taken.step: taken for taken in chain}
@@ -408,11 +408,6 @@ class _Lowering:
         """Returns what was made of a model."""
         assert self.parity is not None
         return _Compressed(model, self.exporter, self.passes_for(model), self.parity)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
 
 
 def _move(file: Path, target: Path) -> None:

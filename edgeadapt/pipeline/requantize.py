@@ -144,10 +144,13 @@ def _quantized(
             encoder.encode(texts.calibration),
         )
         step = asked.step(Path(scratch) / "tried", simulated=_simulated(bundle), progress=progress)
-        chain = Path(scratch) / "chain"
-        chain.mkdir()
         (taken,) = climb(
-            graphs, [step], budget=budget, reference=reference, folder=chain, progress=progress
+            graphs,
+            [step],
+            budget=budget,
+            reference=reference,
+            folder=Path(scratch) / "chain",
+            progress=progress,
         )
         quantized = Quantized.placed(
             asked, step, taken, folder=folder, reference=reference, texts=graphs.texts

@@ -107,8 +107,7 @@ class Quantization:
 
     def variant(self, scheme: Scheme) -> tuple[str, Variant]:
         """Returns name and variant for the manifest; transformers.js looks for such file names."""
-        name, file = {
-            True: ("int4", "onnx/model_q4.onnx"),
-            False: ("int8", "onnx/model_quantized.onnx"),
-        }[scheme is Scheme.INT4_WEIGHTS]
+        name, file = "int8", "onnx/model_quantized.onnx"
+        if scheme is Scheme.INT4_WEIGHTS:
+            name, file = "int4", "onnx/model_q4.onnx"
         return name, Variant(file, self.engine, scheme, self.made_for)

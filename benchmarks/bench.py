@@ -20,8 +20,8 @@ from edgeadapt.bench.plan import PLANS, Effort, Plan
 from edgeadapt.bench.rows import Row, rows
 from edgeadapt.cli.tables import bench_table
 from edgeadapt.measure.statistics import MIN_SAMPLES_P99
-from edgeadapt.record import Record
-from edgeadapt.run import Run
+from edgeadapt.store.record import Record
+from edgeadapt.store.run import Run
 
 __all__ = ["SHOWN"]
 

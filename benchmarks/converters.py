@@ -22,7 +22,7 @@ from edgeadapt.data import read_rows
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.merge import merge_run
 from edgeadapt.pipeline.restore import restore, text_encoder
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from edgeadapt.text import TokenBatch
 
 RUN = "sst2-adapter-0"

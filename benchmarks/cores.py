@@ -18,8 +18,8 @@ from common import Shown, asked_bundle, load, machine_name, save, table
 from edgeadapt.bench.jobs import Subject, measure_job
 from edgeadapt.bench.noise import FARTHER
 from edgeadapt.bench.plan import Plan
-from edgeadapt.bundle import Bundle
 from edgeadapt.measure.child import run_job
+from edgeadapt.store.bundle import Bundle
 
 __all__ = ["SHOWN"]
 

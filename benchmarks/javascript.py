@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from common import WORK, drawn_texts, save
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.store.bundle import Bundle
 
 PACKAGE = "@huggingface/transformers@4.3.1"
 SCRIPT = Path(__file__).parent / "peers" / "transformers_js.mjs"

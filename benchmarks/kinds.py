@@ -20,9 +20,9 @@ from quantization import drift_on_test
 
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.runner import Evaluation, Subject, measure
-from edgeadapt.bundle import Bundle
 from edgeadapt.cli.console import Terminal
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 
 if TYPE_CHECKING:
     from onnx import ModelProto

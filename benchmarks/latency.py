@@ -41,7 +41,7 @@ from contenders import BACKBONE, CONTENDERS, FP32, NNCF, OURS, TRAINED, Contende
 
 from edgeadapt.data import read_rows
 from edgeadapt.measure.machine import describe_machine, usable_cores
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 
 __all__ = ["SHOWN", "fastest"]
 

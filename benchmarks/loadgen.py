@@ -23,12 +23,12 @@ from common import WORK, Shown, asked_bundle, load, machine_name, save, table
 
 from edgeadapt.bench.jobs import Subject, measure_job
 from edgeadapt.bench.plan import Plan
-from edgeadapt.bundle import Bundle
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.measure.statistics import latency
 from edgeadapt.pipeline.evaluation import evaluation_of
 from edgeadapt.runtime import load_engine
+from edgeadapt.store.bundle import Bundle
 
 __all__ = ["SHOWN"]
 

@@ -22,9 +22,9 @@ from contenders import peer_python
 
 from edgeadapt.bench.jobs import Subject, measure_job
 from edgeadapt.bench.plan import Plan
-from edgeadapt.bundle import Bundle
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
+from edgeadapt.store.bundle import Bundle
 
 __all__ = ["SHOWN"]
 

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 from common import WORK, Aim, Shown, data_folder, load, save, table
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.recipe import Platform, Scheme
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 
 __all__ = ["SHOWN"]
 

@@ -30,7 +30,7 @@ from edgeadapt.recipe import (
     ModelConfig,
     Scheme,
 )
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from edgeadapt.text import Tokens
 
 __all__ = ["prepare"]

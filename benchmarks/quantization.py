@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from accuracy import SEEDS, SST2, add_row, shares, spread
 from common import WORK, Aim, Headline, Shown, load, rows_of, table
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.data import read_rows
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import drift
 from edgeadapt.recipe import Objective, Scheme
-from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 
 if TYPE_CHECKING:
     from edgeadapt.pipeline.export import ExportOptions

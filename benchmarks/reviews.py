@@ -10,7 +10,7 @@ from common import WORK, Shown, load, save, table
 
 from edgeadapt.data import read_rows
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 
 __all__ = ["SHOWN"]
 

@@ -20,10 +20,10 @@ from edgeadapt.bench.noise import disturbances, typical_ns
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.rows import rows
 from edgeadapt.bench.runner import Subject, measure
-from edgeadapt.bundle import Bundle
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.pipeline.evaluation import evaluation_of
-from edgeadapt.record import Record
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.record import Record
 
 __all__ = ["SHOWN"]
 

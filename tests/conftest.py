@@ -11,12 +11,12 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, BertTokenizerFast
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.data import write_csv
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 
 WORDS = (  # noqa: SIM905 - a sentence reads better
     "the a it was is and not but very good bad fine poor great awful bright dull warm cold film "

@@ -21,11 +21,11 @@ from transformers import (
 
 from edgeadapt.adapters.formats.heads import STOCK_HEADS
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.bundle import Bundle
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Exporter, Recipe
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from tests.conftest import TINY_CONFIGS, make_checkpoint, make_tokenizer, review, write_dataset
 from tests.steady import steady_latencies
 

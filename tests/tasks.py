@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.data import write_csv
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Exporter, Recipe
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from tests.conftest import review
 from tests.lively import lively_checkpoint
 from tests.steady import steady_latencies

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.adapters.formats.files import read_tensors
-from edgeadapt.bundle import Bundle
 from edgeadapt.data import read_labels, read_rows
 from edgeadapt.errors import IntegrityError
 from edgeadapt.parsing import check_fetched
@@ -16,8 +15,9 @@ from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.predict import read_texts
 from edgeadapt.pipeline.pretrain import TextFile
 from edgeadapt.recipe import DataConfig
-from edgeadapt.run import Run
 from edgeadapt.runtime.classifier import load
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from edgeadapt.training.datasets import load_dataset
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgeadapt.errors import DataError, EdgeAdaptError, LayoutError, MissingError, RecipeError
 from edgeadapt.parsing import parse_json, parse_toml, read_bounded
 from edgeadapt.recipe import Recipe
-from edgeadapt.storage import read_json
+from edgeadapt.store.files import read_json
 
 NESTED = 100_000
 

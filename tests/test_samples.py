@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.recipe import Recipe
-from edgeadapt.record import Record
-from edgeadapt.run import Run
 from edgeadapt.runtime.classifier import load
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.record import Record
+from edgeadapt.store.run import Run
 from edgeadapt.training.checkpoints import Checkpoints
 
 ASSETS = Path(__file__).parent / "assets"

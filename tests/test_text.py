@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import DataError, MissingError, UsageError
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import Text, TextEncoder, Tokens, parts_of, text_of
 from edgeadapt.vocabulary import count_pieces, trim
 from tests.conftest import WORDS, make_tokenizer

@@ -14,7 +14,7 @@ from edgeadapt.bench.rows import answers, known_labels, task_of
 from edgeadapt.errors import UsageError
 from edgeadapt.measure.statistics import Interval, latency, resampled_percentiles
 from edgeadapt.metrics import difference, score
-from edgeadapt.record import Record, Sample, scenario_title
+from edgeadapt.store.record import Record, Sample, scenario_title
 
 __all__ = ["Change", "Comparison", "Verdict", "compare"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeadapt.measure.statistics import Interval
-from edgeadapt.record import Sample
+from edgeadapt.store.record import Sample
 
 __all__ = [
     "Leak",

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgeadapt.bench.plan import Plan
-from edgeadapt.bundle import Bundle
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import Text, TextEncoder, text_of
 
 __all__ = ["Subject", "bulk_job", "first_label_job", "measure_job", "scaling_job"]

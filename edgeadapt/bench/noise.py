@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from edgeadapt.measure.statistics import median
-from edgeadapt.record import Record, scenario_title
+from edgeadapt.store.record import Record, scenario_title
 
 __all__ = ["FARTHER", "disturbances", "typical_ns"]
 

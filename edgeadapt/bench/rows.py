@@ -27,7 +27,7 @@ from edgeadapt.metrics import (
     wilson_interval,
 )
 from edgeadapt.recipe import Task
-from edgeadapt.record import Record, Sample
+from edgeadapt.store.record import Record, Sample
 
 __all__ = ["Ratios", "Row", "answers", "known_labels", "rows", "task_of"]
 

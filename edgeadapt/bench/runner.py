@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from edgeadapt import __version__
 from edgeadapt.bench.jobs import Subject, bulk_job, first_label_job, measure_job, scaling_job
 from edgeadapt.bench.plan import Plan
-from edgeadapt.bundle import Manifest
 from edgeadapt.measure.child import run_job, time_job
 from edgeadapt.measure.conditions import conditions, others_at_work
 from edgeadapt.measure.machine import describe_machine, install_bytes, usable_cores
 from edgeadapt.metrics import check_finite
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Task
-from edgeadapt.record import Record, Sample
+from edgeadapt.store.bundle import Manifest
+from edgeadapt.store.record import Record, Sample
 from edgeadapt.text import Text
 
 __all__ = ["Evaluation", "Subject", "measure"]

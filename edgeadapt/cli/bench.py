@@ -12,7 +12,7 @@ from edgeadapt.cli.options import Force, Json, Output, Threads
 
 if TYPE_CHECKING:
     from edgeadapt.bench.plan import Plan
-    from edgeadapt.record import Record
+    from edgeadapt.store.record import Record
 
 __all__ = ["bench"]
 
@@ -80,19 +80,19 @@ def bench(
     ] = False,
 ) -> None:
     """Measure bundles on this machine: accuracy, latency, throughput, memory, energy, size."""
-    from edgeadapt.bundle import Bundle
     from edgeadapt.cli.console import Terminal
-    from edgeadapt.pipeline import places
     from edgeadapt.pipeline.bench import bench as run_bench
     from edgeadapt.pipeline.evaluation import EvaluationFile
+    from edgeadapt.store import artifacts
+    from edgeadapt.store.bundle import Bundle
 
     _check_one({"--quick": quick, "--thorough": thorough})
     _check_one({"--wide": wide, "--json": json, "--markdown": markdown, "--csv": csv})
     plan = _plan(quick=quick, thorough=thorough, lengths=lengths, batch=batch)
     if bundles:
-        opened = [Bundle.open(places.resolve(name, places.bundles())) for name in bundles]
+        opened = [Bundle.open(artifacts.resolve(name, artifacts.bundles())) for name in bundles]
     else:
-        opened = Bundle.all_under(places.bundles())
+        opened = Bundle.all_under(artifacts.bundles())
     record, path = run_bench(
         opened,
         plan=plan,
@@ -100,7 +100,7 @@ def bench(
         baseline=baseline,
         engines=_engines(engine),
         threads=threads,
-        output=places.target(output, places.records(), suffix=".json") if output else None,
+        output=artifacts.target(output, artifacts.records(), suffix=".json") if output else None,
         force=force,
         progress=Terminal(),
     )

@@ -37,11 +37,11 @@ def compare(
     from edgeadapt.cli.console import Terminal, print_json, show
     from edgeadapt.cli.tables import changes_table
     from edgeadapt.errors import GateError
-    from edgeadapt.pipeline import places
-    from edgeadapt.record import Record
+    from edgeadapt.store import artifacts
+    from edgeadapt.store.record import Record
 
     first, then = (
-        Record.open(places.resolve(name, places.records(), suffix=".json"))
+        Record.open(artifacts.resolve(name, artifacts.records(), suffix=".json"))
         for name in (before, after)
     )
     found = compare_records(first, then, fail_over=fail_over, max_drop=max_drop)

@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from edgeadapt.bundle import Manifest
 from edgeadapt.metrics import Drift
+from edgeadapt.store.bundle import Manifest
 from edgeadapt.store.compression import Compression, StepReport
 
 __all__ = ["compression_json"]

@@ -21,10 +21,10 @@ def convert(
     """Write a run's adapter and head in AdapterHub's or PEFT's format."""
     from edgeadapt.cli.console import print_json, print_line
     from edgeadapt.cli.imports import train_tier
-    from edgeadapt.pipeline import places
-    from edgeadapt.run import Run
+    from edgeadapt.store import artifacts
+    from edgeadapt.store.run import Run
 
-    source = Run.open(places.resolve(run, places.runs()))
+    source = Run.open(artifacts.resolve(run, artifacts.runs()))
     with train_tier("edgeadapt convert"):
         from edgeadapt.pipeline.convert import convert as run_convert
 

@@ -21,9 +21,9 @@ from edgeadapt.errors import ModelError, UsageError
 from edgeadapt.recipe import Recipe
 
 if TYPE_CHECKING:
-    from edgeadapt.bundle import Bundle
     from edgeadapt.cli.console import Terminal
-    from edgeadapt.run import Run
+    from edgeadapt.store.bundle import Bundle
+    from edgeadapt.store.run import Run
 
 __all__ = ["export"]
 
@@ -70,11 +70,11 @@ def export(
     """Merge, export to ONNX and quantize a run, a classifier or a bundle; writes a bundle."""
     from edgeadapt.cli.console import Terminal
     from edgeadapt.cli.imports import train_tier
-    from edgeadapt.pipeline import places
-    from edgeadapt.run import Run
+    from edgeadapt.store import artifacts
+    from edgeadapt.store.run import Run
 
     terminal = Terminal()
-    target = places.target(output, places.bundles()) if output else None
+    target = artifacts.target(output, artifacts.bundles()) if output else None
     if run and (found := _bundle_named(run)):
         _check_of_bundles(given, labels, found)
         bundle = _quantize_again(found, given, output=target, force=force, terminal=terminal)
@@ -112,14 +112,18 @@ def _source(name: str | None, given: Given, labels: str | None) -> tuple["Run | 
     Raises:
         UsageError: Something was given that only a checkpoint takes, and it is a run.
     """
-    from edgeadapt.pipeline import places
-    from edgeadapt.run import Run
+    from edgeadapt.store import artifacts
+    from edgeadapt.store.run import Run
 
     others = [*given.without("export").flags, *(["--labels"] if labels is not None else [])]
     if name and (checkpoint := _checkpoint(name, is_asked=bool(others))):
         unnamed = {"model": {"id": checkpoint}, "data": {"dataset": ""}}
         return checkpoint, Recipe().updated(unnamed, origin="none")
-    run = Run.open(places.resolve(name, places.runs())) if name else Run.latest(places.runs())
+    run = (
+        Run.open(artifacts.resolve(name, artifacts.runs()))
+        if name
+        else Run.latest(artifacts.runs())
+    )
     if others:
         raise UsageError(
             f"{', '.join(others)}: expected with a checkpoint only, found the run {run.name}, "
@@ -131,11 +135,11 @@ def _source(name: str | None, given: Given, labels: str | None) -> tuple["Run | 
 
 def _bundle_named(name: str) -> Path | None:
     """The bundle that ``name`` means; ``None`` where it is a run's, or nothing's."""
-    from edgeadapt.pipeline import places
+    from edgeadapt.store import artifacts
 
-    path = places.resolve(name, places.runs())
+    path = artifacts.resolve(name, artifacts.runs())
     if not path.exists():
-        path = places.resolve(name, places.bundles())
+        path = artifacts.resolve(name, artifacts.bundles())
     return path if (path / "manifest.json").is_file() else None
 
 
@@ -162,8 +166,8 @@ def _check_of_bundles(given: Given, labels: str | None, bundle: Path) -> None:
 def _quantize_again(
     path: Path, given: Given, *, output: Path | None, force: bool, terminal: "Terminal"
 ) -> "Bundle":
-    from edgeadapt.bundle import Bundle
     from edgeadapt.cli.imports import onnx_tier
+    from edgeadapt.store.bundle import Bundle
 
     bundle = Bundle.open(path)
     with onnx_tier("edgeadapt export BUNDLE --quantize"):
@@ -223,12 +227,12 @@ def _checkpoint(name: str, *, is_asked: bool) -> str | None:
     Raises:
         ModelError: It is the folder of an adapter.
     """
-    from edgeadapt.pipeline import places
+    from edgeadapt.store import artifacts
 
-    path = places.resolve(name, places.runs())
+    path = artifacts.resolve(name, artifacts.runs())
     if any((path / file).is_file() for file in ("run.json", "manifest.json")):
         return None
-    for folder in (path, places.target(name, places.checkpoints())):
+    for folder in (path, artifacts.target(name, artifacts.checkpoints())):
         if (folder / "adapter_config.json").is_file():
             raise ModelError(
                 f"{folder} holds an adapter: expected a run, or a checkpoint with all its weights.",

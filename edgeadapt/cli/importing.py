@@ -36,7 +36,7 @@ def import_(
     """Import an AdapterHub or PEFT adapter as a run, to export and measure it like our own."""
     from edgeadapt.cli.console import Terminal, print_json, print_line, show
     from edgeadapt.cli.imports import train_tier
-    from edgeadapt.pipeline import places
+    from edgeadapt.store import artifacts
 
     check_columns(given)
     names = label_names(labels)
@@ -52,7 +52,7 @@ def import_(
         model_named="model.id" in given.values,
         data=checked.data if checked.data.dataset else None,
         labels=names,
-        output=places.target(output, places.runs()) if output else None,
+        output=artifacts.target(output, artifacts.runs()) if output else None,
         force=force,
         progress=terminal,
     )

@@ -20,17 +20,19 @@ def merge(
     """Fold a run's adapters into its backbone; writes a stock Hugging Face checkpoint."""
     from edgeadapt.cli.console import Terminal, print_json, print_line
     from edgeadapt.cli.imports import train_tier
-    from edgeadapt.pipeline import places
-    from edgeadapt.run import Run
+    from edgeadapt.store import artifacts
+    from edgeadapt.store.run import Run
 
-    source = Run.open(places.resolve(run, places.runs())) if run else Run.latest(places.runs())
+    source = (
+        Run.open(artifacts.resolve(run, artifacts.runs())) if run else Run.latest(artifacts.runs())
+    )
     with train_tier("edgeadapt merge"):
         from edgeadapt.pipeline.merge import merge_run
 
     terminal = Terminal()
     checkpoint = merge_run(
         source,
-        output=places.target(output, places.checkpoints()) if output else None,
+        output=artifacts.target(output, artifacts.checkpoints()) if output else None,
         force=force,
         progress=terminal,
     )

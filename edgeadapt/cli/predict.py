@@ -55,11 +55,11 @@ def predict(
     json: Json = False,
 ) -> None:
     """Classify texts with a bundle."""
-    from edgeadapt.bundle import Bundle
     from edgeadapt.errors import UsageError
-    from edgeadapt.pipeline import places
     from edgeadapt.pipeline.predict import check_pair_column, read_pairs, read_texts
     from edgeadapt.pipeline.predict import predict as classify
+    from edgeadapt.store import artifacts
+    from edgeadapt.store.bundle import Bundle
 
     if texts and file:
         raise UsageError("Give texts or --file, not both.", hint="Leave one of them out.")
@@ -68,7 +68,7 @@ def predict(
             f"--text-pair: expected one TEXT beside it, found {len(texts or ())}.",
             hint="Many pairs come with --file: a CSV or JSONL file.",
         )
-    path = places.resolve(bundle, places.bundles())
+    path = artifacts.resolve(bundle, artifacts.bundles())
     manifest = Bundle.open(path).manifest
     check_pair_column(text_pair_column, manifest)
     progress: Progress = SILENT

@@ -47,7 +47,7 @@ def pretrain(
 
     It is trained to guess masked words. Then: edgeadapt train --model artifacts/checkpoints/NAME
     """
-    from edgeadapt.pipeline import places
+    from edgeadapt.store import artifacts
 
     if resume is not None:
         check_alone(given, text=text, output=output, force=force)
@@ -56,7 +56,7 @@ def pretrain(
             "Expected --text FILE, found none.",
             hint="A text a line, or a CSV or JSONL file; --resume NAME goes on without it.",
         )
-    given = given.mapped("model.id", places.model_id)
+    given = given.mapped("model.id", artifacts.model_id)
     columns = DataConfig(**given.table("data"))
     # How texts are read is no part of the recipe that a checkpoint keeps.
     given = given.without("data.text_column", "data.skip_empty")
@@ -72,12 +72,14 @@ def pretrain(
     terminal = Terminal()
     if text is None:
         assert resume is not None
-        found = resume_pretraining(places.target(resume, places.checkpoints()), progress=terminal)
+        found = resume_pretraining(
+            artifacts.target(resume, artifacts.checkpoints()), progress=terminal
+        )
     else:
         found = run_pretraining(
             TextFile(text, columns.text_column, columns.skip_empty),
             recipe,
-            output=places.target(output, places.checkpoints()) if output else None,
+            output=artifacts.target(output, artifacts.checkpoints()) if output else None,
             force=force,
             progress=terminal,
         )

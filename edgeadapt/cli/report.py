@@ -25,12 +25,12 @@ def report(
 ) -> None:
     """Write one page of HTML about records: tables and charts that need no network."""
     from edgeadapt.cli.console import Terminal, print_json, print_line
-    from edgeadapt.pipeline import places
     from edgeadapt.pipeline.report import report as write_report
+    from edgeadapt.store import artifacts
 
     path = write_report(
-        [places.resolve(name, places.records(), suffix=".json") for name in records],
-        output=places.target(output, places.records(), suffix=".html") if output else None,
+        [artifacts.resolve(name, artifacts.records(), suffix=".json") for name in records],
+        output=artifacts.target(output, artifacts.records(), suffix=".html") if output else None,
         title=title,
         force=force,
         progress=Terminal(),

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from edgeadapt.bench.compare import RERUN_SPREAD, Change, Verdict
 from edgeadapt.bench.rows import Row
-from edgeadapt.bundle import Manifest
 from edgeadapt.cli.sheet import sheet
 from edgeadapt.documents.benchmark import VARIANT, bench_columns, bench_notes
 from edgeadapt.documents.cells import Column, share, text, used
@@ -18,9 +17,10 @@ from edgeadapt.documents.changes import CHANGES
 from edgeadapt.documents.model_card import merge_note, step_note
 from edgeadapt.documents.runs import COMPARED, LABELS, SCORES, Scores, label_scores, measured
 from edgeadapt.escape import terminal
-from edgeadapt.record import Record
-from edgeadapt.run import RunInfo
+from edgeadapt.store.bundle import Manifest
 from edgeadapt.store.compression import Compression, StepReport
+from edgeadapt.store.record import Record
+from edgeadapt.store.run import RunInfo
 
 if TYPE_CHECKING:
     from edgeadapt.pipeline.folds import CrossValidation  # which loads torch

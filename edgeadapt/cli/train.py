@@ -17,7 +17,7 @@ from edgeadapt.recipe import ModelConfig, Recipe
 if TYPE_CHECKING:
     from edgeadapt.adapters.formats import ForeignAdapter
     from edgeadapt.pipeline.folds import CrossValidation
-    from edgeadapt.run import Run
+    from edgeadapt.store.run import Run
 
 __all__ = ["train"]
 
@@ -70,7 +70,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train adapters and a head on a frozen encoder; writes a run under artifacts/runs."""
-    from edgeadapt.pipeline import places
+    from edgeadapt.store import artifacts
 
     if resume is not None:
         check_alone(given, recipe=recipe, output=output, force=force, folds=folds)
@@ -87,13 +87,13 @@ def train(
     progress: Progress = Terminal() if _leads() else SILENT
     if resume is not None:
         return _go_on(
-            places.target(resume, places.runs()),
+            artifacts.target(resume, artifacts.runs()),
             baselines=baselines,
             json=json,
             progress=progress,
         )
     effective, start = _effective(recipe, given)
-    target = places.target(output, places.runs()) if output else None
+    target = artifacts.target(output, artifacts.runs()) if output else None
     # Where several processes train, the leading one may have begun to write before another looks.
     written = target if _leads() and not folds else None
     check_early(effective.data, written, force=force)
@@ -119,11 +119,13 @@ def train(
 def _effective(recipe: str | None, given: Given) -> tuple[Recipe, "ForeignAdapter | None"]:
     """The recipe with what was given, and the adapter that training starts from."""
     from edgeadapt.cli.imports import train_tier
-    from edgeadapt.pipeline import places
+    from edgeadapt.store import artifacts
 
     named = "model.id" in given.values
-    given = given.mapped("model.id", places.model_id)
-    given = given.mapped("adapter.start", lambda name: str(places.resolve(name, places.runs())))
+    given = given.mapped("model.id", artifacts.model_id)
+    given = given.mapped(
+        "adapter.start", lambda name: str(artifacts.resolve(name, artifacts.runs()))
+    )
     usual = Recipe() if "data.dataset" in given.values else Recipe.load("demo")
     asked = (Recipe.load(recipe) if recipe else usual).updated(
         given.without("training").tables(), origin="command line"
@@ -148,7 +150,7 @@ def _go_on(target: Path, *, baselines: bool, json: bool, progress: Progress) -> 
         from edgeadapt.pipeline.baselines import train_baselines
         from edgeadapt.pipeline.folds import begun_folds, resume_folds
         from edgeadapt.pipeline.train import resume
-        from edgeadapt.run import Run
+        from edgeadapt.store.run import Run
     if begun_folds(target) and not target.exists():
         return _show_folds(resume_folds(target, progress=progress), json=json)
     if not baselines:

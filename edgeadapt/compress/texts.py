@@ -10,7 +10,6 @@ from typing import Self
 
 import numpy as np
 
-from edgeadapt.bundle import CALIBRATION_FILE, LOGITS_FILE, VALIDATION_FILE, Bundle
 from edgeadapt.compress.budget import Reference
 from edgeadapt.data import (
     TEXT_COLUMNS,
@@ -23,6 +22,7 @@ from edgeadapt.data import (
 )
 from edgeadapt.errors import LayoutError, UsageError
 from edgeadapt.metrics import Logits, label_sets
+from edgeadapt.store.bundle import CALIBRATION_FILE, LOGITS_FILE, VALIDATION_FILE, Bundle
 from edgeadapt.text import Text
 
 __all__ = ["CompressionTexts"]

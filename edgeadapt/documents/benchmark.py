@@ -16,7 +16,7 @@ from edgeadapt.documents.cells import (
     used,
 )
 from edgeadapt.measure.statistics import Interval
-from edgeadapt.record import Record, scenario_title
+from edgeadapt.store.record import Record, scenario_title
 
 __all__ = [
     "ACCURACY",

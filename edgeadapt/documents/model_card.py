@@ -1,9 +1,9 @@
 """The README of a bundle: what is in it, where it comes from, how to use it."""
 
-from edgeadapt.bundle import Manifest
 from edgeadapt.escape import markdown, markdown_code, python_string
 from edgeadapt.metrics import Score
 from edgeadapt.recipe import EngineName, Task
+from edgeadapt.store.bundle import Manifest
 from edgeadapt.store.compression import Compression, StepReport
 from edgeadapt.store.gates import Gates, MergeGate
 from edgeadapt.store.provenance import Provenance, Requantized

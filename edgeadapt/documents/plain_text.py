@@ -20,7 +20,7 @@ from edgeadapt.documents.benchmark import (
 )
 from edgeadapt.documents.cells import Cell, Column, text
 from edgeadapt.escape import csv_cell, markdown
-from edgeadapt.record import Record
+from edgeadapt.store.record import Record
 
 __all__ = ["csv_of", "markdown_of"]
 

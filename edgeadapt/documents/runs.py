@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgeadapt.documents.cells import Cell, Column, count, fixed, share, text
 from edgeadapt.metrics import Score, wilson_interval
-from edgeadapt.run import RunInfo
+from edgeadapt.store.run import RunInfo
 
 __all__ = ["COMPARED", "LABELS", "SCORES", "LabelScores", "Scores", "label_scores", "measured"]
 

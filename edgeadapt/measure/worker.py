@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from edgeadapt.errors import EdgeAdaptError
 
 if TYPE_CHECKING:
-    from edgeadapt.bundle import Bundle
     from edgeadapt.runtime.base import LoadedModel
+    from edgeadapt.store.bundle import Bundle
     from edgeadapt.text import Text, TextEncoder, Tokens
 
 __all__ = ["main"]
@@ -40,9 +40,9 @@ def _first_label(job: dict[str, Any]) -> dict[str, Any]:
     The parent holds the clock, and tells in ``started_ns`` what it showed when this process began:
     on every supported system all processes read the same one.
     """
-    from edgeadapt.bundle import Bundle
     from edgeadapt.runtime import engine_class
     from edgeadapt.runtime.classifier import load
+    from edgeadapt.store.bundle import Bundle
 
     engine_class(Bundle.open(Path(job["bundle"])), job["variant"], job.get("engine"))
     imported = perf_counter_ns()
@@ -182,7 +182,7 @@ def _graph(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _opened(job: dict[str, Any]) -> tuple["Bundle", "TextEncoder"]:
-    from edgeadapt.bundle import Bundle
+    from edgeadapt.store.bundle import Bundle
 
     bundle = Bundle.open(Path(job["bundle"]))
     return bundle, bundle.text_encoder()

@@ -10,13 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 from edgeadapt.backbones import BackboneSpec
-from edgeadapt.checkpoint import CheckpointConfig, read_checkpoint_config
 from edgeadapt.errors import EdgeAdaptError, ModelError
 from edgeadapt.models import hub
 from edgeadapt.outputs import Outputs
 from edgeadapt.parsing import check_fetched
 from edgeadapt.recipe import ModelConfig
-from edgeadapt.storage import check_sha256, read_json, sha256
+from edgeadapt.store.checkpoint import CheckpointConfig, read_checkpoint_config
+from edgeadapt.store.files import check_sha256, read_json, sha256
 from edgeadapt.store.provenance import Backbone
 
 __all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]

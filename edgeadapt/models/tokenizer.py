@@ -16,7 +16,7 @@ from edgeadapt.models.tables import check_tables, padding_mismatch
 from edgeadapt.models.tokenizer_settings import SENTENCEPIECE_FILES, own_files, settle
 from edgeadapt.parsing import TOKENIZER_BYTES
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.storage import read_json
+from edgeadapt.store.files import read_json
 from edgeadapt.text import TextEncoder, tokenizer_errors
 
 __all__ = ["TokenizerFiles", "load_tokenizer"]

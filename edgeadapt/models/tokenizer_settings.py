@@ -18,7 +18,7 @@ from tokenizers.models import WordLevel, WordPiece
 from transformers import PreTrainedTokenizerFast
 
 from edgeadapt.errors import ModelError
-from edgeadapt.storage import read_json
+from edgeadapt.store.files import read_json
 from edgeadapt.text import tokenizer_errors
 
 __all__ = ["SENTENCEPIECE_FILES", "own_files", "settle"]

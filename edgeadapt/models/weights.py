@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import LayoutError, ModelError
 from edgeadapt.parsing import check_fetched
-from edgeadapt.storage import read_json
+from edgeadapt.store.files import read_json
 
 __all__ = ["check_declared_sizes", "check_finite_weights", "check_weight_files", "weight_files"]
 

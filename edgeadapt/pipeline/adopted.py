@@ -20,9 +20,9 @@ from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import write_examples, write_model
 from edgeadapt.progress import Progress
 from edgeadapt.recipe import DataConfig, Recipe, Task
-from edgeadapt.run import Run, RunInfo
-from edgeadapt.storage import staged_folder
+from edgeadapt.store.files import staged_folder
 from edgeadapt.store.machine import TrainingMachine
+from edgeadapt.store.run import Run, RunInfo
 from edgeadapt.store.training import DataReport, FrozenHashes, Imported
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.objectives import EVALUATION_BATCH

@@ -6,7 +6,7 @@ from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.train import complete
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import AdapterConfig, AdapterKind
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 
 __all__ = ["BASELINES", "train_baselines"]
 

@@ -8,17 +8,17 @@ from types import MappingProxyType
 from edgeadapt.bench.jobs import first_label_job
 from edgeadapt.bench.plan import Plan
 from edgeadapt.bench.runner import Subject, measure
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import MeasurementError, MissingError, UsageError
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
-from edgeadapt.pipeline import places
 from edgeadapt.pipeline.evaluation import EvaluationFile, evaluation_of
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import EngineName
-from edgeadapt.record import Record
 from edgeadapt.runtime import ENGINES
-from edgeadapt.storage import check_free, held
+from edgeadapt.store import artifacts
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.files import check_free, held
+from edgeadapt.store.record import Record
 
 __all__ = ["bench"]
 
@@ -65,7 +65,7 @@ def bench(
     """
     if not bundles:
         raise MissingError(
-            f"There is no bundle under {places.bundles()}.",
+            f"There is no bundle under {artifacts.bundles()}.",
             hint="Write one with `edgeadapt export --quantize`, or name the bundle to measure.",
         )
     if threads is not None and not 1 <= threads <= usable_cores():
@@ -81,7 +81,7 @@ def bench(
             f"Two bundles have the same name: found {', '.join(names)}.",
             hint="The table tells rows apart by name: rename one of the folders.",
         )
-    path = output or places.new_name(places.records(), "bench", suffix=".json")
+    path = output or artifacts.new_name(artifacts.records(), "bench", suffix=".json")
     check_free(path, force=force)
     with held(path):
         for bundle in bundles:

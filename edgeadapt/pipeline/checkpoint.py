@@ -6,20 +6,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgeadapt.adapters.formats.heads import STOCK_HEADS
-from edgeadapt.bundle import Bundle
 from edgeadapt.data import check_label_names
 from edgeadapt.errors import ModelError, UsageError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.outputs import Rows
-from edgeadapt.pipeline import places
 from edgeadapt.pipeline.adopted import Adopted, Head, labelled, no_data, read_data
 from edgeadapt.pipeline.export import ExportOptions, export
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import AdapterConfig, AdapterKind, DataConfig, ModelConfig, Recipe
-from edgeadapt.storage import check_free
+from edgeadapt.store import artifacts
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.files import check_free
 from edgeadapt.store.training import Imported
 from edgeadapt.training.loop import seeded
 
@@ -63,7 +63,7 @@ def export_checkpoint(
     options = options or ExportOptions()
     _check_data(data, options, progress)
     source = find_model(model)
-    target = output or places.bundles() / Path(source.id).name
+    target = output or artifacts.bundles() / Path(source.id).name
     check_free(target, force=force)
     adopted = _adopted(source, model, max_length, data, labels, progress)
     with TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline.foreign import adapter_of, settings_of
 from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.recipe import Format
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 
 __all__ = ["convert"]
 

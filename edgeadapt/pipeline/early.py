@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from edgeadapt.recipe import DataConfig
-from edgeadapt.run import UNFINISHED
-from edgeadapt.storage import check_free
+from edgeadapt.store.files import check_free
+from edgeadapt.store.run import UNFINISHED
 from edgeadapt.training.datasets import check_there
 
 __all__ = ["check_early"]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeadapt.bench.runner import Evaluation
-from edgeadapt.bundle import EVALUATION_FILE, Bundle, Manifest
 from edgeadapt.data import (
     TEXT_COLUMNS,
     Rows,
@@ -18,7 +17,8 @@ from edgeadapt.data import (
 from edgeadapt.errors import DataError, UsageError
 from edgeadapt.pipeline.predict import check_pair_column
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.storage import sha256
+from edgeadapt.store.bundle import EVALUATION_FILE, Bundle, Manifest
+from edgeadapt.store.files import sha256
 
 __all__ = ["EvaluationFile", "evaluation_of"]
 

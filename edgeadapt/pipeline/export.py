@@ -10,7 +10,6 @@ from typing import Self, TypeVar, cast
 import onnx
 
 from edgeadapt import __version__
-from edgeadapt.bundle import EVALUATION_FILE, VALIDATION_FILE, Bundle, Manifest, Variant
 from edgeadapt.compress.budget import MAX_DROP, Budget, Reference
 from edgeadapt.compress.climb import climb
 from edgeadapt.compress.report import compression_of
@@ -23,7 +22,6 @@ from edgeadapt.graph.attention import count_attention
 from edgeadapt.measure.machine import versions
 from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.merge import Merged, merge
-from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
 from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.restore import (
@@ -39,14 +37,16 @@ from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.quantize.step import Graphs, Quantize, answers_of
 from edgeadapt.recipe import EngineName, ExportConfig, Exporter, GraphPass, Scheme
-from edgeadapt.run import Run
 from edgeadapt.runtime import ENGINES
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.shrink.vocabulary import Shrunk, TrimVocabulary
-from edgeadapt.storage import read_json, staged_folder
+from edgeadapt.store import artifacts
+from edgeadapt.store.bundle import EVALUATION_FILE, VALIDATION_FILE, Bundle, Manifest, Variant
 from edgeadapt.store.compression import Baseline, Compression
+from edgeadapt.store.files import read_json, staged_folder
 from edgeadapt.store.gates import Gates
 from edgeadapt.store.provenance import Provenance
+from edgeadapt.store.run import Run
 from edgeadapt.text import Text, TextEncoder, Tokens
 
 __all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
@@ -195,7 +195,7 @@ def export(
     options = options or ExportOptions()
     run.verify()
     options.check(run)
-    target = output or places.bundles() / run.name
+    target = output or artifacts.bundles() / run.name
     with staged_folder(target, force=force) as folder, progress.task("export", 4) as task:
         task.advance(note="backbone")
         classifier = restore(run)

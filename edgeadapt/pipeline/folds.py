@@ -8,13 +8,13 @@ from typing import Any
 
 from edgeadapt.errors import MissingError, OutputExistsError, UsageError
 from edgeadapt.metrics import Score, wilson_interval
-from edgeadapt.pipeline import places
 from edgeadapt.pipeline.train import complete, recipe_at, run_stem, train
 from edgeadapt.pipeline.unfinished import is_blank
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
-from edgeadapt.storage import held, write_json
+from edgeadapt.store import artifacts
+from edgeadapt.store.files import held, write_json
+from edgeadapt.store.run import Run
 from edgeadapt.training.team import Team
 
 __all__ = ["CrossValidation", "begun_folds", "cross_validate", "resume_folds"]
@@ -95,7 +95,7 @@ def cross_validate(
             f"--folds: expected at least 2, found {folds}.",
             hint="5 is usual: every text is tested on once, by a model trained on 4 of 5 parts.",
         )
-    base = Team.launched().agreed(output or places.new_name(places.runs(), run_stem(recipe)))
+    base = Team.launched().agreed(output or artifacts.new_name(artifacts.runs(), run_stem(recipe)))
     if not force and Team.launched().leads:
         _check_not_begun(base)
     first = replace(recipe, data=replace(recipe.data, fold=f"1/{folds}"))

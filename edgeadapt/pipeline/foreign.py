@@ -22,7 +22,7 @@ from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.outputs import placeholders, real_names, rows_for
 from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder
 from edgeadapt.recipe import AdapterConfig, ModelConfig, Recipe, Task
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from edgeadapt.store.training import Imported
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded

@@ -9,8 +9,8 @@ from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.restore import kept_examples
 from edgeadapt.recipe import DataConfig, Task
-from edgeadapt.run import Run
 from edgeadapt.runtime.base import LoadedModel, text_logits
+from edgeadapt.store.run import Run
 from edgeadapt.text import Text, TextEncoder, parts_of, text_of
 from edgeadapt.training.datasets import load_dataset
 

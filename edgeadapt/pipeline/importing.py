@@ -10,13 +10,13 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.outputs import Rows, real_names, regression
-from edgeadapt.pipeline import places
 from edgeadapt.pipeline.adopted import Adopted, Head, labelled, no_data, read_data
 from edgeadapt.pipeline.foreign import Opened, check_belongs, open_adapter
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import DataConfig, ModelConfig, Recipe, Task
-from edgeadapt.run import Run
+from edgeadapt.store import artifacts
+from edgeadapt.store.run import Run
 from edgeadapt.training.loop import seeded
 
 __all__ = ["import_adapter"]
@@ -79,7 +79,7 @@ def import_adapter(
     )
     if dataset is not None:
         dataset = labelled(dataset, names, where=where, progress=progress)
-    target = output or places.new_name(places.runs(), folder.resolve().name)
+    target = output or artifacts.new_name(artifacts.runs(), folder.resolve().name)
     adopted = Adopted(recipe, source, opened.origin, classifier, tokenizer, dataset)
     return adopted.keep(target, force=force, progress=progress)
 

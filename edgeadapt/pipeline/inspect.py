@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from edgeadapt.bench.noise import disturbances
-from edgeadapt.bundle import Bundle
-from edgeadapt.checkpoint import bundled_checkpoint_config
 from edgeadapt.documents.model_card import merge_note
 from edgeadapt.errors import MissingError, UnfinishedError
-from edgeadapt.manifests import read_manifest
-from edgeadapt.pipeline import places
 from edgeadapt.recipe import EngineName, Recipe
-from edgeadapt.record import Record
-from edgeadapt.run import UNFINISHED, Run, RunInfo
-from edgeadapt.storage import read_json
+from edgeadapt.store import artifacts
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.checkpoint import bundled_checkpoint_config
+from edgeadapt.store.files import read_json
+from edgeadapt.store.manifests import read_manifest
+from edgeadapt.store.record import Record
+from edgeadapt.store.run import UNFINISHED, Run, RunInfo
 from edgeadapt.typed import Count, from_json
 
 __all__ = ["describe_run", "inspect"]
@@ -75,7 +75,7 @@ def inspect(name: str) -> dict[str, Any]:
         return {"kind": "checkpoint", "path": str(path), **_checkpoint(path)}
     hint = UnfinishedError.default_hint
     if (path / UNFINISHED).is_dir():
-        begun = "pretrain" if path.parent == places.checkpoints() else "train"
+        begun = "pretrain" if path.parent == artifacts.checkpoints() else "train"
         hint = f"It is not finished. Go on with: edgeadapt {begun} --resume {path}"
     raise UnfinishedError(
         f"{path} is no finished run, bundle or checkpoint: it has neither run.json nor "
@@ -87,16 +87,16 @@ def inspect(name: str) -> dict[str, Any]:
 def _find(name: str) -> Path:
     candidates = [
         Path(name).expanduser(),
-        places.runs() / name,
-        places.bundles() / name,
-        places.checkpoints() / name,
-        places.records() / f"{name.removesuffix('.json')}.json",
+        artifacts.runs() / name,
+        artifacts.bundles() / name,
+        artifacts.checkpoints() / name,
+        artifacts.records() / f"{name.removesuffix('.json')}.json",
     ]
     existing = [path for path in candidates if path.exists()]
     if not existing:
         raise MissingError(
             f"There is no run, bundle, record or checkpoint {name!r}.",
-            hint=f"Give a path, or a name under {places.runs().parent}.",
+            hint=f"Give a path, or a name under {artifacts.runs().parent}.",
         )
     if len(existing) > 1 and existing[0] != candidates[0]:
         listed = ", ".join(map(str, existing))

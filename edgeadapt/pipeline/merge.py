@@ -5,12 +5,12 @@ from pathlib import Path
 
 from edgeadapt.metrics import Parity
 from edgeadapt.models.merge import merge
-from edgeadapt.pipeline import places
 from edgeadapt.pipeline.gates import MERGE_LIMIT, parity_gate
 from edgeadapt.pipeline.restore import restore, text_encoder, write_tokenizer
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.run import Run
-from edgeadapt.storage import staged_folder
+from edgeadapt.store import artifacts
+from edgeadapt.store.files import staged_folder
+from edgeadapt.store.run import Run
 
 __all__ = ["Checkpoint", "merge_run"]
 
@@ -50,7 +50,7 @@ def merge_run(
         LayoutError: The run is damaged, or its backbone is not the one it was trained on.
     """
     run.verify()
-    target = output or places.checkpoints() / run.name
+    target = output or artifacts.checkpoints() / run.name
     with staged_folder(target, force=force) as folder, progress.task("merge", 3) as task:
         task.advance(note="backbone")
         classifier = restore(run)

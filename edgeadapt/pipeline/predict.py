@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeadapt.bundle import Manifest
 from edgeadapt.data import (
     TEXT_COLUMNS,
     Rows,
@@ -22,6 +21,7 @@ from edgeadapt.data import (
 from edgeadapt.errors import DataError, UsageError
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.runtime.classifier import Prediction, load
+from edgeadapt.store.bundle import Manifest
 from edgeadapt.text import Text
 
 __all__ = ["check_pair_column", "predict", "read_pairs", "read_texts"]

@@ -35,18 +35,18 @@ from edgeadapt.errors import (
     ModelError,
     UsageError,
 )
-from edgeadapt.manifests import write_manifest
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
-from edgeadapt.pipeline import places
 from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
-from edgeadapt.storage import held, staged_folder
+from edgeadapt.store import artifacts
+from edgeadapt.store.files import held, staged_folder
+from edgeadapt.store.manifests import write_manifest
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.loop import choose_device, fit, seeded
@@ -167,7 +167,7 @@ def pretrain(
         KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; likewise.
     """
     _check_alone()
-    target = output or places.new_name(places.checkpoints(), "pretrained")
+    target = output or artifacts.new_name(artifacts.checkpoints(), "pretrained")
     state = state_of(target, recipe)
     with held(target):
         claim(target, state, force=force, command=_COMMAND)

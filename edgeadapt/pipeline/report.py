@@ -12,10 +12,10 @@ from edgeadapt.documents.page import ClassScores, Curve, Measured, render
 from edgeadapt.errors import UsageError
 from edgeadapt.metrics import score
 from edgeadapt.parsing import RECORD_BYTES, parse_json, read_bounded
-from edgeadapt.pipeline import places
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.record import Record, Sample
-from edgeadapt.storage import check_free, held, write_text
+from edgeadapt.store import artifacts
+from edgeadapt.store.files import check_free, held, write_text
+from edgeadapt.store.record import Record, Sample
 
 __all__ = ["report"]
 
@@ -64,7 +64,7 @@ def report(
     """
     if not records:
         raise UsageError("report: expected at least one record.", hint="edgeadapt report RECORD…")
-    path = output or places.new_name(places.records(), "report", suffix=".html")
+    path = output or artifacts.new_name(artifacts.records(), "report", suffix=".html")
     check_free(path, force=force)
     opened = [(file.stem, Record.open(file)) for file in records]
     page = render(
@@ -219,7 +219,7 @@ def _curves(record: Record) -> dict[str, Curve]:
         # A record is data from anyone: only a plain name is looked up.
         if not run or Path(run).name != run or run == "..":
             continue
-        if (history := places.runs() / run / "history.jsonl").is_file():
+        if (history := artifacts.runs() / run / "history.jsonl").is_file():
             lines = read_bounded(history, limit=RECORD_BYTES).splitlines()
             curves[run] = _curve([parse_json(line, where=str(history)) for line in lines])
     return curves

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 import onnx
 
 from edgeadapt import __version__
-from edgeadapt.bundle import TEXT_FILES, Bundle, Manifest
 from edgeadapt.compress.budget import MAX_DROP, Budget
 from edgeadapt.compress.climb import climb
 from edgeadapt.compress.report import compression_of
@@ -25,14 +24,15 @@ from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.graph.unfuse import unfuse_attention
 from edgeadapt.measure.machine import describe_machine
-from edgeadapt.pipeline import places
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.quantize.step import Graphs
 from edgeadapt.recipe import Scheme
 from edgeadapt.runtime import ENGINES
-from edgeadapt.storage import free_name, sha256, staged_folder
+from edgeadapt.store import artifacts
+from edgeadapt.store.bundle import TEXT_FILES, Bundle, Manifest
+from edgeadapt.store.files import free_name, sha256, staged_folder
 from edgeadapt.store.provenance import Requantized
 
 __all__ = ["requantize"]
@@ -107,7 +107,7 @@ def _max_drop(manifest: Manifest) -> float:
 
 def _free_name(bundle: Bundle, asked: Quantization) -> Path:
     ending = f"-{asked.made_for}"
-    return free_name(places.bundles(), f"{bundle.name.removesuffix(ending)}{ending}")
+    return free_name(artifacts.bundles(), f"{bundle.name.removesuffix(ending)}{ending}")
 
 
 def _copy(bundle: Bundle, folder: Path, *, evaluation: bool) -> None:

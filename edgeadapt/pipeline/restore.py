@@ -10,8 +10,8 @@ from edgeadapt.models.sources import find_model
 from edgeadapt.outputs import Rows
 from edgeadapt.parsing import TOKENIZER_BYTES
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
-from edgeadapt.storage import read_json
+from edgeadapt.store.files import read_json
+from edgeadapt.store.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.loop import seeded
 

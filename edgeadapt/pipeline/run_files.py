@@ -14,7 +14,7 @@ from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import TokenizerFiles
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import DataConfig, ModelConfig, Task
-from edgeadapt.storage import write_json
+from edgeadapt.store.files import write_json
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import EVALUATION_BATCH
 from edgeadapt.vocabulary import count_pieces

@@ -20,7 +20,6 @@ from edgeadapt.models.int8 import int8_simulated
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.outputs import regression, rows_for
-from edgeadapt.pipeline import places
 from edgeadapt.pipeline.data_report import report_data
 from edgeadapt.pipeline.foreign import check_belongs, started, with_head_for
 from edgeadapt.pipeline.restore import recipe_of
@@ -30,9 +29,10 @@ from edgeadapt.platforms import this_platform
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.candidates import candidates
 from edgeadapt.recipe import Recipe, Scheme
-from edgeadapt.run import UNFINISHED, Run, RunInfo
-from edgeadapt.storage import held, staged_folder
+from edgeadapt.store import artifacts
+from edgeadapt.store.files import held, staged_folder
 from edgeadapt.store.machine import TrainingMachine
+from edgeadapt.store.run import UNFINISHED, Run, RunInfo
 from edgeadapt.store.training import DataReport, FrozenHashes
 from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.datasets import load_dataset
@@ -74,7 +74,7 @@ def train(
     if start is None:
         recipe, start = started(recipe)
     team = Team.launched()
-    target = team.agreed(output or places.new_name(places.runs(), run_stem(recipe)))
+    target = team.agreed(output or artifacts.new_name(artifacts.runs(), run_stem(recipe)))
     state = state_of(target, recipe)
     with held(target) if team.leads else nullcontext():
         if team.leads:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeadapt.errors import IntegrityError, MissingError, OutputExistsError
-from edgeadapt.pipeline import places
 from edgeadapt.progress import Progress
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import UNFINISHED
-from edgeadapt.storage import check_free
+from edgeadapt.store import artifacts
+from edgeadapt.store.files import check_free
+from edgeadapt.store.run import UNFINISHED
 from edgeadapt.training.checkpoints import Checkpoints
 
 __all__ = ["check_same", "claim", "explained", "is_blank", "state_of", "stopped"]
@@ -48,7 +48,7 @@ def _instead(target: Path, command: str) -> str:
     """Says what to do where there is nothing to go on with."""
     if any((target / name).is_file() for name in ("run.json", "pretraining.json")):
         return "It is finished. To begin anew, give the command that made it, with --force."
-    homes = (("edgeadapt train", places.runs()), ("edgeadapt pretrain", places.checkpoints()))
+    homes = (("edgeadapt train", artifacts.runs()), ("edgeadapt pretrain", artifacts.checkpoints()))
     for begun, folder in homes:
         if begun != command and (folder / target.name / UNFINISHED).is_dir():
             return f"Go on with: {begun} --resume {target.name}"

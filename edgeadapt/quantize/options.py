@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from edgeadapt.bundle import Variant
 from edgeadapt.errors import UsageError
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.platforms import this_platform
@@ -14,6 +13,7 @@ from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.quantize.candidates import candidates
 from edgeadapt.quantize.step import Quantize
 from edgeadapt.recipe import SCHEMES, EngineName, ExportConfig, Objective, Platform, Scheme
+from edgeadapt.store.bundle import Variant
 
 __all__ = ["SCHEMES", "Quantization"]
 

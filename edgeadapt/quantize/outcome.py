@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeadapt.bundle import Variant
 from edgeadapt.compress.budget import Reference
 from edgeadapt.compress.climb import Taken
 from edgeadapt.metrics import Drift
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.step import Quantize, answers_of
 from edgeadapt.recipe import Scheme
+from edgeadapt.store.bundle import Variant
 from edgeadapt.text import Tokens
 
 __all__ = ["Quantized"]

@@ -4,12 +4,12 @@ import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import LayoutError
 from edgeadapt.escape import terminal
 from edgeadapt.platforms import runs_like, this_platform
 from edgeadapt.recipe import EngineName, Platform
 from edgeadapt.runtime.base import Engine, LoadedModel, TextByText
+from edgeadapt.store.bundle import Bundle
 
 __all__ = ["ENGINES", "engine_class", "load_engine"]
 

@@ -6,8 +6,8 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.metrics import Logits
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import Text, TextEncoder, TokenBatch
 
 __all__ = ["Engine", "LoadedModel", "TextByText", "text_logits"]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import DataError, IntegrityError, UsageError
 from edgeadapt.metrics import Logits, check_finite, decide, probabilities
 from edgeadapt.recipe import Task
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import LoadedModel, text_logits
 from edgeadapt.runtime.texts import as_texts
-from edgeadapt.storage import sha256
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.files import sha256
 from edgeadapt.text import Text, TextEncoder, parts_of
 
 __all__ = ["Classifier", "Prediction", "load"]

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 import onnxruntime
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import LayoutError
 from edgeadapt.metrics import Logits
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import TokenBatch
 
 __all__ = ["OnnxRuntimeEngine"]

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 from typing import Self
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import LayoutError, MissingExtraError
 from edgeadapt.metrics import Logits
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import TokenBatch
 
 # Importing OpenVINO reports so to its makers, from a process that outlives this one where there is

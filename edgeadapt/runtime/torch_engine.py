@@ -7,10 +7,14 @@ careful user would do without exporting anything.
 from pathlib import Path
 from typing import Self
 
-from edgeadapt.bundle import Bundle
-from edgeadapt.checkpoint import CheckpointConfig, bundled_checkpoint_config, read_checkpoint_config
 from edgeadapt.errors import LayoutError, MissingExtraError
 from edgeadapt.metrics import Logits
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.checkpoint import (
+    CheckpointConfig,
+    bundled_checkpoint_config,
+    read_checkpoint_config,
+)
 from edgeadapt.text import TokenBatch
 
 try:

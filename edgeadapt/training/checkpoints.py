@@ -13,9 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from edgeadapt.errors import IntegrityError, LayoutError, MissingError
-from edgeadapt.manifests import read_manifest, write_manifest
 from edgeadapt.parsing import parse_json
-from edgeadapt.storage import (
+from edgeadapt.store.files import (
     check_sha256,
     free_name,
     read_versioned,
@@ -23,6 +22,7 @@ from edgeadapt.storage import (
     write_file,
     write_json,
 )
+from edgeadapt.store.manifests import read_manifest, write_manifest
 from edgeadapt.typed import from_json
 
 __all__ = ["Checkpoint", "Checkpoints"]

@@ -20,12 +20,12 @@ from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.pretrain import TextFile, pretrain
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
 from edgeadapt.store.provenance import Backbone
+from edgeadapt.store.run import Run
 from edgeadapt.training.checkpoints import Checkpoints
 from tests.bench.handmade import make_record, make_sample
 from tests.conftest import make_checkpoint, review, write_dataset
-from tests.manifests import edit_json
+from tests.store.manifests import edit_json
 
 SAMPLES = Path(__file__).parent / "samples"
 

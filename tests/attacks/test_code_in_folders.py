@@ -10,7 +10,6 @@ from types import ModuleType
 import pytest
 
 import edgeadapt
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import EdgeAdaptError, ModelError
 from edgeadapt.models.classifier import load_stock
 from edgeadapt.models.sources import find_model
@@ -19,6 +18,7 @@ from edgeadapt.pipeline.pretrain import TextFile, pretrain
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import DataConfig, ModelConfig, Recipe
 from edgeadapt.runtime.classifier import load
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.training.datasets import load_dataset
 from tests.children import run_edgeadapt
 from tests.conftest import write_dataset

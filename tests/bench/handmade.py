@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeadapt.bench.plan import Plan
-from edgeadapt.bundle import Bundle
-from edgeadapt.record import Record, Sample
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.record import Record, Sample
 
 MS = 1_000_000
 """Nanoseconds."""

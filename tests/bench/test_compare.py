@@ -7,7 +7,7 @@ import pytest
 
 from edgeadapt.bench.compare import Change, Verdict, compare
 from edgeadapt.errors import UsageError
-from edgeadapt.record import Record
+from edgeadapt.store.record import Record
 from tests.bench.handmade import MS, make_record, make_sample
 
 LABELS = [0, 1, 0, 1]

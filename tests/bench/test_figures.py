@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from edgeadapt.bench.figures import import_share, joules_per_1000, leak, throughput
-from edgeadapt.record import Sample
+from edgeadapt.store.record import Sample
 from tests.bench.handmade import make_sample
 
 SECOND = 1_000_000_000

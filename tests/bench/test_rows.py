@@ -13,7 +13,7 @@ from edgeadapt.bench.rows import Row, rows
 from edgeadapt.measure.statistics import latency
 from edgeadapt.metrics import score
 from edgeadapt.recipe import Task
-from edgeadapt.record import Record
+from edgeadapt.store.record import Record
 from tests.bench.handmade import MS, make_record, make_sample
 
 FAST = {

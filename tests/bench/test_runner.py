@@ -12,13 +12,13 @@ import pytest
 import edgeadapt
 from edgeadapt.bench import runner
 from edgeadapt.bench.runner import Evaluation, Subject, measure
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import MeasurementError, ModelError
 from edgeadapt.recipe import Task
-from edgeadapt.record import Record
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.machine import Machine
+from edgeadapt.store.record import Record
 from tests.bench.handmade import copy_bundle, tiny_plan
 from tests.tasks import PAIRS, task_bundle
 

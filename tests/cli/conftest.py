@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.cli.app import main
-from tests.manifests import edit_json
+from edgeadapt.store.bundle import Bundle
+from tests.store.manifests import edit_json
 
 
 @dataclass(frozen=True)

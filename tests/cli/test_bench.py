@@ -15,15 +15,15 @@ import pytest
 from edgeadapt.bench import plan as plans
 from edgeadapt.bench.plan import Effort, Plan
 from edgeadapt.bench.rows import rows as rows_of
-from edgeadapt.bundle import Bundle, Manifest
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.evaluation import EvaluationFile
-from edgeadapt.record import Record
+from edgeadapt.store.bundle import Bundle, Manifest
+from edgeadapt.store.record import Record
 from tests.bench.handmade import make_record, make_sample
 from tests.children import MAIN, open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, copy_bundle, written
-from tests.manifests import edit_json
+from tests.store.manifests import edit_json
 
 TINY = Plan(
     lengths=(16, 24, 64), rounds=1, repeats=3, warmup=1, starts=1, texts=6, timed=2,

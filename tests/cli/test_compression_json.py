@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 from edgeadapt.cli.compression_json import compression_json
 from tests.store.handmade import DRIFT, make_compression, make_step, make_trial
-from tests.test_bundle import MANIFEST
+from tests.store.test_bundle import MANIFEST
 
 COST = json.loads(json.dumps(asdict(DRIFT)))
 EARLIER = replace(DRIFT, accuracy_drop=0.001)

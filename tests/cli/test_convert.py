@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.cli.conftest import Cli, written
-from tests.manifests import edit_json
+from tests.store.manifests import edit_json
 
 FILES = {
     "adapter_config.json",

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.bundle import TEXT_FILES, Bundle
 from edgeadapt.compress import timing
 from edgeadapt.pipeline import export as pipeline
 from edgeadapt.pipeline.export import ExportOptions
 from edgeadapt.pipeline.export import export as run_export
 from edgeadapt.recipe import Exporter
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import TEXT_FILES, Bundle
+from edgeadapt.store.run import Run
 from tests.children import run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written
-from tests.manifests import edit_json
 from tests.store.handmade import compression_of, make_compression, step_of
+from tests.store.manifests import edit_json
 
 SCHEMES = ("dynamic-int8", "static-int8")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.bundle import Bundle
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from tests.cli.conftest import Cli, written
 from tests.lively import finished_checkpoint
 from tests.pipeline.finished import write_data

@@ -10,11 +10,11 @@ from safetensors.numpy import load_file
 
 from edgeadapt.pipeline.convert import convert
 from edgeadapt.recipe import Format
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.cli.conftest import Cli, written
 from tests.conftest import write_dataset
-from tests.manifests import edit_json
 from tests.store.handmade import as_json
+from tests.store.manifests import edit_json
 
 KEYS = {
     "run",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.bundle import Bundle
-from edgeadapt.record import Record
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.record import Record
+from edgeadapt.store.run import Run
 from tests.cli.conftest import Cli
-from tests.manifests import edit_json
+from tests.store.manifests import edit_json
 
 
 def write_record(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.cli.conftest import Cli, written
 
 

@@ -15,10 +15,10 @@ import onnx
 import pytest
 from safetensors.torch import load_file, save_file
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.data import write_csv
+from edgeadapt.store.bundle import Bundle
 from tests.cli.conftest import Cli
-from tests.manifests import edit_json
+from tests.store.manifests import edit_json
 from tests.tasks import MULTI_LABEL, PAIRS, TOPICS, task_bundle, topical
 
 TEXTS = ("the film was good", "a dull, cold meal", "café “soup” was bad")

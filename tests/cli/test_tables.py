@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from edgeadapt.bench.rows import rows
 from edgeadapt.cli.console import show
 from edgeadapt.cli.tables import bench_table, facts_table
-from edgeadapt.record import Record, Sample
+from edgeadapt.store.record import Record, Sample
 
 MILLISECOND = 1_000_000
 

@@ -29,7 +29,7 @@ from edgeadapt.recipe import (
     TrainingConfig,
     Tuned,
 )
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.children import open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, written
 from tests.conftest import review, write_dataset

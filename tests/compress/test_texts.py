@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeadapt.bundle import CALIBRATION_FILE, LOGITS_FILE, VALIDATION_FILE, Bundle
 from edgeadapt.compress.budget import Reference
 from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.errors import IntegrityError, LayoutError, UsageError
 from edgeadapt.recipe import Task
+from edgeadapt.store.bundle import CALIBRATION_FILE, LOGITS_FILE, VALIDATION_FILE, Bundle
 from edgeadapt.text import Text
-from tests.test_bundle import MANIFEST, write_bundle
+from tests.store.test_bundle import MANIFEST, write_bundle
 
 LABELS = ("schlecht", "größer", 'with, comma and "quotes"')
 TEXTS = ("one", 'two, "2"', "three\nlines\r\nof text", "ﬁne · 文字")

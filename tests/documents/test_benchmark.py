@@ -13,7 +13,7 @@ from edgeadapt.cli.tables import bench_table
 from edgeadapt.documents.benchmark import bench_columns, bench_notes
 from edgeadapt.documents.page import Measured, render
 from edgeadapt.documents.plain_text import csv_of, markdown_of
-from edgeadapt.record import Record
+from edgeadapt.store.record import Record
 from tests.bench.handmade import MS, make_record, make_sample
 
 RECORD = make_record(

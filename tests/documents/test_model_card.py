@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.bundle import Bundle, Manifest, Variant
 from edgeadapt.documents.model_card import merge_note, model_card, step_note
 from edgeadapt.escape import python_string
+from edgeadapt.store.bundle import Bundle, Manifest, Variant
 from edgeadapt.store.compression import Baseline, TrialReport
 from edgeadapt.store.gates import Leftover
 from edgeadapt.store.provenance import Backbone, Provenance

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import MeasurementError
 from edgeadapt.measure import child
 from edgeadapt.measure.child import run_job, time_job
+from edgeadapt.store.bundle import Bundle
 
 JOB = {"task": "first_label", "bundle": "some/bundle", "variant": "int8", "text": "a room"}
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 import edgeadapt.runtime
-from edgeadapt.bundle import Bundle
 from edgeadapt.measure import worker
 from edgeadapt.measure.child import run_job
 from edgeadapt.metrics import Logits
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.classifier import load
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import TokenBatch
 from tests.tasks import PAIRS, task_bundle
 

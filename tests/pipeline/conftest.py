@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from tests.lively import lively_bundle, lively_recipe, lively_run
 from tests.pipeline.exporting import METHODS, WITHOUT_LIMIT
 from tests.steady import steady_latencies

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgeadapt.pipeline.export import ExportOptions, Quantization
 from edgeadapt.recipe import Exporter
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 
 PLAIN = ExportOptions(exporter=Exporter.TORCH)
 WITH_INT8 = ExportOptions(exporter=Exporter.TORCH, quantize=Quantization())

@@ -11,7 +11,6 @@ import pytest
 
 from edgeadapt.bench.rows import rows as rows_of
 from edgeadapt.bench.runner import Evaluation, Subject
-from edgeadapt.bundle import Bundle
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.errors import (
     DataError,
@@ -25,8 +24,9 @@ from edgeadapt.pipeline import bench as bench_module
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.progress import Progress
-from edgeadapt.record import Record
-from edgeadapt.storage import sha256
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.files import sha256
+from edgeadapt.store.record import Record
 from tests.bench.handmade import (
     copy_bundle,
     make_record,

@@ -16,8 +16,8 @@ from edgeadapt.metrics import Logits
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.export import Quantization, Trimming, export
 from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder
-from edgeadapt.run import Run
 from edgeadapt.shrink.vocabulary import vocabularies
+from edgeadapt.store.run import Run
 from edgeadapt.text import TextEncoder
 from tests.pipeline.exporting import PLAIN, nothing_is_at
 from tests.store.handmade import compression_of, step_of

@@ -11,13 +11,13 @@ from optimum.onnxruntime import ORTModelForSequenceClassification
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
 from edgeadapt.recipe import Recipe
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.store.bundle import Bundle
 from tests.conftest import TINY_CONFIGS, WORDS, review
 from tests.lively import lively_bundle, lively_run
 

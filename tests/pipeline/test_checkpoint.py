@@ -9,7 +9,6 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from edgeadapt.bench.rows import rows as rows_of
-from edgeadapt.bundle import Bundle
 from edgeadapt.data import write_csv
 from edgeadapt.errors import (
     DataError,
@@ -24,6 +23,7 @@ from edgeadapt.pipeline.checkpoint import export_checkpoint
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
 from edgeadapt.recipe import DataConfig, Exporter, ModelConfig, Task
 from edgeadapt.runtime.classifier import load
+from edgeadapt.store.bundle import Bundle
 from tests.bench.handmade import tiny_plan
 from tests.children import run_child
 from tests.conftest import TINY_CONFIGS, review

@@ -19,7 +19,7 @@ from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Format, ModelConfig
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.conftest import review
 from tests.lively import lively_recipe
 from tests.pipeline.exporting import content, nothing_is_at

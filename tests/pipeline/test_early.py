@@ -7,7 +7,7 @@ import pytest
 from edgeadapt.errors import DataError, OutputExistsError
 from edgeadapt.pipeline.early import check_early
 from edgeadapt.recipe import DataConfig
-from edgeadapt.run import UNFINISHED
+from edgeadapt.store.run import UNFINISHED
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "./missing", "/missing/reviews"])

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import edgeadapt
-from edgeadapt.bundle import Bundle
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Exporter
-from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from tests.conftest import TINY_CONFIGS, review
 from tests.lively import lively_recipe
 from tests.steady import steady_latencies

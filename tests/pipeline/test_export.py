@@ -14,7 +14,6 @@ from safetensors.numpy import load_file
 
 import edgeadapt.pipeline.export as pipeline
 from edgeadapt import __version__
-from edgeadapt.bundle import TEXT_FILES, Bundle
 from edgeadapt.errors import (
     ExportError,
     GateError,
@@ -24,10 +23,11 @@ from edgeadapt.errors import (
 from edgeadapt.metrics import probabilities
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming, export
 from edgeadapt.recipe import ExportConfig, Objective, Recipe, Scheme, Task
-from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.store.bundle import TEXT_FILES, Bundle
 from edgeadapt.store.gates import Leftover
+from edgeadapt.store.run import Run
 from tests.pipeline.exporting import (
     METHODS,
     PLAIN,

@@ -16,7 +16,7 @@ from edgeadapt.metrics import wilson_interval
 from edgeadapt.pipeline.folds import CrossValidation, cross_validate, resume_folds
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import UNFINISHED
+from edgeadapt.store.run import UNFINISHED
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
 
 

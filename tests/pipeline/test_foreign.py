@@ -34,8 +34,8 @@ from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import DataConfig, Exporter, Format, ModelConfig, Recipe, Task, Tuned
-from edgeadapt.run import Run
-from edgeadapt.storage import write_json
+from edgeadapt.store.files import write_json
+from edgeadapt.store.run import Run
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.objectives import Objective
 from edgeadapt.training.outcome import Outcome

@@ -14,7 +14,6 @@ from onnx import helper, numpy_helper
 from transformers import PreTrainedModel
 
 import edgeadapt.pipeline.export as pipeline
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import (
     GateError,
 )
@@ -26,10 +25,11 @@ from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.gates import parity_texts
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.recipe import Exporter, Scheme
-from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from edgeadapt.text import TextEncoder, TokenBatch
 from tests.conftest import make_tokenizer, review
 from tests.pipeline.exporting import METHODS, PLAIN, WITH_INT8, nothing_is_at, read_csv, texts_of

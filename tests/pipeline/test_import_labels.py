@@ -12,7 +12,7 @@ from edgeadapt.pipeline.convert import convert
 from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import DataConfig, Format, ModelConfig, Recipe, Task
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.lively import finished_checkpoint
 from tests.pipeline.exporting import nothing_is_at
 from tests.pipeline.finished import Said, write_data

@@ -14,7 +14,6 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification
 
 from edgeadapt.bench.rows import rows as rows_of
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import DataError, ModelError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import merge
@@ -26,10 +25,11 @@ from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import DataConfig, Exporter, ModelConfig, Recipe
-from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.classifier import load
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from edgeadapt.store.training import Imported
 from edgeadapt.training.objectives import Objective
 from edgeadapt.training.outcome import Outcome

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import (
     FormatVersionError,
     IntegrityError,
@@ -18,10 +17,11 @@ from edgeadapt.errors import (
     UnfinishedError,
 )
 from edgeadapt.pipeline.inspect import inspect
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from tests.bench.handmade import copy_bundle, make_record, make_sample, only
-from tests.manifests import change_json, edit_json
 from tests.store.handmade import compression_of
+from tests.store.manifests import change_json, edit_json
 
 
 @pytest.fixture

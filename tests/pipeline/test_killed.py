@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.bench.plan import Plan
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import OutputExistsError
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.export import ExportOptions, export
 from edgeadapt.pipeline.merge import merge_run
 from edgeadapt.recipe import Exporter
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from tests.bench.handmade import tiny_plan
 
 _PROGRAM = """
@@ -30,8 +30,8 @@ def stop(*args, **more):
 module = import_module(sys.argv[1])
 setattr(module, sys.argv[2], stop)
 source, target = map(Path, sys.argv[4:])
-from edgeadapt.bundle import Bundle
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 if sys.argv[3] == "bench":
     module.bench([Bundle.open(source)], plan=module.Plan(), output=target)
 else:

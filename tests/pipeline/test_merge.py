@@ -16,7 +16,7 @@ from edgeadapt.pipeline import merge as pipeline
 from edgeadapt.pipeline.merge import Checkpoint, merge_run
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.conftest import TINY_CONFIGS, review
 from tests.lively import lively_recipe, lively_run
 from tests.pipeline.exporting import content, nothing_is_at

@@ -11,16 +11,16 @@ from transformers import AutoTokenizer, TextClassificationPipeline
 
 import edgeadapt
 from edgeadapt.bench.rows import rows
-from edgeadapt.bundle import Bundle
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder
 from edgeadapt.recipe import Task
-from edgeadapt.record import Record
-from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.record import Record
+from edgeadapt.store.run import Run
 from tests.bench.handmade import tiny_plan
 from tests.lively import lively_bundle
 from tests.pipeline.exporting import read_csv

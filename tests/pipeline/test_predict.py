@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import DataError, MissingError, UsageError
 from edgeadapt.pipeline.predict import predict, read_texts
 from edgeadapt.runtime.classifier import load
+from edgeadapt.store.bundle import Bundle
 
 TEXTS = ["the room was warm", "a cold and awful meal", "good"]
 

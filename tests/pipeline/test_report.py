@@ -13,8 +13,8 @@ import pytest
 from edgeadapt.bench.rows import rows
 from edgeadapt.errors import LayoutError, OutputExistsError, UsageError
 from edgeadapt.pipeline.report import report
-from edgeadapt.record import Record
-from edgeadapt.run import Run
+from edgeadapt.store.record import Record
+from edgeadapt.store.run import Run
 from tests.bench.handmade import MS, make_record, make_sample
 from tests.documents.browser import DARK, needs_chromium, open_page, printed, screenshot
 

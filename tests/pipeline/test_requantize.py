@@ -13,7 +13,6 @@ import onnx
 import pytest
 
 import edgeadapt
-from edgeadapt.bundle import CALIBRATION_FILE, LOGITS_FILE, TEXT_FILES, VALIDATION_FILE, Bundle
 from edgeadapt.data import write_csv
 from edgeadapt.errors import (
     ExportError,
@@ -29,9 +28,16 @@ from edgeadapt.pipeline.requantize import requantize
 from edgeadapt.platforms import this_platform
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.recipe import EngineName, Objective, Platform, Scheme
-from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.store.bundle import (
+    CALIBRATION_FILE,
+    LOGITS_FILE,
+    TEXT_FILES,
+    VALIDATION_FILE,
+    Bundle,
+)
+from edgeadapt.store.run import Run
 from tests.children import run_edgeadapt
 from tests.pipeline.exporting import PLAIN, content, nothing_is_at, texts_of
 from tests.store.handmade import compression_of, make_compression, make_step, step_of

@@ -18,7 +18,7 @@ from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.train import train
 from edgeadapt.pipeline.unfinished import state_of, stopped
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.lively import lively_recipe
 from tests.pipeline.exporting import PLAIN, nothing_is_at
 

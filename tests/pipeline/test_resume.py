@@ -23,12 +23,12 @@ from edgeadapt.errors import (
 )
 from edgeadapt.pipeline.train import resume, train
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
-from edgeadapt.storage import held
+from edgeadapt.store.files import held
+from edgeadapt.store.run import Run
 from edgeadapt.training import checkpoints
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
 from edgeadapt.training.optimizer import Optimizer
-from tests.manifests import change_json
+from tests.store.manifests import change_json
 
 pytestmark = pytest.mark.transformers5
 

@@ -26,7 +26,7 @@ from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.restore import text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe, Task
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import Objective
 from edgeadapt.training.outcome import Outcome

@@ -15,7 +15,7 @@ from edgeadapt.pipeline.merge import merge_run
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.lively import finished_checkpoint
 from tests.pipeline.exporting import nothing_is_at
 from tests.pipeline.finished import TEXTS, Said, answers, write_data

@@ -13,14 +13,14 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 import edgeadapt
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import ExportError, GateError, UsageError
 from edgeadapt.pipeline.export import Quantization, Trimming, export
 from edgeadapt.pipeline.restore import text_encoder
-from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.shrink.vocabulary import vocabularies
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from edgeadapt.vocabulary import trim
 from tests.pipeline.exporting import PLAIN, nothing_is_at, read_csv, texts_of, without_file
 from tests.steady import steady_latencies

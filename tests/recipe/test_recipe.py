@@ -31,7 +31,7 @@ from edgeadapt.recipe import (
     Tuned,
     builtin_recipes,
 )
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 
 TEXT = st.text(st.characters(codec="utf-8"))
 SHARE = st.floats(0, 1, exclude_max=True)

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edgeadapt
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import (
     DataError,
     FormatVersionError,
@@ -31,10 +30,11 @@ from edgeadapt.recipe import EngineName, Platform, Task
 from edgeadapt.runtime import ENGINES, load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.classifier import Classifier, load
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import TextEncoder, TokenBatch
 from tests.conftest import WORDS, make_tokenizer, review
 from tests.lively import lively_bundle
-from tests.manifests import change_json
+from tests.store.manifests import change_json
 
 LABELS = ("bad", "good", "mixed")
 TEXTS = [review(number)[0] for number in range(0, 300, 29)] + ["film"]

@@ -10,7 +10,6 @@ import onnx
 import pytest
 import torch
 
-from edgeadapt.bundle import Bundle, Variant
 from edgeadapt.export import export_onnx
 from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.metrics import Logits
@@ -32,6 +31,7 @@ from edgeadapt.runtime import engine_class, load_engine
 from edgeadapt.runtime.base import LoadedModel, TextByText
 from edgeadapt.runtime.classifier import load
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.store.bundle import Bundle, Variant
 from edgeadapt.text import TextEncoder, TokenBatch
 from edgeadapt.training.datasets import load_dataset
 from tests.conftest import WORDS, review

@@ -12,12 +12,12 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import IntegrityError, LayoutError, UsageError
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import TokenBatch, Tokens
 from tests.lively import lively_bundle
-from tests.manifests import edit_json
+from tests.store.manifests import edit_json
 
 TEXTS = ["film", "the film was great", "we never liked the cold soup and the dull staff"]
 FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}

@@ -11,14 +11,14 @@ import onnx
 import openvino
 import pytest
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import LayoutError, MissingExtraError
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.recipe import EngineName, Exporter, Objective, Platform
-from edgeadapt.run import Run
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.runtime.openvino_engine import OpenVinoEngine
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
 from tests.lively import lively_run
 from tests.store.handmade import step_of
 

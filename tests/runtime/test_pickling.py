@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import edgeadapt.errors
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import EdgeAdaptError, IntegrityError, MissingError, UsageError
 from edgeadapt.recipe import Task
 from edgeadapt.runtime.classifier import Classifier, load
+from edgeadapt.store.bundle import Bundle
 
 ASSET = Path(__file__).parents[1] / "assets" / "tiny_bundle"
 TEXTS = ["the film was good", "a bad meal", "the room was cold and dull"]

@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgeadapt.bundle import Bundle, Manifest
 from edgeadapt.errors import (
     IntegrityError,
     LayoutError,
@@ -24,6 +23,7 @@ from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.runtime.torch_engine import TorchEngine
+from edgeadapt.store.bundle import Bundle, Manifest
 from edgeadapt.text import TextEncoder
 from tests.conftest import TINY_CONFIGS, make_tokenizer, review
 from tests.lively import lively_bundle, lively_model

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from edgeadapt.bundle import Bundle, Manifest
 from edgeadapt.metrics import Drift, Parity, Score
+from edgeadapt.store.bundle import Bundle, Manifest
 from edgeadapt.store.compression import Baseline, Compression, StepReport, TrialReport
 from edgeadapt.store.gates import Gates, Leftover, MergeGate
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.bundle import Bundle, Manifest
 from edgeadapt.errors import LayoutError
+from edgeadapt.store.bundle import Bundle, Manifest
 from edgeadapt.store.compression import Compression, StepReport
 from edgeadapt.store.gates import Leftover
 

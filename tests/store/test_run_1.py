@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgeadapt.errors import LayoutError
-from edgeadapt.run import Run, RunInfo
+from edgeadapt.store.run import Run, RunInfo
 
 SAMPLE = Path(__file__).parents[1] / "assets" / "samples" / "run-1"
 

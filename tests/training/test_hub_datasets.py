@@ -10,7 +10,7 @@ from typing import Any
 import datasets
 import pytest
 
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from tests.children import run_child, run_edgeadapt
 from tests.conftest import review
 from tests.stand_in_hub import StandInHub, files_under, hub_environment, silent_server

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
-from edgeadapt.run import Run
+from edgeadapt.store.run import Run
 from edgeadapt.training.team import ALONE, Team
 from tests.lively import lively_checkpoint
 

@@ -13,7 +13,7 @@ from edgeadapt.adapters.formats.base import ForeignAdapter, Read, Write
 from edgeadapt.adapters.formats.identity import IDENTITY_FILE, Identity, check_identity
 from edgeadapt.errors import MissingError, ModelError
 from edgeadapt.recipe import Format
-from edgeadapt.storage import read_json
+from edgeadapt.store.files import read_json
 
 __all__ = [
     "FORMATS",

@@ -33,7 +33,7 @@ from edgeadapt.adapters.formats.identity import Identity
 from edgeadapt.adapters.formats.layers import hidden_size, setting, stored_layers
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import ModelError
-from edgeadapt.storage import read_json, staged_folder, write_json
+from edgeadapt.store.files import read_json, staged_folder, write_json
 
 __all__ = ["read", "write"]
 

@@ -19,7 +19,7 @@ from edgeadapt.adapters.formats.heads import STOCK_HEADS, StockHead, head_shapes
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import MissingError
 from edgeadapt.outputs import declared_names
-from edgeadapt.storage import read_json, write_json
+from edgeadapt.store.files import read_json, write_json
 
 __all__ = ["WrittenHead", "read_head"]
 

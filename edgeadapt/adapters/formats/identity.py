@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from edgeadapt.errors import IntegrityError, LayoutError
 from edgeadapt.recipe import Task
-from edgeadapt.storage import read_versioned, write_json
+from edgeadapt.store.files import read_versioned, write_json
 
 __all__ = ["IDENTITY_FILE", "Identity", "check_identity"]
 

@@ -30,7 +30,7 @@ from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import ModelError
 from edgeadapt.outputs import declared_names, regression
 from edgeadapt.recipe import AdapterConfig, AdapterKind
-from edgeadapt.storage import read_json, staged_folder, write_json
+from edgeadapt.store.files import read_json, staged_folder, write_json
 
 __all__ = ["read", "write"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import (
     FormatVersionError,
     IntegrityError,
@@ -17,12 +16,13 @@ from edgeadapt.errors import (
     UnfinishedError,
 )
 from edgeadapt.recipe import Task
-from edgeadapt.run import UNFINISHED, Run, RunInfo
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.machine import TrainingMachine
 from edgeadapt.store.provenance import Backbone
+from edgeadapt.store.run import UNFINISHED, Run, RunInfo
 from edgeadapt.store.training import DataReport, FrozenHashes
-from tests.manifests import change_json, edit_json
 from tests.store.handmade import as_json, make_score
+from tests.store.manifests import change_json, edit_json
 
 INFO = RunInfo(
     recipe={"model": {"id": "somewhere", "revision": None}},

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt import storage
 from edgeadapt.errors import (
     EdgeAdaptError,
     FormatVersionError,
@@ -21,7 +20,8 @@ from edgeadapt.errors import (
     MissingError,
     OutputExistsError,
 )
-from edgeadapt.storage import (
+from edgeadapt.store import files
+from edgeadapt.store.files import (
     check_format_version,
     check_free,
     check_sha256,
@@ -40,7 +40,7 @@ from pathlib import Path
 from safetensors.numpy import save_file
 import numpy as np
 from edgeadapt.errors import EdgeAdaptError
-from edgeadapt.storage import staged_folder, write_text
+from edgeadapt.store.files import staged_folder, write_text
 
 target = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -496,7 +496,7 @@ def test_a_folder_is_on_the_disk_before_the_one_that_it_replaces_goes(
     def flush(path: Path) -> None:
         flushed.append((path.name, (target / "old").exists()))
 
-    monkeypatch.setattr(storage, "_flush_to_disk", flush)
+    monkeypatch.setattr(files, "_flush_to_disk", flush)
     with staged_folder(target, force=True) as folder:
         (folder / "weights").mkdir()
         (folder / "weights" / "new").write_text("new")
@@ -535,7 +535,7 @@ _WRITERS = {
     "    wait()",
     "held": "with held(target): wait()",
     "file": "with held(target): write_file(target, lambda partial: wait())",
-    "aside": "storage._flush_to_disk = lambda path: path == target.parent and wait()\n"
+    "aside": "files._flush_to_disk = lambda path: path == target.parent and wait()\n"
     "with staged_folder(target, force=True) as folder: (folder / 'new').write_text('')",
     "between": "def stop(self, other):\n"
     "    if self.name.endswith('mine') or 'partial' not in self.name: return real(self, other)\n"
@@ -549,8 +549,8 @@ _WRITERS = {
 def another_process(writer: str, target: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that is writing ``target``; it is killed by the system's hardest signal."""
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom edgeadapt import storage\n"
-        "from edgeadapt.storage import held, staged_folder, write_file\n"
+        "import sys, time\nfrom pathlib import Path\nfrom edgeadapt.store import files\n"
+        "from edgeadapt.store.files import held, staged_folder, write_file\n"
         "def wait():\n    print('here', flush=True)\n    time.sleep(60)\n"
         f"target = Path(sys.argv[1])\n{_WRITERS[writer]}\n"
     )
@@ -639,7 +639,7 @@ def test_where_a_file_system_has_no_locks_folders_are_written_without(
     def unsupported(*_: object) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
 
-    monkeypatch.setattr("edgeadapt.storage.fcntl.flock", unsupported)
+    monkeypatch.setattr("edgeadapt.store.files.fcntl.flock", unsupported)
     with staged_folder(tmp_path / "mine") as folder:
         (folder / "file").write_text("")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.bundle import Bundle, FileInfo, Manifest, Variant
 from edgeadapt.errors import (
     FormatVersionError,
     IntegrityError,
@@ -17,11 +16,12 @@ from edgeadapt.errors import (
     UnfinishedError,
     UsageError,
 )
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle, FileInfo, Manifest, Variant
 from edgeadapt.store.provenance import Provenance
+from edgeadapt.store.run import Run
 from tests.conftest import make_tokenizer
-from tests.manifests import change_json, edit_json
 from tests.store.handmade import make_compression, make_gates, make_score
+from tests.store.manifests import change_json, edit_json
 
 FP32 = Variant("onnx/model.onnx", "onnxruntime")
 INT8 = Variant("onnx/model_quantized.onnx", "onnxruntime", "dynamic-int8")

@@ -24,7 +24,7 @@ from typing import Any
 
 from edgeadapt.errors import IntegrityError, LayoutError
 from edgeadapt.parsing import MANIFEST_BYTES, parse_json, read_bounded
-from edgeadapt.storage import check_format_version, to_json, write_text
+from edgeadapt.store.files import check_format_version, to_json, write_text
 
 __all__ = ["Upgrade", "read_manifest", "write_manifest"]
 

@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 from edgeadapt.backbones import BACKBONES, BackboneSpec, backbone_spec
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import ModelError
-from edgeadapt.storage import read_json
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.files import read_json
 
 __all__ = ["CheckpointConfig", "bundled_checkpoint_config", "read_checkpoint_config"]
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import FormatVersionError, LayoutError, MissingError
-from edgeadapt.record import Record, Sample
-from tests.manifests import change_json, edit_json
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.record import Record, Sample
+from tests.store.manifests import change_json, edit_json
 
 SAMPLE = Sample(
     bundle="tiny",
@@ -207,14 +207,14 @@ def test_what_is_said_around_the_samples_is_checked_too(
 
 
 def test_the_record_of_the_results_is_still_one() -> None:
-    record = Record.open(Path(__file__).parents[1] / "benchmarks" / "results" / "bench.json")
+    record = Record.open(Path(__file__).parents[2] / "benchmarks" / "results" / "bench.json")
 
     assert record.bundles
     assert record.baseline in map(str, record.samples)
 
 
 def test_the_schema_knows_every_field_of_a_record() -> None:
-    schema = json.loads(files("edgeadapt").joinpath("record.schema.json").read_text())
+    schema = json.loads(files("edgeadapt.store").joinpath("record.schema.json").read_text())
     sample = schema["definitions"]["sample"]
 
     assert set(schema["properties"]) == {

@@ -20,13 +20,13 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Self
 
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
-from edgeadapt.listing import check_file, check_listed, check_names, files_in
-from edgeadapt.manifests import read_manifest, write_manifest
 from edgeadapt.recipe import EngineName, Platform, Scheme, Task
-from edgeadapt.storage import read_json, sha256
 from edgeadapt.store.bundle_1 import upgraded_bundle
 from edgeadapt.store.compression import Compression
+from edgeadapt.store.files import read_json, sha256
 from edgeadapt.store.gates import Gates
+from edgeadapt.store.listing import check_file, check_listed, check_names, files_in
+from edgeadapt.store.manifests import read_manifest, write_manifest
 from edgeadapt.store.provenance import Provenance
 from edgeadapt.text import TextEncoder
 from edgeadapt.typed import Check, Count, Names, from_json

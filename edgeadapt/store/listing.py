@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from edgeadapt.errors import IntegrityError, LayoutError
-from edgeadapt.storage import check_sha256
+from edgeadapt.store.files import check_sha256
 
 __all__ = ["check_file", "check_listed", "check_names", "files_in"]
 

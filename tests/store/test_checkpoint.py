@@ -9,8 +9,8 @@ from transformers import CONFIG_MAPPING, PretrainedConfig
 from transformers.activations import ACT2FN
 
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.checkpoint import read_checkpoint_config
 from edgeadapt.errors import ModelError
+from edgeadapt.store.checkpoint import read_checkpoint_config
 from tests.conftest import TINY_CONFIGS
 
 BASE: dict[str, Any] = {

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import IntegrityError, LayoutError
-from edgeadapt.listing import check_file, check_listed, check_names
 from edgeadapt.pipeline.inspect import inspect
-from edgeadapt.run import Run
-from edgeadapt.storage import sha256
-from tests.manifests import edit_json
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.files import sha256
+from edgeadapt.store.listing import check_file, check_listed, check_names
+from edgeadapt.store.run import Run
+from tests.store.manifests import edit_json
 
-SAMPLES = Path(__file__).parent / "assets" / "samples"
+SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 
 
 @pytest.fixture(params=["run-2", "bundle-2", "run-1"])
@@ -175,7 +175,7 @@ def test_a_larger_file_is_refused_without_reading_it(
     opened = Run.open(copied) if kind == "run-2" else Bundle.open(copied)
     with (copied / "tokenizer.json").open("r+b") as file:
         file.truncate(4 * 2**30)  # takes no space on the disk
-    monkeypatch.setattr("edgeadapt.storage.sha256", lambda path: pytest.fail(f"read {path}"))
+    monkeypatch.setattr("edgeadapt.store.files.sha256", lambda path: pytest.fail(f"read {path}"))
 
     with pytest.raises(IntegrityError, match=r"expected sha256 .* bytes, found 4,294,967,296"):
         opened.file("tokenizer.json")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from edgeadapt.errors import LayoutError, MissingError
-from edgeadapt.manifests import read_manifest, write_manifest
 from edgeadapt.parsing import RECORD_BYTES
+from edgeadapt.store.manifests import read_manifest, write_manifest
 
 __all__ = ["Record", "Sample", "scenario_title"]
 
@@ -141,7 +141,7 @@ def _check(value: Mapping[str, Any], path: Path) -> None:
     """
     import fastjsonschema
 
-    schema = files("edgeadapt").joinpath("record.schema.json").read_text(encoding="utf-8")
+    schema = files("edgeadapt.store").joinpath("record.schema.json").read_text(encoding="utf-8")
     try:
         fastjsonschema.compile(json.loads(schema))(dict(value))
     except fastjsonschema.JsonSchemaValueException as error:

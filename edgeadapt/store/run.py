@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import ClassVar, Self, TypedDict
 
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError
-from edgeadapt.listing import check_file, check_listed, check_names, files_in
-from edgeadapt.manifests import read_manifest, write_manifest
 from edgeadapt.metrics import Score
 from edgeadapt.recipe import Task
-from edgeadapt.storage import sha256
+from edgeadapt.store.files import sha256
+from edgeadapt.store.listing import check_file, check_listed, check_names, files_in
 from edgeadapt.store.machine import TrainingMachine
+from edgeadapt.store.manifests import read_manifest, write_manifest
 from edgeadapt.store.provenance import Backbone, RecipeTables
 from edgeadapt.store.run_1 import upgraded_run
 from edgeadapt.store.training import DataReport, FrozenHashes, Imported

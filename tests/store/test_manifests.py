@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.bundle import Bundle
 from edgeadapt.errors import (
     EdgeAdaptError,
     FormatVersionError,
@@ -15,13 +14,14 @@ from edgeadapt.errors import (
     LayoutError,
     MissingError,
 )
-from edgeadapt.manifests import read_manifest, write_manifest
-from edgeadapt.record import Record
-from edgeadapt.run import Run
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.manifests import read_manifest, write_manifest
+from edgeadapt.store.record import Record
+from edgeadapt.store.run import Run
 from edgeadapt.training.checkpoints import Checkpoints
-from tests.manifests import edit_json
+from tests.store.manifests import edit_json
 
-SAMPLES = Path(__file__).parent / "assets" / "samples"
+SAMPLES = Path(__file__).parents[1] / "assets" / "samples"
 VALUE = {"labels": ["größer", "no"], "length": 3, "share": 0.1, "none": None, "files": {"a": "0"}}
 
 

@@ -9,8 +9,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("edgeadapt", "tests", "benchmarks", "scripts")
 
-PRIVATE_IN = {"tests/store/test_files.py"}
-"""Files that still use private names of other modules. Take one off when it no longer does."""
 DOCUMENTED = {"_exit", "_inductor", "_softmax_backward_data", "_value_", "_version"}
 """Public in Python (os, enum) and torch, in spite of their underscore."""
 TAKES_NAMES = {"delattr", "getattr", "hasattr", "object", "patch", "setattr"}
@@ -29,19 +27,9 @@ LONGER = {
 
 
 def test_no_file_uses_a_private_name_of_another_module() -> None:
-    found = {
-        name: uses
-        for name, source in sources(*FOLDERS)
-        if name not in PRIVATE_IN and (uses := private_uses(source))
-    }
+    found = {name: uses for name, source in sources(*FOLDERS) if (uses := private_uses(source))}
 
     assert not found, "make the name public, or go through a public one"
-
-
-def test_a_file_without_private_names_is_not_exempted() -> None:
-    users = {name for name, source in sources(*FOLDERS) if private_uses(source)}
-
-    assert users >= PRIVATE_IN, "take it off PRIVATE_IN"
 
 
 @pytest.mark.parametrize(

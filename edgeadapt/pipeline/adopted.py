@@ -20,7 +20,7 @@ from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import write_examples, write_model
 from edgeadapt.progress import Progress
 from edgeadapt.recipe import DataConfig, Recipe, Task
-from edgeadapt.store.files import staged_folder
+from edgeadapt.store.folders import staged_folder
 from edgeadapt.store.machine import TrainingMachine
 from edgeadapt.store.run import Run, RunInfo
 from edgeadapt.store.training import DataReport, FrozenHashes, Imported

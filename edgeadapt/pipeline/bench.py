@@ -17,7 +17,7 @@ from edgeadapt.recipe import EngineName
 from edgeadapt.runtime import ENGINES
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import Bundle
-from edgeadapt.store.files import check_free, held
+from edgeadapt.store.folders import check_free, held
 from edgeadapt.store.record import Record
 
 __all__ = ["bench"]

@@ -19,7 +19,7 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import AdapterConfig, AdapterKind, DataConfig, ModelConfig, Recipe
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import Bundle
-from edgeadapt.store.files import check_free
+from edgeadapt.store.folders import check_free
 from edgeadapt.store.training import Imported
 from edgeadapt.training.loop import seeded
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edgeadapt.recipe import DataConfig
-from edgeadapt.store.files import check_free
+from edgeadapt.store.folders import check_free
 from edgeadapt.store.run import UNFINISHED
 from edgeadapt.training.datasets import check_there
 

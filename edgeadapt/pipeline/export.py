@@ -43,7 +43,8 @@ from edgeadapt.shrink.vocabulary import Shrunk, TrimVocabulary
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import EVALUATION_FILE, VALIDATION_FILE, Bundle, Manifest, Variant
 from edgeadapt.store.compression import Baseline, Compression
-from edgeadapt.store.files import read_json, staged_folder
+from edgeadapt.store.files import read_json
+from edgeadapt.store.folders import staged_folder
 from edgeadapt.store.gates import Gates
 from edgeadapt.store.provenance import Provenance
 from edgeadapt.store.run import Run

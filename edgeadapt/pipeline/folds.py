@@ -13,7 +13,8 @@ from edgeadapt.pipeline.unfinished import is_blank
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts
-from edgeadapt.store.files import held, write_json
+from edgeadapt.store.files import write_json
+from edgeadapt.store.folders import held
 from edgeadapt.store.run import Run
 from edgeadapt.training.team import Team
 

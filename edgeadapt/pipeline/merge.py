@@ -9,7 +9,7 @@ from edgeadapt.pipeline.gates import MERGE_LIMIT, parity_gate
 from edgeadapt.pipeline.restore import restore, text_encoder, write_tokenizer
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.store import artifacts
-from edgeadapt.store.files import staged_folder
+from edgeadapt.store.folders import staged_folder
 from edgeadapt.store.run import Run
 
 __all__ = ["Checkpoint", "merge_run"]

@@ -45,7 +45,7 @@ from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts
-from edgeadapt.store.files import held, staged_folder
+from edgeadapt.store.folders import held, staged_folder
 from edgeadapt.store.manifests import write_manifest
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints

@@ -14,7 +14,8 @@ from edgeadapt.metrics import score
 from edgeadapt.parsing import RECORD_BYTES, parse_json, read_bounded
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.store import artifacts
-from edgeadapt.store.files import check_free, held, write_text
+from edgeadapt.store.files import write_text
+from edgeadapt.store.folders import check_free, held
 from edgeadapt.store.record import Record, Sample
 
 __all__ = ["report"]

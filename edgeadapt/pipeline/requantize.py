@@ -32,7 +32,8 @@ from edgeadapt.recipe import Scheme
 from edgeadapt.runtime import ENGINES
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import TEXT_FILES, Bundle, Manifest
-from edgeadapt.store.files import free_name, sha256, staged_folder
+from edgeadapt.store.files import sha256
+from edgeadapt.store.folders import free_name, staged_folder
 from edgeadapt.store.provenance import Requantized
 
 __all__ = ["requantize"]

@@ -30,7 +30,7 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.candidates import candidates
 from edgeadapt.recipe import Recipe, Scheme
 from edgeadapt.store import artifacts
-from edgeadapt.store.files import held, staged_folder
+from edgeadapt.store.folders import held, staged_folder
 from edgeadapt.store.machine import TrainingMachine
 from edgeadapt.store.run import UNFINISHED, Run, RunInfo
 from edgeadapt.store.training import DataReport, FrozenHashes

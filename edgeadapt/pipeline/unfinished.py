@@ -9,7 +9,7 @@ from edgeadapt.errors import IntegrityError, MissingError, OutputExistsError
 from edgeadapt.progress import Progress
 from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts
-from edgeadapt.store.files import check_free
+from edgeadapt.store.folders import check_free
 from edgeadapt.store.run import UNFINISHED
 from edgeadapt.training.checkpoints import Checkpoints
 

@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgeadapt.store.files import free_name
+from edgeadapt.store.folders import free_name
 
 __all__ = ["bundles", "checkpoints", "model_id", "new_name", "records", "resolve", "runs", "target"]
 

@@ -14,14 +14,8 @@ from torch import Tensor
 
 from edgeadapt.errors import IntegrityError, LayoutError, MissingError
 from edgeadapt.parsing import parse_json
-from edgeadapt.store.files import (
-    check_sha256,
-    free_name,
-    read_versioned,
-    sha256,
-    write_file,
-    write_json,
-)
+from edgeadapt.store.files import check_sha256, read_versioned, sha256, write_file, write_json
+from edgeadapt.store.folders import free_name
 from edgeadapt.store.manifests import read_manifest, write_manifest
 from edgeadapt.typed import from_json
 

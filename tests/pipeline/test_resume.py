@@ -23,7 +23,7 @@ from edgeadapt.errors import (
 )
 from edgeadapt.pipeline.train import resume, train
 from edgeadapt.recipe import Recipe
-from edgeadapt.store.files import held
+from edgeadapt.store.folders import held
 from edgeadapt.store.run import Run
 from edgeadapt.training import checkpoints
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints

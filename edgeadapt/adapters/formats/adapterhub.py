@@ -33,7 +33,8 @@ from edgeadapt.adapters.formats.identity import Identity
 from edgeadapt.adapters.formats.layers import hidden_size, setting, stored_layers
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import ModelError
-from edgeadapt.store.files import read_json, staged_folder, write_json
+from edgeadapt.store.files import read_json, write_json
+from edgeadapt.store.folders import staged_folder
 
 __all__ = ["read", "write"]
 

@@ -30,7 +30,8 @@ from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import ModelError
 from edgeadapt.outputs import declared_names, regression
 from edgeadapt.recipe import AdapterConfig, AdapterKind
-from edgeadapt.store.files import read_json, staged_folder, write_json
+from edgeadapt.store.files import read_json, write_json
+from edgeadapt.store.folders import staged_folder
 
 __all__ = ["read", "write"]
 

@@ -15,9 +15,9 @@ from statistics import median
 from common import RESULTS, WORK, Headline, Shown, machine_name, table
 from rich.console import Console
 
-from edgeadapt.bench.noise import disturbances
-from edgeadapt.bench.plan import PLANS, Effort, Plan
-from edgeadapt.bench.rows import Row, rows
+from edgeadapt.benchmark.noise import disturbances
+from edgeadapt.benchmark.plan import PLANS, Effort, Plan
+from edgeadapt.benchmark.rows import Row, rows
 from edgeadapt.cli.tables import bench_table
 from edgeadapt.measure.statistics import MIN_SAMPLES_P99
 from edgeadapt.store.record import Record

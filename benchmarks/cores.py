@@ -15,9 +15,9 @@ from typing import Any
 
 from common import Shown, asked_bundle, load, machine_name, save, table
 
-from edgeadapt.bench.jobs import Subject, measure_job
-from edgeadapt.bench.noise import FARTHER
-from edgeadapt.bench.plan import Plan
+from edgeadapt.benchmark.jobs import Subject, measure_job
+from edgeadapt.benchmark.noise import FARTHER
+from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.store.bundle import Bundle
 

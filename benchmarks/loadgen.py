@@ -21,8 +21,8 @@ from typing import Any
 
 from common import WORK, Shown, asked_bundle, load, machine_name, save, table
 
-from edgeadapt.bench.jobs import Subject, measure_job
-from edgeadapt.bench.plan import Plan
+from edgeadapt.benchmark.jobs import Subject, measure_job
+from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.measure.statistics import latency

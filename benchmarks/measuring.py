@@ -20,8 +20,8 @@ from typing import Any
 from common import Shown, asked_bundle, load, machine_name, save, table
 from contenders import peer_python
 
-from edgeadapt.bench.jobs import Subject, measure_job
-from edgeadapt.bench.plan import Plan
+from edgeadapt.benchmark.jobs import Subject, measure_job
+from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.store.bundle import Bundle

@@ -15,7 +15,7 @@ from transformers import AutoModel, BertConfig
 
 import edgeadapt
 from edgeadapt.data import read_rows
-from edgeadapt.export import export_onnx
+from edgeadapt.exporters import export_onnx
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.models.sources import find_model

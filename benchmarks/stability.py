@@ -15,11 +15,11 @@ from typing import Any
 
 from common import Shown, asked_bundle, load, machine_name, save, table
 
-from edgeadapt.bench.compare import RERUN_SPREAD, SIGNAL_SPREAD
-from edgeadapt.bench.noise import disturbances, typical_ns
-from edgeadapt.bench.plan import Plan
-from edgeadapt.bench.rows import rows
-from edgeadapt.bench.runner import Subject, measure
+from edgeadapt.benchmark.compare import RERUN_SPREAD, SIGNAL_SPREAD
+from edgeadapt.benchmark.noise import disturbances, typical_ns
+from edgeadapt.benchmark.plan import Plan
+from edgeadapt.benchmark.rows import rows
+from edgeadapt.benchmark.runner import Subject, measure
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.pipeline.evaluation import evaluation_of
 from edgeadapt.store.bundle import Bundle

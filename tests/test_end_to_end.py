@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 import edgeadapt
-from edgeadapt.bench.rows import rows
+from edgeadapt.benchmark.rows import rows
 from edgeadapt.data import write_csv
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
-from tests.bench.handmade import tiny_plan
+from tests.benchmark.handmade import tiny_plan
 
 TINY_PLAN = tiny_plan(lengths=(8, 16), repeats=3, texts=20, timed=20)
 

@@ -11,7 +11,7 @@ from edgeadapt.cli.given import Given, takes
 from edgeadapt.cli.options import Force, Json, Output, Threads
 
 if TYPE_CHECKING:
-    from edgeadapt.bench.plan import Plan
+    from edgeadapt.benchmark.plan import Plan
     from edgeadapt.store.record import Record
 
 __all__ = ["bench"]
@@ -118,7 +118,7 @@ def _check_one(flags: Mapping[str, bool]) -> None:
 
 
 def _plan(*, quick: bool, thorough: bool, lengths: str | None, batch: str | None) -> "Plan":
-    from edgeadapt.bench.plan import PLANS, Effort
+    from edgeadapt.benchmark.plan import PLANS, Effort
 
     plan = PLANS[Effort.QUICK if quick else Effort.THOROUGH if thorough else Effort.DEFAULT]
     changes: dict[str, Any] = {}
@@ -157,8 +157,8 @@ def _show(
     record: "Record", path: Path, *, wide: bool, json: bool, markdown: bool, csv: bool
 ) -> None:
     """Prints the table, in the form that was asked for."""
-    from edgeadapt.bench.noise import disturbances
-    from edgeadapt.bench.rows import rows
+    from edgeadapt.benchmark.noise import disturbances
+    from edgeadapt.benchmark.rows import rows
     from edgeadapt.cli.console import Terminal, print_json, print_line, show
     from edgeadapt.cli.tables import bench_table
     from edgeadapt.documents.plain_text import csv_of, markdown_of

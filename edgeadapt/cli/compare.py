@@ -33,7 +33,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Say what got faster or slower from one record to another; exit 1 on a regression."""
-    from edgeadapt.bench.compare import compare as compare_records
+    from edgeadapt.benchmark.compare import compare as compare_records
     from edgeadapt.cli.console import Terminal, print_json, show
     from edgeadapt.cli.tables import changes_table
     from edgeadapt.errors import GateError

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgeadapt.bench.compare import RERUN_SPREAD, Change, Verdict
-from edgeadapt.bench.rows import Row
+from edgeadapt.benchmark.compare import RERUN_SPREAD, Change, Verdict
+from edgeadapt.benchmark.rows import Row
 from edgeadapt.cli.sheet import sheet
 from edgeadapt.documents.benchmark import VARIANT, bench_columns, bench_notes
 from edgeadapt.documents.cells import Column, share, text, used

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from edgeadapt.bench.rows import Row
+from edgeadapt.benchmark.rows import Row
 from edgeadapt.documents.cells import (
     UNAVAILABLE,
     Cell,

@@ -1,6 +1,6 @@
 """The columns of what ``edgeadapt compare`` shows."""
 
-from edgeadapt.bench.compare import Change
+from edgeadapt.benchmark.compare import Change
 from edgeadapt.documents.cells import Cell, Column, growth, text
 
 __all__ = ["CHANGES"]

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from typing import Any
 
-from edgeadapt.bench.rows import Row
+from edgeadapt.benchmark.rows import Row
 from edgeadapt.documents.benchmark import answer_columns, cost_columns
 from edgeadapt.documents.cells import Cell, Column, count, share, used
 from edgeadapt.errors import MissingExtraError

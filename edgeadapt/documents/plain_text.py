@@ -5,8 +5,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeadapt.bench.noise import disturbances
-from edgeadapt.bench.rows import Row
+from edgeadapt.benchmark.noise import disturbances
+from edgeadapt.benchmark.rows import Row
 from edgeadapt.documents.benchmark import (
     ACCURACY,
     AGREEMENT,

@@ -5,9 +5,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-from edgeadapt.bench.jobs import first_label_job
-from edgeadapt.bench.plan import Plan
-from edgeadapt.bench.runner import Subject, measure
+from edgeadapt.benchmark.jobs import first_label_job
+from edgeadapt.benchmark.plan import Plan
+from edgeadapt.benchmark.runner import Subject, measure
 from edgeadapt.errors import MeasurementError, MissingError, UsageError
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores

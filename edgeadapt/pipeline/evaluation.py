@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeadapt.bench.runner import Evaluation
+from edgeadapt.benchmark.runner import Evaluation
 from edgeadapt.data import (
     TEXT_COLUMNS,
     Rows,

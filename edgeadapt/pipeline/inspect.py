@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from edgeadapt.bench.noise import disturbances
+from edgeadapt.benchmark.noise import disturbances
 from edgeadapt.documents.model_card import merge_note
 from edgeadapt.errors import MissingError, UnfinishedError
 from edgeadapt.recipe import EngineName, Recipe

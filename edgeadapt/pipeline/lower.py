@@ -8,8 +8,8 @@ import onnx
 from edgeadapt.adapters import Kept
 from edgeadapt.adapters.bottleneck import site
 from edgeadapt.backbones import BackboneSpec, backbone_spec
-from edgeadapt.export import export_onnx
-from edgeadapt.export.fragment import export_fragment
+from edgeadapt.exporters import export_onnx
+from edgeadapt.exporters.fragment import export_fragment
 from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.graph.splice import Splice, splice
 from edgeadapt.models.merge import Merged

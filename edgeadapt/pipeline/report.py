@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeadapt.bench.noise import disturbances, typical_ns
-from edgeadapt.bench.rows import Row, answers, known_labels, rows, task_of
+from edgeadapt.benchmark.noise import disturbances, typical_ns
+from edgeadapt.benchmark.rows import Row, answers, known_labels, rows, task_of
 from edgeadapt.documents.page import ClassScores, Curve, Measured, render
 from edgeadapt.errors import UsageError
 from edgeadapt.metrics import score

@@ -23,7 +23,7 @@ from edgeadapt.recipe import Recipe
 from edgeadapt.store.provenance import Backbone
 from edgeadapt.store.run import Run
 from edgeadapt.training.checkpoints import Checkpoints
-from tests.bench.handmade import make_record, make_sample
+from tests.benchmark.handmade import make_record, make_sample
 from tests.conftest import make_checkpoint, review, write_dataset
 from tests.store.manifests import edit_json
 

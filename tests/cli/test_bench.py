@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.bench import plan as plans
-from edgeadapt.bench.plan import Effort, Plan
-from edgeadapt.bench.rows import rows as rows_of
+from edgeadapt.benchmark import plan as plans
+from edgeadapt.benchmark.plan import Effort, Plan
+from edgeadapt.benchmark.rows import rows as rows_of
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.store.bundle import Bundle, Manifest
 from edgeadapt.store.record import Record
-from tests.bench.handmade import make_record, make_sample
+from tests.benchmark.handmade import make_record, make_sample
 from tests.children import MAIN, open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, copy_bundle, written
 from tests.store.manifests import edit_json
@@ -30,7 +30,7 @@ TINY = Plan(
     batches=(1, 2), bulks=1, bulk=4, passes=1, calls=20, scaling=0,
 )  # fmt: skip
 TINY_MAIN = f"""
-from edgeadapt.bench import plan
+from edgeadapt.benchmark import plan
 plan.PLANS = dict.fromkeys(plan.Effort, plan.{TINY!r})
 {MAIN}
 """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.handmade import MS, make_record, make_sample
+from tests.benchmark.handmade import MS, make_record, make_sample
 from tests.cli.conftest import Cli
 
 LABELS = [0, 1, 0, 1]

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.bench.rows import rows
+from edgeadapt.benchmark.rows import rows
 from edgeadapt.cli.console import Terminal, print_line, show
 from edgeadapt.cli.tables import bench_table, facts_table, sensitivity_table
 from edgeadapt.documents.plain_text import csv_of, markdown_of
 from edgeadapt.recipe import Platform
 from edgeadapt.runtime.classifier import load
-from tests.bench.handmade import make_record, make_sample
+from tests.benchmark.handmade import make_record, make_sample
 from tests.cli.conftest import Cli, edit_json
 from tests.cli.test_console import Screen
 

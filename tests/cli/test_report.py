@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.handmade import make_record, make_sample
+from tests.benchmark.handmade import make_record, make_sample
 from tests.cli.conftest import Cli
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from edgeadapt.bench.rows import rows
+from edgeadapt.benchmark.rows import rows
 from edgeadapt.cli.console import show
 from edgeadapt.cli.tables import bench_table, facts_table
 from edgeadapt.store.record import Record, Sample

@@ -7,14 +7,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from edgeadapt.bench.rows import Row, rows
+from edgeadapt.benchmark.rows import Row, rows
 from edgeadapt.cli.console import show
 from edgeadapt.cli.tables import bench_table
 from edgeadapt.documents.benchmark import bench_columns, bench_notes
 from edgeadapt.documents.page import Measured, render
 from edgeadapt.documents.plain_text import csv_of, markdown_of
 from edgeadapt.store.record import Record
-from tests.bench.handmade import MS, make_record, make_sample
+from tests.benchmark.handmade import MS, make_record, make_sample
 
 RECORD = make_record(
     make_sample(latency_ns={"16": [[4 * MS] * 70], "text": [[6 * MS] * 70]}),

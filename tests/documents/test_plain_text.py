@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgeadapt.bench.rows import rows
+from edgeadapt.benchmark.rows import rows
 from edgeadapt.documents.plain_text import csv_of, markdown_of
-from tests.bench.handmade import MS, make_record, make_sample
+from tests.benchmark.handmade import MS, make_record, make_sample
 
 FP32 = make_sample(latency_ns={"16": [[2 * MS] * 64], "text": [[3 * MS] * 64]})
 INT8 = make_sample(

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from edgeadapt.export import export_onnx
+from edgeadapt.exporters import export_onnx
 from edgeadapt.graph.attention import fuse_attention
 from edgeadapt.metrics import Logits
 from edgeadapt.recipe import Exporter

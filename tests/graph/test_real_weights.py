@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from edgeadapt.export import export_onnx
+from edgeadapt.exporters import export_onnx
 from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.graph.unfuse import unfuse_attention

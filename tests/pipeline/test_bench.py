@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeadapt.bench.rows import rows as rows_of
-from edgeadapt.bench.runner import Evaluation, Subject
+from edgeadapt.benchmark.rows import rows as rows_of
+from edgeadapt.benchmark.runner import Evaluation, Subject
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.errors import (
     DataError,
@@ -27,7 +27,7 @@ from edgeadapt.progress import Progress
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.files import sha256
 from edgeadapt.store.record import Record
-from tests.bench.handmade import (
+from tests.benchmark.handmade import (
     copy_bundle,
     make_record,
     make_sample,

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from edgeadapt.bench.rows import rows as rows_of
+from edgeadapt.benchmark.rows import rows as rows_of
 from edgeadapt.data import write_csv
 from edgeadapt.errors import (
     DataError,
@@ -24,7 +24,7 @@ from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
 from edgeadapt.recipe import DataConfig, Exporter, ModelConfig, Task
 from edgeadapt.runtime.classifier import load
 from edgeadapt.store.bundle import Bundle
-from tests.bench.handmade import tiny_plan
+from tests.benchmark.handmade import tiny_plan
 from tests.children import run_child
 from tests.conftest import TINY_CONFIGS, review
 from tests.lively import finished_checkpoint, lively_checkpoint

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from edgeadapt.bench.rows import rows as rows_of
+from edgeadapt.benchmark.rows import rows as rows_of
 from edgeadapt.errors import DataError, ModelError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import merge
@@ -33,7 +33,7 @@ from edgeadapt.store.run import Run
 from edgeadapt.store.training import Imported
 from edgeadapt.training.objectives import Objective
 from edgeadapt.training.outcome import Outcome
-from tests.bench.handmade import tiny_plan
+from tests.benchmark.handmade import tiny_plan
 from tests.conftest import TINY_CONFIGS, review, write_dataset
 from tests.lively import lively_checkpoint
 from tests.pipeline.exporting import WITHOUT_LIMIT, nothing_is_at, read_csv

@@ -19,7 +19,7 @@ from edgeadapt.errors import (
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.run import Run
-from tests.bench.handmade import copy_bundle, make_record, make_sample, only
+from tests.benchmark.handmade import copy_bundle, make_record, make_sample, only
 from tests.store.handmade import compression_of
 from tests.store.manifests import change_json, edit_json
 

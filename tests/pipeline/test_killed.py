@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.bench.plan import Plan
+from edgeadapt.benchmark.plan import Plan
 from edgeadapt.errors import OutputExistsError
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.export import ExportOptions, export
@@ -16,7 +16,7 @@ from edgeadapt.pipeline.merge import merge_run
 from edgeadapt.recipe import Exporter
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.run import Run
-from tests.bench.handmade import tiny_plan
+from tests.benchmark.handmade import tiny_plan
 
 _PROGRAM = """
 import sys, time

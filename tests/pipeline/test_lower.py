@@ -8,7 +8,7 @@ import pytest
 
 from edgeadapt.adapters.bottleneck import site
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.export import export_onnx
+from edgeadapt.exporters import export_onnx
 from edgeadapt.graph.attention import count_attention, fuse_attention
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.models.unshare import unshare

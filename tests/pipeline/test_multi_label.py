@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from transformers import AutoTokenizer, TextClassificationPipeline
 
 import edgeadapt
-from edgeadapt.bench.rows import rows
+from edgeadapt.benchmark.rows import rows
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.inspect import inspect
@@ -21,7 +21,7 @@ from edgeadapt.runtime.base import text_logits
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.record import Record
 from edgeadapt.store.run import Run
-from tests.bench.handmade import tiny_plan
+from tests.benchmark.handmade import tiny_plan
 from tests.lively import lively_bundle
 from tests.pipeline.exporting import read_csv
 from tests.store.handmade import compression_of

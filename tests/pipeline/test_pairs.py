@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import edgeadapt
 from edgeadapt.backbones import BACKBONES
-from edgeadapt.bench.rows import rows
+from edgeadapt.benchmark.rows import rows
 from edgeadapt.data import write_csv
 from edgeadapt.errors import DataError, ModelError, UsageError
 from edgeadapt.models.inference import torch_logits
@@ -26,7 +26,7 @@ from edgeadapt.recipe import Task
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.store.bundle import Bundle
-from tests.bench.handmade import tiny_plan
+from tests.benchmark.handmade import tiny_plan
 from tests.conftest import TINY_CONFIGS, make_tokenizer
 from tests.pipeline.exporting import read_csv
 from tests.tasks import PAIRS, pair, task_bundle, task_recipe, task_run

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeadapt.bench.rows import rows
+from edgeadapt.benchmark.rows import rows
 from edgeadapt.errors import LayoutError, OutputExistsError, UsageError
 from edgeadapt.pipeline.report import report
 from edgeadapt.store.record import Record
 from edgeadapt.store.run import Run
-from tests.bench.handmade import MS, make_record, make_sample
+from tests.benchmark.handmade import MS, make_record, make_sample
 from tests.documents.browser import DARK, needs_chromium, open_page, printed, screenshot
 
 LABELS = [0, 1, 0, 0]

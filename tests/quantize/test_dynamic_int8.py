@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeadapt.export import export_onnx
+from edgeadapt.exporters import export_onnx
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.quantize.dynamic_int8 import quantize_dynamic_int8
 from edgeadapt.recipe import Exporter, Scheme

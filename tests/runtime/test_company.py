@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from edgeadapt.export import export_onnx
+from edgeadapt.exporters import export_onnx
 from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.metrics import Logits
 from edgeadapt.models.classifier import AdaptedClassifier

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeadapt.bench.figures import (
+from edgeadapt.benchmark.figures import (
     Leak,
     Throughput,
     import_share,

@@ -15,14 +15,14 @@ __all__ = ["EXPORTERS", "export_onnx"]
 
 def _optimum(model: PreTrainedModel, path: Path) -> None:
     try:
-        from edgeadapt.export.optimum_exporter import export
+        from edgeadapt.exporters.optimum_exporter import export
     except ModuleNotFoundError as error:
         raise MissingExtraError("--exporter optimum", extra="optimum", missing=error.name) from None
     export(model, path)
 
 
 def _torch(model: PreTrainedModel, path: Path) -> None:
-    from edgeadapt.export.torch_exporter import export
+    from edgeadapt.exporters.torch_exporter import export
 
     export(model, path)
 

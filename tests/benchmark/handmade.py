@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeadapt.bench.plan import Plan
+from edgeadapt.benchmark.plan import Plan
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.record import Record, Sample
 

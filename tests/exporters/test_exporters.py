@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-import edgeadapt.export
+import edgeadapt.exporters
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.errors import ExportError, MissingExtraError
-from edgeadapt.export import export_onnx
+from edgeadapt.exporters import export_onnx
 from edgeadapt.recipe import Exporter
 from tests.conftest import TINY_CONFIGS
 from tests.lively import lively_model
@@ -189,7 +189,7 @@ def fake_exporters(monkeypatch: pytest.MonkeyPatch) -> None:
         return lambda _model, path: path.write_text(name)
 
     fakes = {exporter: writes(exporter) for exporter in (Exporter.OPTIMUM, Exporter.TORCH)}
-    monkeypatch.setattr(edgeadapt.export, "EXPORTERS", fakes)
+    monkeypatch.setattr(edgeadapt.exporters, "EXPORTERS", fakes)
 
 
 @pytest.mark.usefixtures("fake_exporters")
@@ -208,7 +208,7 @@ def test_auto_takes_torch_where_optimum_or_its_onnx_part_is_not_installed(
     from importlib.util import find_spec
 
     monkeypatch.setattr(
-        edgeadapt.export, "find_spec", lambda name: None if name == missing else find_spec(name)
+        edgeadapt.exporters, "find_spec", lambda name: None if name == missing else find_spec(name)
     )
 
     used = export_onnx(lively_model("bert"), tmp_path / "m.onnx", exporter=Exporter.AUTO)
@@ -221,7 +221,7 @@ def test_auto_takes_torch_where_optimum_or_its_onnx_part_is_not_installed(
 def test_a_missing_optimum_is_named_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, "edgeadapt.export.optimum_exporter", raising=False)
+    monkeypatch.delitem(sys.modules, "edgeadapt.exporters.optimum_exporter", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "optimum"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
@@ -240,7 +240,7 @@ def test_external_data_is_refused_and_named(
         path.write_text("graph")
         path.with_name("m.onnx.data").write_text("weights")
 
-    monkeypatch.setattr(edgeadapt.export, "EXPORTERS", {Exporter.TORCH: write_two})
+    monkeypatch.setattr(edgeadapt.exporters, "EXPORTERS", {Exporter.TORCH: write_two})
 
     with pytest.raises(ExportError, match=r"more than one file: m\.onnx\.data"):
         export_onnx(lively_model("bert"), tmp_path / "m.onnx", exporter=Exporter.TORCH)
@@ -257,4 +257,4 @@ def test_a_file_that_was_there_before_is_not_taken_for_external_data(tmp_path: P
 
 
 def test_there_is_an_exporter_for_every_name_but_auto() -> None:
-    assert set(edgeadapt.export.EXPORTERS) == set(Exporter) - {Exporter.AUTO}
+    assert set(edgeadapt.exporters.EXPORTERS) == set(Exporter) - {Exporter.AUTO}

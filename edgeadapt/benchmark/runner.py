@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeadapt import __version__
-from edgeadapt.bench.jobs import Subject, bulk_job, first_label_job, measure_job, scaling_job
-from edgeadapt.bench.plan import Plan
+from edgeadapt.benchmark.jobs import Subject, bulk_job, first_label_job, measure_job, scaling_job
+from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job, time_job
 from edgeadapt.measure.conditions import conditions, others_at_work
 from edgeadapt.measure.machine import describe_machine, install_bytes, usable_cores

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from edgeadapt.bench.plan import Plan
+from edgeadapt.benchmark.plan import Plan
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import Text, TextEncoder, text_of
 

@@ -6,7 +6,7 @@ from optimum.exporters.onnx import export as optimum_export
 from optimum.exporters.tasks import TasksManager
 from transformers import PreTrainedModel
 
-from edgeadapt.export.quiet import quiet_tracing
+from edgeadapt.exporters.quiet import quiet_tracing
 
 __all__ = ["export"]
 

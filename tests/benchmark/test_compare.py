@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.bench.compare import Change, Verdict, compare
+from edgeadapt.benchmark.compare import Change, Verdict, compare
 from edgeadapt.errors import UsageError
 from edgeadapt.store.record import Record
-from tests.bench.handmade import MS, make_record, make_sample
+from tests.benchmark.handmade import MS, make_record, make_sample
 
 LABELS = [0, 1, 0, 1]
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.bench.figures import import_share, joules_per_1000, leak, throughput
+from edgeadapt.benchmark.figures import import_share, joules_per_1000, leak, throughput
 from edgeadapt.store.record import Sample
-from tests.bench.handmade import make_sample
+from tests.benchmark.handmade import make_sample
 
 SECOND = 1_000_000_000
 

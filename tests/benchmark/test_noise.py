@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.bench.noise import disturbances
-from tests.bench.handmade import MS, make_record, make_sample
+from edgeadapt.benchmark.noise import disturbances
+from tests.benchmark.handmade import MS, make_record, make_sample
 
 
 def noise(conditions: dict[str, Any] | None = None, **changes: Any) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import pytest
 
-from edgeadapt.bench.plan import PLANS, Effort, Plan
+from edgeadapt.benchmark.plan import PLANS, Effort, Plan
 from edgeadapt.measure.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeadapt.bench.figures import speeds
-from edgeadapt.bench.noise import disturbances, typical_ns
-from edgeadapt.bench.rows import answers, known_labels, task_of
+from edgeadapt.benchmark.figures import speeds
+from edgeadapt.benchmark.noise import disturbances, typical_ns
+from edgeadapt.benchmark.rows import answers, known_labels, task_of
 from edgeadapt.errors import UsageError
 from edgeadapt.measure.statistics import Interval, latency, resampled_percentiles
 from edgeadapt.metrics import difference, score

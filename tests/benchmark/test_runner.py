@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import edgeadapt
-from edgeadapt.bench import runner
-from edgeadapt.bench.runner import Evaluation, Subject, measure
+from edgeadapt.benchmark import runner
+from edgeadapt.benchmark.runner import Evaluation, Subject, measure
 from edgeadapt.errors import MeasurementError, ModelError
 from edgeadapt.recipe import Task
 from edgeadapt.runtime import load_engine
@@ -19,7 +19,7 @@ from edgeadapt.runtime.base import text_logits
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.machine import Machine
 from edgeadapt.store.record import Record
-from tests.bench.handmade import copy_bundle, tiny_plan
+from tests.benchmark.handmade import copy_bundle, tiny_plan
 from tests.tasks import PAIRS, task_bundle
 
 TEXTS = ("the room was warm", "a cold meal", "good", "bad", "the film was great")

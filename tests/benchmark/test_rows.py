@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeadapt.bench.rows import Row, rows
+from edgeadapt.benchmark.rows import Row, rows
 from edgeadapt.measure.statistics import latency
 from edgeadapt.metrics import score
 from edgeadapt.recipe import Task
 from edgeadapt.store.record import Record
-from tests.bench.handmade import MS, make_record, make_sample
+from tests.benchmark.handmade import MS, make_record, make_sample
 
 FAST = {
     "bytes": 22_500_000,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from edgeadapt.backbones import backbone_spec
-from edgeadapt.export.quiet import quiet_tracing
+from edgeadapt.exporters.quiet import quiet_tracing
 
 __all__ = ["export"]
 

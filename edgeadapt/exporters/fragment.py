@@ -6,7 +6,7 @@ import onnx
 import torch
 from torch import nn
 
-from edgeadapt.export.quiet import quiet_tracing
+from edgeadapt.exporters.quiet import quiet_tracing
 
 __all__ = ["export_fragment"]
 

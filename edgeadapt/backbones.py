@@ -7,10 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from edgeadapt.errors import ModelError
 
-__all__ = ["BACKBONES", "BackboneSpec", "Projection", "Reads", "backbone_spec"]
+__all__ = [
+    "BACKBONES",
+    "STOCK_HEADS",
+    "BackboneSpec",
+    "Projection",
+    "Reads",
+    "StockHead",
+    "backbone_spec",
+]
 
 
 class Reads(StrEnum):
@@ -232,6 +241,49 @@ BACKBONES: Mapping[str, BackboneSpec] = MappingProxyType(
         )
     }
 )
+
+
+@dataclass(frozen=True)
+class StockHead:
+    """``out(activation(dense(h of the first token)))``, in a backbone's words."""
+
+    dense: str
+    """The inner dense layer, (hidden -> hidden)."""
+    out: str
+    """The outer one, (hidden -> labels)."""
+    activation: str
+    """Between them, where config.json does not say."""
+    activation_key: str | None = None
+    """Name in config.json of what is between them."""
+    pooled: bool = False
+    """Whether the inner one belongs to the encoder, so that libraries leave it out of the head."""
+    norm: str | None = None
+    """A LayerNorm behind the inner one."""
+
+    def activation_in(self, config: Mapping[str, Any]) -> str:
+        """Returns what is between the dense layers of a backbone."""
+        key = self.activation_key
+        return str(config.get(key, self.activation)) if key else self.activation
+
+
+_CLASSIFIER = StockHead("classifier.dense", "classifier.out_proj", "tanh")
+
+STOCK_HEADS: Mapping[str, StockHead] = MappingProxyType(
+    {
+        "bert": StockHead("bert.pooler.dense", "classifier", "tanh", pooled=True),
+        "albert": StockHead("albert.pooler", "classifier", "tanh", pooled=True),
+        "roberta": _CLASSIFIER,
+        "xlm-roberta": _CLASSIFIER,
+        "mpnet": _CLASSIFIER,
+        "electra": StockHead("classifier.dense", "classifier.out_proj", "gelu"),
+        "distilbert": StockHead("pre_classifier", "classifier", "relu"),
+        "deberta-v2": StockHead("pooler.dense", "classifier", "gelu", "pooler_hidden_act"),
+        "modernbert": StockHead(
+            "head.dense", "classifier", "gelu", "classifier_activation", norm="head.norm"
+        ),
+    }
+)
+"""Model type -> its head."""
 
 
 def backbone_spec(model_type: str | None) -> BackboneSpec:

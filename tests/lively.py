@@ -19,8 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from edgeadapt.adapters.formats.heads import STOCK_HEADS
-from edgeadapt.backbones import BACKBONES
+from edgeadapt.backbones import BACKBONES, STOCK_HEADS
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Exporter, Recipe

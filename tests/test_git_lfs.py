@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.adapters.formats.files import read_tensors
 from edgeadapt.data import read_labels, read_rows
 from edgeadapt.errors import IntegrityError
+from edgeadapt.interop.files import read_tensors
 from edgeadapt.parsing import check_fetched
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.predict import read_texts

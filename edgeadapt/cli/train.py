@@ -15,7 +15,7 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import ModelConfig, Recipe
 
 if TYPE_CHECKING:
-    from edgeadapt.adapters.formats import ForeignAdapter
+    from edgeadapt.interop import ForeignAdapter
     from edgeadapt.pipeline.folds import CrossValidation
     from edgeadapt.store.run import Run
 

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from edgeadapt.adapters.formats.heads import STOCK_HEADS
-from edgeadapt.backbones import BackboneSpec
+from edgeadapt.backbones import STOCK_HEADS, BackboneSpec
 from edgeadapt.outputs import Rows
 
 __all__ = ["CheckpointHead", "fit_head"]

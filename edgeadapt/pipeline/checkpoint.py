@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edgeadapt.adapters.formats.heads import STOCK_HEADS
+from edgeadapt.backbones import STOCK_HEADS
 from edgeadapt.data import check_label_names
 from edgeadapt.errors import ModelError, UsageError
 from edgeadapt.models.classifier import AdaptedClassifier

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgeadapt.adapters.formats import FORMATS
+from edgeadapt.interop import FORMATS
 from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline.foreign import adapter_of, settings_of
 from edgeadapt.pipeline.restore import recipe_of

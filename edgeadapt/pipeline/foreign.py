@@ -7,7 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from edgeadapt.adapters.formats import (
+from edgeadapt.backbones import STOCK_HEADS
+from edgeadapt.errors import ModelError
+from edgeadapt.interop import (
     FORMATS,
     ForeignAdapter,
     Identity,
@@ -15,8 +17,6 @@ from edgeadapt.adapters.formats import (
     check_identity,
     detect,
 )
-from edgeadapt.adapters.formats.heads import STOCK_HEADS
-from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.outputs import placeholders, real_names, rows_for

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgeadapt.adapters.formats import ForeignAdapter, Identity
 from edgeadapt.errors import ModelError
+from edgeadapt.interop import ForeignAdapter, Identity
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import load_tokenizer

@@ -10,9 +10,9 @@ from typing import Self
 import torch
 
 from edgeadapt import __version__
-from edgeadapt.adapters.formats import ForeignAdapter
 from edgeadapt.data import Dataset
 from edgeadapt.errors import TrainingError
+from edgeadapt.interop import ForeignAdapter
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.first_position import first_position_only

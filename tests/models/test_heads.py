@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from edgeadapt.adapters.formats.heads import STOCK_HEADS
+from edgeadapt.backbones import STOCK_HEADS
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import find_model
 from edgeadapt.outputs import Rows

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from edgeadapt.adapters.formats import adapterhub, peft
-from edgeadapt.adapters.formats.base import ForeignAdapter, Read, Write
-from edgeadapt.adapters.formats.identity import IDENTITY_FILE, Identity, check_identity
 from edgeadapt.errors import MissingError, ModelError
+from edgeadapt.interop import adapterhub, peft
+from edgeadapt.interop.base import ForeignAdapter, Read, Write
+from edgeadapt.interop.identity import IDENTITY_FILE, Identity, check_identity
 from edgeadapt.recipe import Format
 from edgeadapt.store.files import read_json
 

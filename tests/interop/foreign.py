@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from edgeadapt.adapters.formats import ForeignAdapter, Identity
 from edgeadapt.backbones import backbone_spec
+from edgeadapt.interop import ForeignAdapter, Identity
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.unshare import unshare
 from edgeadapt.recipe import AdapterConfig, Task

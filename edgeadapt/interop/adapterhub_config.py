@@ -12,9 +12,9 @@ from typing import Any
 
 from transformers.activations import ACT2FN
 
-from edgeadapt.adapters.formats.files import finite_number, refused
-from edgeadapt.adapters.formats.layers import bottleneck_width, chosen_layers, layer_numbers
 from edgeadapt.errors import ModelError
+from edgeadapt.interop.files import finite_number, refused
+from edgeadapt.interop.layers import bottleneck_width, chosen_layers, layer_numbers
 from edgeadapt.recipe import AdapterConfig, AdapterKind, Placement
 
 __all__ = ["Backbone", "from_options", "options_of", "to_options"]

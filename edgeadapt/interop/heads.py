@@ -1,64 +1,19 @@
-"""Stock classification heads: what their dense layers are called and what is between them."""
+"""Classification heads as other libraries hold them: shapes, the order of outputs, their names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
 
-from edgeadapt.adapters.formats.files import Shapes
-from edgeadapt.adapters.formats.identity import Identity
-from edgeadapt.adapters.formats.layers import hidden_size
-from edgeadapt.backbones import BackboneSpec
+from edgeadapt.backbones import STOCK_HEADS, BackboneSpec
 from edgeadapt.errors import IntegrityError
+from edgeadapt.interop.files import Shapes
+from edgeadapt.interop.identity import Identity
+from edgeadapt.interop.layers import hidden_size
 from edgeadapt.outputs import real_names
 
-__all__ = ["STOCK_HEADS", "StockHead", "agreed_labels", "head_shapes", "reordered"]
-
-
-@dataclass(frozen=True)
-class StockHead:
-    """``out(activation(dense(h of the first token)))``, in a backbone's words."""
-
-    dense: str
-    """The inner dense layer, (hidden -> hidden)."""
-    out: str
-    """The outer one, (hidden -> labels)."""
-    activation: str
-    """Between them, where config.json does not say."""
-    activation_key: str | None = None
-    """Name in config.json of what is between them."""
-    pooled: bool = False
-    """Whether the inner one belongs to the encoder, so that libraries leave it out of the head."""
-    norm: str | None = None
-    """A LayerNorm behind the inner one."""
-
-    def activation_in(self, config: Mapping[str, Any]) -> str:
-        """Returns what is between the dense layers of a backbone."""
-        key = self.activation_key
-        return str(config.get(key, self.activation)) if key else self.activation
-
-
-_CLASSIFIER = StockHead("classifier.dense", "classifier.out_proj", "tanh")
-
-STOCK_HEADS: Mapping[str, StockHead] = MappingProxyType(
-    {
-        "bert": StockHead("bert.pooler.dense", "classifier", "tanh", pooled=True),
-        "albert": StockHead("albert.pooler", "classifier", "tanh", pooled=True),
-        "roberta": _CLASSIFIER,
-        "xlm-roberta": _CLASSIFIER,
-        "mpnet": _CLASSIFIER,
-        "electra": StockHead("classifier.dense", "classifier.out_proj", "gelu"),
-        "distilbert": StockHead("pre_classifier", "classifier", "relu"),
-        "deberta-v2": StockHead("pooler.dense", "classifier", "gelu", "pooler_hidden_act"),
-        "modernbert": StockHead(
-            "head.dense", "classifier", "gelu", "classifier_activation", norm="head.norm"
-        ),
-    }
-)
-"""Model type -> its head."""
+__all__ = ["agreed_labels", "head_shapes", "reordered"]
 
 
 def head_shapes(

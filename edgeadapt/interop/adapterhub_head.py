@@ -14,10 +14,10 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from edgeadapt.adapters.formats.files import check_tensors, read_tensors, refused, write_tensors
-from edgeadapt.adapters.formats.heads import STOCK_HEADS, StockHead, head_shapes
-from edgeadapt.backbones import BackboneSpec
+from edgeadapt.backbones import STOCK_HEADS, BackboneSpec, StockHead
 from edgeadapt.errors import MissingError
+from edgeadapt.interop.files import check_tensors, read_tensors, refused, write_tensors
+from edgeadapt.interop.heads import head_shapes
 from edgeadapt.outputs import declared_names
 from edgeadapt.store.files import read_json, write_json
 

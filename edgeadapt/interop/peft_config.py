@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeadapt.adapters.formats.files import finite_number, refused
+from edgeadapt.interop.files import finite_number, refused
 
 __all__ = ["Options", "options_of", "to_options"]
 

@@ -11,13 +11,13 @@ from adapters import AutoAdapterModel
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
 
-from edgeadapt.adapters.formats import ForeignAdapter, Format, adapterhub, detect
-from edgeadapt.adapters.formats.adapterhub_config import Backbone, to_options
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import IntegrityError, MissingError, ModelError, OutputExistsError
+from edgeadapt.interop import ForeignAdapter, Format, adapterhub, detect
+from edgeadapt.interop.adapterhub_config import Backbone, to_options
 from edgeadapt.models.merge import merge
 from edgeadapt.recipe import AdapterConfig, Placement
-from tests.adapters.formats.foreign import (
+from tests.interop.foreign import (
     IDENTITY,
     LABELS,
     answers,

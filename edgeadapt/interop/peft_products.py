@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeadapt.adapters.formats.files import check_tensors
-from edgeadapt.adapters.formats.layers import hidden_size, setting
 from edgeadapt.backbones import BackboneSpec, Projection
+from edgeadapt.interop.files import check_tensors
+from edgeadapt.interop.layers import hidden_size, setting
 from edgeadapt.recipe import Target
 
 __all__ = ["Dense", "Product", "dense_layers", "joined_targets", "single_targets"]

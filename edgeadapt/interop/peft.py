@@ -13,21 +13,21 @@ from typing import Any
 
 from torch import Tensor
 
-from edgeadapt.adapters.formats.base import ForeignAdapter
-from edgeadapt.adapters.formats.files import check_tensors, read_tensors, refused, write_tensors
-from edgeadapt.adapters.formats.heads import STOCK_HEADS, agreed_labels, head_shapes
-from edgeadapt.adapters.formats.identity import Identity
-from edgeadapt.adapters.formats.layers import chosen_layers, layer_numbers, stored_layers
-from edgeadapt.adapters.formats.peft_config import Options, options_of, to_options
-from edgeadapt.adapters.formats.peft_products import (
+from edgeadapt.backbones import STOCK_HEADS, BackboneSpec
+from edgeadapt.errors import ModelError
+from edgeadapt.interop.base import ForeignAdapter
+from edgeadapt.interop.files import check_tensors, read_tensors, refused, write_tensors
+from edgeadapt.interop.heads import agreed_labels, head_shapes
+from edgeadapt.interop.identity import Identity
+from edgeadapt.interop.layers import chosen_layers, layer_numbers, stored_layers
+from edgeadapt.interop.peft_config import Options, options_of, to_options
+from edgeadapt.interop.peft_products import (
     Dense,
     Product,
     dense_layers,
     joined_targets,
     single_targets,
 )
-from edgeadapt.backbones import BackboneSpec
-from edgeadapt.errors import ModelError
 from edgeadapt.outputs import declared_names, regression
 from edgeadapt.recipe import AdapterConfig, AdapterKind
 from edgeadapt.store.files import read_json, write_json

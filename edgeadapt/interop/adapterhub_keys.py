@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeadapt.adapters.formats.files import refused
-from edgeadapt.adapters.formats.layers import (
+from edgeadapt.adapters.houlsby import Houlsby
+from edgeadapt.adapters.sequential import Sequential
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.errors import ModelError
+from edgeadapt.interop.files import refused
+from edgeadapt.interop.layers import (
     bottleneck_width,
     hidden_size,
     layer_numbers,
     stored_layers,
 )
-from edgeadapt.adapters.houlsby import Houlsby
-from edgeadapt.adapters.sequential import Sequential
-from edgeadapt.backbones import BackboneSpec
-from edgeadapt.errors import ModelError
 from edgeadapt.recipe import AdapterConfig, AdapterKind, Placement
 
 __all__ = ["Entry", "Layout", "entries", "in_todays_words", "layout_of", "named", "placement_of"]

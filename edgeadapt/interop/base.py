@@ -8,10 +8,10 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from edgeadapt.adapters.formats.heads import STOCK_HEADS, reordered
-from edgeadapt.adapters.formats.identity import Identity
-from edgeadapt.backbones import BackboneSpec
+from edgeadapt.backbones import STOCK_HEADS, BackboneSpec
 from edgeadapt.errors import ModelError
+from edgeadapt.interop.heads import reordered
+from edgeadapt.interop.identity import Identity
 from edgeadapt.recipe import AdapterConfig
 
 __all__ = ["ForeignAdapter", "Read", "Write"]

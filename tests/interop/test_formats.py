@@ -12,22 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from edgeadapt.adapters import formats
-from edgeadapt.adapters.formats import (
-    FORMATS,
-    ForeignAdapter,
-    Format,
-    Identity,
-    check_identity,
-    detect,
-)
-from edgeadapt.adapters.formats.files import read_tensors
-from edgeadapt.adapters.formats.layers import (
-    chosen_layers,
-    hidden_size,
-    layer_numbers,
-    stored_layers,
-)
+from edgeadapt import interop as formats
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import (
     EdgeAdaptError,
@@ -37,8 +22,23 @@ from edgeadapt.errors import (
     MissingError,
     ModelError,
 )
+from edgeadapt.interop import (
+    FORMATS,
+    ForeignAdapter,
+    Format,
+    Identity,
+    check_identity,
+    detect,
+)
+from edgeadapt.interop.files import read_tensors
+from edgeadapt.interop.layers import (
+    chosen_layers,
+    hidden_size,
+    layer_numbers,
+    stored_layers,
+)
 from edgeadapt.recipe import AdapterConfig, Task
-from tests.adapters.formats.foreign import (
+from tests.interop.foreign import (
     IDENTITY,
     LABELS,
     answers,

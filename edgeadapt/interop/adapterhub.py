@@ -11,14 +11,16 @@ from typing import Any
 
 from torch import Tensor
 
-from edgeadapt.adapters.formats.adapterhub_config import (
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.errors import ModelError
+from edgeadapt.interop.adapterhub_config import (
     Backbone,
     from_options,
     options_of,
     to_options,
 )
-from edgeadapt.adapters.formats.adapterhub_head import WrittenHead, read_head
-from edgeadapt.adapters.formats.adapterhub_keys import (
+from edgeadapt.interop.adapterhub_head import WrittenHead, read_head
+from edgeadapt.interop.adapterhub_keys import (
     check_reading,
     entries,
     in_todays_words,
@@ -26,13 +28,11 @@ from edgeadapt.adapters.formats.adapterhub_keys import (
     named,
     placement_of,
 )
-from edgeadapt.adapters.formats.base import ForeignAdapter
-from edgeadapt.adapters.formats.files import check_tensors, read_tensors, refused, write_tensors
-from edgeadapt.adapters.formats.heads import agreed_labels
-from edgeadapt.adapters.formats.identity import Identity
-from edgeadapt.adapters.formats.layers import hidden_size, setting, stored_layers
-from edgeadapt.backbones import BackboneSpec
-from edgeadapt.errors import ModelError
+from edgeadapt.interop.base import ForeignAdapter
+from edgeadapt.interop.files import check_tensors, read_tensors, refused, write_tensors
+from edgeadapt.interop.heads import agreed_labels
+from edgeadapt.interop.identity import Identity
+from edgeadapt.interop.layers import hidden_size, setting, stored_layers
 from edgeadapt.store.files import read_json, write_json
 from edgeadapt.store.folders import staged_folder
 

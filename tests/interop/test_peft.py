@@ -13,13 +13,14 @@ from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
 
 from edgeadapt.adapters import Encoder
-from edgeadapt.adapters.formats import ForeignAdapter, Format, detect
-from edgeadapt.adapters.formats.peft import read, write
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import IntegrityError, MissingError, ModelError, OutputExistsError
+from edgeadapt.interop import ForeignAdapter, Format, detect
+from edgeadapt.interop.peft import read, write
 from edgeadapt.models.merge import merge
 from edgeadapt.recipe import AdapterConfig
-from tests.adapters.formats.foreign import (
+from tests.conftest import TINY_CONFIGS
+from tests.interop.foreign import (
     IDENTITY,
     LABELS,
     answers,
@@ -30,7 +31,6 @@ from tests.adapters.formats.foreign import (
     same_adapters,
     shake,
 )
-from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import logits, make_model
 
 QUERY_VALUE = {

@@ -79,9 +79,9 @@ def _fold(spec: BackboneSpec, kind: str) -> dict[str, Any]:
     """Merges and exports a model with an adapter, and returns what stays and what differs."""
     import onnx
 
+    from edgeadapt.exporters.lowering import lower
     from edgeadapt.graph.attention import count_attention
     from edgeadapt.models.merge import merge
-    from edgeadapt.pipeline.lower import lower
 
     classifier = _adapted(spec, AdapterConfig(method=kind, dimension=4))
     batch = _batch()

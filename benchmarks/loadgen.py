@@ -21,12 +21,12 @@ from typing import Any
 
 from common import WORK, Shown, asked_bundle, load, machine_name, save, table
 
+from edgeadapt.benchmark.evaluation import evaluation_of
 from edgeadapt.benchmark.jobs import Subject, measure_job
 from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.measure.statistics import latency
-from edgeadapt.pipeline.evaluation import evaluation_of
 from edgeadapt.runtime import load_engine
 from edgeadapt.store.bundle import Bundle
 

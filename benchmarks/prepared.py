@@ -16,10 +16,10 @@ from transformers import AutoModel, BertConfig
 import edgeadapt
 from edgeadapt.data import read_rows
 from edgeadapt.exporters import export_onnx
+from edgeadapt.exporters.lowering import lower
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.models.sources import find_model
-from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder, write_tokenizer
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.recipe import (

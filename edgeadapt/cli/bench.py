@@ -80,9 +80,9 @@ def bench(
     ] = False,
 ) -> None:
     """Measure bundles on this machine: accuracy, latency, throughput, memory, energy, size."""
+    from edgeadapt.benchmark.evaluation import EvaluationFile
     from edgeadapt.cli.console import Terminal
     from edgeadapt.pipeline.bench import bench as run_bench
-    from edgeadapt.pipeline.evaluation import EvaluationFile
     from edgeadapt.store import artifacts
     from edgeadapt.store.bundle import Bundle
 

@@ -56,8 +56,9 @@ def predict(
 ) -> None:
     """Classify texts with a bundle."""
     from edgeadapt.errors import UsageError
-    from edgeadapt.pipeline.predict import check_pair_column, read_pairs, read_texts
     from edgeadapt.pipeline.predict import predict as classify
+    from edgeadapt.pipeline.predict import read_pairs, read_texts
+    from edgeadapt.runtime.texts import check_pair_column
     from edgeadapt.store import artifacts
     from edgeadapt.store.bundle import Bundle
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeadapt import __version__
 from edgeadapt.data import TEXT_COLUMNS, Dataset, Examples, fingerprint
+from edgeadapt.data.report import report_coverage
 from edgeadapt.errors import DataError, UsageError
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.metrics import Score, check_finite, score
@@ -16,7 +17,6 @@ from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import TokenizerFiles
 from edgeadapt.outputs import are_placeholders, listed, match_names, match_numbers, placeholders
-from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import write_examples, write_model
 from edgeadapt.progress import Progress
 from edgeadapt.recipe import DataConfig, Recipe, Task

@@ -5,13 +5,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
+from edgeadapt.benchmark.evaluation import EvaluationFile, evaluation_of
 from edgeadapt.benchmark.jobs import first_label_job
 from edgeadapt.benchmark.plan import Plan
 from edgeadapt.benchmark.runner import Subject, measure
 from edgeadapt.errors import MeasurementError, MissingError, UsageError
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
-from edgeadapt.pipeline.evaluation import EvaluationFile, evaluation_of
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import EngineName
 from edgeadapt.runtime import ENGINES

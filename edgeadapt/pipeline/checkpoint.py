@@ -9,6 +9,7 @@ from edgeadapt.backbones import STOCK_HEADS
 from edgeadapt.data import check_label_names
 from edgeadapt.errors import ModelError, UsageError
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.outputs import Rows
@@ -21,7 +22,6 @@ from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.folders import check_free
 from edgeadapt.store.training import Imported
-from edgeadapt.training.loop import seeded
 
 __all__ = ["export_checkpoint"]
 

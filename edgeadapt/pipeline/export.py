@@ -18,12 +18,12 @@ from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.data import text_columns, write_csv
 from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
+from edgeadapt.exporters.lowering import lower
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.measure.machine import versions
 from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
-from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.restore import (
     kept_examples,
     recipe_of,

@@ -9,7 +9,6 @@ from typing import Any
 from edgeadapt.errors import MissingError, OutputExistsError, UsageError
 from edgeadapt.metrics import Score, wilson_interval
 from edgeadapt.pipeline.train import complete, recipe_at, run_stem, train
-from edgeadapt.pipeline.unfinished import is_blank
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts
@@ -17,6 +16,7 @@ from edgeadapt.store.files import write_json
 from edgeadapt.store.folders import held
 from edgeadapt.store.run import Run
 from edgeadapt.training.team import Team
+from edgeadapt.training.unfinished import is_blank
 
 __all__ = ["CrossValidation", "begun_folds", "cross_validate", "resume_folds"]
 

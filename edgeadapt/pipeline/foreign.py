@@ -18,6 +18,7 @@ from edgeadapt.interop import (
     detect,
 )
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.outputs import placeholders, real_names, rows_for
 from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder
@@ -25,7 +26,6 @@ from edgeadapt.recipe import AdapterConfig, ModelConfig, Recipe, Task
 from edgeadapt.store.run import Run
 from edgeadapt.store.training import Imported
 from edgeadapt.text import TextEncoder
-from edgeadapt.training.loop import seeded
 
 __all__ = [
     "Opened",

@@ -7,6 +7,7 @@ from pathlib import Path
 from edgeadapt.errors import ModelError
 from edgeadapt.interop import ForeignAdapter, Identity
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.outputs import Rows, real_names, regression
@@ -17,7 +18,6 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import DataConfig, ModelConfig, Recipe, Task
 from edgeadapt.store import artifacts
 from edgeadapt.store.run import Run
-from edgeadapt.training.loop import seeded
 
 __all__ = ["import_adapter"]
 

@@ -18,13 +18,12 @@ from edgeadapt.data import (
     say_skipped,
     to_examples,
 )
-from edgeadapt.errors import DataError, UsageError
+from edgeadapt.errors import DataError
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.runtime.classifier import Prediction, load
-from edgeadapt.store.bundle import Manifest
 from edgeadapt.text import Text
 
-__all__ = ["check_pair_column", "predict", "read_pairs", "read_texts"]
+__all__ = ["predict", "read_pairs", "read_texts"]
 
 
 def predict(
@@ -32,20 +31,6 @@ def predict(
 ) -> list[Prediction]:
     """Classifies texts with a bundle; see ``edgeadapt.load`` and ``Classifier.predict``."""
     return load(bundle, variant=variant, threads=threads).predict(texts)
-
-
-def check_pair_column(name: str | None, manifest: Manifest) -> None:
-    """Checks that a column of second texts is named only where the model takes pairs.
-
-    Raises:
-        UsageError: It is named for a model of single texts.
-    """
-    if name is not None and not manifest.pairs:
-        raise UsageError(
-            f"--text-pair-column: expected a bundle that takes pairs, found one of single texts "
-            f"for the column {name!r}.",
-            hint="Leave it out, or name a bundle that was trained with --text-pair-column.",
-        )
 
 
 def read_texts(

@@ -27,6 +27,7 @@ from edgeadapt.data import (
     say_skipped,
     to_examples,
 )
+from edgeadapt.data.report import report_coverage
 from edgeadapt.errors import (
     DataError,
     EdgeAdaptError,
@@ -37,11 +38,10 @@ from edgeadapt.errors import (
 )
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
-from edgeadapt.pipeline.data_report import report_coverage
 from edgeadapt.pipeline.run_files import pinned_model
-from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts
@@ -49,11 +49,12 @@ from edgeadapt.store.folders import held, staged_folder
 from edgeadapt.store.manifests import write_manifest
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.training.checkpoints import Checkpoints
-from edgeadapt.training.loop import choose_device, fit, seeded
+from edgeadapt.training.loop import choose_device, fit
 from edgeadapt.training.masked_language import MaskedLanguage, WordPieces
 from edgeadapt.training.objectives import Compute
 from edgeadapt.training.outcome import Outcome
 from edgeadapt.training.team import Team
+from edgeadapt.training.unfinished import check_same, claim, explained, state_of, stopped
 
 __all__ = ["Pretrained", "TextFile", "pretrain", "resume_pretraining"]
 

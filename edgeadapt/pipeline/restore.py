@@ -6,6 +6,7 @@ from pathlib import Path
 from edgeadapt.data import TEXT_COLUMNS, Examples, read_rows, to_examples
 from edgeadapt.errors import IntegrityError
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import find_model
 from edgeadapt.outputs import Rows
 from edgeadapt.parsing import TOKENIZER_BYTES
@@ -13,7 +14,6 @@ from edgeadapt.recipe import Recipe
 from edgeadapt.store.files import read_json
 from edgeadapt.store.run import Run
 from edgeadapt.text import TextEncoder
-from edgeadapt.training.loop import seeded
 
 __all__ = ["kept_examples", "recipe_of", "restore", "text_encoder", "write_tokenizer"]
 

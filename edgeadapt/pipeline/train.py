@@ -11,20 +11,20 @@ import torch
 
 from edgeadapt import __version__
 from edgeadapt.data import Dataset
+from edgeadapt.data.report import report_data
 from edgeadapt.errors import TrainingError
 from edgeadapt.interop import ForeignAdapter
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.first_position import first_position_only
 from edgeadapt.models.int8 import int8_simulated
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.outputs import regression, rows_for
-from edgeadapt.pipeline.data_report import report_data
 from edgeadapt.pipeline.foreign import check_belongs, started, with_head_for
 from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
-from edgeadapt.pipeline.unfinished import check_same, claim, explained, state_of, stopped
 from edgeadapt.platforms import this_platform
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.candidates import candidates
@@ -38,11 +38,12 @@ from edgeadapt.training.checkpoints import Checkpoints
 from edgeadapt.training.datasets import load_dataset
 from edgeadapt.training.frozen import FrozenLayers
 from edgeadapt.training.history import draw_curves, write_history
-from edgeadapt.training.loop import choose_device, fit, seeded
+from edgeadapt.training.loop import choose_device, fit
 from edgeadapt.training.objectives import Classification, Compute
 from edgeadapt.training.outcome import Outcome
 from edgeadapt.training.team import Team
 from edgeadapt.training.tensorboard import TensorBoard
+from edgeadapt.training.unfinished import check_same, claim, explained, state_of, stopped
 
 __all__ = ["complete", "recipe_at", "resume", "run_stem", "train"]
 

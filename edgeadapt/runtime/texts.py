@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgeadapt.errors import UsageError
+from edgeadapt.store.bundle import Manifest
 from edgeadapt.text import Text
 
-__all__ = ["as_texts"]
+__all__ = ["as_texts", "check_pair_column"]
 
 _HINT = "Give a list of str, or any other iterable of them: a column of a table, a generator."
 
@@ -62,3 +63,17 @@ def _as_text(value: Any) -> Text:
             return (str(parts[0]), str(parts[1]))
     refused: Text = value
     return refused
+
+
+def check_pair_column(name: str | None, manifest: Manifest) -> None:
+    """Checks that a column of second texts is named only where the model takes pairs.
+
+    Raises:
+        UsageError: It is named for a model of single texts.
+    """
+    if name is not None and not manifest.pairs:
+        raise UsageError(
+            f"--text-pair-column: expected a bundle that takes pairs, found one of single texts "
+            f"for the column {name!r}.",
+            hint="Leave it out, or name a bundle that was trained with --text-pair-column.",
+        )

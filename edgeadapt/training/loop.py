@@ -1,8 +1,7 @@
 """The training loop: the same for every kind of adapter and for full fine-tuning."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from time import perf_counter
@@ -25,7 +24,7 @@ from edgeadapt.training.outcome import EpochReport, Outcome, StepReport
 from edgeadapt.training.team import ALONE, Team
 from edgeadapt.training.tensorboard import TensorBoard
 
-__all__ = ["choose_device", "fit", "seeded"]
+__all__ = ["choose_device", "fit"]
 
 _LOG_EVERY = 10
 T = TypeVar("T")
@@ -44,20 +43,6 @@ def choose_device(wanted: Device, team: Team = ALONE) -> torch.device:
     if wanted is Device.CPU or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", team.local_rank) if team.size > 1 else torch.device("cuda")
-
-
-@contextmanager
-def seeded(seed: int, *, threads: int | None = None) -> Iterator[None]:
-    """Seeds torch, and sets its threads, for the block; the caller's state comes back after it."""
-    before = torch.get_num_threads()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        if threads is not None:
-            torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def fit(

@@ -14,9 +14,9 @@ from edgeadapt.adapters.parts import innermost
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.recipe import AdapterConfig, AdapterKind
-from edgeadapt.training.loop import seeded
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LABELS, adapt, batch, logits, make_model, randomize
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from edgeadapt.benchmark import plan as plans
+from edgeadapt.benchmark.evaluation import EvaluationFile
 from edgeadapt.benchmark.plan import Effort, Plan
 from edgeadapt.benchmark.rows import rows as rows_of
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.pipeline.bench import bench
-from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.store.bundle import Bundle, Manifest
 from edgeadapt.store.record import Record
 from tests.benchmark.handmade import make_record, make_sample

@@ -14,10 +14,10 @@ from transformers.utils import logging as transformers_logging
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import IntegrityError, ModelError
 from edgeadapt.models.classifier import AdaptedClassifier, load_stock, quiet_transformers
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.unshare import unshare
 from edgeadapt.recipe import AdapterConfig, AdapterKind, ModelConfig
-from edgeadapt.training.loop import seeded
 from tests.conftest import TINY_CONFIGS, make_checkpoint
 from tests.models.tiny import LABELS, batch, logits, make_model, randomize
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeadapt.benchmark.evaluation import EvaluationFile
 from edgeadapt.benchmark.rows import rows as rows_of
 from edgeadapt.benchmark.runner import Evaluation, Subject
 from edgeadapt.data import read_rows, write_csv
@@ -22,7 +23,6 @@ from edgeadapt.errors import (
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.pipeline import bench as bench_module
 from edgeadapt.pipeline.bench import bench
-from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.progress import Progress
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.files import sha256

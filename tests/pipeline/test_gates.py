@@ -17,10 +17,10 @@ import edgeadapt.pipeline.export as pipeline
 from edgeadapt.errors import (
     GateError,
 )
+from edgeadapt.exporters import lowering as lower
 from edgeadapt.metrics import Logits, largest_shift
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged
-from edgeadapt.pipeline import lower
 from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.gates import parity_texts
 from edgeadapt.quantize.candidate import Candidate

@@ -13,12 +13,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import edgeadapt
 from edgeadapt.backbones import BACKBONES
+from edgeadapt.benchmark.evaluation import EvaluationFile
 from edgeadapt.benchmark.rows import rows
 from edgeadapt.data import write_csv
 from edgeadapt.errors import DataError, ModelError, UsageError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.pipeline.bench import bench
-from edgeadapt.pipeline.evaluation import EvaluationFile
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.data import read_rows
 from edgeadapt.errors import RecipeError
+from edgeadapt.exporters.lowering import lower
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.int8 import int8_simulated
 from edgeadapt.models.merge import merge
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
-from edgeadapt.pipeline.lower import lower
 from edgeadapt.pipeline.train import train
 from edgeadapt.platforms import Platform, this_platform
 from edgeadapt.quantize.candidate import Candidate, write

@@ -16,9 +16,9 @@ from edgeadapt.errors import (
 from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.train import train
-from edgeadapt.pipeline.unfinished import state_of, stopped
 from edgeadapt.recipe import Recipe
 from edgeadapt.store.run import Run
+from edgeadapt.training.unfinished import state_of, stopped
 from tests.lively import lively_recipe
 from tests.pipeline.exporting import PLAIN, nothing_is_at
 

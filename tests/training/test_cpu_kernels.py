@@ -11,12 +11,12 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.recipe import AdapterConfig, Dropout, ModelConfig, Precision, Task, TrainingConfig
 from edgeadapt.training.cpu_kernels import CpuKernels
 from edgeadapt.training.frozen import FrozenLayers
-from edgeadapt.training.loop import seeded
 from edgeadapt.training.objectives import Classification, Compute
 from tests.conftest import TINY_CONFIGS
 from tests.lively import lively_checkpoint

@@ -9,12 +9,13 @@ import torch
 
 from edgeadapt.adapters.parts import Part
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.recipe import AdapterConfig, Dropout, ModelConfig, Task, TrainingConfig
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.frozen import FrozenLayers
-from edgeadapt.training.loop import fit, seeded
+from edgeadapt.training.loop import fit
 from edgeadapt.training.objectives import Classification
 from edgeadapt.training.outcome import Outcome
 from tests.conftest import TINY_CONFIGS

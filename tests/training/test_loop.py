@@ -13,12 +13,13 @@ from edgeadapt.errors import TrainingError, UsageError
 from edgeadapt.metrics import probabilities, score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.progress import SILENT, Bar, Progress
 from edgeadapt.recipe import AdapterConfig, AdapterKind, Device, Precision, Task, TrainingConfig
 from edgeadapt.text import TextEncoder
 from edgeadapt.training import objectives
-from edgeadapt.training.loop import choose_device, fit, seeded
+from edgeadapt.training.loop import choose_device, fit
 from edgeadapt.training.objectives import Classification, Compute
 from edgeadapt.training.optimizer import rate_at
 from edgeadapt.training.outcome import Outcome

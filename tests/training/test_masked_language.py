@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from transformers import AutoModelForMaskedLM
 
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.recipe import AdapterConfig, TrainingConfig
 from edgeadapt.text import TextEncoder
-from edgeadapt.training.loop import fit, seeded
+from edgeadapt.training.loop import fit
 from edgeadapt.training.masked_language import MaskedLanguage, WordPieces
 
 pytestmark = pytest.mark.transformers5

@@ -9,10 +9,10 @@ import pytest
 from edgeadapt.adapters.bottleneck import site
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.exporters import export_onnx
+from edgeadapt.exporters.lowering import lower
 from edgeadapt.graph.attention import count_attention, fuse_attention
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.models.unshare import unshare
-from edgeadapt.pipeline.lower import lower
 from edgeadapt.recipe import AdapterConfig, Exporter, GraphPass, Placement
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from tests.conftest import TINY_CONFIGS

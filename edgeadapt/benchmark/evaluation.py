@@ -15,8 +15,8 @@ from edgeadapt.data import (
     unlabelled_rows,
 )
 from edgeadapt.errors import DataError, UsageError
-from edgeadapt.pipeline.predict import check_pair_column
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.runtime.texts import check_pair_column
 from edgeadapt.store.bundle import EVALUATION_FILE, Bundle, Manifest
 from edgeadapt.store.files import sha256
 

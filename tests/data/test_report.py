@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgeadapt.data import Dataset, Examples
+from edgeadapt.data.report import FEW_PER_LABEL, FEW_TEXTS, report_data
 from edgeadapt.errors import DataError
 from edgeadapt.metrics import wilson_interval
-from edgeadapt.pipeline.data_report import FEW_PER_LABEL, FEW_TEXTS, report_data
 from edgeadapt.text import TextEncoder
 from tests.conftest import make_tokenizer
 from tests.listener import Listener

@@ -20,8 +20,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from edgeadapt.data import read_rows
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.merge import merge_run
-from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.store.run import Run
 from edgeadapt.text import TokenBatch
 
@@ -32,9 +32,9 @@ TEXTS = 256
 def main() -> None:
     torch.set_num_threads(1)  # spinning thread pools would slow each other down
     run = Run.open(WORK / "runs" / RUN)
-    encoder = text_encoder(run)
+    encoder = OpenedRun(run).encoder
     texts = [row["text"] for row in read_rows(data_folder("sst2") / "test.csv")[:TEXTS]]
-    reference = torch_logits(restore(run).model, encoder, texts, batch_size=1)
+    reference = torch_logits(OpenedRun(run).classifier().model, encoder, texts, batch_size=1)
     rows = []
     with TemporaryDirectory() as folder:
         checkpoint = merge_run(run, output=Path(folder) / "checkpoint")

@@ -131,10 +131,10 @@ def measure(shape: str, threads: int) -> list[dict[str, Any]]:
 
 def accuracy(run: Run, contender: Contender, root: Path) -> float | None:
     """Share of SST-2's test texts with the right label; ``None`` without a trained head."""
-    from edgeadapt.pipeline.restore import text_encoder
+    from edgeadapt.models.opened import OpenedRun
 
     rows = read_rows(data_folder("sst2") / "test.csv")
-    texts = [each.ids for each in text_encoder(run).encode([row["text"] for row in rows])]
+    texts = [each.ids for each in OpenedRun(run).encoder.encode([row["text"] for row in rows])]
     job = {"test": {"texts": texts, "warmup": 0, "passes": 1}}
     given = {"threads": usable_cores(), "scenarios": job}
     try:
@@ -151,9 +151,9 @@ def accuracy(run: Run, contender: Contender, root: Path) -> float | None:
 
 def scenarios(run: Run) -> dict[str, dict[str, Any]]:
     """Returns token ids of every length, each measured 60 times, and of real texts, once each."""
-    from edgeadapt.pipeline.restore import text_encoder
+    from edgeadapt.models.opened import OpenedRun
 
-    encoder, generator = text_encoder(run), np.random.default_rng(0)
+    encoder, generator = OpenedRun(run).encoder, np.random.default_rng(0)
     found = {
         str(length): {
             "texts": [[101, *generator.integers(1_000, 20_000, length - 2).tolist(), 102]],

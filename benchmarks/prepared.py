@@ -19,8 +19,8 @@ from edgeadapt.exporters import export_onnx
 from edgeadapt.exporters.lowering import lower
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged, merge
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.models.sources import find_model
-from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder, write_tokenizer
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.recipe import (
     AdapterConfig,
@@ -57,7 +57,7 @@ def prepare(run: Run, shape: str, root: Path) -> dict[str, str]:
     write_ours(merged, fp32=root / "edgeadapt-fp32", int8=root / "edgeadapt-int8")
     write_for_openvino(merged, root / "edgeadapt-openvino", texts)
     export_onnx(merged.save(source), source / "stock.onnx", exporter=Exporter.AUTO)
-    write_tokenizer(source, run)
+    OpenedRun(run).write_tokenizer(source)
     write_training_text(run, source / "train.json")
     alone = SHAPES[shape](run, root, "head")
     write_ours(alone, fp32=root / "backbone-fp32", int8=root / BACKBONE)
@@ -78,7 +78,7 @@ def prepare(run: Run, shape: str, root: Path) -> dict[str, str]:
 def write_training_text(run: Run, path: Path) -> None:
     """Writes the texts and labels for contenders that train a head of their own."""
     rows = read_rows(data_folder("sst2") / "train.csv")
-    tokens = text_encoder(run).encode([row["text"] for row in rows])
+    tokens = OpenedRun(run).encoder.encode([row["text"] for row in rows])
     labels = [int(row["label"]) for row in rows]
     path.write_text(json.dumps({"ids": [each.ids for each in tokens], "labels": labels}))
 
@@ -116,14 +116,14 @@ def write_for_openvino(merged: Merged, folder: Path, texts: Sequence[Sequence[in
 def calibration(run: Run) -> list[Sequence[int]]:
     """Returns the token ids of training texts."""
     texts = drawn_texts("sst2", "train", CALIBRATION, seed=1)
-    return [each.ids for each in text_encoder(run).encode(texts)]
+    return [each.ids for each in OpenedRun(run).encoder.encode(texts)]
 
 
 def minilm(run: Run, root: Path, method: str) -> Merged:
     """Returns the run's model, trained; with another method than its own, its backbone."""
     if method == "parallel":
-        return merge(restore(run))
-    return _untrained(recipe_of(run).model, run.info.labels, method)
+        return merge(OpenedRun(run).classifier())
+    return _untrained(run.info.recipe.model, run.info.labels, method)
 
 
 def bert_base(run: Run, root: Path, method: str) -> Merged:

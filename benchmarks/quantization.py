@@ -79,10 +79,9 @@ def options(way: str) -> "ExportOptions":
 
 def finished(run: Run, way: str) -> Run:
     """Returns the run, trained on for an epoch."""
-    from edgeadapt.pipeline.restore import recipe_of
     from edgeadapt.pipeline.train import train
 
-    recipe = recipe_of(run).updated(
+    recipe = run.info.recipe.updated(
         {"adapter": {"start": str(run.path)}, "training": FINISHES[way]}, origin="benchmark"
     )
     return train(recipe, output=WORK / "runs" / f"{run.name}-{_slug(way)}", force=True)
@@ -135,11 +134,11 @@ def as_scored(run: Run, bundle: Bundle) -> float:
 
     A quant-aware run was scored with simulated int8.
     """
-    from edgeadapt.pipeline.restore import kept_examples
+    from edgeadapt.models.opened import OpenedRun
 
     rows = read_rows(run.path / "predictions.csv")
     engine, encoder = load_engine(bundle, bundle.default_variant()), bundle.text_encoder()
-    found = text_logits(engine, encoder, kept_examples(run, "predictions.csv").texts).argmax(1)
+    found = text_logits(engine, encoder, OpenedRun(run).test.texts).argmax(1)
     labels = [run.info.labels[label] for label in found]
     return fmean(row["prediction"] == label for row, label in zip(rows, labels, strict=True))
 
@@ -148,9 +147,9 @@ def drift_on_test(
     run: Run, before: tuple[Bundle, str], after: tuple[Bundle, str]
 ) -> dict[str, Any]:
     """Compares two bundles' variants on all of a run's test text."""
-    from edgeadapt.pipeline.restore import kept_examples
+    from edgeadapt.models.opened import OpenedRun
 
-    test = kept_examples(run, "predictions.csv")
+    test = OpenedRun(run).test
     logits = [
         text_logits(load_engine(bundle, variant), bundle.text_encoder(), test.texts)
         for bundle, variant in (before, after)

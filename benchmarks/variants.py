@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
-from edgeadapt.pipeline.restore import restore
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
 from edgeadapt.training.objectives import (
@@ -84,7 +84,7 @@ def _distilled(value: str, recipe: Recipe) -> Iterator[None]:
             super().__init__(*args, **options)
             with TemporaryDirectory() as folder, patch(original, Classification):
                 run = train(teacher, output=Path(folder) / "run")
-                model = restore(run).model
+                model = OpenedRun(run).classifier().model
                 texts = options["train"].texts
                 found = torch_logits(model, self.encoder, texts, batch_size=EVALUATION_BATCH)
             self.taught = torch.from_numpy(found)

@@ -209,6 +209,8 @@ def _mapping(value: object, at: str) -> list[tuple[str, object]]:
 
 
 def _read_dataclass(kind: type, value: object, at: str) -> Any:
+    if isinstance(value, kind):  # read already, by rules of its own
+        return value
     hints, known = _hints(kind), {each.name: each for each in fields(kind) if each.init}
     given = dict(_mapping(value, at))
     for key in given:

@@ -130,7 +130,7 @@ def _source(name: str | None, given: Given, labels: str | None) -> tuple["Run | 
             "which has its own.",
             hint="Leave them out, or name a checkpoint: its folder or hub id.",
         )
-    return run, Recipe.from_recorded(run.info.recipe, origin=str(run.path / "run.json"))
+    return run, run.info.recipe
 
 
 def _bundle_named(name: str) -> Path | None:

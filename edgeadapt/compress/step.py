@@ -84,12 +84,17 @@ class Step(Protocol):
     export, ONNX files behind it. Whoever composes the chain sees to it that neighbours agree.
     """
 
-    name: str
-    """What reports call it."""
-    candidates: str
-    """What is proposed, in the plural, such as ``quantized models``."""
-    remedy: str
-    """What to do where none is accurate enough, such as ``try another --scheme``."""
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
+    @property
+    def candidates(self) -> str:
+        """What is proposed, in the plural, such as ``quantized models``."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do where none is accurate enough, such as ``try another --scheme``."""
 
     def rounds(self, model: Any) -> Iterable[Sequence[Proposal]]:
         """Yields proposals, those that win most first; those of a round win about as much.

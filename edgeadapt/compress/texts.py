@@ -14,14 +14,13 @@ from edgeadapt.compress.budget import Reference
 from edgeadapt.data import (
     TEXT_COLUMNS,
     Examples,
-    join_labels,
     read_rows,
     text_columns,
     to_examples,
     write_csv,
 )
 from edgeadapt.errors import LayoutError, UsageError
-from edgeadapt.metrics import Logits, label_sets
+from edgeadapt.metrics import Logits
 from edgeadapt.store.bundle import CALIBRATION_FILE, LOGITS_FILE, VALIDATION_FILE, Bundle
 from edgeadapt.text import Text
 
@@ -51,8 +50,8 @@ class CompressionTexts:
             names: Label names in the order of their indices.
         """
         reference = self.reference
-        labels = join_labels(label_sets(reference.labels, len(names)), names)
-        write_csv(folder / VALIDATION_FILE, {**text_columns(reference.texts), "label": labels})
+        kept = Examples(tuple(reference.texts), reference.labels)
+        write_csv(folder / VALIDATION_FILE, kept.columns(names))
         np.save(folder / LOGITS_FILE, reference.logits.astype(np.float32), allow_pickle=False)
         if self.calibration:
             write_csv(folder / CALIBRATION_FILE, text_columns(self.calibration))

@@ -1,5 +1,6 @@
 """Labelled examples: reading CSV and JSON Lines, naming labels, splitting, finding duplicates."""
 
+from edgeadapt.data.embedded import embedded_texts
 from edgeadapt.data.examples import (
     TEXT_COLUMNS,
     Dataset,
@@ -53,6 +54,7 @@ __all__ = [
     "check_rows",
     "count_contradictory",
     "count_shared",
+    "embedded_texts",
     "empty_rows",
     "fingerprint",
     "hold_out",

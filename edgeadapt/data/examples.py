@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from edgeadapt.data.files import Rows, check_column
 from edgeadapt.data.label_fields import is_multi_hot, label_fields
 from edgeadapt.data.label_values import is_missing, shown
-from edgeadapt.data.labels import LabelReader
+from edgeadapt.data.labels import LabelReader, join_labels
 from edgeadapt.data.raw import MOST_CHARACTERS
 from edgeadapt.errors import DataError
+from edgeadapt.metrics import label_sets
 from edgeadapt.progress import Progress
 from edgeadapt.recipe import Task
 from edgeadapt.text import Text, parts_of, text_of
@@ -60,6 +61,15 @@ class Examples:
     def first(self, count: int) -> "Examples":
         """Returns the first ``count`` examples."""
         return self.take(range(min(count, len(self))))
+
+    def columns(self, names: Sequence[str]) -> dict[str, Sequence[str]]:
+        """Returns the columns of a CSV file: the texts, and the labels of each by name.
+
+        Raises:
+            DataError: The examples have no labels.
+        """
+        labels = join_labels(label_sets(self.known_labels(), len(names)), names)
+        return {**text_columns(self.texts), "label": labels}
 
     def count_labels(self, width: int) -> NDArray[np.int64]:
         """Returns how many texts have each of ``width`` labels.

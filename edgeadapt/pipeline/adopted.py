@@ -161,7 +161,7 @@ class Adopted:
         frozen = classifier.frozen_sha256()
         splits = {} if dataset is None else {"validation": dataset.validation, "test": dataset.test}
         return RunInfo(
-            recipe=self.recipe.to_dict(),
+            recipe=self.recipe,
             labels=tuple(classifier.model.config.id2label.values()),
             pad_id=self.tokenizer.encoder.pad_id,
             backbone=self.source.describe(),

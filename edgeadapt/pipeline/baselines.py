@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.train import complete
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import AdapterConfig, AdapterKind
@@ -29,7 +28,7 @@ def train_baselines(run: Run, *, force: bool = False, progress: Progress = SILEN
     Raises:
         EdgeAdaptError: Whatever ``train`` raises.
     """
-    recipe = recipe_of(run)
+    recipe = run.info.recipe
     tuned = replace(recipe, training=replace(recipe.training, epochs=None)).resolved()
     asked = recipe.training.epochs != tuned.training.epochs
     epochs = recipe.training.epochs if asked else None

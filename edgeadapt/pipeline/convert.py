@@ -5,7 +5,6 @@ from pathlib import Path
 from edgeadapt.interop import FORMATS
 from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline.foreign import adapter_of, settings_of
-from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.recipe import Format
 from edgeadapt.store.run import Run
 
@@ -29,7 +28,7 @@ def convert(run: Run, folder: Path, *, to: Format, force: bool = False) -> None:
         OutputExistsError: The folder exists and ``force`` is not given.
         LayoutError: The run is damaged, or its backbone is another one now.
     """
-    model = recipe_of(run).model
+    model = run.info.recipe.model
     source = find_model(model)
     FORMATS[to].write(
         folder,

@@ -1,54 +1,42 @@
 """``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import shutil
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self, TypeVar, cast
 
-import onnx
-
 from edgeadapt import __version__
 from edgeadapt.compress.budget import MAX_DROP, Budget, Reference
 from edgeadapt.compress.climb import climb
 from edgeadapt.compress.report import compression_of
-from edgeadapt.compress.step import Proposal, Step, Trial
+from edgeadapt.compress.step import Step
 from edgeadapt.compress.texts import CompressionTexts
-from edgeadapt.data import text_columns, write_csv
+from edgeadapt.data import write_csv
 from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
-from edgeadapt.exporters.lowering import lower
-from edgeadapt.graph.attention import count_attention
+from edgeadapt.exporters.step import Lower, Lowered
 from edgeadapt.measure.machine import versions
 from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.merge import Merged, merge
-from edgeadapt.pipeline.gates import MERGE_LIMIT, ONNX_LIMIT, ParityGate, parity_gate
-from edgeadapt.pipeline.restore import (
-    kept_examples,
-    recipe_of,
-    restore,
-    text_encoder,
-    write_tokenizer,
-)
-from edgeadapt.pipeline.run_files import CALIBRATION_FILE, VOCABULARY_FILE, named_labels
+from edgeadapt.models.opened import OpenedRun
+from edgeadapt.models.parity import MERGE_LIMIT, ParityGate, parity_gate
+from edgeadapt.models.text_model import TextModel
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
-from edgeadapt.quantize.step import Graphs, Quantize, answers_of
+from edgeadapt.quantize.step import Quantize, answers_of
 from edgeadapt.recipe import EngineName, ExportConfig, Exporter, GraphPass, Scheme
 from edgeadapt.runtime import ENGINES
-from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
-from edgeadapt.shrink.vocabulary import Shrunk, TrimVocabulary
+from edgeadapt.shrink.vocabulary import TrimVocabulary
 from edgeadapt.store import artifacts
-from edgeadapt.store.bundle import EVALUATION_FILE, VALIDATION_FILE, Bundle, Manifest, Variant
-from edgeadapt.store.compression import Baseline, Compression
-from edgeadapt.store.files import read_json
+from edgeadapt.store.bundle import EVALUATION_FILE, Bundle, Manifest, Variant
+from edgeadapt.store.compression import Compression
 from edgeadapt.store.folders import staged_folder
 from edgeadapt.store.gates import Gates
 from edgeadapt.store.provenance import Provenance
-from edgeadapt.store.run import Run
-from edgeadapt.text import Text, TextEncoder, Tokens
+from edgeadapt.store.run import VALIDATION_FILE, VOCABULARY_FILE, Run
 
 __all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
 
@@ -132,7 +120,7 @@ class ExportOptions:
         """Whether anything is asked for that may cost accuracy."""
         return bool(self.quantize or self.trim)
 
-    def check(self, run: Run) -> None:
+    def check(self, opened: OpenedRun) -> None:
         """Checks that a run holds what is needed, and that the engine is there.
 
         Raises:
@@ -140,31 +128,31 @@ class ExportOptions:
             MissingExtraError: It is not.
         """
         if self.quantize:
-            _check_quantization(self.quantize, run)
+            _check_quantization(self.quantize, opened)
         if self.trim:
-            for name, what in (
-                (VOCABULARY_FILE, "count of word pieces"),
-                (VALIDATION_FILE, "text"),
+            for is_there, what in (
+                (opened.piece_counts, f"count of word pieces to decide by ({VOCABULARY_FILE})"),
+                (opened.validation, f"text to decide by ({VALIDATION_FILE})"),
             ):
-                if name not in run.info.files:
+                if is_there is None:
                     raise UsageError(
-                        f"--trim-vocab: {run.path} holds no {what} to decide by ({name}).",
+                        f"--trim-vocab: {opened.run.path} holds no {what}.",
                         hint="It was trained by an earlier version, or imported without data.",
                     )
 
 
-def _check_quantization(asked: Quantization, run: Run) -> None:
+def _check_quantization(asked: Quantization, opened: OpenedRun) -> None:
     ENGINES[asked.engine]()
-    if VALIDATION_FILE not in run.info.files:
+    if opened.validation is None:
         raise UsageError(
-            f"--quantize: {run.path} holds no labelled text to judge int8 by: it was imported "
-            "without data.",
+            f"--quantize: {opened.run.path} holds no labelled text to judge int8 by: it was "
+            "imported without data.",
             hint="Import it again with --dataset, or export without --quantize.",
         )
-    if Scheme.STATIC_INT8 in asked.wanted and CALIBRATION_FILE not in run.info.files:
+    if Scheme.STATIC_INT8 in asked.wanted and opened.calibration is None:
         option = "--scheme static-int8" if asked.schemes else f"--engine {asked.engine}"
         raise UsageError(
-            f"{option}: {run.path} holds no training text to calibrate with.",
+            f"{option}: {opened.run.path} holds no training text to calibrate with.",
             hint="It was trained by an earlier version: train it again, or leave this out.",
         )
 
@@ -194,14 +182,13 @@ def export(
         ExportError: The model cannot be expressed as asked.
     """
     options = options or ExportOptions()
-    run.verify()
-    options.check(run)
+    opened = OpenedRun.of(run)
+    options.check(opened)
     target = output or artifacts.bundles() / run.name
     with staged_folder(target, force=force) as folder, progress.task("export", 4) as task:
         task.advance(note="backbone")
-        classifier = restore(run)
-        encoder = text_encoder(run)
-        gate = parity_gate(run, encoder)
+        classifier = opened.classifier()
+        gate = parity_gate(opened)
         before = gate.of_model(classifier.model)
 
         task.advance(note="merge")
@@ -209,29 +196,21 @@ def export(
         merge_parity = _prove_merge(merged, folder / "torch", gate, before, options)
 
         task.advance(note="compression" if options.compresses else "ONNX")
-        model = Shrunk(merged, encoder)
-        judging = _judging(run, model, options)
-        made = _compressed(run, model, folder, gate, judging, options, progress)
+        model = TextModel(merged, opened.encoder)
+        judging = _judging(opened, model, options)
+        made = _Chain(opened, gate, judging, options, progress).made(model, folder)
 
         task.advance(note="bundle")
-        shrunk = made.shrunk
-        if options.with_torch and shrunk.merged is not merged:
-            shrunk.merged.save(folder / "torch")
-        write_tokenizer(folder, run, shrunk.encoder if shrunk.merged is not merged else None)
-        config = shrunk.merged.stock.config
-        config.name_or_path = ""  # a folder on the machine that trained
-        config.to_json_file(folder / "config.json", use_diff=False)
-        if options.evaluation and "predictions.csv" in run.info.files:
-            _write_evaluation(folder / EVALUATION_FILE, run)
+        _write_files(folder, opened, merged, made.lowered.model, options)
         if options.evaluation and judging:
             judging.write(folder, run.info.labels)
         manifest = Manifest(
             labels=run.info.labels,
-            max_length=encoder.max_length,
-            pad_id=shrunk.encoder.pad_id,
+            max_length=opened.encoder.max_length,
+            pad_id=made.lowered.model.encoder.pad_id,
             variants=_variants(options, made),
             provenance=_provenance(run, made, options),
-            gates=Gates(merged.gate(merge_parity), made.onnx_parity),
+            gates=Gates(merged.gate(merge_parity), made.lowered.parity),
             compression=made.compression,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             edgeadapt=__version__,
@@ -243,84 +222,88 @@ def export(
     return Bundle.open(target)
 
 
+def _judging(
+    opened: OpenedRun, model: TextModel, options: ExportOptions
+) -> CompressionTexts | None:
+    """What judges compression, now and on the device; nothing where nobody asks for it."""
+    kept = opened.validation
+    if kept is None or not (options.compresses or options.evaluation):
+        return None
+    calibration = opened.calibration.texts if opened.calibration else ()
+    logits = model.logits(kept.texts)
+    reference = Reference(kept.texts, kept.known_labels(), opened.info.task, logits)
+    return CompressionTexts(reference, calibration)
+
+
 @dataclass(frozen=True)
-class _Compressed:
+class _Made:
     """What the chain of steps made, and how."""
 
-    shrunk: Shrunk
-    """The torch model behind the ONNX files."""
-    exporter: Exporter
-    passes: tuple[GraphPass, ...]
-    onnx_parity: Parity
+    lowered: Lowered
+    """The fp32 graph, and the torch model behind it."""
     quantized: Quantized | None = None
     compression: Compression | None = None
 
 
-def _judging(run: Run, model: Shrunk, options: ExportOptions) -> CompressionTexts | None:
-    """What judges compression, now and on the device; nothing where nobody asks for it."""
-    if VALIDATION_FILE not in run.info.files or not (options.compresses or options.evaluation):
-        return None
-    kept = kept_examples(run, VALIDATION_FILE)
-    logits = model.logits(kept.texts)
-    calibration: tuple[Text, ...] = ()
-    if CALIBRATION_FILE in run.info.files:
-        calibration = kept_examples(run, CALIBRATION_FILE).texts
-    reference = Reference(kept.texts, kept.known_labels(), run.info.task, logits)
-    return CompressionTexts(reference, calibration)
+@dataclass(frozen=True)
+class _Chain:
+    """The steps of an export."""
 
+    opened: OpenedRun
+    gate: ParityGate
+    judging: CompressionTexts | None
+    options: ExportOptions
+    progress: Progress
 
-def _compressed(
-    run: Run,
-    model: Shrunk,
-    folder: Path,
-    gate: ParityGate,
-    judging: CompressionTexts | None,
-    options: ExportOptions,
-    progress: Progress,
-) -> _Compressed:
-    """Takes the steps that are asked for and writes the ONNX files into ``folder``."""
-    with TemporaryDirectory(dir=folder) as scratch:
-        lowering = _Lowering(run, gate, options)
-        budget, asked = Budget(options.max_drop), options.quantize
-        if not options.compresses:
-            graphs = lowering.lowered(model, Path(scratch))
-            _move(graphs.fused, folder / _FP32)
-            return lowering.outcome(model)
-        assert judging is not None  # the options were checked against the run
-        reference = judging.reference
+    def made(self, model: TextModel, folder: Path) -> _Made:
+        """Takes the steps that are asked for and writes the ONNX files into ``folder``."""
+        with TemporaryDirectory(dir=folder) as scratch:
+            if self.options.compresses:
+                return self._compressed(model, folder, Path(scratch))
+            lowered = self._lower().lowered(model, Path(scratch))
+            _move(lowered.fused, folder / _FP32)
+            return _Made(lowered)
+
+    def _compressed(self, model: TextModel, folder: Path, scratch: Path) -> _Made:
+        assert self.judging is not None  # the options were checked against the run
+        reference, asked = self.judging.reference, self.options.quantize
+        budget = Budget(self.options.max_drop)
         count = len(reference.texts)
-        progress.say(f"Validation text: {count:,} texts judge what compression costs.")
-        lowering.judging = judging
+        self.progress.say(f"Validation text: {count:,} texts judge what compression costs.")
         quantize = None
         if asked:
-            simulated = recipe_of(run).training.quant_aware
-            quantize = asked.step(Path(scratch) / "tried", simulated=simulated, progress=progress)
-        steps: list[Step | None] = [_trimming(run, options, reference), lowering, quantize]
+            simulated = self.opened.recipe.training.quant_aware
+            quantize = asked.step(scratch / "tried", simulated=simulated, progress=self.progress)
+        steps: list[Step | None] = [self._trim(reference), self._lower(), quantize]
         chain = climb(
             model,
             [step for step in steps if step],
             budget=budget,
             reference=reference,
-            folder=Path(scratch) / "chain",
-            progress=progress,
+            folder=scratch / "chain",
+            progress=self.progress,
         )
         by_name = {taken.step: taken for taken in chain}
-        trimmed, graphs = by_name.get(TrimVocabulary.name), by_name[lowering.name].model
-        _move(graphs.fused, folder / _FP32)
+        lowered = by_name[Lower.name].model
+        _move(lowered.fused, folder / _FP32)
         quantized = None
         if asked and quantize:
-            taken, texts = by_name[Quantize.name], graphs.texts
             quantized = Quantized.placed(
-                asked, quantize, taken, folder=folder, reference=reference, texts=texts
+                asked,
+                quantize,
+                by_name[Quantize.name],
+                folder=folder,
+                reference=reference,
+                texts=lowered.texts,
             )
             spent = quantized.cost
         else:
-            spent = reference.cost_of(answers_of(folder / _FP32, graphs.texts))
+            spent = reference.cost_of(answers_of(folder / _FP32, lowered.texts))
         budget.check(spent)
-        return replace(
-            lowering.outcome(trimmed.model if trimmed else model),
-            quantized=quantized,
-            compression=compression_of(
+        return _Made(
+            lowered,
+            quantized,
+            compression_of(
                 chain,
                 budget=budget,
                 spent=spent,
@@ -330,94 +313,30 @@ def _compressed(
             ),
         )
 
+    def _trim(self, reference: Reference) -> TrimVocabulary | None:
+        counts = self.opened.piece_counts
+        if self.options.trim is None or counts is None:
+            return None
+        return TrimVocabulary(self.options.trim.most, counts=counts, texts=reference.texts)
 
-def _trimming(run: Run, options: ExportOptions, reference: Reference) -> TrimVocabulary | None:
-    if options.trim is None:
-        return None
-    counts = {name: int(count) for name, count in _piece_counts(run).items()}
-    return TrimVocabulary(options.trim.most, counts=counts, texts=reference.texts)
-
-
-class _Lowering:
-    """From torch to ONNX: an exact step of the chain, proven by a parity gate."""
-
-    name = "onnx"
-    candidates = "graphs"
-    remedy = ""
-
-    def __init__(self, run: Run, gate: ParityGate, options: ExportOptions) -> None:
-        self.run, self.gate, self.options = run, gate, options
-        self.judging: CompressionTexts | None = None
-        self.exporter = options.exporter
-        self.parity: Parity | None = None
-
-    def rounds(self, model: Shrunk) -> Iterator[Sequence[Proposal]]:
-        """Yields the one graph there is."""
-        yield [Proposal("ONNX fp32", lambda folder: self.lowered(model, folder))]
-
-    def fallbacks(self, model: Shrunk) -> Sequence[Sequence[Proposal]]:
-        """Returns nothing."""
-        return ()
-
-    def ordered(self, model: Shrunk, allowed: Sequence[Trial]) -> Sequence[Trial]:
-        """Returns the one there is."""
-        return allowed
-
-    def baseline(self, model: Shrunk) -> Baseline:
-        """Returns nothing: what is exact is not compared."""
-        return Baseline()
-
-    def passes_for(self, model: Shrunk) -> tuple[GraphPass, ...]:
-        """Returns the graph passes: rows that are shared are held once, whatever was asked for."""
-        shared = [GraphPass.SHARED_ROWS] if model.shares_rows else []
-        return tuple(dict.fromkeys([*self.options.passes, *shared]))
-
-    def lowered(self, model: Shrunk, folder: Path) -> Graphs:
-        """Writes the graph, with attention as products too where quantization wants that."""
-        passes, pairs = self.passes_for(model), self.run.info.pairs
-        fused = folder / "model.onnx"
-        gate = replace(self.gate, encoder=model.encoder)
-        before = gate.of_model(model.merged.model)  # nothing that exports it can change it now
-        self.exporter = lower(
-            model.merged, fused, exporter=self.options.exporter, passes=passes, pairs=pairs
-        )
-        self.parity = gate.compare(
-            "ONNX fp32 against torch",
-            before,
-            gate.of_engine(OnnxRuntimeEngine(fused)),
-            limit=ONNX_LIMIT,
-        )
-        self.parity.check()
-        products, asked = fused, self.options.quantize
-        if asked and count_attention(onnx.load(fused)):
-            products = folder / "products.onnx"
-            others = tuple(each for each in passes if each is not GraphPass.ATTENTION)
-            lower(model.merged, products, exporter=self.exporter, passes=others, pairs=pairs)
-        texts, calibration = self._tokens(model.encoder)
-        return Graphs(fused, products, texts, calibration)
-
-    def _tokens(self, encoder: TextEncoder) -> tuple[Sequence[Tokens], Sequence[Tokens]]:
-        """The texts to judge by and to calibrate with, where anything is compressed."""
-        if self.judging is None:
-            return (), ()
+    def _lower(self) -> Lower:
         asked = self.options.quantize
-        fixed = asked and Scheme.STATIC_INT8 in asked.wanted
-        calibration = encoder.encode(self.judging.calibration) if fixed else ()
-        return encoder.encode(self.judging.reference.texts), calibration
-
-    def outcome(self, model: Shrunk) -> _Compressed:
-        """Returns what was made of a model."""
-        assert self.parity is not None
-        return _Compressed(model, self.exporter, self.passes_for(model), self.parity)
+        texts = self.judging if self.options.compresses else None
+        fixed = asked is not None and Scheme.STATIC_INT8 in asked.wanted
+        return Lower(
+            gate=self.gate,
+            exporter=self.options.exporter,
+            passes=self.options.passes,
+            pairs=self.opened.info.pairs,
+            with_products=asked is not None,
+            judging=texts.reference.texts if texts else (),
+            calibration=texts.calibration if texts and fixed else (),
+        )
 
 
 def _move(file: Path, target: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     file.replace(target)
-
-
-def _piece_counts(run: Run) -> Mapping[str, int]:
-    return read_json(run.path / VOCABULARY_FILE)
 
 
 def _prove_merge(
@@ -432,9 +351,7 @@ def _prove_merge(
     if merged.is_stock or options.with_torch:
         model = merged.save(checkpoint)
         if not options.with_torch:
-            for file in checkpoint.iterdir():
-                file.unlink()
-            checkpoint.rmdir()
+            shutil.rmtree(checkpoint)
     parity = gate.compare(
         "Merged model against adapters", reference, gate.of_model(model), limit=MERGE_LIMIT
     )
@@ -442,7 +359,31 @@ def _prove_merge(
     return parity
 
 
-def _variants(options: ExportOptions, made: _Compressed) -> dict[str, Variant]:
+def _write_files(
+    folder: Path, opened: OpenedRun, merged: Merged, model: TextModel, options: ExportOptions
+) -> None:
+    """Writes what goes with the graphs: checkpoint, tokenizer, settings, test text.
+
+    Args:
+        folder: Of the bundle; it holds the checkpoint of ``merged`` where that was asked for.
+        opened: The run.
+        merged: The model before compression.
+        model: The torch model behind the graphs.
+        options: What was asked for.
+    """
+    changed = model.merged is not merged
+    if options.with_torch and changed:
+        model.merged.save(folder / "torch")
+    opened.write_tokenizer(folder, model.encoder if changed else None)
+    config = model.merged.stock.config
+    config.name_or_path = ""  # a folder on the machine that trained
+    config.to_json_file(folder / "config.json", use_diff=False)
+    if options.evaluation and opened.test:
+        test = opened.test.first(EVALUATION_EXAMPLES)
+        write_csv(folder / EVALUATION_FILE, test.columns(opened.info.labels))
+
+
+def _variants(options: ExportOptions, made: _Made) -> dict[str, Variant]:
     variants = {"fp32": Variant(_FP32, EngineName.ONNXRUNTIME)}
     if made.quantized:
         name, variant = made.quantized.variant
@@ -452,14 +393,14 @@ def _variants(options: ExportOptions, made: _Compressed) -> dict[str, Variant]:
     return variants
 
 
-def _provenance(run: Run, made: _Compressed, options: ExportOptions) -> Provenance:
+def _provenance(run: Run, made: _Made, options: ExportOptions) -> Provenance:
     info = run.info
     return Provenance(
         run=run.name,
         method=info.method,
         recipe={
             name: {key: _last_part(value) for key, value in table.items()}
-            for name, table in {**info.recipe, "export": asdict(options.config())}.items()
+            for name, table in replace(info.recipe, export=options.config()).to_dict().items()
         },
         backbone=replace(info.backbone, id=_last_part(info.backbone.id)),
         frozen_sha256=info.frozen_sha256.after,
@@ -468,8 +409,8 @@ def _provenance(run: Run, made: _Compressed, options: ExportOptions) -> Provenan
         total_parameters=info.total_parameters,
         validation=info.validation,
         test=info.test,
-        exporter=made.exporter,
-        passes=made.passes,
+        exporter=made.lowered.exporter,
+        passes=made.lowered.passes,
         versions=versions(),
     )
 
@@ -479,9 +420,3 @@ def _last_part(value: _Any) -> _Any:
     if isinstance(value, str) and Path(value).is_absolute():
         return cast("_Any", Path(value).name)
     return value
-
-
-def _write_evaluation(path: Path, run: Run) -> None:
-    examples = kept_examples(run, "predictions.csv").first(EVALUATION_EXAMPLES)
-    labels = named_labels(examples, run.info.labels)
-    write_csv(path, {**text_columns(examples.texts), "label": labels})

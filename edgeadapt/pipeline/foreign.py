@@ -18,10 +18,10 @@ from edgeadapt.interop import (
     detect,
 )
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.outputs import placeholders, real_names, rows_for
-from edgeadapt.pipeline.restore import recipe_of, restore, text_encoder
 from edgeadapt.recipe import AdapterConfig, ModelConfig, Recipe, Task
 from edgeadapt.store.run import Run
 from edgeadapt.store.training import Imported
@@ -108,7 +108,7 @@ def started(recipe: Recipe, *, model_named: bool = True) -> tuple[Recipe, Foreig
         run = Run.open(folder)
         adapter = adapter_of(run)
         if not model_named:
-            own = recipe_of(run).model
+            own = run.info.recipe.model
             model = replace(own, max_length=model.max_length, layers=model.layers or own.layers)
     else:
         opened = open_adapter(folder, model, named=model_named)
@@ -124,9 +124,9 @@ def adapter_of(run: Run) -> ForeignAdapter:
         LayoutError: The run is damaged, or its backbone is another one now.
     """
     run.verify()
-    classifier = restore(run)
+    classifier = OpenedRun(run).classifier()
     return ForeignAdapter(
-        config=replace(recipe_of(run).adapter, start=None),
+        config=replace(run.info.recipe.adapter, start=None),
         tensors=_detached(classifier.adapter_parameters()),
         head=_detached(classifier.encoder.head),
         labels=run.info.labels,
@@ -135,10 +135,10 @@ def adapter_of(run: Run) -> ForeignAdapter:
             labels=run.info.labels,
             task=run.info.task,
             pairs=run.info.pairs,
-            tokenizer_sha256=text_encoder(run).sha256(),
+            tokenizer_sha256=OpenedRun(run).encoder.sha256(),
             backbone_sha256=run.info.frozen_sha256.after,
             backbone_config_sha256=run.info.backbone.config_sha256,
-            backbone_layers=recipe_of(run).model.layers,
+            backbone_layers=run.info.recipe.model.layers,
             base_model=run.info.backbone.id,
         ),
     )

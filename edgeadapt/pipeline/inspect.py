@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from edgeadapt.benchmark.noise import disturbances
 from edgeadapt.documents.model_card import merge_note
 from edgeadapt.errors import MissingError, UnfinishedError
-from edgeadapt.recipe import EngineName, Recipe
+from edgeadapt.recipe import EngineName
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.checkpoint import bundled_checkpoint_config
@@ -110,7 +110,7 @@ def _find(name: str) -> Path:
 def describe_run(run: Run) -> dict[str, Any]:
     """Returns what a run is, in a few values."""
     info = run.info
-    recipe = Recipe.from_dict(info.recipe, origin=str(run.path / "run.json"))
+    recipe = info.recipe
     return {
         "method": recipe.adapter.method,
         "backbone": info.backbone.id,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from edgeadapt.metrics import Parity
 from edgeadapt.models.merge import merge
-from edgeadapt.pipeline.gates import MERGE_LIMIT, parity_gate
-from edgeadapt.pipeline.restore import restore, text_encoder, write_tokenizer
+from edgeadapt.models.opened import OpenedRun
+from edgeadapt.models.parity import MERGE_LIMIT, parity_gate
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.store import artifacts
 from edgeadapt.store.folders import staged_folder
@@ -49,13 +49,12 @@ def merge_run(
         GateError: The checkpoint does not answer as the run does.
         LayoutError: The run is damaged, or its backbone is not the one it was trained on.
     """
-    run.verify()
+    opened = OpenedRun.of(run)
     target = output or artifacts.checkpoints() / run.name
     with staged_folder(target, force=force) as folder, progress.task("merge", 3) as task:
         task.advance(note="backbone")
-        classifier = restore(run)
-        encoder = text_encoder(run)
-        gate = parity_gate(run, encoder)
+        classifier = opened.classifier()
+        gate = parity_gate(opened)
         reference = gate.of_model(classifier.model)
         task.advance(note="fold")
         merged = merge(classifier)
@@ -68,5 +67,5 @@ def merge_run(
             limit=MERGE_LIMIT,
         )
         parity.check()
-        write_tokenizer(folder, run)
+        opened.write_tokenizer(folder)
     return Checkpoint(target, parity, loaded.num_parameters(), merged.unshared_bytes)

@@ -22,12 +22,12 @@ from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
 from edgeadapt.graph.attention import count_attention
+from edgeadapt.graph.lowered import Graphs
 from edgeadapt.graph.unfuse import unfuse_attention
 from edgeadapt.measure.machine import describe_machine
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
-from edgeadapt.quantize.step import Graphs
 from edgeadapt.recipe import Scheme
 from edgeadapt.runtime import ENGINES
 from edgeadapt.store import artifacts

@@ -1,13 +1,12 @@
 """What every run holds, trained or imported: the model, and its answers on held-out text."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgeadapt.data import Dataset, Examples, join_labels, text_columns, write_csv
+from edgeadapt.data import Dataset, join_labels, write_csv
 from edgeadapt.documents.mistakes import write_mistakes
-from edgeadapt.metrics import Score, check_finite, confidence, decide, label_sets, score
+from edgeadapt.metrics import Score, check_finite, confidence, decide, score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.sources import ModelSource
@@ -15,15 +14,18 @@ from edgeadapt.models.tokenizer import TokenizerFiles
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import DataConfig, ModelConfig, Task
 from edgeadapt.store.files import write_json
+from edgeadapt.store.run import (
+    CALIBRATION_FILE,
+    PREDICTIONS_FILE,
+    VALIDATION_FILE,
+    VOCABULARY_FILE,
+)
 from edgeadapt.text import TextEncoder
 from edgeadapt.training.objectives import EVALUATION_BATCH
 from edgeadapt.vocabulary import count_pieces
 
 __all__ = [
-    "CALIBRATION_FILE",
     "KEPT_EXAMPLES",
-    "VOCABULARY_FILE",
-    "named_labels",
     "pinned_data",
     "pinned_model",
     "write_examples",
@@ -32,9 +34,6 @@ __all__ = [
 
 KEPT_EXAMPLES = 2_000
 """Validation examples that a run keeps, for the gates of the export."""
-VOCABULARY_FILE = "vocabulary.json"
-"""How often each word piece occurs in training text."""
-CALIBRATION_FILE = "calibration.csv"
 CALIBRATION_EXAMPLES = 256
 """Training examples that a run keeps, for quantization with fixed scales."""
 
@@ -91,28 +90,22 @@ def write_examples(
     names, train = dataset.label_names, dataset.train
     step = max(1, len(train) // CALIBRATION_EXAMPLES)
     for file, kept in (
-        ("validation.csv", dataset.validation.first(KEPT_EXAMPLES)),
+        (VALIDATION_FILE, dataset.validation.first(KEPT_EXAMPLES)),
         (CALIBRATION_FILE, train.take(range(0, len(train), step)).first(CALIBRATION_EXAMPLES)),
     ):
-        write_csv(folder / file, {**text_columns(kept.texts), "label": named_labels(kept, names)})
+        write_csv(folder / file, kept.columns(names))
     write_json(folder / VOCABULARY_FILE, count_pieces(encoder, train.texts))
     logits = torch_logits(
         classifier.model, encoder, dataset.test.texts, batch_size=EVALUATION_BATCH
     )
     check_finite(logits, where=f"{title}, test texts")
     write_csv(
-        folder / "predictions.csv",
+        folder / PREDICTIONS_FILE,
         {
-            **text_columns(dataset.test.texts),
-            "label": named_labels(dataset.test, names),
+            **dataset.test.columns(names),
             "prediction": join_labels(decide(logits, task), names),
             "confidence": [f"{value:.6f}" for value in confidence(logits, task)],
         },
     )
     write_mistakes(folder / "mistakes.html", logits, dataset.test, names, task=task, title=title)
     return score(logits, dataset.test.known_labels(), task=task)
-
-
-def named_labels(examples: Examples, names: Sequence[str]) -> list[str]:
-    """Returns the labels of each example by name, as a CSV file holds them."""
-    return join_labels(label_sets(examples.known_labels(), len(names)), names)

@@ -23,7 +23,6 @@ from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.outputs import regression, rows_for
 from edgeadapt.pipeline.foreign import check_belongs, started, with_head_for
-from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
 from edgeadapt.platforms import this_platform
 from edgeadapt.progress import SILENT, Progress
@@ -140,7 +139,7 @@ def complete(
 def recipe_at(target: Path) -> Recipe | None:
     """Returns the recipe of the run at ``target``, finished or stopped; ``None`` without one."""
     if (target / "run.json").is_file():
-        return recipe_of(Run.open(target))
+        return Run.open(target).info.recipe
     begun = Checkpoints(target / UNFINISHED, every=0).begun()
     return stopped(target, command=_COMMAND)[0] if begun else None
 
@@ -364,7 +363,7 @@ def _write(
     trainable, total = classifier.count_parameters()
     on_gpu = work.device.type == "cuda"
     info = RunInfo(
-        recipe=work.recipe.to_dict(),
+        recipe=work.recipe,
         labels=work.dataset.label_names,
         pad_id=encoder.pad_id,
         backbone=work.source.describe(),

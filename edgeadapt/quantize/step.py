@@ -6,7 +6,7 @@ the products that cost most accuracy go back to fp32, one after another.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import onnx
 from edgeadapt.compress.choice import by_objective
 from edgeadapt.compress.step import Answers, Proposal, Trial
 from edgeadapt.compress.timing import noise_of, spread, take_turns
+from edgeadapt.graph.lowered import Graphs
 from edgeadapt.metrics import Logits, rms_shift
 from edgeadapt.progress import SILENT, Bar, Progress
 from edgeadapt.quantize.candidate import Candidate, write
@@ -24,27 +25,9 @@ from edgeadapt.runtime import ENGINES
 from edgeadapt.store.compression import Baseline
 from edgeadapt.text import Tokens
 
-__all__ = ["Graphs", "Quantize", "answers_of"]
+__all__ = ["Quantize", "answers_of"]
 
 SENSITIVITY_TEXTS = 128
-
-
-@dataclass(frozen=True)
-class Graphs:
-    """An fp32 model on disk, as quantization takes it."""
-
-    fused: Path
-    """With attention as one node, where the model has such nodes."""
-    products: Path
-    """With attention as products; the same file where no attention is one node."""
-    texts: Sequence[Tokens]
-    """The reference's texts in the tokens of this model."""
-    calibration: Sequence[Tokens] = ()
-    """Training texts, for schemes with fixed scales."""
-
-    def of(self, candidate: Candidate) -> Path:
-        """Returns the form that a candidate wants."""
-        return self.fused if candidate.fused else self.products
 
 
 class Quantize:
@@ -136,7 +119,7 @@ class Quantize:
         return self.folder / f"{re.sub(r'[^a-z0-9]+', '-', name)}.onnx"
 
     def _write(self, way: Candidate, model: Graphs) -> Path:
-        source = onnx.load(model.of(way))
+        source = onnx.load(model.form(fused=way.fused))
         inputs = [value.name for value in source.graph.input]
         texts = [tokens.as_batch().select(inputs) for tokens in model.calibration]
         write(way, source, self._file(str(way)), texts=texts)
@@ -144,9 +127,9 @@ class Quantize:
 
     def _sensitivity(self, way: Candidate, model: Graphs) -> dict[str, float]:
         """Returns each product's logit shift where it alone is quantized, largest first."""
-        names = [product.node for product in products(onnx.load(model.of(way)))]
+        names = [product.node for product in products(onnx.load(model.form(fused=way.fused)))]
         texts = [model.texts[row] for row in spread(model.texts, SENSITIVITY_TEXTS)]
-        before = answers_of(model.of(way), texts)
+        before = answers_of(model.form(fused=way.fused), texts)
         found = {}
         with self.progress.task("sensitivity", len(names)) as bar:
             for name in names:

@@ -16,34 +16,18 @@ from transformers import PreTrainedModel
 from edgeadapt.compress.step import Answers, Proposal, Trial, closest
 from edgeadapt.errors import ExportError, UsageError
 from edgeadapt.metrics import Logits
-from edgeadapt.models.inference import torch_logits
-from edgeadapt.models.merge import Merged
+from edgeadapt.models.text_model import TextModel
 from edgeadapt.shrink.shared_rows import Neighbours, use_rows
 from edgeadapt.shrink.trim import trim_embeddings
 from edgeadapt.store.compression import Baseline, Setting
 from edgeadapt.text import Text, TextEncoder
 from edgeadapt.vocabulary import trim
 
-__all__ = ["SIZES", "Shrunk", "TrimVocabulary", "vocabularies"]
+__all__ = ["SIZES", "TrimVocabulary", "vocabularies"]
 
 SIZES = (4_000, 6_000, 8_000, 12_000, 16_000, 24_000)
 """Numbers of embeddings that ``auto`` tries."""
 _BATCH = 32
-
-
-@dataclass(frozen=True)
-class Shrunk:
-    """A merged model in memory, as steps on it take and make it."""
-
-    merged: Merged
-    encoder: TextEncoder
-    """The tokenizer that goes with it."""
-    shares_rows: bool = False
-    """Whether word pieces have the same embeddings, of which a graph then holds one."""
-
-    def logits(self, texts: Sequence[Text]) -> Logits:
-        """Returns logits of shape ``(texts, labels)``."""
-        return torch_logits(self.merged.model, self.encoder, texts, batch_size=_BATCH)
 
 
 @dataclass(frozen=True)
@@ -106,7 +90,7 @@ class TrimVocabulary:
     ) -> None:
         self.most, self.counts, self.texts = most, counts, texts
 
-    def rounds(self, model: Shrunk) -> Iterator[Sequence[Proposal]]:
+    def rounds(self, model: TextModel) -> Iterator[Sequence[Proposal]]:
         """Yields one vocabulary after the other, the smallest first, or those of a given number.
 
         Raises:
@@ -127,28 +111,28 @@ class TrimVocabulary:
         for _, group in groupby(found, key=alike):
             yield [self._proposal(each, model, sized[id(each)]) for each in group]
 
-    def fallbacks(self, model: Shrunk) -> Sequence[Sequence[Proposal]]:
+    def fallbacks(self, model: TextModel) -> Sequence[Sequence[Proposal]]:
         """Returns nothing."""
         return ()
 
-    def ordered(self, model: Shrunk, allowed: Sequence[Trial]) -> Sequence[Trial]:
+    def ordered(self, model: TextModel, allowed: Sequence[Trial]) -> Sequence[Trial]:
         """Returns the most accurate first."""
         return closest(allowed)
 
-    def baseline(self, model: Shrunk) -> Baseline:
+    def baseline(self, model: TextModel) -> Baseline:
         """Returns the size of the whole vocabulary."""
         table = model.merged.model.get_input_embeddings().weight
         return Baseline(_bytes(model.encoder, rows=len(table), width=table.shape[1]))
 
-    def _proposal(self, vocabulary: Vocabulary, model: Shrunk, size: int) -> Proposal:
+    def _proposal(self, vocabulary: Vocabulary, model: TextModel, size: int) -> Proposal:
         def judge() -> Answers:
             return Answers(self._logits(vocabulary, model), size)
 
-        def make(folder: Path) -> Shrunk:
+        def make(folder: Path) -> TextModel:
             merged = deepcopy(model.merged)  # another vocabulary may have to take its place
             for each in {id(m): m for m in (merged.model, merged.stock)}.values():
                 vocabulary.put_into(each)
-            return Shrunk(merged, vocabulary.encoder, vocabulary.is_shared)
+            return TextModel(merged, vocabulary.encoder, vocabulary.is_shared)
 
         settings = self._settings(vocabulary, model)
         title = (
@@ -157,7 +141,7 @@ class TrimVocabulary:
         )
         return Proposal(str(vocabulary), make, judge, settings=settings, title=title)
 
-    def _logits(self, vocabulary: Vocabulary, model: Shrunk) -> Logits:
+    def _logits(self, vocabulary: Vocabulary, model: TextModel) -> Logits:
         """Answers as the model would that does not know of it yet: its ids stand for rows of it."""
         rows = vocabulary.rows
         table = model.merged.model.get_input_embeddings()
@@ -167,7 +151,7 @@ class TrimVocabulary:
         finally:
             handle.remove()
 
-    def _settings(self, vocabulary: Vocabulary, model: Shrunk) -> dict[str, Setting]:
+    def _settings(self, vocabulary: Vocabulary, model: TextModel) -> dict[str, Setting]:
         before, after = model.encoder, vocabulary.encoder
         tokens = [sum(map(len, each.encode(self.texts))) for each in (before, after)]
         return {

@@ -17,11 +17,11 @@ NAME/
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Self, TypedDict
+from typing import ClassVar, NotRequired, Self, TypedDict
 
 from edgeadapt.errors import LayoutError, MissingError, UnfinishedError
 from edgeadapt.metrics import Score
-from edgeadapt.recipe import Task
+from edgeadapt.recipe import Recipe, Task
 from edgeadapt.store.files import sha256
 from edgeadapt.store.listing import check_file, check_listed, check_names, files_in
 from edgeadapt.store.machine import TrainingMachine
@@ -31,24 +31,38 @@ from edgeadapt.store.run_1 import upgraded_run
 from edgeadapt.store.training import DataReport, FrozenHashes, Imported
 from edgeadapt.typed import Count, Names, from_json
 
-__all__ = ["UNFINISHED", "Run", "RunInfo"]
+__all__ = [
+    "CALIBRATION_FILE",
+    "PREDICTIONS_FILE",
+    "UNFINISHED",
+    "VALIDATION_FILE",
+    "VOCABULARY_FILE",
+    "Run",
+    "RunInfo",
+]
+
+VALIDATION_FILE = "validation.csv"
+CALIBRATION_FILE = "calibration.csv"
+VOCABULARY_FILE = "vocabulary.json"
+PREDICTIONS_FILE = "predictions.csv"
 
 UNFINISHED = "checkpoint"
 """Folder in which a training keeps its state until the run is finished."""
 
 
-class _Sizes(TypedDict):
-    """What ``run.json`` says beside ``RunInfo``."""
+class _Apart(TypedDict):
+    """What ``run.json`` says that is not read as a field of ``RunInfo``."""
 
-    sizes: Mapping[str, Count]
+    recipe: RecipeTables
+    sizes: NotRequired[Mapping[str, Count]]
 
 
 @dataclass(frozen=True)
 class RunInfo:
     """What ``run.json`` says."""
 
-    recipe: RecipeTables
-    """The effective recipe; ``Recipe.from_recorded`` takes it back."""
+    recipe: Recipe
+    """The effective one: every value that depends on another is filled in."""
     labels: Names
     """Label names in the order of their indices."""
     pad_id: Count
@@ -92,7 +106,7 @@ class RunInfo:
     @property
     def method(self) -> str:
         """How it was trained: kinds of adapters joined by ``+``."""
-        return str(self.recipe["adapter"]["method"])
+        return self.recipe.adapter.method
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,7 @@ class Run:
             MissingError: There is no such folder.
             UnfinishedError: The folder has no ``run.json``.
             LayoutError: ``run.json`` is newer, damaged, changed or not a run's.
+            RecipeError: Its recipe holds what this edgeadapt does not know.
         """
         if not path.is_dir():
             raise MissingError(
@@ -137,9 +152,11 @@ class Run:
         value = read_manifest(
             file, supported=cls.FORMAT_VERSION, hashed_from=2, upgrades={1: upgraded_run}
         )
-        sizes = from_json(_Sizes, {"sizes": value.pop("sizes", {})}, where=f"{file} is not a run's")
-        info = from_json(RunInfo, value, where=f"{file} is not a run's")
-        return cls(path, info, sizes["sizes"])
+        where = f"{file} is not a run's"
+        apart = from_json(_Apart, value, where=where)
+        value.pop("sizes", None)
+        value["recipe"] = Recipe.from_recorded(apart["recipe"], origin=str(file))
+        return cls(path, from_json(RunInfo, value, where=where), apart.get("sizes", {}))
 
     @classmethod
     def latest(cls, root: Path) -> Self:

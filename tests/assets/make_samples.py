@@ -47,7 +47,8 @@ def main() -> None:
         run = without_folder(root, run)
         make_record(make_sample()).write(root / "record.json")
         with Checkpoints(root / "state", every=0).kept(
-            {"command": "edgeadapt train", "recipe": run.info.recipe, "data": "0" * 64}, anew=True
+            {"command": "edgeadapt train", "recipe": run.info.recipe.to_dict(), "data": "0" * 64},
+            anew=True,
         ):
             keep(root / "state" / "about.json", "about", suffix=".json")
         texts = root / "texts.csv"
@@ -63,10 +64,11 @@ def main() -> None:
 def without_folder(root: Path, run: Run) -> Run:
     """Writes a run again, so that it does not name the folder that it was made in."""
     tables, backbone = (
-        without_paths(root, run.info.recipe),
+        without_paths(root, run.info.recipe.to_dict()),
         without_paths(root, asdict(run.info.backbone)),
     )
-    return Run.write(run.path, replace(run.info, recipe=tables, backbone=Backbone(**backbone)))
+    recipe = Recipe.from_dict(tables, origin="samples")
+    return Run.write(run.path, replace(run.info, recipe=recipe, backbone=Backbone(**backbone)))
 
 
 def without_paths(root: Path, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def test_an_existing_run_is_kept_unless_it_may_be_replaced(
 
     again = cli("import", adapter, "--output", "back", "--max-length", "16", "--force", "--json")
     assert again.json["run"] == "artifacts/runs/back"
-    assert Run.open(folder / "artifacts/runs/back").info.recipe["model"]["max_length"] == 16
+    assert Run.open(folder / "artifacts/runs/back").info.recipe.model.max_length == 16
 
 
 def test_a_path_is_taken_as_it_is(cli: Cli, adapter: Path, folder: Path, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_rows_without_text_or_label_are_left_out_where_asked(
     assert "the test split is left out" in done.err
     info = Run.open(folder / "artifacts/runs/mine").info
     assert info.data.examples == {"train": 54, "validation": 24, "test": 6}
-    recorded = Recipe.from_recorded(info.recipe, origin="test").data
+    recorded = info.recipe.data
     assert (recorded.skip_empty, recorded.skip_unlabelled, recorded.split_seed) == (True, True, 3)
 
 
@@ -599,7 +599,7 @@ def test_an_interrupted_training_is_saved_and_goes_on(
     done = run_edgeadapt("train", "--resume", "mine", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run"] == "artifacts/runs/mine"
-    assert Run.open(run).info.recipe["training"]["epochs"] == 60
+    assert Run.open(run).info.recipe.training.epochs == 60
 
 
 def test_nothing_but_a_name_goes_with_resume(
@@ -696,7 +696,7 @@ def test_a_method_is_trained_with_the_rate_tuned_for_it_unless_told_otherwise(
 
 
 def rate_of(done: Outcome) -> float:
-    rate = Run.open(Path(done.json["run"])).info.recipe["training"]["learning_rate"]
+    rate = Run.open(Path(done.json["run"])).info.recipe.training.learning_rate
     assert isinstance(rate, float)
     return rate
 

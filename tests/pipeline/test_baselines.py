@@ -1,6 +1,7 @@
 """Baselines: the same data, backbone and seed, trained otherwise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from edgeadapt.pipeline.baselines import train_baselines
@@ -21,14 +22,14 @@ def test_head_and_full_are_trained_beside_the_run_on_the_same_data_with_its_seed
     assert (head.path.name, full.path.name) == ("mine-head", "mine-full")
     for baseline, kind in ((head, AdapterKind.HEAD), (full, AdapterKind.FULL)):
         info = baseline.info
-        assert info.recipe["adapter"]["method"] == kind
-        assert info.recipe["training"] == {
-            **run.info.recipe["training"],
-            "learning_rate": Tuned().rates[kind],
-            "head_rate": 1.0,
-            "epochs": 1,
-        }
-        assert info.recipe["data"] == run.info.recipe["data"]
+        assert info.recipe.adapter.method == kind
+        assert info.recipe.training == replace(
+            run.info.recipe.training,
+            learning_rate=Tuned().rates[kind],
+            head_rate=1.0,
+            epochs=1,
+        )
+        assert info.recipe.data == run.info.recipe.data
         assert info.data.fingerprint == run.info.data.fingerprint
         assert info.backbone == run.info.backbone
     times = [baseline.path.joinpath("run.json").stat().st_mtime_ns for baseline in (head, full)]
@@ -42,8 +43,8 @@ def test_each_baseline_is_trained_for_as_long_as_is_best_for_it_where_the_run_wa
     tiny_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     run = train(tiny_recipe(epochs=None), output=tmp_path / "mine")
-    assert run.info.recipe["training"]["epochs"] == Tuned().epochs[AdapterKind.PARALLEL]
+    assert run.info.recipe.training.epochs == Tuned().epochs[AdapterKind.PARALLEL]
 
-    found = [baseline.info.recipe["training"]["epochs"] for baseline in train_baselines(run)]
+    found = [baseline.info.recipe.training.epochs for baseline in train_baselines(run)]
 
     assert found == [Tuned().epochs[kind] for kind in (AdapterKind.HEAD, AdapterKind.FULL)]

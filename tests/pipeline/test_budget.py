@@ -14,8 +14,8 @@ from onnx import helper, numpy_helper
 from edgeadapt.errors import GateError
 from edgeadapt.metrics import Logits
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.export import Quantization, Trimming, export
-from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder
 from edgeadapt.shrink.vocabulary import vocabularies
 from edgeadapt.store.run import Run
 from edgeadapt.text import TextEncoder
@@ -45,8 +45,8 @@ class Loss:
 
 @pytest.fixture(scope="module")
 def loss(accurate_run: Run) -> Loss:
-    model, encoder = restore(accurate_run).model, text_encoder(accurate_run)
-    kept = kept_examples(accurate_run, "validation.csv")
+    model, encoder = OpenedRun(accurate_run).classifier().model, OpenedRun(accurate_run).encoder
+    kept = OpenedRun(accurate_run).validation
     labels = kept.known_labels()
 
     def wrong(logits: Logits) -> set[int]:
@@ -120,7 +120,7 @@ def test_two_steps_each_within_the_budget_are_refused_where_together_they_are_no
 ) -> None:
     allowed = 1.5 * loss.one_answer
     monkeypatch.setattr(VOCABULARIES, swapping(loss.rows))
-    size = text_encoder(accurate_run).tokenizer.get_vocab_size()
+    size = OpenedRun(accurate_run).encoder.tokenizer.get_vocab_size()
     trim = Trimming(size - 1)
     alone = export(
         accurate_run,
@@ -149,7 +149,7 @@ def test_two_steps_each_within_the_budget_are_refused_where_together_they_are_no
 def test_a_vocabulary_that_leaves_nothing_for_the_numbers_makes_way_for_a_larger_one(
     accurate_run: Run, loss: Loss, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = text_encoder(accurate_run).tokenizer.get_vocab_size()
+    size = OpenedRun(accurate_run).encoder.tokenizer.get_vocab_size()
     monkeypatch.setattr("edgeadapt.shrink.vocabulary.SIZES", (size - 2, size - 1))
     monkeypatch.setattr(VOCABULARIES, swapping(loss.rows, among=2))
     monkeypatch.setattr(WRITE, biased(loss.bias))

@@ -17,7 +17,7 @@ from edgeadapt.errors import (
     OutputExistsError,
     UsageError,
 )
-from edgeadapt.pipeline import export as pipeline
+from edgeadapt.exporters import step
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.checkpoint import export_checkpoint
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
@@ -325,7 +325,7 @@ def test_the_bundle_has_the_checkpoints_name_and_an_existing_one_is_kept(
 
 def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = finished_checkpoint(tmp_path / "model", NAMES)
-    monkeypatch.setattr(pipeline, "ONNX_LIMIT", -1.0)
+    monkeypatch.setattr(step, "ONNX_LIMIT", -1.0)
 
     with pytest.raises(EdgeAdaptError):
         exported(model, tmp_path / "b" / "bundle")

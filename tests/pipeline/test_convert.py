@@ -14,9 +14,9 @@ from transformers import AutoModelForSequenceClassification
 
 from edgeadapt.errors import IntegrityError, LayoutError, ModelError, OutputExistsError
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.convert import convert
 from edgeadapt.pipeline.importing import import_adapter
-from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Format, ModelConfig
 from edgeadapt.store.run import Run
@@ -69,7 +69,9 @@ def imported(folder: Path, output: Path) -> Run:
 
 
 def run_logits(run: Run) -> np.ndarray:
-    return torch_logits(restore(run).model, text_encoder(run), TEXTS, batch_size=4)
+    return torch_logits(
+        OpenedRun(run).classifier().model, OpenedRun(run).encoder, TEXTS, batch_size=4
+    )
 
 
 def backbone(run: Run) -> Path:
@@ -117,8 +119,8 @@ def test_imported_again_it_is_the_run_bit_for_bit(
 
     assert np.array_equal(run_logits(again), run_logits(run))
     assert again.info.labels == run.info.labels
-    assert again.info.recipe["adapter"]["method"] == method
-    assert again.info.recipe["model"] == run.info.recipe["model"]
+    assert again.info.recipe.adapter.method == method
+    assert again.info.recipe.model == run.info.recipe.model
     assert again.info.frozen_sha256 == run.info.frozen_sha256
     assert again.info.trainable_parameters == run.info.trainable_parameters
     for name in ("tokenizer.json", "weights/head.safetensors", "weights/adapter.safetensors"):
@@ -138,7 +140,7 @@ def test_labels_tokenizer_and_backbone_travel_with_it(
         "task": "single-label",
         "pairs": False,
         "backbone_layers": None,
-        "tokenizer_sha256": text_encoder(run).sha256(),
+        "tokenizer_sha256": OpenedRun(run).encoder.sha256(),
         "backbone_sha256": run.info.frozen_sha256.after,
         "backbone_config_sha256": run.info.backbone.config_sha256,
         "base_model": str(backbone(run)),

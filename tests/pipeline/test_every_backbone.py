@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import edgeadapt
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
-from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Exporter
 from edgeadapt.runtime import load_engine
@@ -72,8 +72,8 @@ def test_the_bundle_answers_as_the_run_does_and_int8_nearly_so(
     run, bundle = trained[model_type, method]
     from edgeadapt.models.inference import torch_logits
 
-    encoder = text_encoder(run)
-    expected = torch_logits(restore(run).model, encoder, TEXTS, batch_size=4)
+    encoder = OpenedRun(run).encoder
+    expected = torch_logits(OpenedRun(run).classifier().model, encoder, TEXTS, batch_size=4)
 
     fp32, int8 = (
         text_logits(load_engine(bundle, variant), encoder, TEXTS) for variant in ("fp32", "int8")

@@ -21,6 +21,7 @@ from edgeadapt.errors import (
     UsageError,
 )
 from edgeadapt.metrics import probabilities
+from edgeadapt.models.parity import MERGE_LIMIT, ONNX_LIMIT
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming, export
 from edgeadapt.recipe import ExportConfig, Objective, Recipe, Scheme, Task
 from edgeadapt.runtime import load_engine
@@ -271,8 +272,8 @@ def test_the_manifest_says_what_could_not_be_folded(
 def test_every_method_passes_the_same_gates(bundles: Mapping[str, Bundle], method: str) -> None:
     gates = bundles[method].manifest.gates
 
-    assert gates.merge.parity.limit == pipeline.MERGE_LIMIT == 1e-5
-    assert gates.onnx.limit == pipeline.ONNX_LIMIT == 1e-4
+    assert gates.merge.parity.limit == MERGE_LIMIT == 1e-5
+    assert gates.onnx.limit == ONNX_LIMIT == 1e-4
     for parity in (gates.merge.parity, gates.onnx):
         assert 0 <= parity.max_difference <= parity.limit
         assert parity.texts >= 64
@@ -335,7 +336,7 @@ def test_a_failed_gate_leaves_the_old_bundle_even_by_force(
 ) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "old.txt").write_text("old")
-    monkeypatch.setattr(pipeline, "ONNX_LIMIT", -1.0)
+    monkeypatch.setattr(pipeline, "MERGE_LIMIT", -1.0)
 
     with pytest.raises(GateError):
         export(run, options=PLAIN, output=tmp_path / "b", force=True)

@@ -54,7 +54,7 @@ def test_the_runs_are_named_after_their_part_and_can_be_trained_again(
 
     again = train(Recipe.load(str(second.path)), output=tmp_path / "again")
 
-    assert again.info.recipe["data"]["fold"] == "2/3"
+    assert again.info.recipe.data.fold == "2/3"
     assert again.info.test == second.info.test
 
 

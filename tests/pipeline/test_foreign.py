@@ -22,16 +22,16 @@ from edgeadapt.errors import (
     UsageError,
 )
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.opened import OpenedRun
+from edgeadapt.models.parity import parity_gate
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.pipeline import foreign
 from edgeadapt.pipeline import train as training
 from edgeadapt.pipeline.convert import convert
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.foreign import started
-from edgeadapt.pipeline.gates import parity_gate
 from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.inspect import inspect
-from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import DataConfig, Exporter, Format, ModelConfig, Recipe, Task, Tuned
 from edgeadapt.store.files import write_json
@@ -77,11 +77,13 @@ def imported(
 
 
 def run_logits(run: Run) -> np.ndarray:
-    return torch_logits(restore(run).model, text_encoder(run), TEXTS, batch_size=4)
+    return torch_logits(
+        OpenedRun(run).classifier().model, OpenedRun(run).encoder, TEXTS, batch_size=4
+    )
 
 
 def data_of(run: Run) -> DataConfig:
-    return Recipe.from_dict(run.info.recipe, origin="test").data
+    return run.info.recipe.data
 
 
 def edit(path: Path, **changes: object) -> None:
@@ -194,7 +196,7 @@ class TestAnAdapterOfAnotherModel:
     def test_is_not_one_whose_texts_are_cut_elsewhere(self, adapter: Path, tmp_path: Path) -> None:
         run = imported(adapter, tmp_path / "run", max_length=16)
 
-        assert text_encoder(run).max_length == 16
+        assert OpenedRun(run).encoder.max_length == 16
 
     def test_is_not_one_whose_backbone_moved(self, adapter: Path, tmp_path: Path) -> None:
         edit(adapter / "adapter_config.json", model_name=str(tmp_path / "gone"))
@@ -225,7 +227,7 @@ class TestWithoutData:
         assert not {"validation_accuracy", "test_accuracy", "best_epoch", "seconds"} & told.keys()
 
     def test_parity_is_asked_on_the_embedded_reviews(self, without_data: Run) -> None:
-        gate = parity_gate(without_data, text_encoder(without_data))
+        gate = parity_gate(OpenedRun(without_data))
 
         reviews = load_dataset(DataConfig()).validation.texts
         assert len(gate.texts) == 64
@@ -265,7 +267,7 @@ class TestWithoutData:
         assert (again.info.task, again.info.pairs) == (Task.MULTI_LABEL, True)
         assert Recipe.load(str(again.path)).model.layers == 1
         assert again.info.labels == first.info.labels
-        assert restore(again).model.config.num_hidden_layers == 1
+        assert OpenedRun(again).classifier().model.config.num_hidden_layers == 1
 
 
 class TestWithData:
@@ -306,7 +308,7 @@ class TestWithData:
 
         run = imported(adapter, tmp_path / "run", DataConfig(dataset="none"))
 
-        assert run.info.recipe["data"]["dataset"] == str((tmp_path / "none").resolve())
+        assert run.info.recipe.data.dataset == str((tmp_path / "none").resolve())
         assert run.info.test.texts == 24
 
 
@@ -362,7 +364,7 @@ class TestImporting:
     ) -> None:
         run = imported(adapter, tmp_path / "run", max_length=500)
 
-        assert text_encoder(run).max_length == TINY_CONFIGS["bert"]["max_position_embeddings"]
+        assert OpenedRun(run).encoder.max_length == TINY_CONFIGS["bert"]["max_position_embeddings"]
 
     def test_an_existing_run_is_kept_unless_it_may_be_replaced(
         self, adapter: Path, tmp_path: Path

@@ -17,12 +17,12 @@ from edgeadapt.benchmark.rows import rows as rows_of
 from edgeadapt.errors import DataError, ModelError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.merge import merge
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline import train as training
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.export import ExportOptions, export
 from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.inspect import inspect
-from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import DataConfig, Exporter, ModelConfig, Recipe
 from edgeadapt.runtime import load_engine
@@ -134,7 +134,9 @@ def imported(folder: Path, output: Path, data: DataConfig | None = None, **model
 
 
 def run_logits(run: Run) -> np.ndarray:
-    return torch_logits(restore(run).model, text_encoder(run), TEXTS, batch_size=4)
+    return torch_logits(
+        OpenedRun(run).classifier().model, OpenedRun(run).encoder, TEXTS, batch_size=4
+    )
 
 
 def close(one: np.ndarray, other: np.ndarray, limit: float = LIMIT) -> bool:
@@ -149,7 +151,7 @@ def test_the_run_gives_the_librarys_logits(case: Case, checkpoint: Path) -> None
 
 
 def test_the_recipe_has_the_adapters_own_method_and_shape(case: Case) -> None:
-    recipe = Recipe.from_dict(case.run.info.recipe, origin="test")
+    recipe = case.run.info.recipe
 
     assert {name: getattr(recipe.adapter, name) for name in SHAPES[case.name]} == SHAPES[case.name]
     if case.name != "lora":
@@ -226,10 +228,10 @@ def test_a_par_bn_with_the_backbones_activation_merges_exactly(
     model = write_adapterhub(checkpoint, tmp_path / "adapter", "par_bn", non_linearity="gelu")
     run = imported(tmp_path / "adapter", tmp_path / "run")
 
-    merged = merge(restore(run))
+    merged = merge(OpenedRun(run).classifier())
 
     assert merged.is_stock
-    found = torch_logits(merged.model, text_encoder(run), TEXTS, batch_size=4)
+    found = torch_logits(merged.model, OpenedRun(run).encoder, TEXTS, batch_size=4)
     assert close(found, library_logits(model, checkpoint, TEXTS))
 
 
@@ -410,11 +412,11 @@ def test_training_starts_from_the_librarys_tensors_with_a_new_head(
                 ]
                 found = seen[0][f"houlsby.layers.{layer}.{ours}.{half}.weight"]
                 assert torch.equal(found, theirs)
-    after = restore(run).trained()
+    after = OpenedRun(run).classifier().trained()
     assert all(not torch.equal(seen[0][name], tensor) for name, tensor in after.items())
-    effective = run.info.recipe["adapter"]
-    assert (effective["method"], effective["activation"]) == ("houlsby", "swish")
-    assert (effective["start"], effective["dropout"]) == (str(headless.resolve()), 0.2)
+    effective = run.info.recipe.adapter
+    assert (effective.method, effective.activation) == ("houlsby", "swish")
+    assert (effective.start, effective.dropout) == (str(headless.resolve()), 0.2)
     assert run.info.labels == LABELS
 
 

@@ -46,8 +46,8 @@ def test_a_run_is_described(tiny_run: Run) -> None:
     info = tiny_run.info
     assert (found["kind"], found["path"]) == ("run", str(tiny_run.path))
     assert found["method"] == "parallel"
-    assert found["backbone"] == info.recipe["model"]["id"]
-    assert found["dataset"] == info.recipe["data"]["dataset"]
+    assert found["backbone"] == info.recipe.model.id
+    assert found["dataset"] == info.recipe.data.dataset
     assert found["examples"] == {"train": 64, "validation": 24, "test": 24}
     assert found["labels"] == ["negative", "positive"]
     assert found["trainable_parameters"] == info.trainable_parameters

@@ -39,7 +39,7 @@ else:
 """
 
 _STOPS = {
-    "export": ("edgeadapt.pipeline.export", "lower", "export"),
+    "export": ("edgeadapt.pipeline.export", "parity_gate", "export"),
     "merge": ("edgeadapt.pipeline.merge", "parity_gate", "merge_run"),
     "bench": ("edgeadapt.pipeline.bench", "measure", "bench"),
 }

@@ -12,9 +12,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from edgeadapt.errors import ExportError, GateError, OutputExistsError
 from edgeadapt.models.merge import Merged
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline import merge as pipeline
 from edgeadapt.pipeline.merge import Checkpoint, merge_run
-from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.store.run import Run
 from tests.conftest import TINY_CONFIGS, review
@@ -27,7 +27,9 @@ TEXTS = [review(number)[0] for number in range(100, 108)]
 def run_logits(run: Run) -> np.ndarray:
     from edgeadapt.models.inference import torch_logits
 
-    return torch_logits(restore(run).model, text_encoder(run), TEXTS, batch_size=8)
+    return torch_logits(
+        OpenedRun(run).classifier().model, OpenedRun(run).encoder, TEXTS, batch_size=8
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,7 @@ def test_optimum_exports_it(checkpoint: Checkpoint, run: Run, tmp_path: Path) ->
 
     assert done.returncode == 0, done.stderr
     session = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx")
-    batch = text_encoder(run).batch(TEXTS)
+    batch = OpenedRun(run).encoder.batch(TEXTS)
     found = session.run(None, batch.select([value.name for value in session.get_inputs()]))[0]
     np.testing.assert_allclose(found, run_logits(run), atol=1e-4)
 

@@ -12,9 +12,9 @@ from transformers import AutoTokenizer, TextClassificationPipeline
 import edgeadapt
 from edgeadapt.benchmark.rows import rows
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.inspect import inspect
-from edgeadapt.pipeline.restore import kept_examples, restore, text_encoder
 from edgeadapt.recipe import Task
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
@@ -59,7 +59,9 @@ def test_the_data_has_texts_with_no_label_one_label_and_more() -> None:
 def test_torch_onnx_and_the_runtime_give_the_same_logits(
     run: Run, bundle: Bundle, logits: np.ndarray
 ) -> None:
-    adapted = torch_logits(restore(run).model, text_encoder(run), TEXTS, batch_size=8)
+    adapted = torch_logits(
+        OpenedRun(run).classifier().model, OpenedRun(run).encoder, TEXTS, batch_size=8
+    )
     eager = text_logits(load_engine(bundle, "torch"), bundle.text_encoder(), TEXTS)
 
     assert logits.std(axis=0).min() > 100 * LIMIT
@@ -92,7 +94,7 @@ def test_label_sets_are_kept_joined(run: Run, bundle: Bundle, logits: np.ndarray
     assert [row["label"] for row in predictions] == expected
     assert [row["prediction"] for row in predictions] == given
     assert [row["label"] for row in read_csv(bundle.path / "evaluation.csv")] == expected
-    np.testing.assert_array_equal(kept_examples(run, "predictions.csv").labels, KNOWN)
+    np.testing.assert_array_equal(OpenedRun(run).test.labels, KNOWN)
 
 
 def test_confidence_is_that_of_the_least_certain_label(run: Run, logits: np.ndarray) -> None:
@@ -156,7 +158,7 @@ def test_run_bundle_and_card_say_the_task(run: Run, bundle: Bundle) -> None:
 
 
 def test_the_int8_report_counts_whole_label_sets(run: Run, bundle: Bundle) -> None:
-    held_out = kept_examples(run, "validation.csv")
+    held_out = OpenedRun(run).validation
     answers = {
         variant: text_logits(load_engine(bundle, variant), bundle.text_encoder(), held_out.texts)
         for variant in ("fp32", "int8")

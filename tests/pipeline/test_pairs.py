@@ -18,9 +18,9 @@ from edgeadapt.benchmark.rows import rows
 from edgeadapt.data import write_csv
 from edgeadapt.errors import DataError, ModelError, UsageError
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.inspect import inspect
-from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Task
 from edgeadapt.runtime import load_engine
@@ -54,7 +54,9 @@ def test_torch_onnx_and_the_runtime_give_the_same_logits(
     bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     run = task_run(tmp_path_factory, PAIRS, model_type=model_type(bundle))
-    adapted = torch_logits(restore(run).model, text_encoder(run), TEXTS, batch_size=8)
+    adapted = torch_logits(
+        OpenedRun(run).classifier().model, OpenedRun(run).encoder, TEXTS, batch_size=8
+    )
 
     assert adapted.std(axis=0).min() > 100 * LIMIT, "the answers must depend on the texts"
     for variant in ("fp32", "torch"):

@@ -182,7 +182,7 @@ def test_a_run_is_trained_and_scored_as_its_int8_model_answers(
 ) -> None:
     recipe = lively_recipe(tmp_path, method="parallel+bitfit", quant_aware=True)
     run = train(recipe, output=tmp_path / "run")
-    assert run.info.recipe["training"]["quant_aware"] is True
+    assert run.info.recipe.training.quant_aware is True
 
     options = ExportOptions(quantize=Quantization(), max_drop=1.0, exporter=Exporter.TORCH)
     bundle = export(run, options=options, output=tmp_path / "bundle")

@@ -291,7 +291,7 @@ def test_what_is_there_stays_until_the_new_run_is_complete(
     Run.open(whole.path).verify()
     again = resume(whole.path)
 
-    assert again.info.recipe["training"]["seed"] == 5
+    assert again.info.recipe.training.seed == 5
     again.verify()
 
 

@@ -20,10 +20,10 @@ from edgeadapt.errors import EdgeAdaptError, OutputExistsError, TrainingError
 from edgeadapt.metrics import probabilities
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline import run_files
 from edgeadapt.pipeline.export import export
-from edgeadapt.pipeline.restore import text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe, Task
 from edgeadapt.store.run import Run
@@ -135,7 +135,7 @@ def test_the_weights_are_no_longer_the_initial_ones(run: Run) -> None:
 
 
 def test_the_total_is_the_checkpoints_frozen_weights_plus_the_trained_ones(run: Run) -> None:
-    checkpoint = load_file(Path(run.info.recipe["model"]["id"]) / "model.safetensors")
+    checkpoint = load_file(Path(run.info.recipe.model.id) / "model.safetensors")
     frozen = sum(t.size for name, t in checkpoint.items() if not name.startswith("pooler."))
 
     assert run.info.total_parameters == frozen + run.info.trainable_parameters
@@ -158,7 +158,7 @@ def test_the_test_figures_follow_from_predictions_csv(run: Run) -> None:
 
 
 def test_predictions_csv_holds_the_test_split_in_its_order(run: Run) -> None:
-    data = Path(run.info.recipe["data"]["dataset"])
+    data = Path(run.info.recipe.data.dataset)
     expected = [(row["text"], row["label"]) for row in read_csv(data / "test.csv")]
 
     found = [(row["text"], row["label"]) for row in read_csv(run.path / "predictions.csv")]
@@ -181,7 +181,7 @@ def test_the_predictions_are_those_of_the_saved_weights(run: Run) -> None:
 
 
 def test_validation_csv_holds_the_validation_split_in_its_order(run: Run) -> None:
-    data = Path(run.info.recipe["data"]["dataset"])
+    data = Path(run.info.recipe.data.dataset)
 
     assert read_csv(run.path / "validation.csv") == read_csv(data / "validation.csv")
 
@@ -237,7 +237,7 @@ def test_a_tokenizer_that_cuts_on_the_left_does_so_in_training_runs_and_bundles(
     assert run.info.data.truncated["train"] == 64
     pieces = json.loads((run.path / "vocabulary.json").read_text())
     assert "was" not in pieces  # the third word of every text
-    for encoder in (text_encoder(run), bundle.text_encoder()):
+    for encoder in (OpenedRun(run).encoder, bundle.text_encoder()):
         assert encoder.truncation_side == "left"
         ids = encoder.encode([text])[0].ids
         assert [encoder.tokenizer.id_to_token(number) for number in ids] == ends
@@ -256,7 +256,7 @@ def test_the_frozen_weights_are_the_checkpoints_before_and_after(run: Run) -> No
 def test_the_saved_recipe_is_effective_and_can_be_used_again(run: Run) -> None:
     recipe = Recipe.load(str(run.path))
 
-    assert recipe.to_dict() == run.info.recipe
+    assert recipe == run.info.recipe
     assert recipe.training.learning_rate == 5e-3
     assert recipe.model.max_length == 32
     assert Path(recipe.model.id).is_absolute()
@@ -284,7 +284,7 @@ def test_a_longest_input_beyond_the_positions_is_saved_as_what_was_used(
 
     run = train(recipe, output=tmp_path / "run", progress=listener)
 
-    assert run.info.recipe["model"]["max_length"] == 40
+    assert run.info.recipe.model.max_length == 40
     assert "Inputs are cut to 40 tokens in place of 500" in "".join(listener.said)
 
 

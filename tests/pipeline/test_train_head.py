@@ -9,10 +9,10 @@ import pytest
 
 from edgeadapt.errors import ModelError
 from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.baselines import train_baselines
 from edgeadapt.pipeline.folds import cross_validate
 from edgeadapt.pipeline.merge import merge_run
-from edgeadapt.pipeline.restore import restore, text_encoder
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
 from edgeadapt.store.run import Run
@@ -47,7 +47,9 @@ def test_a_finished_classifier_goes_on_with_its_own_labels_in_any_order(
     assert run.info.labels == listed
     assert run.info.test.accuracy == run.info.validation.accuracy == 1.0
     assert len(said.about_heads()) == (listed != ("a", "b"))
-    back = torch_logits(restore(run).model, text_encoder(run), TEXTS, batch_size=16)
+    back = torch_logits(
+        OpenedRun(run).classifier().model, OpenedRun(run).encoder, TEXTS, batch_size=16
+    )
     expected = answers(model)[:, [("a", "b").index(name) for name in listed]]
     assert np.abs(back - expected).max() < 1e-3
 
@@ -74,8 +76,10 @@ def test_where_the_labels_differ_a_new_head_is_drawn_and_it_is_said(
     assert [said in line for line in heard.about_heads()] == [True]
     assert str(model) in heard.about_heads()[0]
     assert run.info.labels == ("a", "b")
-    assert restore(run).model.config.id2label == {0: "a", 1: "b"}
-    found = torch_logits(restore(run).model, text_encoder(run), TEXTS, batch_size=16)
+    assert OpenedRun(run).classifier().model.config.id2label == {0: "a", 1: "b"}
+    found = torch_logits(
+        OpenedRun(run).classifier().model, OpenedRun(run).encoder, TEXTS, batch_size=16
+    )
     assert np.abs(found - answers(model)[:, :2]).max() > 0.01
 
 

@@ -14,8 +14,8 @@ from transformers import AutoTokenizer
 
 import edgeadapt
 from edgeadapt.errors import ExportError, GateError, UsageError
+from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.export import Quantization, Trimming, export
-from edgeadapt.pipeline.restore import text_encoder
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.shrink.vocabulary import vocabularies
@@ -74,7 +74,7 @@ def only(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_spelled_the_tokenizer_and_the_embeddings_are_smaller_by_as_much(
     run: Run, spelled: Bundle
 ) -> None:
-    before = text_encoder(run).tokenizer.get_vocab_size()
+    before = OpenedRun(run).encoder.tokenizer.get_vocab_size()
     config = json.loads((spelled.path / "config.json").read_text())
     report = step_of(spelled, "vocabulary").taken.settings
 
@@ -85,7 +85,7 @@ def test_spelled_the_tokenizer_and_the_embeddings_are_smaller_by_as_much(
 
 
 def test_shared_the_tokenizer_stays_and_texts_get_no_longer(run: Run, shared: Bundle) -> None:
-    before = text_encoder(run).tokenizer
+    before = OpenedRun(run).encoder.tokenizer
     report = step_of(shared, "vocabulary").taken.settings
 
     assert shared.text_encoder().tokenizer.to_str() == before.to_str()
@@ -145,7 +145,7 @@ def test_a_graph_holds_no_more_embeddings_than_asked_for(small: Bundle, variant:
 def test_texts_whose_pieces_stay_get_the_answers_that_they_got(
     run: Run, bundle: Bundle, tmp_path: Path
 ) -> None:
-    size = text_encoder(run).tokenizer.get_vocab_size()
+    size = OpenedRun(run).encoder.tokenizer.get_vocab_size()
     options = replace(PLAIN, trim=Trimming(size - 5), max_drop=1.0)
     small = export(run, options=options, output=tmp_path / "b")
     texts = texts_of(run.path / "predictions.csv")
@@ -178,7 +178,7 @@ def test_transformers_and_tokenizers_read_the_same_ids(small: Bundle) -> None:
 def test_auto_takes_the_least_that_is_accurate_enough(
     accurate_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = text_encoder(accurate_run).tokenizer.get_vocab_size()
+    size = OpenedRun(accurate_run).encoder.tokenizer.get_vocab_size()
 
     def ruined(*arguments: object, **options: object) -> object:
         found = trim(*arguments, **options)
@@ -205,7 +205,7 @@ def test_of_a_given_number_the_more_accurate_way_is_taken(
 
     every = vocabularies
     monkeypatch.setattr("edgeadapt.shrink.vocabulary.vocabularies", some_ruined)
-    size = text_encoder(accurate_run).tokenizer.get_vocab_size()
+    size = OpenedRun(accurate_run).encoder.tokenizer.get_vocab_size()
 
     asked = replace(PLAIN, trim=Trimming(size - 4), max_drop=1.0)
     found = export(accurate_run, options=asked, output=tmp_path / "b")
@@ -221,7 +221,7 @@ def ruin(vocabulary: Any) -> Any:
 def test_a_long_text_is_cut_by_whoever_reads_the_tokenizer(run: Run, small: Bundle) -> None:
     plain = Tokenizer.from_file(str(small.path / "tokenizer.json"))
 
-    assert len(plain.encode("film " * 100).ids) == run.info.recipe["model"]["max_length"]
+    assert len(plain.encode("film " * 100).ids) == run.info.recipe.model.max_length
     assert plain.padding is None
 
 
@@ -233,7 +233,7 @@ def test_a_vocabulary_that_costs_too_much_leaves_no_bundle(
 
     every = vocabularies
     monkeypatch.setattr("edgeadapt.shrink.vocabulary.vocabularies", all_ruined)
-    size = text_encoder(accurate_run).tokenizer.get_vocab_size()
+    size = OpenedRun(accurate_run).encoder.tokenizer.get_vocab_size()
     asked = Trimming(size - 5)
 
     with pytest.raises(

@@ -15,9 +15,10 @@ from edgeadapt.compress import timing
 from edgeadapt.compress.budget import Budget, Reference
 from edgeadapt.compress.climb import Taken, climb
 from edgeadapt.errors import GateError
+from edgeadapt.graph.lowered import Graphs
 from edgeadapt.metrics import drift
 from edgeadapt.quantize.candidate import Candidate
-from edgeadapt.quantize.step import Graphs, Quantize, answers_of
+from edgeadapt.quantize.step import Quantize, answers_of
 from edgeadapt.recipe import Objective, Scheme, Task
 from edgeadapt.text import Tokens
 from tests.quantize.graphs import WORDS, classifier_graph, written

@@ -222,7 +222,7 @@ def test_a_saved_run_is_taken_back(tiny_run: Run, tiny_recipe: Callable[..., Rec
     loaded = Recipe.load(str(tiny_run.path / "run.json"))
 
     assert loaded == tiny_recipe().resolved()
-    assert loaded.to_dict() == tiny_run.info.recipe
+    assert loaded == tiny_run.info.recipe
 
 
 def test_a_run_folder_stands_for_its_recipe(tiny_run: Run) -> None:

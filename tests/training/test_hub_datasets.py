@@ -197,8 +197,8 @@ def test_a_model_and_a_data_set_are_trained_from_their_ids(trained: Trained) -> 
     info = trained.run("first").info
     assert info.backbone.id == "org/tiny"
     assert info.backbone.commit == trained.commit
-    assert info.recipe["model"]["revision"] == trained.commit
-    assert info.recipe["data"]["dataset"] == "org/reviews"
+    assert info.recipe.model.revision == trained.commit
+    assert info.recipe.data.dataset == "org/reviews"
     assert info.data.examples == {"train": 64, "validation": 24, "test": 24}
 
 

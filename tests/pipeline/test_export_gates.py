@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -18,11 +19,12 @@ from edgeadapt.errors import (
     GateError,
 )
 from edgeadapt.exporters import lowering as lower
+from edgeadapt.exporters import step
 from edgeadapt.metrics import Logits, largest_shift
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import Merged
+from edgeadapt.models.parity import parity_texts
 from edgeadapt.pipeline.export import export
-from edgeadapt.pipeline.gates import parity_texts
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.recipe import Exporter, Scheme
 from edgeadapt.runtime import load_engine
@@ -103,7 +105,7 @@ def test_a_graph_that_is_wrong_at_one_batch_size_only_does_not_pass(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     wrong = engine_that(lambda batch, logits: logits + (len(batch) == size))
-    monkeypatch.setattr(pipeline, "OnnxRuntimeEngine", wrong)
+    monkeypatch.setattr(step, "OnnxRuntimeEngine", wrong)
 
     with pytest.raises(GateError, match=rf"ONNX fp32 against torch, batch {size}: .* up to 1 "):
         export(run, options=PLAIN, output=tmp_path / "b" / "x")
@@ -116,7 +118,7 @@ def test_a_graph_that_is_wrong_for_the_longest_text_only_does_not_pass(
     encoder = TextEncoder.from_file(run.path / "tokenizer.json", max_length=32, pad_id=0)
     longest = max(map(len, encoder.encode(texts_of(run.path / "validation.csv"))))
     wrong = engine_that(lambda batch, x: x + (batch.attention_mask.sum() == longest))
-    monkeypatch.setattr(pipeline, "OnnxRuntimeEngine", wrong)
+    monkeypatch.setattr(step, "OnnxRuntimeEngine", wrong)
 
     with pytest.raises(GateError, match=r"ONNX fp32 against torch, batch 1: .* up to 1 "):
         export(run, options=PLAIN, output=tmp_path / "b" / "x")
@@ -131,7 +133,7 @@ def test_a_single_answer_that_is_no_number_does_not_pass(
         answered.append(len(batch))
         return logits * np.float32("nan") if len(answered) == 20 else logits
 
-    monkeypatch.setattr(pipeline, "OnnxRuntimeEngine", engine_that(spoil_one))
+    monkeypatch.setattr(step, "OnnxRuntimeEngine", engine_that(spoil_one))
 
     with pytest.raises(GateError, match=r"ONNX fp32 against torch, batch 1: .* up to nan over"):
         export(run, options=PLAIN, output=tmp_path / "b" / "x")
@@ -236,13 +238,22 @@ def test_the_onnx_report_can_be_recomputed_from_the_bundle(run: Run, bundle: Bun
 
 
 @pytest.mark.parametrize(
-    ("limit", "gate"),
-    [("MERGE_LIMIT", "Merged model against adapters"), ("ONNX_LIMIT", "ONNX fp32 against torch")],
+    ("module", "limit", "gate"),
+    [
+        (pipeline, "MERGE_LIMIT", "Merged model against adapters"),
+        (step, "ONNX_LIMIT", "ONNX fp32 against torch"),
+    ],
+    ids=["merge", "onnx"],
 )
 def test_the_limits_are_the_modules(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, gate: str
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    limit: str,
+    gate: str,
 ) -> None:
-    monkeypatch.setattr(pipeline, limit, -1.0)
+    monkeypatch.setattr(module, limit, -1.0)
 
     with pytest.raises(GateError, match=f"{gate}.*expected at most -1"):
         export(run, options=PLAIN, output=tmp_path / "b" / "x")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,12 @@ from edgeadapt.errors import (
     ModelError,
 )
 from edgeadapt.pipeline.export import export
-from edgeadapt.pipeline.restore import recipe_of
 from edgeadapt.pipeline.train import train
-from edgeadapt.recipe import Recipe
 from edgeadapt.store.run import Run
 from edgeadapt.training.unfinished import state_of, stopped
 from tests.lively import lively_recipe
 from tests.pipeline.exporting import PLAIN, nothing_is_at
+from tests.store.manifests import change_json
 
 
 @pytest.fixture
@@ -43,7 +41,7 @@ def test_a_run_with_a_changed_file_is_refused_and_named(run: Run, tmp_path: Path
 def test_a_backbone_whose_weights_changed_is_refused_with_both_hashes(
     own_run: Run, tmp_path: Path
 ) -> None:
-    file = Path(own_run.info.recipe["model"]["id"]) / "model.safetensors"
+    file = Path(own_run.info.recipe.model.id) / "model.safetensors"
     tensors = load_file(file)
     tensors["encoder.layer.1.output.dense.bias"][3] += 1e-3
     save_file(tensors, file, metadata={"format": "pt"})
@@ -61,7 +59,7 @@ def test_a_backbone_whose_weights_changed_is_refused_with_both_hashes(
 def test_a_backbone_that_computes_something_else_is_refused(
     own_run: Run, tmp_path: Path, change: dict[str, object]
 ) -> None:
-    file = Path(own_run.info.recipe["model"]["id"]) / "config.json"
+    file = Path(own_run.info.recipe.model.id) / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
 
     with pytest.raises(EdgeAdaptError, match="backbone"):
@@ -70,7 +68,7 @@ def test_a_backbone_that_computes_something_else_is_refused(
 
 
 def test_a_backbone_that_is_gone_is_named(own_run: Run, tmp_path: Path) -> None:
-    checkpoint = Path(own_run.info.recipe["model"]["id"])
+    checkpoint = Path(own_run.info.recipe.model.id)
     shutil.rmtree(checkpoint)
 
     with pytest.raises(ModelError, match=f"no folder {checkpoint}"):
@@ -81,13 +79,15 @@ def test_a_backbone_that_is_gone_is_named(own_run: Run, tmp_path: Path) -> None:
 def test_an_older_run_and_an_older_unfinished_training_keep_the_splits_they_had(
     tiny_run: Run, tmp_path: Path
 ) -> None:
-    recorded = Recipe.from_dict(tiny_run.info.recipe, origin="test").to_dict()
+    recorded = tiny_run.info.recipe.to_dict()
     recorded["training"]["seed"] = 7
     del recorded["data"]["split_seed"]
-    older = Run(tiny_run.path, replace(tiny_run.info, recipe=recorded))
+    run = Path(shutil.copytree(tiny_run.path, tmp_path / "older"))
+    change_json(run / "run.json", recipe=recorded)
+    older = Run.open(run)
 
-    assert recipe_of(older).data.split_seed == 7
-    state = state_of(tmp_path / "run", recipe_of(older))
+    assert older.info.recipe.data.split_seed == 7
+    state = state_of(tmp_path / "run", older.info.recipe)
     with state.kept({"command": "edgeadapt train", "recipe": recorded}, anew=True):
         found, _ = stopped(tmp_path / "run", command="edgeadapt train")
-    assert found == recipe_of(older)
+    assert found == older.info.recipe

@@ -7,12 +7,10 @@ from transformers import PreTrainedModel
 
 from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.inference import torch_logits
-from edgeadapt.pipeline.restore import kept_examples
-from edgeadapt.recipe import DataConfig, Task
+from edgeadapt.models.opened import OpenedRun
+from edgeadapt.recipe import Task
 from edgeadapt.runtime.base import LoadedModel, text_logits
-from edgeadapt.store.run import Run
 from edgeadapt.text import Text, TextEncoder, parts_of, text_of
-from edgeadapt.training.datasets import load_dataset
 
 __all__ = ["MERGE_LIMIT", "ONNX_LIMIT", "ParityGate", "parity_gate", "parity_texts"]
 
@@ -114,14 +112,7 @@ class ParityGate:
         return max(parities, key=lambda p: (not p.max_difference <= limit, p.max_difference))
 
 
-def parity_gate(run: Run, encoder: TextEncoder) -> ParityGate:
-    """Returns the gate over a run's held-out text.
-
-    An adapter that was imported without data is asked the embedded reviews: whether two forms of a
-    model answer alike can be seen on any real text.
-    """
-    if "validation.csv" in run.info.files:
-        texts = kept_examples(run, "validation.csv").texts
-    else:
-        texts = load_dataset(DataConfig()).validation.texts
-    return ParityGate(encoder, parity_texts(texts, encoder), run.info.task)
+def parity_gate(opened: OpenedRun) -> ParityGate:
+    """Returns the gate over a run's held-out text."""
+    texts = parity_texts(opened.real_texts(), opened.encoder)
+    return ParityGate(opened.encoder, texts, opened.info.task)

@@ -18,16 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.inference import EVALUATION_BATCH, torch_logits
 from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
-from edgeadapt.training.objectives import (
-    EVALUATION_BATCH,
-    Classification,
-    Judgement,
-    Loss,
-)
+from edgeadapt.training.objectives import Classification, Judgement, Loss
 from edgeadapt.training.optimizer import Optimizer
 
 __all__ = ["VARIANTS", "varied"]

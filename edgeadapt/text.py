@@ -7,7 +7,8 @@ Of its truncation only the side counts: the length is the encoder's own.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -239,6 +240,14 @@ class TextEncoder:
         with tokenizer_errors(DataError, _CANNOT_ENCODE, hint=_CHECK_TOKENIZER):
             encodings = self.tokenizer.encode_batch_fast(inputs)
         return [Tokens(encoding.ids, encoding.type_ids) for encoding in encodings]
+
+    def count_pieces(self, texts: Iterable[Text]) -> dict[str, int]:
+        """Returns how often each piece occurs in texts that are cut to the longest input."""
+        counts: Counter[int] = Counter()
+        for tokens in self.encode(list(texts)):
+            counts.update(tokens.ids)
+        named = {self.tokenizer.id_to_token(number): count for number, count in counts.items()}
+        return dict(sorted(named.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def coverage(self, texts: Sequence[Text]) -> Coverage:
         """Counts what texts lose to the longest input and to the vocabulary.

@@ -12,9 +12,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer
 
 from edgeadapt.errors import DataError, MissingError, UsageError
+from edgeadapt.shrink.tokenizer import trim
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import Text, TextEncoder, Tokens, parts_of, text_of
-from edgeadapt.vocabulary import count_pieces, trim
 from tests.conftest import WORDS, make_tokenizer
 
 CLS, SEP, PAD = 2, 3, 0
@@ -151,7 +151,7 @@ def test_the_side_that_the_file_cuts_on_is_kept(tmp_path: Path) -> None:
 
 def test_an_encoder_of_a_smaller_vocabulary_cuts_on_the_same_side() -> None:
     encoder = cut_at_the_front(6)
-    smaller = trim(encoder.tokenizer, count_pieces(encoder, [" ".join(WORDS[:12])]), most=None)
+    smaller = trim(encoder.tokenizer, encoder.count_pieces([" ".join(WORDS[:12])]), most=None)
 
     (tokens,) = encoder.with_tokenizer(smaller.tokenizer).encode([" ".join(WORDS[:12])])
 

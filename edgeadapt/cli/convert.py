@@ -20,7 +20,7 @@ def convert(
 ) -> None:
     """Write a run's adapter and head in AdapterHub's or PEFT's format."""
     from edgeadapt.cli.console import print_json, print_line
-    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.cli.tiers import train_tier
     from edgeadapt.store import artifacts
     from edgeadapt.store.run import Run
 

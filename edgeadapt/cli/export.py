@@ -69,7 +69,7 @@ def export(
 ) -> None:
     """Merge, export to ONNX and quantize a run, a classifier or a bundle; writes a bundle."""
     from edgeadapt.cli.console import Terminal
-    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.cli.tiers import train_tier
     from edgeadapt.store import artifacts
     from edgeadapt.store.run import Run
 
@@ -85,9 +85,9 @@ def export(
     names = label_names(labels)
     recipe = base.updated(given.tables(), origin="command line")
     with train_tier("edgeadapt export"):
-        from edgeadapt.pipeline.checkpoint import export_checkpoint
         from edgeadapt.pipeline.export import ExportOptions
         from edgeadapt.pipeline.export import export as run_export
+        from edgeadapt.pipeline.export_checkpoint import export_checkpoint
 
     options = ExportOptions.of(recipe.export)
     if isinstance(source, Run):
@@ -166,12 +166,12 @@ def _check_of_bundles(given: Given, labels: str | None, bundle: Path) -> None:
 def _quantize_again(
     path: Path, given: Given, *, output: Path | None, force: bool, terminal: "Terminal"
 ) -> "Bundle":
-    from edgeadapt.cli.imports import onnx_tier
+    from edgeadapt.cli.tiers import onnx_tier
     from edgeadapt.store.bundle import Bundle
 
     bundle = Bundle.open(path)
     with onnx_tier("edgeadapt export BUNDLE --quantize"):
-        from edgeadapt.pipeline.requantize import requantize
+        from edgeadapt.pipeline.export_bundle import requantize
         from edgeadapt.quantize.options import Quantization
 
     asked = Recipe().updated(given.tables(), origin="command line").export

@@ -35,7 +35,7 @@ def import_(
 ) -> None:
     """Import an AdapterHub or PEFT adapter as a run, to export and measure it like our own."""
     from edgeadapt.cli.console import Terminal, print_json, print_line, show
-    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.cli.tiers import train_tier
     from edgeadapt.store import artifacts
 
     check_columns(given)

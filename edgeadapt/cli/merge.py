@@ -19,7 +19,7 @@ def merge(
 ) -> None:
     """Fold a run's adapters into its backbone; writes a stock Hugging Face checkpoint."""
     from edgeadapt.cli.console import Terminal, print_json, print_line
-    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.cli.tiers import train_tier
     from edgeadapt.store import artifacts
     from edgeadapt.store.run import Run
 

@@ -63,7 +63,7 @@ def pretrain(
     recipe = Recipe().updated(given.tables(), origin="command line")
 
     from edgeadapt.cli.console import Terminal
-    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.cli.tiers import train_tier
 
     with train_tier("edgeadapt pretrain"):
         from edgeadapt.pipeline.pretrain import TextFile, resume_pretraining

@@ -23,7 +23,7 @@ from edgeadapt.store.record import Record
 from edgeadapt.store.run import RunInfo
 
 if TYPE_CHECKING:
-    from edgeadapt.pipeline.folds import CrossValidation  # which loads torch
+    from edgeadapt.pipeline.train_folds import CrossValidation  # which loads torch
 
 __all__ = [
     "bench_table",

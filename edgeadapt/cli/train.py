@@ -16,7 +16,7 @@ from edgeadapt.recipe import ModelConfig, Recipe
 
 if TYPE_CHECKING:
     from edgeadapt.interop import ForeignAdapter
-    from edgeadapt.pipeline.folds import CrossValidation
+    from edgeadapt.pipeline.train_folds import CrossValidation
     from edgeadapt.store.run import Run
 
 __all__ = ["train"]
@@ -81,8 +81,8 @@ def train(
         )
 
     from edgeadapt.cli.console import Terminal
-    from edgeadapt.cli.imports import train_tier
-    from edgeadapt.pipeline.early import check_early
+    from edgeadapt.cli.tiers import train_tier
+    from edgeadapt.training.preflight import preflight
 
     progress: Progress = Terminal() if _leads() else SILENT
     if resume is not None:
@@ -96,14 +96,14 @@ def train(
     target = artifacts.target(output, artifacts.runs()) if output else None
     # Where several processes train, the leading one may have begun to write before another looks.
     written = target if _leads() and not folds else None
-    check_early(effective.data, written, force=force)
+    preflight(effective.data, written, force=force)
     if not json:
         for line in effective.to_toml().split("\n"):
             progress.say(line)
     with train_tier("edgeadapt train"):
-        from edgeadapt.pipeline.baselines import train_baselines
-        from edgeadapt.pipeline.folds import cross_validate
         from edgeadapt.pipeline.train import train as run_training
+        from edgeadapt.pipeline.train_baselines import train_baselines
+        from edgeadapt.pipeline.train_folds import cross_validate
     if folds is not None:
         validated = cross_validate(
             effective, folds=folds, output=target, force=force, progress=progress
@@ -118,7 +118,7 @@ def train(
 
 def _effective(recipe: str | None, given: Given) -> tuple[Recipe, "ForeignAdapter | None"]:
     """The recipe with what was given, and the adapter that training starts from."""
-    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.cli.tiers import train_tier
     from edgeadapt.store import artifacts
 
     named = "model.id" in given.values
@@ -133,7 +133,7 @@ def _effective(recipe: str | None, given: Given) -> tuple[Recipe, "ForeignAdapte
     start = None
     if asked.adapter.start is not None:
         with train_tier("edgeadapt train"):
-            from edgeadapt.pipeline.foreign import started
+            from edgeadapt.interop.adapters import started
         found, start = started(asked, model_named=named or asked.model.id != ModelConfig.id)
         # A rate that the recipe has for another method goes.
         asked = asked.updated({"adapter": {"method": found.adapter.method}}, origin="--adapter")
@@ -144,12 +144,12 @@ def _effective(recipe: str | None, given: Given) -> tuple[Recipe, "ForeignAdapte
 
 def _go_on(target: Path, *, baselines: bool, json: bool, progress: Progress) -> None:
     """Does what is left of a training, of one with baselines, or of a cross-validation."""
-    from edgeadapt.cli.imports import train_tier
+    from edgeadapt.cli.tiers import train_tier
 
     with train_tier("edgeadapt train"):
-        from edgeadapt.pipeline.baselines import train_baselines
-        from edgeadapt.pipeline.folds import begun_folds, resume_folds
         from edgeadapt.pipeline.train import resume
+        from edgeadapt.pipeline.train_baselines import train_baselines
+        from edgeadapt.pipeline.train_folds import begun_folds, resume_folds
         from edgeadapt.store.run import Run
     if begun_folds(target) and not target.exists():
         return _show_folds(resume_folds(target, progress=progress), json=json)

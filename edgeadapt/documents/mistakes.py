@@ -11,8 +11,10 @@ from edgeadapt.metrics import Logits, confidence, decide, label_sets
 from edgeadapt.recipe import Task
 from edgeadapt.text import parts_of
 
-__all__ = ["write_mistakes"]
+__all__ = ["MISTAKES_FILE", "write_mistakes"]
 
+MISTAKES_FILE = "mistakes.html"
+"""Its name in the folder of a run."""
 MOST = 100
 """Mistakes shown."""
 

@@ -11,7 +11,10 @@ from edgeadapt.backbones import backbone_spec
 from edgeadapt.metrics import Logits
 from edgeadapt.text import Text, TextEncoder, TokenBatch
 
-__all__ = ["to_device", "to_inputs", "torch_logits"]
+__all__ = ["EVALUATION_BATCH", "to_device", "to_inputs", "torch_logits"]
+
+EVALUATION_BATCH = 32
+"""Texts that are answered at a time where nobody asks for another number."""
 
 
 def to_inputs(batch: TokenBatch, model: PreTrainedModel) -> dict[str, Tensor]:

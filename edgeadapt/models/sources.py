@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -14,12 +14,13 @@ from edgeadapt.errors import EdgeAdaptError, ModelError
 from edgeadapt.models import hub
 from edgeadapt.outputs import Outputs
 from edgeadapt.parsing import check_fetched
+from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import ModelConfig
 from edgeadapt.store.checkpoint import CheckpointConfig, read_checkpoint_config
 from edgeadapt.store.files import check_sha256, read_json, sha256
 from edgeadapt.store.provenance import Backbone
 
-__all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model"]
+__all__ = ["EMBEDDED", "EmbeddedWeights", "ModelSource", "find_model", "pinned_model"]
 
 _FILES = (
     "config.json", "model.safetensors", "model.safetensors.index.json", "model-*.safetensors",
@@ -233,3 +234,24 @@ def _source(name: str, folder: Path, commit: str | None) -> ModelSource:
         for file in folder.glob(pattern):
             check_fetched(file)
     return source
+
+
+def pinned_model(
+    model: ModelConfig, source: ModelSource, *, progress: Progress = SILENT
+) -> ModelConfig:
+    """Returns the model with all that depended on this machine's view of it spelled out.
+
+    Says so where the model takes shorter inputs than asked for.
+    """
+    longest = source.max_length()
+    if longest < model.max_length:
+        progress.say(
+            f"Inputs are cut to {longest} tokens in place of {model.max_length}: the longest that "
+            f"{source.id} takes."
+        )
+    return replace(
+        model,
+        id=source.id,
+        revision=source.commit or model.revision,
+        max_length=min(model.max_length, longest),
+    )

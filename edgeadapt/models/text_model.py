@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeadapt.metrics import Logits
-from edgeadapt.models.inference import torch_logits
+from edgeadapt.models.inference import EVALUATION_BATCH, torch_logits
 from edgeadapt.models.merge import Merged
 from edgeadapt.text import Text, TextEncoder
 
 __all__ = ["TextModel"]
-
-_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -24,4 +22,4 @@ class TextModel:
 
     def logits(self, texts: Sequence[Text]) -> Logits:
         """Returns logits of shape ``(texts, labels)``."""
-        return torch_logits(self.merged.model, self.encoder, texts, batch_size=_BATCH)
+        return torch_logits(self.merged.model, self.encoder, texts, batch_size=EVALUATION_BATCH)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from edgeadapt.interop import FORMATS
+from edgeadapt.interop.adapters import adapter_of, settings_of
 from edgeadapt.models.sources import find_model
-from edgeadapt.pipeline.foreign import adapter_of, settings_of
 from edgeadapt.recipe import Format
 from edgeadapt.store.run import Run
 

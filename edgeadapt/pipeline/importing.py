@@ -1,25 +1,37 @@
 """``edgeadapt import``: an adapter of another library becomes a run."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from edgeadapt.errors import ModelError
+from edgeadapt import __version__
+from edgeadapt.data import Dataset, fingerprint
+from edgeadapt.data.report import report_coverage
+from edgeadapt.documents.mistakes import MISTAKES_FILE, write_mistakes
+from edgeadapt.errors import DataError, ModelError
 from edgeadapt.interop import ForeignAdapter, Identity
+from edgeadapt.interop.adapters import Opened, check_belongs, open_adapter
+from edgeadapt.interop.labels import Head, labelled, no_data
+from edgeadapt.measure.machine import describe_machine
+from edgeadapt.metrics import Score, check_finite, score
 from edgeadapt.models.classifier import AdaptedClassifier
+from edgeadapt.models.inference import EVALUATION_BATCH, torch_logits
+from edgeadapt.models.run_files import write_examples, write_model
 from edgeadapt.models.seeds import seeded
-from edgeadapt.models.sources import ModelSource
-from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.models.sources import ModelSource, pinned_model
+from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.outputs import Rows, real_names, regression
-from edgeadapt.pipeline.adopted import Adopted, Head, labelled, no_data, read_data
-from edgeadapt.pipeline.foreign import Opened, check_belongs, open_adapter
-from edgeadapt.pipeline.run_files import pinned_data, pinned_model
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import DataConfig, ModelConfig, Recipe, Task
 from edgeadapt.store import artifacts
-from edgeadapt.store.run import Run
+from edgeadapt.store.folders import staged_folder
+from edgeadapt.store.machine import TrainingMachine
+from edgeadapt.store.run import Run, RunInfo
+from edgeadapt.store.training import DataReport, FrozenHashes, Imported
+from edgeadapt.training.datasets import load_dataset, pinned_data
 
-__all__ = ["import_adapter"]
+__all__ = ["Adopted", "import_adapter", "read_data"]
 
 
 def import_adapter(
@@ -149,3 +161,114 @@ def _check_head(
             hint="Train a head, on labelled examples of the task: edgeadapt train "
             f"--adapter {folder} --model {source.id} --dataset {dataset}",
         )
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """On held-out text; ``None`` without data."""
+
+    validation: Score | None = None
+    test: Score | None = None
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A finished classifier, and what it is to be kept with."""
+
+    recipe: Recipe
+    source: ModelSource
+    """The backbone."""
+    origin: Imported
+    classifier: AdaptedClassifier
+    tokenizer: TokenizerFiles
+    dataset: Dataset | None
+    """Examples with label indices in the order of the head's outputs."""
+
+    def keep(self, target: Path, *, force: bool, progress: Progress) -> Run:
+        """Writes it as a run at ``target``.
+
+        Raises:
+            OutputExistsError: There is something at ``target`` and ``force`` is not given.
+        """
+        self.classifier.model.eval()
+        if self.dataset is not None:
+            splits = {"validation": self.dataset.validation.texts, "test": self.dataset.test.texts}
+            report_coverage(splits, self.tokenizer.encoder, progress)
+        with staged_folder(target, force=force) as staging, progress.task("import", 1) as task:
+            task.advance(note=self.recipe.adapter.method)
+            write_model(staging, self.classifier, self.tokenizer)
+            Run.write(staging, self._info(self._scores(staging, title=target.name)))
+        return Run.open(target)
+
+    def _scores(self, folder: Path, *, title: str) -> _Scores:
+        if self.dataset is None:
+            return _Scores()
+        model, encoder, task = self.classifier.model, self.tokenizer.encoder, self.recipe.data.task
+        held_out = self.dataset.validation
+        logits = torch_logits(model, encoder, held_out.texts, batch_size=EVALUATION_BATCH)
+        check_finite(logits, where=f"{title}, validation texts")
+        validation = score(logits, held_out.known_labels(), task=task)
+        answers = write_examples(
+            folder, self.classifier, encoder, self.dataset, task=task, title=title
+        )
+        names, test = self.dataset.label_names, self.dataset.test
+        write_mistakes(folder / MISTAKES_FILE, answers, test, names, task=task, title=title)
+        return _Scores(validation, score(answers, test.known_labels(), task=task))
+
+    def _info(self, scores: _Scores) -> RunInfo:
+        classifier, dataset, data = self.classifier, self.dataset, self.recipe.data
+        trainable, total = classifier.count_parameters()
+        frozen = classifier.frozen_sha256()
+        splits = {} if dataset is None else {"validation": dataset.validation, "test": dataset.test}
+        return RunInfo(
+            recipe=self.recipe,
+            labels=tuple(classifier.model.config.id2label.values()),
+            pad_id=self.tokenizer.encoder.pad_id,
+            backbone=self.source.describe(),
+            frozen_sha256=FrozenHashes(frozen, frozen),
+            trainable_parameters=trainable,
+            total_parameters=total,
+            data=DataReport(
+                examples={name: len(examples) for name, examples in splits.items()},
+                fingerprint=None if dataset is None else fingerprint(dataset),
+            ),
+            validation=scores.validation,
+            test=scores.test,
+            best_epoch=0,
+            seconds=0.0,
+            examples_per_second=0.0,
+            machine=TrainingMachine(**vars(describe_machine())),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            edgeadapt=__version__,
+            task=data.task,
+            pairs=data.pairs,
+            imported=self.origin,
+        )
+
+
+def read_data(
+    data: DataConfig | None, task: Task | None, *, where: str, progress: Progress
+) -> tuple[DataConfig | None, Dataset | None]:
+    """Reads examples as the classifier's own kind of labels asks for.
+
+    Args:
+        data: Where they are; ``None`` without any.
+        task: How many labels a text has, where the classifier's files say it.
+        where: The classifier's place, for messages.
+        progress: Where to say how labels are read.
+
+    Raises:
+        DataError: They cannot be read, or ``multi_label`` contradicts the classifier.
+    """
+    if data is None:
+        return None, None
+    if data.multi_label and task is Task.SINGLE_LABEL:
+        raise DataError(
+            f"{where}: problem_type: the classifier is {task}: expected data without "
+            "--multi-label, found --multi-label.",
+            hint="Leave --multi-label out; where problem_type is wrong, correct it in config.json.",
+        )
+    if task is Task.MULTI_LABEL and not data.multi_label:
+        progress.say(f"{where} is {task}: the data is read as with --multi-label.")
+        data = replace(data, multi_label=True)
+    return data, load_dataset(data, progress=progress)

@@ -39,9 +39,8 @@ from edgeadapt.errors import (
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
 from edgeadapt.models.seeds import seeded
-from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.sources import ModelSource, find_model, pinned_model
 from edgeadapt.models.tokenizer import load_tokenizer
-from edgeadapt.pipeline.run_files import pinned_model
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts

@@ -12,21 +12,23 @@ import torch
 from edgeadapt import __version__
 from edgeadapt.data import Dataset
 from edgeadapt.data.report import report_data
+from edgeadapt.documents.mistakes import MISTAKES_FILE, write_mistakes
 from edgeadapt.errors import TrainingError
 from edgeadapt.interop import ForeignAdapter
+from edgeadapt.interop.adapters import check_belongs, started, with_head_for
 from edgeadapt.measure.machine import describe_machine
+from edgeadapt.metrics import score
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.first_position import first_position_only
 from edgeadapt.models.int8 import int8_simulated
+from edgeadapt.models.run_files import write_examples, write_model
 from edgeadapt.models.seeds import seeded
-from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.sources import ModelSource, find_model, pinned_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.outputs import regression, rows_for
-from edgeadapt.pipeline.foreign import check_belongs, started, with_head_for
-from edgeadapt.pipeline.run_files import pinned_data, pinned_model, write_examples, write_model
 from edgeadapt.platforms import this_platform
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.quantize.candidates import candidates
+from edgeadapt.quantize.per_platform import candidates
 from edgeadapt.recipe import Recipe, Scheme
 from edgeadapt.store import artifacts
 from edgeadapt.store.folders import held, staged_folder
@@ -34,7 +36,7 @@ from edgeadapt.store.machine import TrainingMachine
 from edgeadapt.store.run import UNFINISHED, Run, RunInfo
 from edgeadapt.store.training import DataReport, FrozenHashes
 from edgeadapt.training.checkpoints import Checkpoints
-from edgeadapt.training.datasets import load_dataset
+from edgeadapt.training.datasets import load_dataset, pinned_data
 from edgeadapt.training.frozen import FrozenLayers
 from edgeadapt.training.history import draw_curves, write_history
 from edgeadapt.training.loop import choose_device, fit
@@ -355,7 +357,9 @@ def _write(
     assert outcome.best_score is not None
     encoder, task = work.tokenizer.encoder, work.recipe.data.task
     write_model(folder, classifier, work.tokenizer)
-    test = write_examples(folder, classifier, encoder, work.dataset, task=task, title=title)
+    names, test = work.dataset.label_names, work.dataset.test
+    logits = write_examples(folder, classifier, encoder, work.dataset, task=task, title=title)
+    write_mistakes(folder / MISTAKES_FILE, logits, test, names, task=task, title=title)
     write_history(folder / "history.jsonl", outcome.steps, outcome.epochs)
     draw_curves(
         folder / "curves.png", outcome.steps, outcome.epochs, best=outcome.best, title=title
@@ -364,7 +368,7 @@ def _write(
     on_gpu = work.device.type == "cuda"
     info = RunInfo(
         recipe=work.recipe,
-        labels=work.dataset.label_names,
+        labels=names,
         pad_id=encoder.pad_id,
         backbone=work.source.describe(),
         frozen_sha256=frozen,
@@ -372,7 +376,7 @@ def _write(
         total_parameters=total,
         data=work.data_report,
         validation=outcome.best_score,
-        test=test,
+        test=score(logits, test.known_labels(), task=task),
         best_epoch=outcome.best.epoch,
         seconds=outcome.seconds,
         examples_per_second=outcome.examples_per_second,

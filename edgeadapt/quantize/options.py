@@ -10,7 +10,7 @@ from edgeadapt.measure.machine import usable_cores
 from edgeadapt.platforms import this_platform
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.candidate import Candidate
-from edgeadapt.quantize.candidates import candidates
+from edgeadapt.quantize.per_platform import candidates
 from edgeadapt.quantize.step import Quantize
 from edgeadapt.recipe import SCHEMES, EngineName, ExportConfig, Objective, Platform, Scheme
 from edgeadapt.store.bundle import Variant

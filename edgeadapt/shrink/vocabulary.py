@@ -17,11 +17,11 @@ from edgeadapt.compress.step import Answers, Proposal, Trial, closest
 from edgeadapt.errors import ExportError, UsageError
 from edgeadapt.metrics import Logits
 from edgeadapt.models.text_model import TextModel
+from edgeadapt.shrink.embeddings import trim_embeddings
 from edgeadapt.shrink.shared_rows import Neighbours, use_rows
-from edgeadapt.shrink.trim import trim_embeddings
+from edgeadapt.shrink.tokenizer import trim
 from edgeadapt.store.compression import Baseline, Setting
 from edgeadapt.text import Text, TextEncoder
-from edgeadapt.vocabulary import trim
 
 __all__ = ["SIZES", "TrimVocabulary", "vocabularies"]
 

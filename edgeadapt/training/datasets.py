@@ -35,7 +35,7 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import DataConfig, Task
 from edgeadapt.training.tables import Table, dataset_table, read_parquet
 
-__all__ = ["check_there", "load_dataset"]
+__all__ = ["check_there", "load_dataset", "pinned_data"]
 
 _EMBEDDED = "demo"
 _KINDS = {Task.SINGLE_LABEL: "label", Task.MULTI_LABEL: "label set"}
@@ -117,6 +117,14 @@ def check_there(config: DataConfig) -> None:
             hint="--dataset takes a CSV, JSONL or parquet file, a folder with train, validation "
             "and test files, or a hub id.",
         )
+
+
+def pinned_data(data: DataConfig) -> DataConfig:
+    """Returns local data by its absolute path: the run may be used from elsewhere."""
+    local = Path(data.dataset).expanduser()
+    if data.dataset == DataConfig.dataset or not local.exists():
+        return data
+    return replace(data, dataset=str(local.resolve()))
 
 
 def _label(found: _Found, config: DataConfig, progress: Progress) -> _Labelled:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from edgeadapt.models.inference import to_device, to_inputs
+from edgeadapt.models.inference import EVALUATION_BATCH, to_device, to_inputs
 from edgeadapt.text import Text, TextEncoder, TokenBatch
-from edgeadapt.training.objectives import EVALUATION_BATCH, Compute, Judgement, Loss
+from edgeadapt.training.objectives import Compute, Judgement, Loss
 
 __all__ = ["MaskedLanguage", "WordPieces"]
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from edgeadapt.data import Examples
 from edgeadapt.metrics import Logits, Score, mean_loss, score
-from edgeadapt.models.inference import to_device, to_inputs, torch_logits
+from edgeadapt.models.inference import EVALUATION_BATCH, to_device, to_inputs, torch_logits
 from edgeadapt.platforms import cpu_flags
 from edgeadapt.recipe import Dropout, Precision, Task, TrainingConfig
 from edgeadapt.text import Text, TextEncoder
@@ -23,9 +23,8 @@ from edgeadapt.training.cpu_kernels import CpuKernels
 from edgeadapt.training.frozen import FrozenLayers, Remembered
 from edgeadapt.training.team import ALONE, Team
 
-__all__ = ["EVALUATION_BATCH", "Classification", "Compute", "Judgement", "Objective"]
+__all__ = ["Classification", "Compute", "Judgement", "Objective"]
 
-EVALUATION_BATCH = 32
 _FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 """CPUs with one of these multiply bfloat16 at twice float32's rate or more; others emulate it."""
 _KEPT_SHAPES = {Precision.FP32: 4, Precision.BF16: 32}

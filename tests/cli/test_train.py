@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from edgeadapt.backbones import BACKBONES
 from edgeadapt.data import read_rows, write_csv
+from edgeadapt.interop import adapters as foreign
 from edgeadapt.metrics import wilson_interval
-from edgeadapt.pipeline import foreign
 from edgeadapt.recipe import (
     AdapterConfig,
     AdapterKind,

@@ -18,11 +18,11 @@ import edgeadapt.pipeline.train as pipeline
 from edgeadapt import __version__
 from edgeadapt.errors import EdgeAdaptError, OutputExistsError, TrainingError
 from edgeadapt.metrics import probabilities
+from edgeadapt.models import run_files
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.opened import OpenedRun
 from edgeadapt.models.sources import find_model
-from edgeadapt.pipeline import run_files
 from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe, Task

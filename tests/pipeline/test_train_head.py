@@ -10,10 +10,10 @@ import pytest
 from edgeadapt.errors import ModelError
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.opened import OpenedRun
-from edgeadapt.pipeline.baselines import train_baselines
-from edgeadapt.pipeline.folds import cross_validate
 from edgeadapt.pipeline.merge import merge_run
 from edgeadapt.pipeline.train import train
+from edgeadapt.pipeline.train_baselines import train_baselines
+from edgeadapt.pipeline.train_folds import cross_validate
 from edgeadapt.recipe import Recipe
 from edgeadapt.store.run import Run
 from tests.lively import finished_checkpoint

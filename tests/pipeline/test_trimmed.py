@@ -18,10 +18,10 @@ from edgeadapt.models.opened import OpenedRun
 from edgeadapt.pipeline.export import Quantization, Trimming, export
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
+from edgeadapt.shrink.tokenizer import trim
 from edgeadapt.shrink.vocabulary import vocabularies
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.run import Run
-from edgeadapt.vocabulary import trim
 from tests.pipeline.exporting import PLAIN, nothing_is_at, read_csv, texts_of, without_file
 from tests.steady import steady_latencies
 from tests.store.handmade import step_of

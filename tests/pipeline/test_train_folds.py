@@ -13,8 +13,8 @@ import pytest
 from edgeadapt.data import read_rows
 from edgeadapt.errors import MissingError, OutputExistsError, UsageError
 from edgeadapt.metrics import wilson_interval
-from edgeadapt.pipeline.folds import CrossValidation, cross_validate, resume_folds
 from edgeadapt.pipeline.train import train
+from edgeadapt.pipeline.train_folds import CrossValidation, cross_validate, resume_folds
 from edgeadapt.recipe import Recipe
 from edgeadapt.store.run import UNFINISHED
 from edgeadapt.training.checkpoints import Checkpoint, Checkpoints

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgeadapt.cli.imports import train_tier
+from edgeadapt.cli.tiers import train_tier
 from edgeadapt.errors import MissingExtraError
 
 

@@ -5,17 +5,15 @@ pieces that they cannot spell, always stay.
 """
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from edgeadapt.errors import ExportError, UsageError
-from edgeadapt.text import Text, TextEncoder
 
-__all__ = ["Trimmed", "count_pieces", "trim"]
+__all__ = ["Trimmed", "trim"]
 
 _MARKS = {"WordPiece": "##", "Unigram": "▁"}
 """What stands before a piece: inside a word, or at its beginning."""
@@ -28,15 +26,6 @@ class Trimmed:
     tokenizer: Tokenizer
     rows: list[int]
     """The former id of each of its ids: the rows of the embeddings that stay, in their order."""
-
-
-def count_pieces(encoder: TextEncoder, texts: Iterable[Text]) -> dict[str, int]:
-    """Returns how often each piece occurs in texts that are cut to the longest input."""
-    counts: Counter[int] = Counter()
-    for tokens in encoder.encode(list(texts)):
-        counts.update(tokens.ids)
-    named = {encoder.tokenizer.id_to_token(number): count for number, count in counts.items()}
-    return dict(sorted(named.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def trim(tokenizer: Tokenizer, counts: Mapping[str, int], *, most: int | None) -> Trimmed:

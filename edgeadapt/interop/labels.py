@@ -1,33 +1,16 @@
-"""A classifier that was not trained here becomes a run: its labels, its scores, its files."""
+"""Labels of a head that was trained elsewhere: whose names count, and the data's in their order."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
-from edgeadapt import __version__
-from edgeadapt.data import TEXT_COLUMNS, Dataset, Examples, fingerprint
-from edgeadapt.data.report import report_coverage
+from edgeadapt.data import TEXT_COLUMNS, Dataset, Examples
 from edgeadapt.errors import DataError, UsageError
-from edgeadapt.measure.machine import describe_machine
-from edgeadapt.metrics import Score, check_finite, score
-from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.inference import torch_logits
-from edgeadapt.models.sources import ModelSource
-from edgeadapt.models.tokenizer import TokenizerFiles
 from edgeadapt.outputs import are_placeholders, listed, match_names, match_numbers, placeholders
-from edgeadapt.pipeline.run_files import write_examples, write_model
 from edgeadapt.progress import Progress
-from edgeadapt.recipe import DataConfig, Recipe, Task
-from edgeadapt.store.folders import staged_folder
-from edgeadapt.store.machine import TrainingMachine
-from edgeadapt.store.run import Run, RunInfo
-from edgeadapt.store.training import DataReport, FrozenHashes, Imported
-from edgeadapt.training.datasets import load_dataset
-from edgeadapt.training.objectives import EVALUATION_BATCH
+from edgeadapt.recipe import DataConfig, Task
 
-__all__ = ["Adopted", "Head", "labelled", "no_data", "read_data"]
+__all__ = ["Head", "labelled", "no_data"]
 
 _NO_DATA = "none"
 """What the recipe names as its data set where there was none."""
@@ -106,86 +89,6 @@ class Head:
         return names
 
 
-@dataclass(frozen=True)
-class _Scores:
-    """On held-out text; ``None`` without data."""
-
-    validation: Score | None = None
-    test: Score | None = None
-
-
-@dataclass(frozen=True)
-class Adopted:
-    """A finished classifier, and what it is to be kept with."""
-
-    recipe: Recipe
-    source: ModelSource
-    """The backbone."""
-    origin: Imported
-    classifier: AdaptedClassifier
-    tokenizer: TokenizerFiles
-    dataset: Dataset | None
-    """Examples with label indices in the order of the head's outputs."""
-
-    def keep(self, target: Path, *, force: bool, progress: Progress) -> Run:
-        """Writes it as a run at ``target``.
-
-        Raises:
-            OutputExistsError: There is something at ``target`` and ``force`` is not given.
-        """
-        self.classifier.model.eval()
-        if self.dataset is not None:
-            splits = {"validation": self.dataset.validation.texts, "test": self.dataset.test.texts}
-            report_coverage(splits, self.tokenizer.encoder, progress)
-        with staged_folder(target, force=force) as staging, progress.task("import", 1) as task:
-            task.advance(note=self.recipe.adapter.method)
-            write_model(staging, self.classifier, self.tokenizer)
-            Run.write(staging, self._info(self._scores(staging, title=target.name)))
-        return Run.open(target)
-
-    def _scores(self, folder: Path, *, title: str) -> _Scores:
-        if self.dataset is None:
-            return _Scores()
-        model, encoder, task = self.classifier.model, self.tokenizer.encoder, self.recipe.data.task
-        held_out = self.dataset.validation
-        logits = torch_logits(model, encoder, held_out.texts, batch_size=EVALUATION_BATCH)
-        check_finite(logits, where=f"{title}, validation texts")
-        test = write_examples(
-            folder, self.classifier, encoder, self.dataset, task=task, title=title
-        )
-        return _Scores(score(logits, held_out.known_labels(), task=task), test)
-
-    def _info(self, scores: _Scores) -> RunInfo:
-        classifier, dataset, data = self.classifier, self.dataset, self.recipe.data
-        trainable, total = classifier.count_parameters()
-        frozen = classifier.frozen_sha256()
-        splits = {} if dataset is None else {"validation": dataset.validation, "test": dataset.test}
-        return RunInfo(
-            recipe=self.recipe,
-            labels=tuple(classifier.model.config.id2label.values()),
-            pad_id=self.tokenizer.encoder.pad_id,
-            backbone=self.source.describe(),
-            frozen_sha256=FrozenHashes(frozen, frozen),
-            trainable_parameters=trainable,
-            total_parameters=total,
-            data=DataReport(
-                examples={name: len(examples) for name, examples in splits.items()},
-                fingerprint=None if dataset is None else fingerprint(dataset),
-            ),
-            validation=scores.validation,
-            test=scores.test,
-            best_epoch=0,
-            seconds=0.0,
-            examples_per_second=0.0,
-            machine=TrainingMachine(**vars(describe_machine())),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            edgeadapt=__version__,
-            task=data.task,
-            pairs=data.pairs,
-            imported=self.origin,
-        )
-
-
 def no_data(*, task: Task | None, pairs: bool | None = None) -> DataConfig:
     """Stands for data of the classifier's own kind, where there was none.
 
@@ -198,34 +101,6 @@ def no_data(*, task: Task | None, pairs: bool | None = None) -> DataConfig:
         text_pair_column=TEXT_COLUMNS[1] if pairs else None,
         multi_label=task is Task.MULTI_LABEL,
     )
-
-
-def read_data(
-    data: DataConfig | None, task: Task | None, *, where: str, progress: Progress
-) -> tuple[DataConfig | None, Dataset | None]:
-    """Reads examples as the classifier's own kind of labels asks for.
-
-    Args:
-        data: Where they are; ``None`` without any.
-        task: How many labels a text has, where the classifier's files say it.
-        where: The classifier's place, for messages.
-        progress: Where to say how labels are read.
-
-    Raises:
-        DataError: They cannot be read, or ``multi_label`` contradicts the classifier.
-    """
-    if data is None:
-        return None, None
-    if data.multi_label and task is Task.SINGLE_LABEL:
-        raise DataError(
-            f"{where}: problem_type: the classifier is {task}: expected data without "
-            "--multi-label, found --multi-label.",
-            hint="Leave --multi-label out; where problem_type is wrong, correct it in config.json.",
-        )
-    if task is Task.MULTI_LABEL and not data.multi_label:
-        progress.say(f"{where} is {task}: the data is read as with --multi-label.")
-        data = replace(data, multi_label=True)
-    return data, load_dataset(data, progress=progress)
 
 
 def labelled(

@@ -21,15 +21,15 @@ from edgeadapt.errors import (
     OutputExistsError,
     UsageError,
 )
+from edgeadapt.interop import adapters as foreign
+from edgeadapt.interop.adapters import started
 from edgeadapt.models.inference import torch_logits
 from edgeadapt.models.opened import OpenedRun
 from edgeadapt.models.parity import parity_gate
 from edgeadapt.models.sources import ModelSource
-from edgeadapt.pipeline import foreign
 from edgeadapt.pipeline import train as training
 from edgeadapt.pipeline.convert import convert
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
-from edgeadapt.pipeline.foreign import started
 from edgeadapt.pipeline.importing import import_adapter
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.train import train

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from edgeadapt.errors import ExportError
-from edgeadapt.shrink.trim import trim_embeddings
+from edgeadapt.shrink.embeddings import trim_embeddings
 from tests.models.tiny import make_model
 
 ROWS = [0, 1, 2, 3, 5, 8, 13, 21, 34]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edgeadapt.pipeline.baselines import train_baselines
 from edgeadapt.pipeline.train import train
+from edgeadapt.pipeline.train_baselines import train_baselines
 from edgeadapt.recipe import AdapterKind, Recipe, Tuned
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from edgeadapt.quantize.candidate import Candidate
-from edgeadapt.quantize.candidates import candidates
+from edgeadapt.quantize.per_platform import candidates
 from edgeadapt.recipe import Calibration, Objective, Platform, Scheme
 
 PLATFORMS = [platform for platform in Platform if platform is not Platform.AUTO]

@@ -17,8 +17,8 @@ from tokenizers import (
 )
 
 from edgeadapt.errors import ExportError, UsageError
+from edgeadapt.shrink.tokenizer import trim
 from edgeadapt.text import TextEncoder
-from edgeadapt.vocabulary import count_pieces, trim
 
 SENTENCES = [
     "the quiet film was better than the loud one",
@@ -91,7 +91,7 @@ def pieces(tokenizer: Tokenizer, text: str) -> list[str]:
 def test_texts_whose_pieces_all_stay_are_split_as_before(kind: str) -> None:
     tokenizer = KINDS[kind]
 
-    small = trim(tokenizer, count_pieces(encoder(tokenizer), TASK), most=None)
+    small = trim(tokenizer, encoder(tokenizer).count_pieces(TASK), most=None)
 
     assert small.tokenizer.get_vocab_size() < tokenizer.get_vocab_size()
     for text in TASK:
@@ -102,7 +102,7 @@ def test_texts_whose_pieces_all_stay_are_split_as_before(kind: str) -> None:
 def test_each_new_id_stands_for_the_row_of_the_same_piece(kind: str) -> None:
     tokenizer = KINDS[kind]
 
-    small = trim(tokenizer, count_pieces(encoder(tokenizer), TASK), most=None)
+    small = trim(tokenizer, encoder(tokenizer).count_pieces(TASK), most=None)
 
     assert len(small.rows) == small.tokenizer.get_vocab_size()
     assert small.rows == sorted(set(small.rows))
@@ -140,7 +140,7 @@ def test_special_tokens_keep_their_place_around_a_text(kind: str) -> None:
 @every_kind
 def test_a_limit_keeps_the_pieces_that_occur_most(kind: str) -> None:
     tokenizer = KINDS[kind]
-    counts = count_pieces(encoder(tokenizer), TASK)
+    counts = encoder(tokenizer).count_pieces(TASK)
     least = len(trim(tokenizer, {}, most=None).rows)
 
     small = trim(tokenizer, counts, most=least + 4)
@@ -155,7 +155,7 @@ def test_a_limit_keeps_the_pieces_that_occur_most(kind: str) -> None:
 @every_kind
 def test_room_that_training_text_does_not_need_is_filled_in_the_order_of_the_ids(kind: str) -> None:
     tokenizer = KINDS[kind]
-    counts = count_pieces(encoder(tokenizer), TASK)
+    counts = encoder(tokenizer).count_pieces(TASK)
     seen = len(trim(tokenizer, counts, most=None).rows)
 
     small = trim(tokenizer, counts, most=seen + 5)
@@ -204,7 +204,7 @@ def test_merges_are_read_as_old_files_write_them_and_as_new_ones_do(
     files["model"]["merges"] = [write(*pair) for pair in files["model"]["merges"]]
     tokenizer = Tokenizer.from_str(json.dumps(files))
 
-    small = trim(tokenizer, count_pieces(encoder(tokenizer), TASK), most=None)
+    small = trim(tokenizer, encoder(tokenizer).count_pieces(TASK), most=None)
 
     assert pieces(small.tokenizer, TASK[0]) == pieces(tokenizer, TASK[0])
 
@@ -212,7 +212,7 @@ def test_merges_are_read_as_old_files_write_them_and_as_new_ones_do(
 def test_pieces_are_counted_as_the_model_sees_them() -> None:
     tokenizer = word_piece()
 
-    counts = count_pieces(encoder(tokenizer), ["the film", "the the"])
+    counts = encoder(tokenizer).count_pieces(["the film", "the the"])
 
     assert counts["the"] == 3
     assert counts["[CLS]"] == counts["[SEP]"] == 2

@@ -8,20 +8,21 @@ from tempfile import TemporaryDirectory
 from edgeadapt.backbones import STOCK_HEADS
 from edgeadapt.data import check_label_names
 from edgeadapt.errors import ModelError, UsageError
+from edgeadapt.interop.labels import Head, labelled, no_data
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.seeds import seeded
-from edgeadapt.models.sources import ModelSource, find_model
+from edgeadapt.models.sources import ModelSource, find_model, pinned_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.outputs import Rows
-from edgeadapt.pipeline.adopted import Adopted, Head, labelled, no_data, read_data
 from edgeadapt.pipeline.export import ExportOptions, export
-from edgeadapt.pipeline.run_files import pinned_data, pinned_model
+from edgeadapt.pipeline.importing import Adopted, read_data
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import AdapterConfig, AdapterKind, DataConfig, ModelConfig, Recipe
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.folders import check_free
 from edgeadapt.store.training import Imported
+from edgeadapt.training.datasets import pinned_data
 
 __all__ = ["export_checkpoint"]
 

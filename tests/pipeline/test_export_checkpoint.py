@@ -19,8 +19,8 @@ from edgeadapt.errors import (
 )
 from edgeadapt.exporters import step
 from edgeadapt.pipeline.bench import bench
-from edgeadapt.pipeline.checkpoint import export_checkpoint
 from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
+from edgeadapt.pipeline.export_checkpoint import export_checkpoint
 from edgeadapt.recipe import DataConfig, Exporter, ModelConfig, Task
 from edgeadapt.runtime.classifier import load
 from edgeadapt.store.bundle import Bundle
@@ -336,7 +336,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 EXPORT = """
 import json, sys
 from edgeadapt.recipe import Exporter, ModelConfig
-from edgeadapt.pipeline.checkpoint import export_checkpoint
+from edgeadapt.pipeline.export_checkpoint import export_checkpoint
 from edgeadapt.pipeline.export import ExportOptions
 
 bundle = export_checkpoint(

@@ -7,10 +7,10 @@ from edgeadapt.store.folders import check_free
 from edgeadapt.store.run import UNFINISHED
 from edgeadapt.training.datasets import check_there
 
-__all__ = ["check_early"]
+__all__ = ["preflight"]
 
 
-def check_early(data: DataConfig, target: Path | None, *, force: bool) -> None:
+def preflight(data: DataConfig, target: Path | None, *, force: bool) -> None:
     """Checks what needs no torch; training checks it again.
 
     Args:

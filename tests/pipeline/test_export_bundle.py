@@ -24,7 +24,7 @@ from edgeadapt.errors import (
 )
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.pipeline.export import export
-from edgeadapt.pipeline.requantize import requantize
+from edgeadapt.pipeline.export_bundle import requantize
 from edgeadapt.platforms import this_platform
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.recipe import EngineName, Objective, Platform, Scheme

@@ -1,18 +1,14 @@
 """What every run holds, trained or imported: the model, and its answers on held-out text."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from edgeadapt.data import Dataset, join_labels, write_csv
-from edgeadapt.documents.mistakes import write_mistakes
-from edgeadapt.metrics import Score, check_finite, confidence, decide, score
+from edgeadapt.metrics import Logits, check_finite, confidence, decide
 from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.inference import torch_logits
-from edgeadapt.models.sources import ModelSource
+from edgeadapt.models.inference import EVALUATION_BATCH, torch_logits
 from edgeadapt.models.tokenizer import TokenizerFiles
-from edgeadapt.progress import SILENT, Progress
-from edgeadapt.recipe import DataConfig, ModelConfig, Task
+from edgeadapt.recipe import Task
 from edgeadapt.store.files import write_json
 from edgeadapt.store.run import (
     CALIBRATION_FILE,
@@ -21,13 +17,9 @@ from edgeadapt.store.run import (
     VOCABULARY_FILE,
 )
 from edgeadapt.text import TextEncoder
-from edgeadapt.training.objectives import EVALUATION_BATCH
-from edgeadapt.vocabulary import count_pieces
 
 __all__ = [
     "KEPT_EXAMPLES",
-    "pinned_data",
-    "pinned_model",
     "write_examples",
     "write_model",
 ]
@@ -36,35 +28,6 @@ KEPT_EXAMPLES = 2_000
 """Validation examples that a run keeps, for the gates of the export."""
 CALIBRATION_EXAMPLES = 256
 """Training examples that a run keeps, for quantization with fixed scales."""
-
-
-def pinned_model(
-    model: ModelConfig, source: ModelSource, *, progress: Progress = SILENT
-) -> ModelConfig:
-    """Returns the model with all that depended on this machine's view of it spelled out.
-
-    Says so where the model takes shorter inputs than asked for.
-    """
-    longest = source.max_length()
-    if longest < model.max_length:
-        progress.say(
-            f"Inputs are cut to {longest} tokens in place of {model.max_length}: the longest that "
-            f"{source.id} takes."
-        )
-    return replace(
-        model,
-        id=source.id,
-        revision=source.commit or model.revision,
-        max_length=min(model.max_length, longest),
-    )
-
-
-def pinned_data(data: DataConfig) -> DataConfig:
-    """Returns local data by its absolute path: the run may be used from elsewhere."""
-    local = Path(data.dataset).expanduser()
-    if data.dataset == DataConfig.dataset or not local.exists():
-        return data
-    return replace(data, dataset=str(local.resolve()))
 
 
 def write_model(folder: Path, classifier: AdaptedClassifier, tokenizer: TokenizerFiles) -> None:
@@ -82,10 +45,16 @@ def write_examples(
     *,
     task: Task,
     title: str,
-) -> Score:
-    """Writes the held-out text with the answers on test text, and returns their score.
+) -> Logits:
+    """Writes the held-out text with the answers on test text, and returns these.
 
     Beside it go some training examples, evenly over all of them, and the word pieces of all.
+
+    Returns:
+        Logits of the test texts, shape ``(texts, labels)``.
+
+    Raises:
+        ModelError: One of them is not finite.
     """
     names, train = dataset.label_names, dataset.train
     step = max(1, len(train) // CALIBRATION_EXAMPLES)
@@ -94,7 +63,7 @@ def write_examples(
         (CALIBRATION_FILE, train.take(range(0, len(train), step)).first(CALIBRATION_EXAMPLES)),
     ):
         write_csv(folder / file, kept.columns(names))
-    write_json(folder / VOCABULARY_FILE, count_pieces(encoder, train.texts))
+    write_json(folder / VOCABULARY_FILE, encoder.count_pieces(train.texts))
     logits = torch_logits(
         classifier.model, encoder, dataset.test.texts, batch_size=EVALUATION_BATCH
     )
@@ -107,5 +76,4 @@ def write_examples(
             "confidence": [f"{value:.6f}" for value in confidence(logits, task)],
         },
     )
-    write_mistakes(folder / "mistakes.html", logits, dataset.test, names, task=task, title=title)
-    return score(logits, dataset.test.known_labels(), task=task)
+    return logits

@@ -56,6 +56,16 @@ def test_the_readme_links_to_every_page() -> None:
     assert pages <= linked
 
 
+def test_the_places_that_contributing_names_are_there() -> None:
+    """Places are those with a slash, below the package or the repository."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = "".join(line for line in text.splitlines(keepends=True) if line.startswith("|"))
+    named = [name for name in re.findall(r"`([\w./]+)`", rows) if "/" in name]
+
+    assert len(named) > 20
+    assert not [n for n in named if not any((at / n).exists() for at in (ROOT / "edgeadapt", ROOT))]
+
+
 def test_no_document_names_a_folder_of_one_machine() -> None:
     named = re.compile(r"(?<![\w.])/(work|tmp|home|root)/")
     found = [path.name for path in DOCUMENTS if named.search(path.read_text(encoding="utf-8"))]

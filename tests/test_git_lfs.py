@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.data import read_labels, read_rows
+from edgeadapt.data.text_file import TextFile
 from edgeadapt.errors import IntegrityError
 from edgeadapt.interop.files import read_tensors
 from edgeadapt.parsing import check_fetched
 from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.predict import read_texts
-from edgeadapt.pipeline.pretrain import TextFile
 from edgeadapt.recipe import DataConfig
 from edgeadapt.runtime.classifier import load
 from edgeadapt.store.bundle import Bundle

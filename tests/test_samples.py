@@ -73,10 +73,11 @@ def test_what_an_unfinished_training_of_every_version_is_about_is_read(
 ) -> None:
     shutil.copy(SAMPLES / f"about-{version}.json", tmp_path / "about.json")
 
-    about = Checkpoints(tmp_path, every=0).about()
+    begun = Checkpoints(tmp_path, every=0).begun()
 
-    assert about["command"] == "edgeadapt train"
-    assert Recipe.from_dict(about["recipe"], origin="about").adapter.method == "full"
+    assert begun.command == "edgeadapt train"
+    assert begun.recipe.adapter.method == "full"
+    assert set(begun.sha256) == {"data"}
 
 
 @pytest.mark.parametrize("version", [1, 2])

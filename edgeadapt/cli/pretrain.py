@@ -66,8 +66,9 @@ def pretrain(
     from edgeadapt.cli.tiers import train_tier
 
     with train_tier("edgeadapt pretrain"):
-        from edgeadapt.pipeline.pretrain import TextFile, resume_pretraining
+        from edgeadapt.data.text_file import TextFile
         from edgeadapt.pipeline.pretrain import pretrain as run_pretraining
+        from edgeadapt.pipeline.pretrain import resume_pretraining
 
     terminal = Terminal()
     if text is None:

@@ -17,45 +17,34 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 
 from edgeadapt import __version__
-from edgeadapt.data import (
-    empty_rows,
-    is_blank,
-    is_table,
-    parse_lines,
-    read_bytes,
-    read_rows,
-    say_skipped,
-    to_examples,
-)
 from edgeadapt.data.report import report_coverage
+from edgeadapt.data.text_file import TextFile
 from edgeadapt.errors import (
-    DataError,
     EdgeAdaptError,
     ExportError,
     GateError,
+    LayoutError,
     ModelError,
     UsageError,
 )
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
-from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model, pinned_model
 from edgeadapt.models.tokenizer import load_tokenizer
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts
-from edgeadapt.store.folders import held, staged_folder
 from edgeadapt.store.manifests import write_manifest
 from edgeadapt.text import Text, TextEncoder
-from edgeadapt.training.checkpoints import Checkpoints
+from edgeadapt.training.checkpoints import Begun
 from edgeadapt.training.loop import choose_device, fit
 from edgeadapt.training.masked_language import MaskedLanguage, WordPieces
 from edgeadapt.training.objectives import Compute
 from edgeadapt.training.outcome import Outcome
+from edgeadapt.training.resumable import Resumable
 from edgeadapt.training.team import Team
-from edgeadapt.training.unfinished import check_same, claim, explained, state_of, stopped
 
-__all__ = ["Pretrained", "TextFile", "pretrain", "resume_pretraining"]
+__all__ = ["Pretrained", "pretrain", "resume_pretraining"]
 
 _COMMAND = "edgeadapt pretrain"
 
@@ -85,54 +74,6 @@ class Pretrained:
     accuracy: float
     """Share of the masked tokens that are guessed right, 0 to 1."""
     seconds: float
-
-
-@dataclass(frozen=True)
-class TextFile:
-    """Texts without labels: a line each, or a column of a CSV or JSONL file."""
-
-    path: Path
-    column: str = "text"
-    skip_empty: bool = False
-    """Whether rows of a table may be empty; blank lines always may."""
-
-    def read(self, progress: Progress = SILENT) -> tuple[str, ...]:
-        """Returns the texts, and says how many rows were left out.
-
-        Raises:
-            DataError: The file cannot be read, or holds fewer than two different texts.
-        """
-        if not self.path.is_file():
-            raise DataError(
-                f"{self.path} does not exist, or is no file.",
-                hint="--text takes a file with a text a line, or a CSV or JSONL file.",
-            )
-        texts = self._rows(progress) if is_table(self.path) else self._lines()
-        if len(set(texts)) < 2:
-            raise DataError(
-                f"{self.path}: expected at least two different texts, found {len(set(texts))}.",
-                hint="A text a line, or a CSV or JSONL file with a column of texts "
-                "(--text-column).",
-            )
-        return texts
-
-    def _rows(self, progress: Progress) -> tuple[str, ...]:
-        rows, where = read_rows(self.path), str(self.path)
-        skip = empty_rows(rows, [self.column]) if self.skip_empty else ()
-        say_skipped(len(skip), where, progress)
-        examples = to_examples(
-            rows,
-            text_column=self.column,
-            label_column=None,
-            label_names=(),
-            where=where,
-            skip=skip,
-        )
-        return tuple(str(text) for text in examples.texts)
-
-    def _lines(self) -> tuple[str, ...]:
-        lines = parse_lines(read_bytes(self.path), where=str(self.path))
-        return tuple(line for line in lines if not is_blank(line))
 
 
 def pretrain(
@@ -168,11 +109,10 @@ def pretrain(
     """
     _check_alone()
     target = output or artifacts.new_name(artifacts.checkpoints(), "pretrained")
-    state = state_of(target, recipe)
-    with held(target):
-        claim(target, state, force=force, command=_COMMAND)
-        work = _Work.prepare(text, recipe.resolved(), progress)
-        return _finish(work, state, target, anew=True)
+    folder = Resumable(_COMMAND, target)
+    with folder.held():
+        folder.claim(force=force)
+        return _finish(_Work.prepare(text, recipe.resolved(), progress), folder, anew=True)
 
 
 def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrained:
@@ -188,12 +128,14 @@ def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrain
         EdgeAdaptError: Whatever ``pretrain`` raises.
     """
     _check_alone()
-    with held(target):
-        recipe, about = stopped(target, command=_COMMAND)
-        text = TextFile(Path(about["text"]), about["column"], about.get("skip_empty", False))
-        work = _Work.prepare(text, recipe, progress)
-        check_same(target, about, work.identity)
-        return _finish(work, state_of(target, recipe), target, anew=False)
+    folder = Resumable(_COMMAND, target)
+    with folder.held():
+        begun = folder.begun()
+        if begun.text is None:
+            raise LayoutError(f"{target}: its state does not say which texts are read.")
+        work = _Work.prepare(begun.text, begun.recipe, progress)
+        folder.check_same(begun, work.begun.sha256)
+        return _finish(work, folder, anew=False)
 
 
 def _check_alone() -> None:
@@ -227,33 +169,23 @@ class _Work:
         return cls(recipe, text, texts, source, encoder, progress)
 
     @cached_property
-    def identity(self) -> dict[str, str]:
-        """What has to be the same when training goes on; all weights are read for it."""
-        return {
+    def begun(self) -> Begun:
+        """What has to be the same when training is resumed; all weights are read for it."""
+        hashes = {
             "texts": hashlib.sha256(json.dumps(list(self.texts)).encode()).hexdigest(),
             "backbone": self.source.sha256(),
             "tokenizer": self.encoder.sha256(),
         }
+        return Begun(_COMMAND, self.recipe, hashes, self.text)
 
 
-def _finish(work: _Work, state: Checkpoints, target: Path, *, anew: bool) -> Pretrained:
+def _finish(work: _Work, folder: Resumable, *, anew: bool) -> Pretrained:
     """Trains from the latest checkpoint or, ``anew``, from the start, and writes the encoder."""
     recipe, source, progress = work.recipe, work.source, work.progress
     device = choose_device(recipe.training.device)
     train, held_out = _split(work.texts, seed=recipe.data.split_seed)
-    about = {
-        "command": _COMMAND,
-        "recipe": recipe.to_dict(),
-        "text": str(work.text.path),
-        "column": work.text.column,
-        "skip_empty": work.text.skip_empty,
-        **work.identity,
-    }
-    with (
-        state.kept(about, anew=anew),
-        staged_folder(target, force=True, lock=False) as folder,
-        seeded(recipe.training.seed, threads=recipe.training.threads),
-    ):
+    with folder.written(work.begun, anew=anew) as staging:
+        assert staging is not None  # it runs alone
         classifier = AdaptedClassifier.build(
             source, ("0", "1"), recipe.adapter, depth=recipe.model.layers
         )
@@ -275,18 +207,19 @@ def _finish(work: _Work, state: Checkpoints, target: Path, *, anew: bool) -> Pre
         progress.say(f"Training {count:,} of {total:,} parameters on {len(train):,} texts.")
         objective.model.to(device)
         before = objective.judge().loss
-        with explained(target, state, command=_COMMAND, progress=progress):
+        with folder.explained(progress):
             outcome = fit(
                 objective,
                 {**trained, **language},
                 config=recipe.training,
                 device=device,
-                checkpoints=state,
+                checkpoints=folder.state(recipe),
                 progress=progress,
             )
-        _save(folder, classifier, source, work.encoder, held_out)
-        result = _result(target, outcome, before=before, counts=(len(train), count, total))
-        _describe(folder, work, result)
+        _save(staging, classifier, source, work.encoder, held_out)
+        counts = (len(train), count, total)
+        result = _result(folder.target, outcome, before=before, counts=counts)
+        _describe(staging, work, result)
     return result
 
 
@@ -410,7 +343,7 @@ def _describe(folder: Path, work: _Work, result: Pretrained) -> None:
         {
             "backbone": asdict(work.source.describe()),
             "recipe": {name: tables[name] for name in ("model", "adapter", "training")},
-            "texts_sha256": work.identity["texts"],
+            "texts_sha256": work.begun.sha256["texts"],
             **figures,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "edgeadapt": __version__,

@@ -22,7 +22,6 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.first_position import first_position_only
 from edgeadapt.models.int8 import int8_simulated
 from edgeadapt.models.run_files import write_examples, write_model
-from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model, pinned_model
 from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.outputs import regression, rows_for
@@ -31,20 +30,19 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.per_platform import candidates
 from edgeadapt.recipe import Recipe, Scheme
 from edgeadapt.store import artifacts
-from edgeadapt.store.folders import held, staged_folder
 from edgeadapt.store.machine import TrainingMachine
 from edgeadapt.store.run import UNFINISHED, Run, RunInfo
 from edgeadapt.store.training import DataReport, FrozenHashes
-from edgeadapt.training.checkpoints import Checkpoints
+from edgeadapt.training.checkpoints import Begun, Checkpoints
 from edgeadapt.training.datasets import load_dataset, pinned_data
 from edgeadapt.training.frozen import FrozenLayers
 from edgeadapt.training.history import draw_curves, write_history
 from edgeadapt.training.loop import choose_device, fit
 from edgeadapt.training.objectives import Classification, Compute
 from edgeadapt.training.outcome import Outcome
+from edgeadapt.training.resumable import Resumable
 from edgeadapt.training.team import Team
 from edgeadapt.training.tensorboard import TensorBoard
-from edgeadapt.training.unfinished import check_same, claim, explained, state_of, stopped
 
 __all__ = ["complete", "recipe_at", "resume", "run_stem", "train"]
 
@@ -77,12 +75,11 @@ def train(
         recipe, start = started(recipe)
     team = Team.launched()
     target = team.agreed(output or artifacts.new_name(artifacts.runs(), run_stem(recipe)))
-    state = state_of(target, recipe)
-    with held(target) if team.leads else nullcontext():
-        if team.leads:
-            claim(target, state, force=force, command=_COMMAND)
+    folder = Resumable(_COMMAND, target, team)
+    with folder.held():
+        folder.claim(force=force)
         work = _Work.prepare(recipe.resolved(), team, progress)
-        return _finish(work, state, start, target, anew=True)
+        return _finish(work, folder, start, anew=True)
 
 
 def resume(target: Path, *, progress: Progress = SILENT) -> Run:
@@ -100,14 +97,13 @@ def resume(target: Path, *, progress: Progress = SILENT) -> Run:
         IntegrityError: The data or the backbone is another one now.
         EdgeAdaptError: Whatever ``train`` raises.
     """
-    team = Team.launched()
-    with held(target) if team.leads else nullcontext():
-        recipe, about = stopped(target, command=_COMMAND)
-        state = state_of(target, recipe)
-        start = None if state.exist() else started(recipe)[1]
-        work = _Work.prepare(recipe, team, progress)
-        check_same(target, about, work.identity)
-        return _finish(work, state, start, target, anew=False)
+    folder = Resumable(_COMMAND, target, Team.launched())
+    with folder.held():
+        begun = folder.begun()
+        start = None if folder.has_state else started(begun.recipe)[1]
+        work = _Work.prepare(begun.recipe, folder.team, progress)
+        folder.check_same(begun, work.begun.sha256)
+        return _finish(work, folder, start, anew=False)
 
 
 def complete(
@@ -142,8 +138,8 @@ def recipe_at(target: Path) -> Recipe | None:
     """Returns the recipe of the run at ``target``, finished or stopped; ``None`` without one."""
     if (target / "run.json").is_file():
         return Run.open(target).info.recipe
-    begun = Checkpoints(target / UNFINISHED, every=0).begun()
-    return stopped(target, command=_COMMAND)[0] if begun else None
+    begun = Checkpoints(target / UNFINISHED, every=0).has_begun()
+    return Resumable(_COMMAND, target).begun().recipe if begun else None
 
 
 @dataclass(frozen=True)
@@ -189,13 +185,14 @@ class _Work:
         )
 
     @cached_property
-    def identity(self) -> dict[str, str]:
-        """What has to be the same when training goes on; all weights are read for it."""
-        return {
+    def begun(self) -> Begun:
+        """What has to be the same when training is resumed; all weights are read for it."""
+        hashes = {
             "data": self.data_report.fingerprint or "",
             "backbone": self.source.sha256(),
             "tokenizer": self.tokenizer.encoder.sha256(),
         }
+        return Begun(_COMMAND, self.recipe, hashes)
 
     def build(self, start: ForeignAdapter | None, told: Progress) -> AdaptedClassifier:
         """Puts adapters and head on the backbone, with the weights that training starts from.
@@ -247,45 +244,30 @@ class _Work:
         return classifier
 
 
-def _finish(
-    work: _Work,
-    state: Checkpoints,
-    start: ForeignAdapter | None,
-    target: Path,
-    *,
-    anew: bool,
-) -> Run:
+def _finish(work: _Work, folder: Resumable, start: ForeignAdapter | None, *, anew: bool) -> Run:
     """Trains from the latest checkpoint or, ``anew``, from the start, and writes the run."""
-    training = work.recipe.training
-    about = {"command": _COMMAND, "recipe": work.recipe.to_dict(), **work.identity}
-    with ExitStack() as stack:
-        if work.team.leads:
-            stack.enter_context(state.kept(about, anew=anew))
-            folder = stack.enter_context(staged_folder(target, force=True, lock=False))
-        work.team.agreed("begun")  # nobody looks for a state that is about to be forgotten
-        stack.enter_context(seeded(training.seed, threads=training.threads))
-        # The weights of a state that is gone on with take the place of all that is built here.
-        classifier = work.build(start, SILENT if state.exist() else work.once)
+    with folder.written(work.begun, anew=anew) as staging, ExitStack() as stack:
+        # The weights of a state that is resumed take the place of all that is built here.
+        classifier = work.build(start, SILENT if folder.has_state else work.once)
         trainable, total = classifier.count_parameters()
         work.progress.say(
             f"Training {trainable:,} of {total:,} parameters ({trainable / total:.2%}) "
             f"on {work.device} in {work.compute.precision}, {len(work.dataset.train):,} examples."
         )
-        if training.quant_aware:
+        if work.recipe.training.quant_aware:
             stack.enter_context(_as_int8(work, classifier))
         before = classifier.frozen_sha256()
-        outcome = _fit(work, classifier, state, target)
+        outcome = _fit(work, classifier, folder)
         after = classifier.frozen_sha256()
         if after != before:
             raise TrainingError(
                 f"Frozen weights changed during training: sha256 {before} before, {after} after.",
                 hint="This is a bug in edgeadapt or torch. Please report it.",
             )
-        if work.team.leads:
-            frozen = FrozenHashes(before, after)
-            _write(folder, work, classifier, outcome, frozen=frozen, title=target.name)
-    work.team.agreed("written")
-    return Run.open(target)
+        if staging is not None:
+            frozen, title = FrozenHashes(before, after), folder.target.name
+            _write(staging, work, classifier, outcome, frozen=frozen, title=title)
+    return Run.open(folder.target)
 
 
 def _as_int8(work: _Work, classifier: AdaptedClassifier) -> AbstractContextManager[None]:
@@ -297,12 +279,7 @@ def _as_int8(work: _Work, classifier: AdaptedClassifier) -> AbstractContextManag
     return int8_simulated(classifier.encoder, pairs=pairs, weight_bits=bits)
 
 
-def _fit(
-    work: _Work,
-    classifier: AdaptedClassifier,
-    state: Checkpoints,
-    target: Path,
-) -> Outcome:
+def _fit(work: _Work, classifier: AdaptedClassifier, folder: Resumable) -> Outcome:
     training = work.recipe.training
     objective = Classification(
         classifier.model,
@@ -320,8 +297,8 @@ def _fit(
     if training.activation_checkpointing:
         classifier.model.gradient_checkpointing_enable({"use_reentrant": False})
     with (
-        explained(target, state, command=_COMMAND, progress=work.progress),
-        _board(work, target.name) as board,
+        folder.explained(work.progress),
+        _board(work, folder.target.name) as board,
         first_position_only(classifier.encoder),
     ):
         return fit(
@@ -330,7 +307,7 @@ def _fit(
             head=classifier.encoder.head,
             config=training,
             device=work.device,
-            checkpoints=state,
+            checkpoints=folder.state(work.recipe),
             team=work.team,
             board=board,
             progress=work.progress,

@@ -15,8 +15,8 @@ from edgeadapt.store import artifacts
 from edgeadapt.store.files import write_json
 from edgeadapt.store.folders import held
 from edgeadapt.store.run import Run
+from edgeadapt.training.resumable import is_blank
 from edgeadapt.training.team import Team
-from edgeadapt.training.unfinished import is_blank
 
 __all__ = ["CrossValidation", "begun_folds", "cross_validate", "resume_folds"]
 

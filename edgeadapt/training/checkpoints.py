@@ -4,22 +4,25 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Self
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from edgeadapt.data.text_file import TextFile
 from edgeadapt.errors import IntegrityError, LayoutError, MissingError
 from edgeadapt.parsing import parse_json
+from edgeadapt.recipe import Recipe
 from edgeadapt.store.files import check_sha256, read_versioned, sha256, write_file, write_json
 from edgeadapt.store.folders import free_name
 from edgeadapt.store.manifests import read_manifest, write_manifest
+from edgeadapt.store.provenance import RecipeTables
 from edgeadapt.typed import from_json
 
-__all__ = ["Checkpoint", "Checkpoints"]
+__all__ = ["Begun", "Checkpoint", "Checkpoints"]
 
 _ABOUT_VERSION = 2
 """Version 2 has a hash of about.json itself."""
@@ -28,13 +31,69 @@ _LATEST_VERSION = 1
 _ABOUT, _LATEST, _STEPS = "about.json", "latest.json", "step-*.safetensors"
 
 
-class _About(TypedDict, total=False):
-    """The keys of ``about.json`` that are read; a command adds the hashes that it compares."""
+@dataclass(frozen=True)
+class Begun:
+    """What a training was begun with: whoever resumes it has to train the same."""
 
     command: str
-    recipe: Mapping[str, Any]
+    """Such as ``edgeadapt train``."""
+    recipe: Recipe
+    sha256: Mapping[str, str]
+    """What has to be the same -> its hash: ``data`` or ``texts``, ``backbone``, ``tokenizer``."""
+    text: TextFile | None = None
+    """What is read, where that is not the recipe's data set."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Returns plain values for JSON."""
+        text = self.text
+        return {
+            "command": self.command,
+            "recipe": self.recipe.to_dict(),
+            **(asdict(_Text(str(text.path), text.column, text.skip_empty)) if text else {}),
+            **self.sha256,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, object], *, where: str) -> Self:
+        """Reads what ``to_dict`` returned, also by an earlier edgeadapt.
+
+        Raises:
+            LayoutError: A key is missing or has another type.
+            RecipeError: The recipe holds what this edgeadapt does not know.
+        """
+        left = dict(value)
+        apart = [
+            {key: left.pop(key) for key in _names(kind) if key in left} for kind in (_Begun, _Text)
+        ]
+        given = from_json(_Begun, apart[0], where=where)
+        text = from_json(_Text, apart[1], where=where) if apart[1] else None
+        return cls(
+            given.command,
+            Recipe.from_recorded(given.recipe, origin=where),
+            from_json(dict[str, str], left, where=where),
+            None if text is None else TextFile(Path(text.text), text.column, text.skip_empty),
+        )
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """The keys of every ``about.json``; the hashes beside them depend on the command."""
+
+    command: str
+    recipe: RecipeTables
+
+
+@dataclass(frozen=True)
+class _Text:
+    """``TextFile`` in the keys of ``about.json``."""
+
     text: str
-    column: str
+    column: str = "text"
+    skip_empty: bool = False
+
+
+def _names(kind: type) -> list[str]:
+    return [field.name for field in fields(kind)]
 
 
 @dataclass(frozen=True)
@@ -73,22 +132,22 @@ class Checkpoints:
     no other where this is 0."""
 
     @contextmanager
-    def kept(self, about: Mapping[str, Any], *, anew: bool) -> Iterator[None]:
+    def kept(self, begun: Begun, *, anew: bool) -> Iterator[None]:
         """Makes the folder for the block; it stays after a failure where a state was saved.
 
         A folder that cannot be written to is noticed here, before the first step.
 
         Args:
-            about: What is trained, in plain values.
+            begun: What is trained.
             anew: Forget the states of whatever was trained here before.
 
         Raises:
             EdgeAdaptError: The disk is full.
         """
-        ours = not self.folder.parent.exists() or self.begun()
+        ours = not self.folder.parent.exists() or self.has_begun()
         if anew:
             self.forget()
-        write_manifest(self.folder / _ABOUT, dict(about), version=_ABOUT_VERSION)
+        write_manifest(self.folder / _ABOUT, begun.to_dict(), version=_ABOUT_VERSION)
         try:
             yield
         except BaseException:
@@ -99,7 +158,7 @@ class Checkpoints:
                         self.folder.parent.rmdir()
             raise
 
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Returns whether it is known what is trained here."""
         return (self.folder / _ABOUT).is_file()
 
@@ -113,7 +172,7 @@ class Checkpoints:
         for file in self.folder.glob(_STEPS):
             file.unlink()
 
-    def about(self) -> dict[str, Any]:
+    def begun(self) -> Begun:
         """Returns what is trained.
 
         Raises:
@@ -127,7 +186,7 @@ class Checkpoints:
             )
         path = self.folder / _ABOUT
         value = read_manifest(path, supported=_ABOUT_VERSION, hashed_from=2)
-        return dict(from_json(_About, value, where=str(path)))
+        return Begun.from_dict(value, where=str(path))
 
     def save(self, step: int, checkpoint: Checkpoint) -> None:
         """Writes a state, then removes the one before.

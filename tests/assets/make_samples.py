@@ -16,13 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edgeadapt.data.text_file import TextFile
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
-from edgeadapt.pipeline.pretrain import TextFile, pretrain
+from edgeadapt.pipeline.pretrain import pretrain
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
 from edgeadapt.store.provenance import Backbone
 from edgeadapt.store.run import Run
-from edgeadapt.training.checkpoints import Checkpoints
+from edgeadapt.training.checkpoints import Begun, Checkpoints
 from tests.benchmark.handmade import make_record, make_sample
 from tests.conftest import make_checkpoint, review, write_dataset
 from tests.store.manifests import edit_json
@@ -47,7 +48,7 @@ def main() -> None:
         run = without_folder(root, run)
         make_record(make_sample()).write(root / "record.json")
         with Checkpoints(root / "state", every=0).kept(
-            {"command": "edgeadapt train", "recipe": run.info.recipe.to_dict(), "data": "0" * 64},
+            Begun("edgeadapt train", run.info.recipe, {"data": "0" * 64}),
             anew=True,
         ):
             keep(root / "state" / "about.json", "about", suffix=".json")

@@ -10,11 +10,12 @@ from types import ModuleType
 import pytest
 
 import edgeadapt
+from edgeadapt.data.text_file import TextFile
 from edgeadapt.errors import EdgeAdaptError, ModelError
 from edgeadapt.models.classifier import load_stock
 from edgeadapt.models.sources import find_model
 from edgeadapt.pipeline.inspect import inspect
-from edgeadapt.pipeline.pretrain import TextFile, pretrain
+from edgeadapt.pipeline.pretrain import pretrain
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import DataConfig, ModelConfig, Recipe
 from edgeadapt.runtime.classifier import load

@@ -14,8 +14,9 @@ from edgeadapt.errors import (
 )
 from edgeadapt.pipeline.export import export
 from edgeadapt.pipeline.train import train
-from edgeadapt.store.run import Run
-from edgeadapt.training.unfinished import state_of, stopped
+from edgeadapt.store.manifests import write_manifest
+from edgeadapt.store.run import UNFINISHED, Run
+from edgeadapt.training.resumable import Resumable
 from tests.lively import lively_recipe
 from tests.pipeline.exporting import PLAIN, nothing_is_at
 from tests.store.manifests import change_json
@@ -87,7 +88,7 @@ def test_an_older_run_and_an_older_unfinished_training_keep_the_splits_they_had(
     older = Run.open(run)
 
     assert older.info.recipe.data.split_seed == 7
-    state = state_of(tmp_path / "run", older.info.recipe)
-    with state.kept({"command": "edgeadapt train", "recipe": recorded}, anew=True):
-        found, _ = stopped(tmp_path / "run", command="edgeadapt train")
-    assert found == older.info.recipe
+    about = {"command": "edgeadapt train", "recipe": recorded}
+    write_manifest(tmp_path / "run" / UNFINISHED / "about.json", about, version=2)
+    begun = Resumable("edgeadapt train", tmp_path / "run").begun()
+    assert begun.recipe == older.info.recipe

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModel
 
 from edgeadapt.backbones import backbone_spec
+from edgeadapt.data.text_file import TextFile
 from edgeadapt.errors import (
     DataError,
     ExportError,
@@ -17,7 +18,7 @@ from edgeadapt.errors import (
     OutputExistsError,
     UsageError,
 )
-from edgeadapt.pipeline.pretrain import TextFile, pretrain, resume_pretraining
+from edgeadapt.pipeline.pretrain import pretrain, resume_pretraining
 from edgeadapt.pipeline.train import resume, train
 from edgeadapt.recipe import Recipe
 from edgeadapt.training import checkpoints

@@ -169,7 +169,7 @@ OPENERS: dict[str, Callable[[Path], object]] = {
     "run-2/run.json": lambda path: Run.open(path.parent),
     "bundle-2/manifest.json": lambda path: Bundle.open(path.parent),
     "record-3.json": Record.open,
-    "about-2.json": lambda path: Checkpoints(path.parent, every=0).about(),
+    "about-2.json": lambda path: Checkpoints(path.parent, every=0).begun(),
 }
 
 

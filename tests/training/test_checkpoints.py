@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from edgeadapt.errors import EdgeAdaptError, FormatVersionError, IntegrityError, LayoutError
+from edgeadapt.recipe import Recipe
 from edgeadapt.training import checkpoints as module
-from edgeadapt.training.checkpoints import Checkpoint, Checkpoints
+from edgeadapt.training.checkpoints import Begun, Checkpoint, Checkpoints
 
 pytestmark = pytest.mark.transformers5
+
+BEGUN = Begun("edgeadapt train", Recipe().resolved(), {"data": "0" * 64})
 
 
 def state(number: int) -> Checkpoint:
@@ -27,7 +30,7 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 
 
 def test_the_latest_state_comes_back_as_it_was(checkpoints: Checkpoints) -> None:
-    with checkpoints.kept({"recipe": {}}, anew=False):
+    with checkpoints.kept(BEGUN, anew=False):
         for number in (1, 2, 3):
             checkpoints.save(number, state(number))
 
@@ -40,7 +43,7 @@ def test_the_latest_state_comes_back_as_it_was(checkpoints: Checkpoints) -> None
 
 
 def test_one_state_is_kept(checkpoints: Checkpoints) -> None:
-    with checkpoints.kept({}, anew=False):
+    with checkpoints.kept(BEGUN, anew=False):
         for number in (1, 2):
             checkpoints.save(number, state(number))
 
@@ -75,8 +78,8 @@ def test_a_second_state_of_the_same_step_spares_the_first_until_it_is_complete(
 
 
 def test_what_is_trained_is_known_from_the_beginning(checkpoints: Checkpoints) -> None:
-    with checkpoints.kept({"recipe": {"a": 1}}, anew=False):
-        assert checkpoints.about() == {"recipe": {"a": 1}}
+    with checkpoints.kept(BEGUN, anew=False):
+        assert checkpoints.begun() == BEGUN
         assert not checkpoints.exist()
         assert checkpoints.load() is None
 
@@ -88,7 +91,7 @@ def test_a_failure_before_the_first_state_leaves_nothing(
     if there_before:
         checkpoints.folder.parent.mkdir()
 
-    with pytest.raises(ZeroDivisionError), checkpoints.kept({}, anew=False):
+    with pytest.raises(ZeroDivisionError), checkpoints.kept(BEGUN, anew=False):
         raise ZeroDivisionError
 
     assert not checkpoints.folder.exists()
@@ -98,7 +101,7 @@ def test_a_failure_before_the_first_state_leaves_nothing(
 def test_a_failure_after_a_state_leaves_it(checkpoints: Checkpoints) -> None:
     checkpoints.save(1, state(1))
 
-    with pytest.raises(ZeroDivisionError), checkpoints.kept({}, anew=False):
+    with pytest.raises(ZeroDivisionError), checkpoints.kept(BEGUN, anew=False):
         raise ZeroDivisionError
 
     assert checkpoints.exist()

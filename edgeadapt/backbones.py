@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
 
 from edgeadapt.errors import ModelError
 
@@ -260,7 +259,7 @@ class StockHead:
     norm: str | None = None
     """A LayerNorm behind the inner one."""
 
-    def activation_in(self, config: Mapping[str, Any]) -> str:
+    def activation_in(self, config: Mapping[str, object]) -> str:
         """Returns what is between the dense layers of a backbone."""
         key = self.activation_key
         return str(config.get(key, self.activation)) if key else self.activation

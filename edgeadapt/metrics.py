@@ -3,14 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeadapt.errors import GateError, ModelError
 from edgeadapt.recipe import Task
-from edgeadapt.typed import Count
+from edgeadapt.typed import Count, from_json
 
 __all__ = [
     "Decisions",
@@ -134,22 +134,18 @@ class Score:
     """Texts per known label (rows) and given label (columns); ``None`` for multi-label, and in
     early runs."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Takes back what ``to_dict`` gave, also after a way through JSON."""
-        confusion = values["confusion"]
-        return cls(
-            **{
-                **values,
-                "precision": tuple(values["precision"]),
-                "recall": tuple(values["recall"]),
-                "confusion": None if confusion is None else tuple(map(tuple, confusion)),
-            }
-        )
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """Takes back what ``to_dict`` gave, also after a way through JSON.
+
+        Raises:
+            LayoutError: A key is missing, unknown, or has another type.
+        """
+        return from_json(cls, values, where="a score")
 
 
 def score(logits: Logits, labels: Labels, *, task: Task) -> Score:
@@ -293,7 +289,7 @@ class Parity:
                 hint="No bundle was written. Please report this with the run's run.json.",
             )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
         return asdict(self)
 
@@ -331,7 +327,7 @@ class Drift:
         seen = self.texts * ((high - low) / 2 / half_width) ** 2
         return math.ceil(max(seen, 3 / half_width))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
         return asdict(self)
 

@@ -6,7 +6,7 @@ name them in ``id2label``, in ``label2id``, or in both.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from edgeadapt.errors import ModelError
 from edgeadapt.recipe import Task
@@ -44,7 +44,7 @@ class Outputs:
     """Whether the outputs are numbers to be predicted, not labels."""
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], *, where: str) -> Self:
+    def of(cls, config: Mapping[str, object], *, where: str) -> Self:
         """Reads the settings of a checkpoint.
 
         Args:
@@ -183,7 +183,7 @@ def real_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def declared_names(
-    table: Mapping[str, Any], *, where: str, count: int | None = None
+    table: Mapping[str, object], *, where: str, count: int | None = None
 ) -> tuple[str, ...] | None:
     """Returns the names that ``id2label`` and ``label2id`` give, in the order of the outputs.
 
@@ -264,7 +264,7 @@ def regression(where: str, *, outputs: int) -> ModelError:
     )
 
 
-def _count(config: Mapping[str, Any], where: str) -> int:
+def _count(config: Mapping[str, object], where: str) -> int:
     """Number of outputs that config.json gives beside the names."""
     found = config.get("num_labels", config.get("_num_labels"))
     if found is None:

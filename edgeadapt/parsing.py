@@ -145,7 +145,7 @@ def parse_json(content: bytes | str, *, where: str, refusal: Refusal = LayoutErr
     return value
 
 
-def parse_toml(content: bytes, *, where: str, refusal: Refusal = LayoutError) -> dict[str, Any]:
+def parse_toml(content: bytes, *, where: str, refusal: Refusal = LayoutError) -> dict[str, object]:
     """Returns the tables of a TOML text.
 
     Args:
@@ -180,7 +180,7 @@ _TOO_MANY_DIGITS = f"expected at most {_DIGITS:,} digits in a whole number, foun
 _TOO_DEEP = f"expected at most {_DEPTH} levels of objects and arrays, found more"
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]

@@ -10,8 +10,8 @@
 
 The annotations say what is expected: ``str``, ``int``, ``float``, ``bool``, ``None``, enums of
 strings, ``Literal``, unions, ``tuple``, ``Sequence``, ``Mapping`` with keys of strings,
-dataclasses, and ``TypedDict`` for objects of which only some keys are known. ``Any`` is not
-looked at. ``Annotated[int, Check("…", …)]`` narrows a type.
+dataclasses, and ``TypedDict`` for objects of which only some keys are known. ``object`` and
+``Any`` are not looked at. ``Annotated[int, Check("…", …)]`` narrows a type.
 """
 
 import math
@@ -254,6 +254,7 @@ _Reader = Callable[[Any, object, str], Any]
 _READERS: Mapping[Any, _Reader] = {
     **dict.fromkeys(_SCALARS, _read_scalar),
     Any: _read_anything,
+    object: _read_anything,
     NotRequired: _read_item,  # of a TypedDict
     Required: _read_item,
     Annotated: _read_annotated,

@@ -1,7 +1,6 @@
 """What ``export --json`` says of a bundle's gates and compression."""
 
 from dataclasses import asdict
-from typing import Any
 
 from edgeadapt.metrics import Drift
 from edgeadapt.store.bundle import Manifest
@@ -12,41 +11,41 @@ __all__ = ["compression_json"]
 _QUANTIZE = "quantize"
 
 
-def compression_json(manifest: Manifest) -> dict[str, Any]:
+def compression_json(manifest: Manifest) -> dict[str, object]:
     """Returns ``parity``, ``quantization`` and ``compression``.
 
     The last is the manifest's; the first two are what scripts have read since before there was one
     report over all steps.
     """
     merge, onnx, compression = manifest.gates.merge, manifest.gates.onnx, manifest.compression
-    found: dict[str, Any] = {
-        "parity": {
-            "merge": {
-                **asdict(merge.parity),
-                "leftover": asdict(merge.leftover),
-                "unshared_bytes": merge.unshared_bytes,
-            },
-            "onnx": asdict(onnx),
-            "int8": None,
+    parity: dict[str, object] = {
+        "merge": {
+            **asdict(merge.parity),
+            "leftover": asdict(merge.leftover),
+            "unshared_bytes": merge.unshared_bytes,
         },
-        "quantization": None,
-        "compression": None,
+        "onnx": asdict(onnx),
+        "int8": None,
     }
-    if compression is None:
-        return found
-    for step, cost in compression.costs:
-        name = "int8" if step.name == _QUANTIZE else step.name
-        found["parity"][name] = _gate(compression, step, cost)
-        if step.name == _QUANTIZE:
-            found["quantization"] = _quantization(compression, step)
-    return found | {"compression": asdict(compression)}
+    quantization = None
+    if compression is not None:
+        for step, cost in compression.costs:
+            name = "int8" if step.name == _QUANTIZE else step.name
+            parity[name] = _gate(compression, step, cost)
+            if step.name == _QUANTIZE:
+                quantization = _quantization(compression, step)
+    return {
+        "parity": parity,
+        "quantization": quantization,
+        "compression": None if compression is None else asdict(compression),
+    }
 
 
-def _gate(compression: Compression, step: StepReport, cost: Drift) -> dict[str, Any]:
+def _gate(compression: Compression, step: StepReport, cost: Drift) -> dict[str, object]:
     return {**step.taken.settings, "max_drop": compression.max_drop, **asdict(cost)}
 
 
-def _quantization(compression: Compression, step: StepReport) -> dict[str, Any]:
+def _quantization(compression: Compression, step: StepReport) -> dict[str, object]:
     return {
         "objective": compression.objective,
         "platform": compression.platform,

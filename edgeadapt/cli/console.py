@@ -2,9 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
@@ -46,7 +45,7 @@ def print_line(text: str) -> None:
     print(escape.terminal(text))
 
 
-def print_json(value: dict[str, Any]) -> None:
+def print_json(value: Mapping[str, object]) -> None:
     """Prints one JSON object on standard output."""
     print(json.dumps(value))
 

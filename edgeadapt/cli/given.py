@@ -14,6 +14,7 @@ from edgeadapt.recipe.fields import Setting, check_value, settings_of
 __all__ = ["Given", "takes"]
 
 Parser = Callable[[str], Any]
+Values = dict[str, Any]  # each was checked against its field of the recipe, whose type it has
 
 
 def _fields_of_recipes() -> Mapping[str, Setting]:
@@ -33,7 +34,7 @@ _FIELDS = _fields_of_recipes()
 class Given:
     """What the user gave of a recipe's values, by table and name, as in ``training.epochs``."""
 
-    values: Mapping[str, Any]
+    values: Values
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -48,7 +49,7 @@ class Given:
         """Returns what was given of all others."""
         return Given({name: self.values[name] for name in self.values if not _is_in(name, names)})
 
-    def table(self, name: str) -> dict[str, Any]:
+    def table(self, name: str) -> Values:
         """Returns what was given of one table, by field."""
         return self.tables().get(name, {})
 
@@ -60,9 +61,9 @@ class Given:
             return self.without(name)
         return Given({**self.values, name: function(self.values[name])})
 
-    def tables(self) -> dict[str, dict[str, Any]]:
+    def tables(self) -> dict[str, Values]:
         """Returns nested tables, for ``Recipe.updated``: what it checks the values of."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Values] = {}
         for path, value in self.values.items():
             table, _, name = path.partition(".")
             found.setdefault(table, {})[name] = value

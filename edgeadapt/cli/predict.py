@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -101,7 +101,7 @@ def predict(
     _show(asked, predictions)
 
 
-def _answer(text: "Text", prediction: "Prediction") -> dict[str, Any]:
+def _answer(text: "Text", prediction: "Prediction") -> dict[str, object]:
     from edgeadapt.data import text_columns
 
     return {

@@ -90,12 +90,11 @@ def comparison_table(infos: Sequence[RunInfo]) -> Group:
 def folds_table(found: "CrossValidation") -> Group:
     """The scores of each part of a cross-validation, and their mean."""
     rows = [Scores.of(str(number), run.info.test) for number, run in enumerate(found.runs, 1)]
-    summary = found.to_dict()
     means = ", ".join(
-        f"{title} {summary[name]['mean']:.2%} ± {summary[name]['standard_deviation']:.2%}"
+        f"{title} {found.mean(name):.2%} ± {found.deviation(name):.2%}"
         for name, title in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"))
     )
-    together = share(found.accuracy, summary["together"]["interval"]).text
+    together = share(found.accuracy, found.interval).text
     return _captioned(
         sheet(Column.of("fold", "", text, lambda scores: scores.name), SCORES, rows),
         f"mean ± standard deviation over the folds: {means}. All {found.texts:,} texts together: "
@@ -204,7 +203,7 @@ def _verdict_style(change: Change) -> str:
     return {Verdict.WORSE: "yellow", Verdict.BETTER: "green"}[change.verdict]
 
 
-def facts_table(facts: Mapping[str, Any]) -> Table:
+def facts_table(facts: Mapping[str, object]) -> Table:
     """Names and values, one a line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():

@@ -229,7 +229,7 @@ def _is_empty(value: Any) -> bool:
     return is_blank(value) if isinstance(value, str) else is_missing(value)
 
 
-def _text(row: Mapping[str, Any], column: str, where: str, number: int) -> str:
+def _text(row: Mapping[str, object], column: str, where: str, number: int) -> str:
     text = row[column]
     if not isinstance(text, str):
         raise DataError(

@@ -23,7 +23,7 @@ __all__ = [
     "write_csv",
 ]
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Mapping[str, object]]
 """One mapping per example, column name -> value."""
 
 _QUOTES = (
@@ -83,7 +83,7 @@ def parse_jsonl(raw: bytes, *, where: str) -> Rows:
         DataError: A line is no JSON object, has a key twice, is too long or not UTF-8; the message
             names the row.
     """
-    rows: list[Mapping[str, Any]] = []
+    rows: list[Mapping[str, object]] = []
     for line in io.BytesIO(as_utf8(raw, where, lambda text: f"row {_count_lines(text)}")):
         # Only newlines end a row: str.splitlines would also split at U+2028 inside a text.
         if text := line.decode().strip():
@@ -199,7 +199,7 @@ def _read_csv(raw: bytes, where: str) -> Rows:
 def _parsed_csv(stream: io.TextIOWrapper, where: str) -> Rows:
     reader = csv.reader(stream, strict=True)
     header: list[str] | None = None
-    rows: list[Mapping[str, Any]] = []
+    rows: list[Mapping[str, object]] = []
     while True:
         line, number = reader.line_num + 1, len(rows) + 1
         try:
@@ -243,7 +243,7 @@ class _DuplicateKeyError(ValueError):
     """An object has a key twice."""
 
 
-def _object(text: str, place: str) -> Mapping[str, Any]:
+def _object(text: str, place: str) -> Mapping[str, object]:
     _check_length(text, place)
     try:
         row = _parsed(text)
@@ -270,7 +270,7 @@ def _parsed(text: str) -> Any:
         raise ValueError("a number in it has too many digits") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -177,11 +177,12 @@ class ModelSource:
         value = stated.get(key)
         if value is None:
             return None
-        is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        if isinstance(value, bool) or not is_whole:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
             raise ModelError(f"{file}: {key}: expected a whole number, found {json.dumps(value)}.")
         # Where it is not known, transformers writes 1e30.
-        return int(value) if value > 0 else None
+        return value if value > 0 else None
 
 
 def find_model(config: ModelConfig) -> ModelSource:

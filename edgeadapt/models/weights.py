@@ -4,7 +4,7 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,6 +14,7 @@ from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import LayoutError, ModelError
 from edgeadapt.parsing import check_fetched
 from edgeadapt.store.files import read_json
+from edgeadapt.typed import from_json
 
 __all__ = ["check_declared_sizes", "check_finite_weights", "check_weight_files", "weight_files"]
 
@@ -31,6 +32,12 @@ _TABLES = (
 _SLACK = 1_000_000
 """Values that a configuration may ask for beyond a multiple of the files'."""
 _AGAIN = "Copy or download the whole folder again."
+
+
+class _Index(TypedDict):
+    """The key of a sharded checkpoint's index that is read."""
+
+    weight_map: Mapping[str, str]
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -136,14 +143,14 @@ def check_finite_weights(parameters: Mapping[str, nn.Parameter], *, where: Path)
 
 def _shards(index: Path) -> list[Path]:
     try:
-        names = set(read_json(index)["weight_map"].values())
-        odd = [name for name in names if Path(name).name != name]
-    except (KeyError, AttributeError, TypeError):
-        raise ModelError(
-            f"{index}: expected weight_map, an object of weights and their files.", hint=_AGAIN
-        ) from None
+        content = read_json(index)
     except LayoutError as error:
         raise ModelError(error.message, hint=error.hint) from None
+    try:
+        names = set(from_json(_Index, content, where=str(index))["weight_map"].values())
+    except LayoutError as error:
+        raise ModelError(error.message, hint=_AGAIN) from None
+    odd = [name for name in names if Path(name).name != name]
     files = sorted(index.parent / name for name in names)
     missing = [file.name for file in files if not file.is_file()]
     if odd or missing or not files:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from edgeadapt.benchmark.noise import disturbances
 from edgeadapt.documents.model_card import merge_note
@@ -42,7 +42,7 @@ class _Config(TypedDict, total=False):
     id2label: Mapping[str, str] | None
 
 
-def inspect(name: str) -> dict[str, Any]:
+def inspect(name: str) -> dict[str, object]:
     """Opens and verifies a run, bundle or record; a checkpoint has no hashes.
 
     Args:
@@ -107,7 +107,7 @@ def _find(name: str) -> Path:
     return existing[0]
 
 
-def describe_run(run: Run) -> dict[str, Any]:
+def describe_run(run: Run) -> dict[str, object]:
     """Returns what a run is, in a few values."""
     info = run.info
     recipe = info.recipe
@@ -127,9 +127,9 @@ def describe_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _outcome(info: RunInfo) -> dict[str, Any]:
+def _outcome(info: RunInfo) -> dict[str, object]:
     """How a run came about and how good it is, as far as that was measured."""
-    known: dict[str, Any] = {}
+    known: dict[str, object] = {}
     if info.imported:
         known["imported_from"] = f"{info.imported.folder} ({info.imported.format})"
     for name, scores in (("validation", info.validation), ("test", info.test)):
@@ -140,7 +140,7 @@ def _outcome(info: RunInfo) -> dict[str, Any]:
     return known
 
 
-def _bundle(bundle: Bundle) -> dict[str, Any]:
+def _bundle(bundle: Bundle) -> dict[str, object]:
     manifest = bundle.manifest
     origin, gates, compression = manifest.provenance, manifest.gates, manifest.compression
     quantized = any(variant.scheme for variant in manifest.variants.values())
@@ -164,10 +164,10 @@ def _bundle(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _checkpoint(path: Path) -> dict[str, Any]:
+def _checkpoint(path: Path) -> dict[str, object]:
     file = path / "config.json"
     config = from_json(_Config, read_json(file), where=str(file))
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "model_type": config.get("model_type"),
         "architecture": next(iter(config.get("architectures") or ()), None),
         "labels": _labels(config.get("id2label") or {}),
@@ -191,7 +191,7 @@ def _labels(names: Mapping[str, str]) -> list[str]:
     return [name for _, name in sorted(names.items(), key=lambda pair: (len(pair[0]), pair[0]))]
 
 
-def _record(record: Record) -> dict[str, Any]:
+def _record(record: Record) -> dict[str, object]:
     return {
         "machine": record.machine["cpu"],
         "threads": record.threads,

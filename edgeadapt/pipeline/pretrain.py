@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -330,7 +330,7 @@ def _result(
 
 
 def _describe(folder: Path, work: _Work, result: Pretrained) -> None:
-    figures: dict[str, Any] = {
+    figures: dict[str, object] = {
         "texts": result.texts,
         "perplexity_before": result.before,
         "perplexity_after": result.after,

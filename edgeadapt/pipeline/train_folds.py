@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
 from edgeadapt.errors import MissingError, OutputExistsError, UsageError
 from edgeadapt.metrics import Score, wilson_interval
@@ -48,16 +47,33 @@ class CrossValidation:
         right = (test.accuracy * test.texts for test in self._tests)
         return float(sum(right)) / self.texts
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of ``accuracy``."""
+        return wilson_interval(self.accuracy, self.texts)
+
+    def mean(self, name: str) -> float:
+        """Returns the mean over the runs of one of the test scores."""
+        return fmean(self.scores(name))
+
+    def deviation(self, name: str) -> float:
+        """Returns the standard deviation over the runs of one of the test scores."""
+        return stdev(self.scores(name))
+
+    def to_dict(self) -> dict[str, object]:
         """Returns plain values for JSON: scores of all texts together, and over the parts."""
-        low, high = wilson_interval(self.accuracy, self.texts)
+        together = {
+            "texts": self.texts,
+            "accuracy": self.accuracy,
+            "interval": list(self.interval),
+        }
         return {
             "runs": [str(run.path) for run in self.runs],
-            "together": {"texts": self.texts, "accuracy": self.accuracy, "interval": [low, high]},
+            "together": together,
             **{
                 name: {
-                    "mean": fmean(self.scores(name)),
-                    "standard_deviation": stdev(self.scores(name)),
+                    "mean": self.mean(name),
+                    "standard_deviation": self.deviation(name),
                     "folds": self.scores(name),
                 }
                 for name in ("accuracy", "macro_f1")

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import onnx
 
@@ -60,7 +59,7 @@ class Candidate:
         words[f"{len(self.keep)} products in fp32"] = bool(self.keep)
         return ", ".join([str(self.scheme), *(word for word, holds in words.items() if holds)])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
         return asdict(self)
 

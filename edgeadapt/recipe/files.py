@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from edgeadapt.errors import RecipeError
 from edgeadapt.parsing import MANIFEST_BYTES, RECIPE_BYTES, parse_json, parse_toml, read_bounded
@@ -19,7 +18,7 @@ def builtin_recipes() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in BUILTIN.glob("*.toml")))
 
 
-def read_tables(path: Path) -> Mapping[str, Any]:
+def read_tables(path: Path) -> Mapping[str, object]:
     """Returns the tables of a TOML file or a ``run.json``.
 
     Raises:
@@ -37,7 +36,7 @@ def read_tables(path: Path) -> Mapping[str, Any]:
     return with_split_seed(value["recipe"])
 
 
-def with_split_seed(recorded: Mapping[str, Any]) -> dict[str, Any]:
+def with_split_seed(recorded: Mapping[str, object]) -> dict[str, object]:
     """Returns recorded tables with the seed of their splits."""
     tables = dict(recorded)
     data, training = tables.get("data"), tables.get("training")

@@ -1,9 +1,9 @@
 """The recipe: its tables, how they are updated, and the rules across them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from edgeadapt.errors import RecipeError
 from edgeadapt.recipe.adapter import AdapterConfig
@@ -21,7 +21,7 @@ from edgeadapt.recipe.kinds import Precision, listed
 from edgeadapt.recipe.model import ModelConfig
 from edgeadapt.recipe.training import TrainingConfig
 from edgeadapt.recipe.tuned import Tuned
-from edgeadapt.recipe.values import updated_section
+from edgeadapt.recipe.values import Scalar, updated_section
 
 __all__ = ["Recipe"]
 
@@ -57,7 +57,7 @@ class Recipe:
         return cls.from_dict(read_tables(BUILTIN / f"{source}.toml"), origin=f"recipe {source}")
 
     @classmethod
-    def from_dict(cls, tables: Mapping[str, Any], *, origin: str) -> Self:
+    def from_dict(cls, tables: Mapping[str, object], *, origin: str) -> Self:
         """Builds a recipe from nested tables, checking names, types and ranges.
 
         Raises:
@@ -66,7 +66,7 @@ class Recipe:
         return cls().updated(tables, origin=origin)
 
     @classmethod
-    def from_recorded(cls, tables: Mapping[str, Any], *, origin: str) -> Self:
+    def from_recorded(cls, tables: Mapping[str, object], *, origin: str) -> Self:
         """Builds the recipe that a run or an unfinished training recorded, also an older one.
 
         Before ``data.split_seed`` existed, ``training.seed`` drew the splits as well: a record
@@ -77,7 +77,7 @@ class Recipe:
         """
         return cls.from_dict(with_split_seed(tables), origin=origin)
 
-    def updated(self, tables: Mapping[str, Any], *, origin: str) -> Self:
+    def updated(self, tables: Mapping[str, object], *, origin: str) -> Self:
         """Returns a copy with the given values replaced.
 
         What belongs to a replaced value goes with it: a learning rate with the method it was
@@ -88,25 +88,21 @@ class Recipe:
             RecipeError: A name, type or range is wrong; the message names ``origin``.
         """
         sections = {section.name: getattr(self, section.name) for section in fields(self)}
-        for name, values in tables.items():
-            if name not in sections:
-                raise RecipeError(f"{origin}: unknown table [{name}]: expected {listed(sections)}.")
-            if not isinstance(values, Mapping):
-                raise RecipeError(f"{origin}: [{name}]: expected a table, found {values!r}.")
-        if tables.get("model", {}).get("id", self.model.id) != self.model.id:
+        given = _tables(tables, sections, origin)
+        if given["model"].get("id", self.model.id) != self.model.id:
             sections["model"] = replace(self.model, revision=None)
-        if tables.get("data", {}).get("dataset", self.data.dataset) != self.data.dataset:
+        if given["data"].get("dataset", self.data.dataset) != self.data.dataset:
             sections["data"] = replace(
                 DataConfig(),
                 validation_fraction=self.data.validation_fraction,
                 test_fraction=self.data.test_fraction,
                 split_seed=self.data.split_seed,
             )
-        if tables.get("adapter", {}).get("method", self.adapter.method) != self.adapter.method:
+        if given["adapter"].get("method", self.adapter.method) != self.adapter.method:
             sections["training"] = replace(self.training, learning_rate=None)
-        if tables.get("export", {}).get("engine", self.export.engine) != self.export.engine:
+        if given["export"].get("engine", self.export.engine) != self.export.engine:
             sections["export"] = replace(self.export, scheme=None)
-        for name, values in tables.items():
+        for name, values in given.items():
             sections[name] = updated_section(sections[name], values, f"{origin}: [{name}]")
         recipe = replace(self, **sections)
         _check(recipe, origin)
@@ -125,7 +121,7 @@ class Recipe:
         )
         return replace(self, training=training)
 
-    def to_dict(self) -> dict[str, dict[str, Any]]:
+    def to_dict(self) -> dict[str, dict[str, Scalar]]:
         """Returns nested tables; ``from_dict`` takes them back."""
         return asdict(self)
 
@@ -138,6 +134,24 @@ class Recipe:
             lines += [f"{key} = {toml_scalar(value)}" for key, value in given.items()]
             lines.append("")
         return "\n".join(lines)
+
+
+def _tables(
+    tables: Mapping[str, object], known: Collection[str], origin: str
+) -> dict[str, Mapping[str, object]]:
+    """Returns every known table; one that is not given is empty.
+
+    Raises:
+        RecipeError: One is unknown, or no table.
+    """
+    found: dict[str, Mapping[str, object]] = {name: {} for name in known}
+    for name, values in tables.items():
+        if name not in found:
+            raise RecipeError(f"{origin}: unknown table [{name}]: expected {listed(known)}.")
+        if not isinstance(values, Mapping):
+            raise RecipeError(f"{origin}: [{name}]: expected a table, found {values!r}.")
+        found[name] = values
+    return found
 
 
 def _check(recipe: Recipe, origin: str) -> None:

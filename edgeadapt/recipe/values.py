@@ -9,10 +9,13 @@ from typing import Any, get_args, get_origin
 from edgeadapt.errors import RecipeError
 from edgeadapt.recipe.kinds import listed
 
-__all__ = ["updated_section"]
+__all__ = ["Scalar", "updated_section"]
+
+Scalar = str | int | float | bool | None
+"""A value of a recipe, as JSON holds it."""
 
 
-def updated_section(section: Any, values: Mapping[str, Any], where: str) -> Any:
+def updated_section(section: Any, values: Mapping[str, object], where: str) -> Any:
     """Returns a table of the recipe, a dataclass, with the given values replaced.
 
     Raises:

@@ -15,6 +15,10 @@ from edgeadapt.errors import ExportError, UsageError
 
 __all__ = ["Trimmed", "trim"]
 
+# tokenizer.json has another shape for each kind of tokenizer; the library checks it when it is read
+# back, and no value of it leaves this module.
+_Json = dict[str, Any]
+
 _MARKS = {"WordPiece": "##", "Unigram": "▁"}
 """What stands before a piece: inside a word, or at its beginning."""
 
@@ -79,7 +83,7 @@ class _Pieces:
     """Of BPE: the two pieces that a piece is merged from."""
 
     @classmethod
-    def of(cls, kind: str, model: Mapping[str, Any]) -> "_Pieces":
+    def of(cls, kind: str, model: _Json) -> "_Pieces":
         merges = [_pair(merge) for merge in model.get("merges", ())] if kind == "BPE" else []
         mark = model.get("continuing_subword_prefix") or _MARKS.get(kind, "")
         return cls(mark, {first + second: (first, second) for first, second in reversed(merges)})
@@ -110,7 +114,7 @@ class _Pieces:
             yield f"{self.mark}{letter}" if inside or number else letter
 
 
-def _needed(files: Mapping[str, Any]) -> Iterator[str]:
+def _needed(files: _Json) -> Iterator[str]:
     """Tokens that a tokenizer uses whatever the text: the unknown one need not be an added one."""
     yield from (token["content"] for token in files["added_tokens"])
     model, processor = files["model"], files.get("post_processor")
@@ -121,7 +125,7 @@ def _needed(files: Mapping[str, Any]) -> Iterator[str]:
     yield from _around(processor)
 
 
-def _around(processor: Mapping[str, Any] | None) -> Iterator[str]:
+def _around(processor: _Json | None) -> Iterator[str]:
     """The tokens that are put around a text."""
     if processor is None:
         return
@@ -138,7 +142,7 @@ def _pair(merge: str | Collection[str]) -> tuple[str, str]:
     return first, second
 
 
-def _rewrite(files: dict[str, Any], ids: Mapping[str, int]) -> None:
+def _rewrite(files: _Json, ids: Mapping[str, int]) -> None:
     """Leaves of a ``tokenizer.json`` what has an id, and gives it that id."""
     model = files["model"]
     if model["type"] == "Unigram":
@@ -156,7 +160,7 @@ def _rewrite(files: dict[str, Any], ids: Mapping[str, int]) -> None:
     _renumber(files.get("post_processor"), ids)
 
 
-def _renumber(processor: dict[str, Any] | None, ids: Mapping[str, int]) -> None:
+def _renumber(processor: _Json | None, ids: Mapping[str, int]) -> None:
     """Gives special tokens their new ids in what puts them around a text."""
     if processor is None:
         return

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 from edgeadapt.errors import LayoutError
 from edgeadapt.metrics import Drift, Parity, Score
@@ -90,9 +90,9 @@ class _Quantization(TypedDict):
 class _Provenance(TypedDict, total=False):
     """The keys that are checked here: scores were empty where there were none."""
 
-    validation: Mapping[str, Any]  # a score, or empty
-    test: Mapping[str, Any]
-    backbone: Mapping[str, Any]  # other keys than those of today may be in it
+    validation: Mapping[str, object]  # a score, or empty
+    test: Mapping[str, object]
+    backbone: Mapping[str, object]  # other keys than those of today may be in it
 
 
 class _Size(TypedDict):
@@ -112,7 +112,7 @@ class _Manifest(TypedDict):
     files: Mapping[str, _Size]
 
 
-def upgraded_bundle(value: Mapping[str, object], path: Path) -> dict[str, Any]:
+def upgraded_bundle(value: Mapping[str, object], path: Path) -> dict[str, object]:
     """Returns the manifest as one of version 2 says it.
 
     Args:
@@ -136,16 +136,17 @@ def upgraded_bundle(value: Mapping[str, object], path: Path) -> dict[str, Any]:
     }
 
 
-def _provenance(old: Mapping[str, Any]) -> dict[str, Any]:
+def _provenance(old: _Provenance) -> dict[str, object]:
     found = _known(Provenance, old)
-    for split in ("validation", "test"):
-        found[split] = _known(Score, found[split]) if found.get(split) else None
-    if found.get("backbone"):
-        found["backbone"] = _known(Backbone, found["backbone"])
-    return found
+    validation, test, backbone = old.get("validation"), old.get("test"), old.get("backbone")
+    return found | {
+        "validation": _known(Score, validation) if validation else None,
+        "test": _known(Score, test) if test else None,
+        "backbone": _known(Backbone, backbone) if backbone else None,
+    }
 
 
-def _known(kind: type, value: Mapping[str, Any]) -> dict[str, Any]:
+def _known(kind: type, value: Mapping[str, object]) -> dict[str, object]:
     """What of an older object a dataclass has a field for."""
     names = [field.name for field in fields(kind)]
     return {name: value[name] for name in names if name in value}
@@ -159,11 +160,11 @@ def _gates(old: _Gates) -> Gates:
 
 
 def _parity(old: _Parity) -> Parity:
-    return Parity(**_known(Parity, old))
+    return from_json(Parity, _known(Parity, old), where="parity")
 
 
 def _drift(old: _Drift) -> Drift:
-    return Drift(**_known(Drift, old))
+    return from_json(Drift, _known(Drift, old), where="drift")
 
 
 def _compression(old: _Manifest) -> Compression | None:
@@ -192,7 +193,8 @@ def _vocabulary(old: _Vocabulary) -> StepReport:
     """Trimming told of the vocabulary that was chosen alone, and not of its size in bytes."""
     name = f"{old['embeddings']:,} embeddings, other pieces {old['others']}"
     told = {"max_drop", *(field.name for field in fields(Drift))}
-    settings: dict[str, Any] = {k: v for k, v in old.items() if k not in told}
+    # Their types are checked with the manifest that they become part of.
+    settings = cast("dict[str, Setting]", {k: v for k, v in old.items() if k not in told})
     return StepReport(
         name="vocabulary",
         candidates="vocabularies",

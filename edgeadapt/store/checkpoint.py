@@ -140,7 +140,7 @@ class CheckpointConfig:
     """What config.json says, and where the parts of such a model are."""
 
     file: Path
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     spec: BackboneSpec
 
     def stock(self, config_class: Any, **changes: object) -> Any:
@@ -193,7 +193,7 @@ class CheckpointConfig:
                     hint="transformers has no such activation. Use a checkpoint of a stock model.",
                 )
 
-    def _typed(self, config_class: Any) -> dict[str, Any]:
+    def _typed(self, config_class: Any) -> dict[str, object]:
         """The values, each of the type that the stock class computes with.
 
         Raises:
@@ -260,7 +260,8 @@ class CheckpointConfig:
         if self.spec.positions_follow_padding:
             padding = self.values.get("pad_token_id", stock.pad_token_id)
             first = padding + 1 if isinstance(padding, int) else 0
-        positions: int = self.values.get(_POSITIONS, stock.max_position_embeddings)
+        positions = self.values.get(_POSITIONS, stock.max_position_embeddings)
+        assert isinstance(positions, int)  # types were checked before
         return positions - first
 
 
@@ -315,7 +316,7 @@ def bundled_checkpoint_config(bundle: Bundle, variant: str) -> CheckpointConfig:
     return read_checkpoint_config(bundle.folder_of(variant))
 
 
-def _spec(file: Path, values: Mapping[str, Any]) -> BackboneSpec:
+def _spec(file: Path, values: Mapping[str, object]) -> BackboneSpec:
     model_type = values.get("model_type")
     if not isinstance(model_type, str):
         found = f"found {model_type!r}" if "model_type" in values else "found no such key"
@@ -374,7 +375,7 @@ def _is_empty(value: object) -> bool:
     return all(inner is None or inner in ("", [], {}) for inner in values)
 
 
-def _check_no_code(file: Path, values: Mapping[str, Any]) -> None:
+def _check_no_code(file: Path, values: Mapping[str, object]) -> None:
     for key in _CODE_KEYS:
         if values.get(key):
             raise ModelError(

@@ -5,10 +5,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from edgeadapt.errors import (
     EdgeAdaptError,
@@ -81,7 +80,7 @@ def check_format_version(found: object, *, supported: int, path: Path) -> None:
 
 def read_json(
     path: Path, *, limit: int = CONFIG_BYTES, refusal: Refusal = LayoutError
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Reads one JSON object of at most ``limit`` bytes.
 
     Args:
@@ -101,7 +100,7 @@ def read_json(
     return value
 
 
-def read_versioned(path: Path, *, supported: int) -> dict[str, Any]:
+def read_versioned(path: Path, *, supported: int) -> dict[str, object]:
     """Reads one JSON object that says its format version, and returns the rest of it.
 
     Raises:
@@ -113,12 +112,12 @@ def read_versioned(path: Path, *, supported: int) -> dict[str, Any]:
     return value
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Writes one JSON object atomically: the old file or the new one, never a part."""
     write_text(path, to_json(value))
 
 
-def to_json(value: dict[str, Any]) -> str:
+def to_json(value: Mapping[str, object]) -> str:
     """Returns a JSON object as it is written: indented, characters as they are.
 
     Raises:

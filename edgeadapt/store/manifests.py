@@ -20,7 +20,6 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from edgeadapt.errors import IntegrityError, LayoutError
 from edgeadapt.parsing import MANIFEST_BYTES, parse_json, read_bounded
@@ -32,7 +31,7 @@ _HASH = "sha256"
 _DIGITS = re.compile(r"[0-9a-f]{64}")
 _BLANK = b"0" * 64
 
-Upgrade = Callable[[Mapping[str, object], Path], dict[str, Any]]
+Upgrade = Callable[[Mapping[str, object], Path], dict[str, object]]
 """Given what an older manifest says, and its path for messages, returns it as a newer one does."""
 
 _NO_UPGRADES: Mapping[int, Upgrade] = MappingProxyType({})
@@ -45,7 +44,7 @@ def read_manifest(
     hashed_from: int,
     limit: int = MANIFEST_BYTES,
     upgrades: Mapping[int, Upgrade] = _NO_UPGRADES,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Reads a manifest, checks it against its own hash, and returns the rest of it.
 
     Args:
@@ -77,7 +76,7 @@ def read_manifest(
 
 
 def write_manifest(
-    path: Path, value: dict[str, Any], *, version: int, limit: int = MANIFEST_BYTES
+    path: Path, value: dict[str, object], *, version: int, limit: int = MANIFEST_BYTES
 ) -> None:
     """Writes a manifest atomically: the old file or the new one, never a part.
 

@@ -117,7 +117,9 @@ class Record:
         """
         if not path.exists():
             raise MissingError(f"There is no record at {path}.", hint="Measure: edgeadapt bench")
-        value = read_manifest(path, supported=cls.FORMAT_VERSION, hashed_from=3, limit=RECORD_BYTES)
+        value: dict[str, Any] = read_manifest(
+            path, supported=cls.FORMAT_VERSION, hashed_from=3, limit=RECORD_BYTES
+        )
         _check(value, path)
         samples = tuple(Sample(**sample) for sample in value.pop("samples"))
         return cls(**value, samples=samples)

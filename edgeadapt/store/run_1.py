@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from edgeadapt.metrics import Score
 from edgeadapt.store.machine import TrainingMachine
@@ -13,27 +13,18 @@ from edgeadapt.typed import from_json
 
 __all__ = ["upgraded_run"]
 
-_KINDS: Mapping[str, type] = {
-    "backbone": Backbone,
-    "data": DataReport,
-    "machine": TrainingMachine,
-    "validation": Score,
-    "test": Score,
-}
-_UNKNOWN = {"machine": {"cpu": "unknown"}}
-
 
 class _Run(TypedDict):
     """The keys whose values may hold more, or less, than those of version 2."""
 
-    backbone: Mapping[str, Any]
-    data: Mapping[str, Any]
-    machine: Mapping[str, Any]
-    validation: Mapping[str, Any]  # empty where nothing was measured
-    test: Mapping[str, Any]
+    backbone: Mapping[str, object]
+    data: Mapping[str, object]
+    machine: Mapping[str, object]
+    validation: Mapping[str, object]  # empty where nothing was measured
+    test: Mapping[str, object]
 
 
-def upgraded_run(value: Mapping[str, object], path: Path) -> dict[str, Any]:
+def upgraded_run(value: Mapping[str, object], path: Path) -> dict[str, object]:
     """Returns ``run.json`` as one of version 2 says it.
 
     Args:
@@ -43,12 +34,19 @@ def upgraded_run(value: Mapping[str, object], path: Path) -> dict[str, Any]:
     Raises:
         LayoutError: It is not a run's.
     """
-    old: Mapping[str, Any] = from_json(_Run, dict(value), where=f"{path} is not a run's")
-    return {**old, **{name: _known(name, old[name]) for name in _KINDS}}
+    where = f"{path} is not a run's"
+    old = from_json(dict[str, object], dict(value), where=where)
+    parts = from_json(_Run, old, where=where)
+    return old | {
+        "backbone": _known(Backbone, parts["backbone"]),
+        "data": _known(DataReport, parts["data"]),
+        "machine": {"cpu": "unknown"} | _known(TrainingMachine, parts["machine"]),
+        "validation": _known(Score, parts["validation"]) or None,
+        "test": _known(Score, parts["test"]) or None,
+    }
 
 
-def _known(name: str, value: Mapping[str, Any]) -> dict[str, Any] | None:
-    if _KINDS[name] is Score and not value:
-        return None
-    names = {field.name for field in fields(_KINDS[name])}
-    return _UNKNOWN.get(name, {}) | {key: each for key, each in value.items() if key in names}
+def _known(kind: type, value: Mapping[str, object]) -> dict[str, object]:
+    """What of an older object a dataclass has a field for."""
+    names = {field.name for field in fields(kind)}
+    return {key: each for key, each in value.items() if key in names}

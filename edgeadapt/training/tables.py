@@ -73,7 +73,7 @@ def read_parquet(path: Path, columns: Sequence[str], *, label_column: str) -> Ta
     check_header(schema.names, str(path))
     wanted = list(columns if set(columns) <= set(schema.names) else schema.names)
     _check_metadata(file.metadata, path)
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     size = 0
     try:
         # Once to add up sizes, in little memory, and once to make rows.

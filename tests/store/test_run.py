@@ -15,7 +15,7 @@ from edgeadapt.errors import (
     MissingError,
     UnfinishedError,
 )
-from edgeadapt.recipe import Task
+from edgeadapt.recipe import ModelConfig, Recipe, Task
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.machine import TrainingMachine
 from edgeadapt.store.provenance import Backbone
@@ -25,7 +25,7 @@ from tests.store.handmade import as_json, make_score
 from tests.store.manifests import change_json, edit_json
 
 INFO = RunInfo(
-    recipe={"model": {"id": "somewhere", "revision": None}},
+    recipe=Recipe(model=ModelConfig(id="somewhere")),
     labels=("negative", "naïve ✓", "positive"),
     pad_id=3,
     backbone=Backbone("somewhere", "bert"),

@@ -1,16 +1,14 @@
 """The one judge of logits, whoever produced them: torch or an engine, fp32 or int8."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeadapt.errors import GateError, ModelError
 from edgeadapt.recipe import Task
-from edgeadapt.typed import Count, from_json
+from edgeadapt.typed import Count
 
 __all__ = [
     "Decisions",
@@ -137,15 +135,6 @@ class Score:
     def to_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Self:
-        """Takes back what ``to_dict`` gave, also after a way through JSON.
-
-        Raises:
-            LayoutError: A key is missing, unknown, or has another type.
-        """
-        return from_json(cls, values, where="a score")
 
 
 def score(logits: Logits, labels: Labels, *, task: Task) -> Score:

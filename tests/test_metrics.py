@@ -42,6 +42,7 @@ from edgeadapt.metrics import (
     wilson_interval,
 )
 from edgeadapt.recipe import Task
+from edgeadapt.typed import from_json
 
 SINGLE, MULTI = Task.SINGLE_LABEL, Task.MULTI_LABEL
 
@@ -129,7 +130,7 @@ def test_confusion_and_a_way_through_json_keep_every_figure(case: tuple[Logits, 
 
     expected = confusion_matrix(labels, logits.argmax(axis=1), labels=range(logits.shape[1]))
     assert found.confusion == tuple(map(tuple, expected.tolist()))
-    assert Score.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert from_json(Score, json.loads(json.dumps(found.to_dict())), where="a score") == found
 
 
 def test_answers_as_sure_as_they_are_right_are_calibrated() -> None:

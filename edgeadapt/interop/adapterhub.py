@@ -7,7 +7,6 @@ Pfeiffer et al. 2020, AdapterHub (arXiv 2007.07779); Poth et al. 2023, Adapters 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -47,7 +46,7 @@ def read(
     folder: Path,
     *,
     spec: BackboneSpec,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     base_head: Mapping[str, Tensor] | None = None,
 ) -> ForeignAdapter:
     """Reads an adapter, and its head where there is one; ``base_head`` is not needed.
@@ -85,7 +84,7 @@ def write(
     adapter: ForeignAdapter,
     *,
     spec: BackboneSpec,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     name: str = "edgeadapt",
     safetensors: bool = False,
     force: bool = False,
@@ -134,7 +133,7 @@ def write(
             identity.save(staging)
 
 
-def _backbone(spec: BackboneSpec, config: Mapping[str, Any]) -> Backbone:
+def _backbone(spec: BackboneSpec, config: Mapping[str, object]) -> Backbone:
     return Backbone(
         hidden=hidden_size(config),
         stored=stored_layers(spec, config),
@@ -143,7 +142,7 @@ def _backbone(spec: BackboneSpec, config: Mapping[str, Any]) -> Backbone:
 
 
 def _check_backbone(
-    file: Mapping[str, Any], *, spec: BackboneSpec, config: Mapping[str, Any], where: Path
+    file: Mapping[str, object], *, spec: BackboneSpec, config: Mapping[str, object], where: Path
 ) -> str:
     """Returns the adapter's name."""
     found = (file.get("model_type"), file.get("hidden_size"))

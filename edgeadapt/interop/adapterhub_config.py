@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from transformers.activations import ACT2FN
 
@@ -21,20 +20,20 @@ __all__ = ["Backbone", "from_options", "options_of", "to_options"]
 
 _SUPPORTED = "bottlenecks as of seq_bn, double_seq_bn and par_bn"
 
-_SEQ_BN: Mapping[str, Any] = {
+_SEQ_BN: Mapping[str, object] = {
     "mh_adapter": False,
     "output_adapter": True,
     "non_linearity": "relu",
     "reduction_factor": 16,
     "original_ln_before": True,
 }
-_DOUBLE_SEQ_BN: Mapping[str, Any] = {
+_DOUBLE_SEQ_BN: Mapping[str, object] = {
     "mh_adapter": True,
     "output_adapter": True,
     "non_linearity": "swish",
     "reduction_factor": 16,
 }
-_PAR_BN: Mapping[str, Any] = {
+_PAR_BN: Mapping[str, object] = {
     "mh_adapter": False,
     "output_adapter": True,
     "non_linearity": "relu",
@@ -43,7 +42,7 @@ _PAR_BN: Mapping[str, Any] = {
     "scaling": 4.0,
 }
 
-_NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+_NAMED: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "pfeiffer": _SEQ_BN,
         "seq_bn": _SEQ_BN,
@@ -59,7 +58,7 @@ _NAMED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 _REQUIRED = ("mh_adapter", "output_adapter", "reduction_factor", "non_linearity")
 
-_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+_DEFAULTS: Mapping[str, object] = MappingProxyType(
     {
         "original_ln_before": False,
         "residual_before_ln": True,
@@ -71,7 +70,7 @@ _DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 """What a missing option means."""
 
-_FIXED: Mapping[str, Any] = MappingProxyType(
+_FIXED: Mapping[str, object] = MappingProxyType(
     {
         "original_ln_after": True,
         "ln_before": False,
@@ -85,7 +84,7 @@ _FIXED: Mapping[str, Any] = MappingProxyType(
 )
 """Options that change what is computed, and the only values that edgeadapt can express."""
 
-_IDLE: Mapping[str, Any] = MappingProxyType(
+_IDLE: Mapping[str, object] = MappingProxyType(
     {
         "init_weights": "bert",
         "init_weights_seed": None,
@@ -128,7 +127,7 @@ class Backbone:
     """Of the FFN."""
 
 
-def options_of(file: Mapping[str, Any], *, where: Path, invertible: bool) -> dict[str, Any]:
+def options_of(file: Mapping[str, object], *, where: Path, invertible: bool) -> dict[str, object]:
     """Returns the options of a bottleneck, every one of them, in today's words.
 
     Args:
@@ -170,7 +169,9 @@ def options_of(file: Mapping[str, Any], *, where: Path, invertible: bool) -> dic
     return {**_DEFAULTS, **options}
 
 
-def from_options(options: Mapping[str, Any], backbone: Backbone, *, where: Path) -> AdapterConfig:
+def from_options(
+    options: Mapping[str, object], backbone: Backbone, *, where: Path
+) -> AdapterConfig:
     """Returns what to attach.
 
     Args:
@@ -201,7 +202,9 @@ def from_options(options: Mapping[str, Any], backbone: Backbone, *, where: Path)
     )
 
 
-def to_options(config: AdapterConfig, placement: Placement, backbone: Backbone) -> dict[str, Any]:
+def to_options(
+    config: AdapterConfig, placement: Placement, backbone: Backbone
+) -> dict[str, object]:
     """Returns the options that make a bottleneck of an attached one's form.
 
     Args:
@@ -245,7 +248,7 @@ def _check_whole(layers: Sequence[int], kept: set[int], backbone: Backbone) -> N
         )
 
 
-def _check_fixed(options: Mapping[str, Any], where: Path) -> None:
+def _check_fixed(options: Mapping[str, object], where: Path) -> None:
     for name, value in options.items():
         if name in _FIXED and bool(value) != bool(_FIXED[name]):
             raise refused(where, f"{name} = {value!r}", supported=f"{name} = {_FIXED[name]!r}")
@@ -259,7 +262,7 @@ def _check_fixed(options: Mapping[str, Any], where: Path) -> None:
             )
 
 
-def _placement(options: Mapping[str, Any], where: Path) -> Placement:
+def _placement(options: Mapping[str, object], where: Path) -> Placement:
     match bool(options["mh_adapter"]), bool(options["output_adapter"]):
         case True, True:
             return Placement.BOTH
@@ -276,7 +279,7 @@ def _kind(*, parallel: bool, placement: Placement) -> AdapterKind:
     return AdapterKind.HOULSBY if placement is Placement.BOTH else AdapterKind.SEQUENTIAL
 
 
-def _layers(options: Mapping[str, Any], backbone: Backbone, where: Path) -> list[int]:
+def _layers(options: Mapping[str, object], backbone: Backbone, where: Path) -> list[int]:
     left_out = options["leave_out"] or ()
     if not isinstance(left_out, list | tuple):
         raise refused(where, f"leave_out = {left_out!r}", supported="a list of layers")

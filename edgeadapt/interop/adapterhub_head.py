@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Self
 
 from torch import Tensor
 
@@ -25,7 +25,7 @@ __all__ = ["WrittenHead", "read_head"]
 
 CONFIG, SAFE, PICKLED = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
 
-_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+_DEFAULTS: Mapping[str, object] = MappingProxyType(
     {
         "num_labels": 2,
         "layers": 2,
@@ -43,7 +43,7 @@ _STATIC = "ForSequenceClassification"
 
 
 def read_head(
-    folder: Path, *, spec: BackboneSpec, config: Mapping[str, Any]
+    folder: Path, *, spec: BackboneSpec, config: Mapping[str, object]
 ) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
     """Reads the head in a folder, if there is one.
 
@@ -83,7 +83,7 @@ def read_head(
 class WrittenHead:
     """A flexible classification head, ready to be saved."""
 
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     tensors: Mapping[str, Tensor]
     """Under their names in the list of dense layers."""
 
@@ -94,7 +94,7 @@ class WrittenHead:
         labels: tuple[str, ...] | None,
         *,
         spec: BackboneSpec,
-        config: Mapping[str, Any],
+        config: Mapping[str, object],
     ) -> Self:
         """Makes one of a stock head, the part that is there.
 
@@ -124,7 +124,7 @@ class WrittenHead:
         }
         return cls(options, {there: head[here] for here, there in names.items()})
 
-    def save(self, folder: Path, common: Mapping[str, Any], *, safetensors: bool) -> None:
+    def save(self, folder: Path, common: Mapping[str, object], *, safetensors: bool) -> None:
         """Writes its two files.
 
         Args:
@@ -139,10 +139,10 @@ class WrittenHead:
 
 def _read_flexible(
     found: Mapping[str, Tensor],
-    file: Mapping[str, Any],
+    file: Mapping[str, object],
     *,
     spec: BackboneSpec,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     paths: tuple[Path, Path],
 ) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
     where, path = paths
@@ -171,10 +171,10 @@ def _read_flexible(
 
 def _read_static(
     found: Mapping[str, Tensor],
-    file: Mapping[str, Any],
+    file: Mapping[str, object],
     *,
     spec: BackboneSpec,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     paths: tuple[Path, Path],
 ) -> tuple[dict[str, Tensor], tuple[str, ...] | None]:
     where, path = paths
@@ -193,7 +193,7 @@ def _outputs(number: object, where: Path) -> int:
 
 
 def _is_pooled(
-    options: Mapping[str, Any], stock: StockHead, config: Mapping[str, Any], where: Path
+    options: Mapping[str, object], stock: StockHead, config: Mapping[str, object], where: Path
 ) -> bool:
     """Returns whether the head is on the backbone's pooler, not on the first token."""
     layers, pooler = options["layers"], bool(options["use_pooler"])

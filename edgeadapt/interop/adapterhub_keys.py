@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -159,7 +158,7 @@ class Entry:
 
 
 def entries(
-    adapter: AdapterConfig, layout: Layout, *, spec: BackboneSpec, config: Mapping[str, Any]
+    adapter: AdapterConfig, layout: Layout, *, spec: BackboneSpec, config: Mapping[str, object]
 ) -> Iterator[Entry]:
     """Lists the tensors of an attached adapter, layer by layer."""
     hidden, stored = hidden_size(config), stored_layers(spec, config)

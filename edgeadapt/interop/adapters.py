@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -220,7 +219,7 @@ def own_model(folder: Path, model: ModelConfig) -> ModelConfig:
     return replace(model, id=name, revision=model.revision or revision)
 
 
-def settings_of(source: ModelSource, depth: int | None) -> Mapping[str, Any]:
+def settings_of(source: ModelSource, depth: int | None) -> Mapping[str, object]:
     """Returns a checkpoint's config.json, cut to its first ``depth`` layers where that is given."""
     return source.config if depth is None else {**source.config, source.spec.depth_key: depth}
 

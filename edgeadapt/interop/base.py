@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +91,7 @@ class Read(Protocol):
         folder: Path,
         *,
         spec: BackboneSpec,
-        config: Mapping[str, Any],
+        config: Mapping[str, object],
         base_head: Mapping[str, Tensor] | None = None,
     ) -> ForeignAdapter:
         """Reads an adapter for the backbone at hand.
@@ -119,7 +119,7 @@ class Write(Protocol):
         adapter: ForeignAdapter,
         *,
         spec: BackboneSpec,
-        config: Mapping[str, Any],
+        config: Mapping[str, object],
         force: bool = False,
     ) -> None:
         """Writes an adapter so that the format's own library loads it.

@@ -6,7 +6,6 @@ import struct
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -62,7 +61,7 @@ def read_tensors(folder: Path, *, safe: str, pickled: str) -> tuple[Path, dict[s
     if (folder / safe).is_file():
         path = folder / safe
         check_fetched(path)
-        found = _read_safetensors(path)
+        found: Mapping[str, object] = _read_safetensors(path)
     elif (folder / pickled).is_file():
         path = folder / pickled
         check_fetched(path)
@@ -117,7 +116,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_pickled(path: Path) -> dict[str, Any]:
+def _read_pickled(path: Path) -> dict[str, object]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

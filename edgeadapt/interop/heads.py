@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -17,7 +16,7 @@ __all__ = ["agreed_labels", "head_shapes", "reordered"]
 
 
 def head_shapes(
-    names: Sequence[str], spec: BackboneSpec, config: Mapping[str, Any], labels: int
+    names: Sequence[str], spec: BackboneSpec, config: Mapping[str, object], labels: int
 ) -> Shapes:
     """Returns the shapes of the given parameters of a head; names that it has not are left out."""
     head, hidden = STOCK_HEADS[spec.model_type], hidden_size(config)

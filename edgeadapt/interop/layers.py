@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 
-def setting(config: Mapping[str, Any], *keys: str) -> Any:
+def setting(config: Mapping[str, object], *keys: str) -> Any:
     """Returns the value under the first key that there is.
 
     Raises:
@@ -29,7 +29,7 @@ def setting(config: Mapping[str, Any], *keys: str) -> Any:
     raise ModelError(f"The backbone's config.json has no {' or '.join(keys)}.")
 
 
-def hidden_size(config: Mapping[str, Any]) -> int:
+def hidden_size(config: Mapping[str, object]) -> int:
     """Returns the width between layers."""
     return int(setting(config, "hidden_size", "dim"))
 
@@ -41,13 +41,15 @@ def bottleneck_width(adapter: AdapterConfig, hidden: int) -> int:
     return int(hidden // adapter.reduction_factor)
 
 
-def stored_layers(spec: BackboneSpec, config: Mapping[str, Any]) -> tuple[int, ...]:
+def stored_layers(spec: BackboneSpec, config: Mapping[str, object]) -> tuple[int, ...]:
     """Returns, layer by layer, the number of the stored layer whose weights it uses.
 
     They differ where layers share weights, as ALBERT's do.
     """
     depth = int(setting(config, spec.depth_key))
-    groups = int(config.get(spec.groups_key, 1)) if spec.groups_key else depth
+    groups = depth
+    if spec.groups_key is not None:
+        groups = int(setting(config, spec.groups_key)) if spec.groups_key in config else 1
     return tuple(layer * groups // depth for layer in range(depth))
 
 

@@ -9,7 +9,6 @@ on each of them with the same A.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -44,7 +43,7 @@ def read(
     folder: Path,
     *,
     spec: BackboneSpec,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     base_head: Mapping[str, Tensor] | None = None,
 ) -> ForeignAdapter:
     """Reads a LoRA, and the head where it is stored with it.
@@ -90,7 +89,7 @@ def write(
     adapter: ForeignAdapter,
     *,
     spec: BackboneSpec,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     safetensors: bool = True,
     force: bool = False,
 ) -> None:
@@ -184,7 +183,7 @@ def _read_layers(
     options: Options,
     *,
     spec: BackboneSpec,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     path: Path,
 ) -> tuple[AdapterConfig, dict[str, Tensor]]:
     stored = stored_layers(spec, config)
@@ -232,7 +231,7 @@ def _check_uniform(in_layers: Mapping[int, Mapping[str, Product]], path: Path) -
 
 
 def _read_head(
-    whole: Mapping[str, Tensor], *, spec: BackboneSpec, config: Mapping[str, Any], path: Path
+    whole: Mapping[str, Tensor], *, spec: BackboneSpec, config: Mapping[str, object], path: Path
 ) -> dict[str, Tensor]:
     outputs = len(whole.get(f"{STOCK_HEADS[spec.model_type].out}.weight", ()))
     if outputs == 1:
@@ -280,7 +279,7 @@ def _folded(
 
 
 def _written(
-    adapter: ForeignAdapter, *, spec: BackboneSpec, config: Mapping[str, Any]
+    adapter: ForeignAdapter, *, spec: BackboneSpec, config: Mapping[str, object]
 ) -> dict[tuple[int, str], Product]:
     """Returns products by the stored layer's number and the dense layer's name.
 
@@ -351,7 +350,7 @@ def _named(
 
 
 def _check_head(
-    adapter: ForeignAdapter, *, spec: BackboneSpec, config: Mapping[str, Any], where: Path
+    adapter: ForeignAdapter, *, spec: BackboneSpec, config: Mapping[str, object], where: Path
 ) -> None:
     outputs = len(adapter.head.get(f"{STOCK_HEADS[spec.model_type].out}.weight", ()))
     shapes = head_shapes(list(adapter.head), spec, config, outputs)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgeadapt.interop.files import finite_number, refused
 
@@ -47,7 +46,7 @@ class Options:
     base_model: str | None
 
 
-def options_of(file: Mapping[str, Any], *, where: Path) -> Options:
+def options_of(file: Mapping[str, object], *, where: Path) -> Options:
     """Reads adapter_config.json.
 
     Raises:
@@ -77,7 +76,7 @@ def options_of(file: Mapping[str, Any], *, where: Path) -> Options:
 
 def to_options(
     options: Options, *, layers: str, modules: Iterable[tuple[int, str]], head: Iterable[str]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Returns the content of adapter_config.json.
 
     Args:
@@ -114,7 +113,7 @@ def to_options(
     }
 
 
-def _check_method(file: Mapping[str, Any], where: Path) -> None:
+def _check_method(file: Mapping[str, object], where: Path) -> None:
     found = file.get("peft_type")
     if found != "LORA":
         raise refused(where, f"peft_type = {found!r}", supported="peft_type = 'LORA'")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -91,7 +91,7 @@ class Dense:
         return replace(self, targets={t: p for t, p in self.targets.items() if t in targets})
 
 
-def dense_layers(spec: BackboneSpec, config: Mapping[str, Any]) -> list[Dense]:
+def dense_layers(spec: BackboneSpec, config: Mapping[str, object]) -> list[Dense]:
     """Returns the dense layers that LoRA can be on, the attention's first."""
     hidden = hidden_size(config)
     inner = int(setting(config, spec.intermediate_key))

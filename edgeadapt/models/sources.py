@@ -67,7 +67,7 @@ class ModelSource:
     folder: Path
     commit: str | None
     """Commit of a hub snapshot."""
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     """The checkpoint's config.json."""
     spec: BackboneSpec
 

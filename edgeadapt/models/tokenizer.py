@@ -37,7 +37,7 @@ class TokenizerFiles:
     encoder: TextEncoder
     special_tokens: Mapping[str, str]
     """Content of special_tokens_map.json."""
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     """Content of tokenizer_config.json."""
 
 

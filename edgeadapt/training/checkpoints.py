@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -110,7 +110,7 @@ class Checkpoint:
 
     tensors: Mapping[str, Tensor]
     """Weights, moments and random states, on the CPU."""
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     """The rest: plain values that JSON can hold."""
 
 

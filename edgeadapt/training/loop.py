@@ -23,6 +23,7 @@ from edgeadapt.training.optimizer import Optimizer
 from edgeadapt.training.outcome import EpochReport, Outcome, StepReport
 from edgeadapt.training.team import ALONE, Team
 from edgeadapt.training.tensorboard import TensorBoard
+from edgeadapt.typed import from_json
 
 __all__ = ["choose_device", "fit"]
 
@@ -115,6 +116,18 @@ class _Epoch:
         self.examples += examples
         self.loss += loss * examples
         self.unlogged.append(loss)
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """How far training is, beside the tensors of a checkpoint."""
+
+    processes: int
+    """That train together."""
+    steps: int
+    """Optimizer steps."""
+    under_way: _Epoch
+    outcome: Outcome
 
 
 class _Loop:
@@ -272,22 +285,18 @@ class _Loop:
             for group, named in groups.items()
             for name, tensor in named.items()
         }
-        values = {
-            "processes": self.team.size,
-            "steps": self.optimizer.steps,
-            "under_way": asdict(self.under_way),
-            "outcome": self.outcome.to_dict(),
-        }
-        return Checkpoint(tensors, values)
+        progress = _Progress(self.team.size, self.optimizer.steps, self.under_way, self.outcome)
+        return Checkpoint(tensors, asdict(progress))
 
     def restore(self) -> None:
         """Goes on from the latest checkpoint, where there is one."""
         found = self.checkpoints.load() if self.checkpoints else None
         if found is None:
             return
-        if found.values["processes"] != self.team.size:
+        reached = from_json(_Progress, found.values, where="The state of training")
+        if reached.processes != self.team.size:
             raise UsageError(
-                f"The training was begun with {found.values['processes']} processes: found "
+                f"The training was begun with {reached.processes} processes: found "
                 f"{self.team.size}.",
                 hint="Go on with as many, by accelerate launch --num_processes.",
             )
@@ -297,12 +306,11 @@ class _Loop:
             groups.setdefault(group, {})[name] = tensor
         _copy(groups["trained"], self.trained)
         self.best_weights = {n: t.to(self.device) for n, t in groups["best"].items()}
-        self.optimizer.load(groups["adamw"], steps=found.values["steps"])
+        self.optimizer.load(groups["adamw"], steps=reached.steps)
         torch.set_rng_state(groups["random"][f"{self.team.rank}/cpu"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(groups["random"][f"{self.team.rank}/cuda"], self.device)
-        self.under_way = _Epoch(**found.values["under_way"])
-        self.outcome = Outcome.from_dict(found.values["outcome"])
+        self.under_way, self.outcome = reached.under_way, reached.outcome
 
 
 @torch.no_grad()

@@ -1,8 +1,6 @@
 """What training led to, step by step and epoch by epoch."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field
 
 from edgeadapt.metrics import Score
 
@@ -82,21 +80,3 @@ class Outcome:
         done = len(self.epochs)
         waited = done - self.best.epoch if self.best else 0
         return done < epochs and (patience is None or waited < patience)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Takes back what ``to_dict`` gave, also after a way through JSON."""
-        best, scored = values["best"], values["best_score"]
-        return cls(
-            **{
-                **values,
-                "steps": [StepReport(**report) for report in values["steps"]],
-                "epochs": [EpochReport(**report) for report in values["epochs"]],
-                "best": None if best is None else EpochReport(**best),
-                "best_score": None if scored is None else Score.from_dict(scored),
-            }
-        )

@@ -124,8 +124,9 @@ _ONLY_OF: Mapping[str, Mapping[str, tuple[object, ...]]] = MappingProxyType({
 and never masks what follows; checkpoints of its family say so in these words."""
 _EXAMPLES: Mapping[str, object] = MappingProxyType({
     "attention_head_size": 64, "classifier_dropout": 0.1, "cls_dropout": 0.1, "conv_act": "tanh",
-    "conv_groups": 1, "conv_kernel_size": 3, "norm_rel_ebd": "layer_norm", "position_buckets": 256,
-    "share_att_key": True,
+    "conv_groups": 1, "conv_kernel_size": 3, "global_attn_every_n_layers": 3,
+    "global_rope_theta": 160_000.0, "local_rope_theta": 10_000.0, "norm_rel_ebd": "layer_norm",
+    "position_buckets": 256, "share_att_key": True,
 })  # fmt: skip
 """Key that stock classes read -> a value of its type, where the config class has no default of that
 type."""

@@ -29,6 +29,8 @@ __all__ = [
 _REGRESSION = "regression"
 _DEFAULT_COUNT = 2
 """Outputs of a Hugging Face classifier whose config.json does not say how many it has."""
+_MOST = 1_000_000
+"""Most outputs of a head: a name is made for each where config.json gives none."""
 _MOST_SHOWN = 10
 
 
@@ -52,8 +54,8 @@ class Outputs:
             where: Its path, for messages.
 
         Raises:
-            ModelError: ``id2label`` or ``label2id`` is malformed, they contradict each other, or
-                ``problem_type`` is unknown.
+            ModelError: ``id2label`` or ``label2id`` is malformed, they contradict each other or
+                ``num_labels``, or ``problem_type`` is unknown.
         """
         names = declared_names(config, where=where)
         count = _count(config, where)
@@ -64,6 +66,12 @@ class Outputs:
                 f"{where}: problem_type: expected one of {', '.join([*problems, _REGRESSION])} or "
                 f"null, found {problem!r}.",
                 hint="Correct problem_type in that file.",
+            )
+        if names and config.get("num_labels") is not None and count != len(names):
+            raise ModelError(
+                f"{where}: num_labels is {count}, and id2label or label2id names {len(names)} "
+                f"outputs ({listed(names)}): expected the same number.",
+                hint="Correct the one that is wrong, or remove num_labels: the names are enough.",
             )
         names = names or placeholders(count)
         return cls(
@@ -269,9 +277,9 @@ def _count(config: Mapping[str, object], where: str) -> int:
     found = config.get("num_labels", config.get("_num_labels"))
     if found is None:
         return _DEFAULT_COUNT
-    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= _MOST:
         raise ModelError(
-            f"{where}: num_labels: expected a whole number from 1, found {found!r}.",
+            f"{where}: num_labels: expected a whole number from 1 to {_MOST:,}, found {found!r}.",
             hint="Correct num_labels in that file.",
         )
     return found

@@ -6,6 +6,7 @@ replace the first in silence. Every JSON and TOML file on disk is therefore read
 refused is refused by name.
 """
 
+import codecs
 import json
 import math
 import re
@@ -25,7 +26,9 @@ __all__ = [
     "RECORD_BYTES",
     "TOKENIZER_BYTES",
     "Refusal",
+    "check_downloaded",
     "check_fetched",
+    "check_unmarked",
     "parse_json",
     "parse_toml",
     "read_bounded",
@@ -50,6 +53,31 @@ _DEPTH = 64
 _DIGITS = sys.int_info.default_max_str_digits  # longer ones Python does not convert
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_MARKS = {
+    codecs.BOM_UTF8: "UTF-8",
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""Byte order mark -> the encoding that it is of."""
+_ERROR_BYTES = 2_000
+"""Largest file that may be the few words with which a server refuses a download."""
+_ERROR_PAGES = {b"<!doctype html": "an HTML page", b"<html": "an HTML page",
+                b"<?xml": "an XML document", b"<error": "an XML document"}  # fmt: skip
+"""How a file begins, in lower case -> what it is."""
+_ERROR_TEXT = re.compile(
+    r"(http/[\d.]+ )?[45]\d\d\b|(\w+ )?not found|error\b|access (to|denied)|forbidden|"
+    r"(un|not )authorized|invalid (username|credentials)|bad (gateway|request)|"
+    r"too many requests|internal server error|service unavailable",
+    re.IGNORECASE,
+)
+_ERROR_KEYS = frozenset({
+    "code", "detail", "documentation_url", "error", "errors", "message", "msg", "path", "status",
+    "statusCode", "success", "timestamp", "title", "type", "url",
+})  # fmt: skip
+_REASONS = ("error", "message", "detail")
+"""Keys of which a server's JSON refusal has one, with a text."""
 
 Refusal = Callable[[str], EdgeAdaptError]
 """Makes the error of the message; a kind of ``EdgeAdaptError`` is one."""
@@ -69,6 +97,97 @@ def check_fetched(path: Path) -> None:
     except (OSError, ValueError):  # whoever reads it says so
         return
     _check_fetched(path, beginning)
+
+
+def check_downloaded(path: Path) -> None:
+    """Checks that a file is itself, not what came in its place when it was to be downloaded.
+
+    For files whose format is known: a text of the user's may well be a page.
+
+    Raises:
+        IntegrityError: It is a git-lfs pointer, an HTML or XML page, or a server's refusal. What
+            is no file raises nothing.
+    """
+    check_fetched(path)
+    try:
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            beginning = file.read(_ERROR_BYTES + 1)
+    except (OSError, ValueError):  # whoever reads it says so
+        return
+    found = _in_its_place(beginning)
+    if found:
+        raise _failed_download(f"{path} is {found}: expected the file itself.")
+
+
+def check_unmarked(path: Path, *, refusal: Refusal = LayoutError) -> None:
+    """Checks that a text file which other libraries read has no byte order mark.
+
+    transformers and tokenizers take the mark for a part of the text: JSON is then damaged, and the
+    first word piece of a vocabulary another one.
+
+    Args:
+        path: The file.
+        refusal: Kind of the error.
+
+    Raises:
+        EdgeAdaptError: It begins with one. What is no file raises nothing.
+    """
+    try:
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            encoding = _marked(file.read(4))
+    except (OSError, ValueError):  # whoever reads it says so
+        return
+    if encoding:
+        raise refusal(
+            f"{path} begins with a byte order mark (BOM) of {encoding}: expected UTF-8 without "
+            "one, which is what transformers and tokenizers read. Save it again in that encoding."
+        )
+
+
+def _marked(content: bytes) -> str:
+    """The encoding that a byte order mark names; empty where there is none."""
+    return next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
+
+
+def _in_its_place(content: bytes) -> str:
+    """What a download that failed left in place of a file; empty where it is none of these."""
+    content = content.removeprefix(codecs.BOM_UTF8).strip()
+    lowered = content[:20].lower()
+    for beginning, kind in _ERROR_PAGES.items():
+        if lowered.startswith(beginning):
+            return kind
+    if not content or len(content) > _ERROR_BYTES:
+        return ""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+    if "\n" not in text and _ERROR_TEXT.match(text):
+        return f"the text {text[:100]!r}"
+    return f"a server's answer, {text[:100]}" if _is_refusal(text) else ""
+
+
+def _is_refusal(text: str) -> bool:
+    """Whether a text is a JSON object that says why there is no file."""
+    try:
+        value = json.loads(text) if text.startswith("{") else None
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(value, dict) or not set(value) <= _ERROR_KEYS:
+        return False
+    return any(isinstance(value.get(key), str) for key in _REASONS)
+
+
+def _failed_download(message: str) -> IntegrityError:
+    return IntegrityError(
+        f"{message} Its download failed.",
+        hint="Fetch the file again, from the address of the file and not of the page about it; "
+        "a private repository needs a token.",
+    )
 
 
 def _check_fetched(path: Path, content: bytes) -> None:
@@ -120,21 +239,27 @@ def parse_json(content: bytes | str, *, where: str, refusal: Refusal = LayoutErr
     than Python converts, and more than 64 levels.
 
     Args:
-        content: The text; bytes are UTF-8.
+        content: The text; bytes are UTF-8, with or without a byte order mark.
         where: Where it stands, for the message.
         refusal: Kind of the error.
 
     Raises:
+        IntegrityError: It is a page or a server's refusal, which came in place of a file.
         EdgeAdaptError: It is refused.
     """
     try:
-        text = content if isinstance(content, str) else content.decode("utf-8")
+        text = content if isinstance(content, str) else _decoded(content)
         value = json.loads(
             text, object_pairs_hook=_object, parse_constant=_no_number, parse_float=_finite
         )
         if _SURROGATE.search(text):
             _check_encodable(value)
     except (UnicodeDecodeError, json.JSONDecodeError, _RefusedError) as error:
+        beginning = content[: _ERROR_BYTES + 1]
+        if isinstance(beginning, str):
+            beginning = beginning.encode(errors="replace")
+        if found := _in_its_place(beginning):
+            raise _failed_download(f"{where} is not valid JSON: it is {found}.") from None
         raise refusal(f"{where} is not valid JSON: {error}.") from None
     except ValueError:
         raise refusal(f"{where} is not valid JSON: {_TOO_MANY_DIGITS}.") from None
@@ -174,6 +299,18 @@ def parse_toml(content: bytes, *, where: str, refusal: Refusal = LayoutError) ->
 
 class _RefusedError(ValueError):
     """Valid for Python's reader, but not here."""
+
+
+def _decoded(content: bytes) -> str:
+    if not content.strip():
+        raise _RefusedError("it is empty")
+    encoding = _marked(content)
+    if encoding not in ("", "UTF-8") or b"\0" in content[:4]:  # JSON begins with ASCII
+        raise _RefusedError(
+            f"it is encoded in {encoding or 'UTF-16 or UTF-32'}: expected UTF-8. Save it again in "
+            "that encoding"
+        )
+    return content.decode("utf-8-sig")
 
 
 _TOO_MANY_DIGITS = f"expected at most {_DIGITS:,} digits in a whole number, found more"

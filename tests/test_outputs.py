@@ -140,11 +140,24 @@ def test_the_problem_type_is_read(problem: str | None, task: Task | None, regres
         ({"num_labels": "2"}, "num_labels"),
         ({"num_labels": 0}, "num_labels"),
         ({"num_labels": True}, "num_labels"),
+        ({"num_labels": 10**9}, "num_labels"),
     ],
 )
 def test_an_unknown_setting_is_refused_by_name(config: dict[str, Any], named: str) -> None:
     with pytest.raises(ModelError, match=f"{named}: expected"):
         Outputs.of(config, where=WHERE)
+
+
+@pytest.mark.parametrize("key", ["id2label", "label2id"])
+@pytest.mark.parametrize("names", [("a", "b"), ("LABEL_0", "LABEL_1")])
+def test_another_number_of_outputs_than_of_names_is_refused_with_both(
+    key: str, names: tuple[str, str]
+) -> None:
+    table = {"0": names[0], "1": names[1]} if key == "id2label" else {names[0]: 0, names[1]: 1}
+
+    with pytest.raises(ModelError, match=rf"num_labels is 3, .* names 2 outputs \({names[0]}, "):
+        Outputs.of({key: table, "num_labels": 3}, where=WHERE)
+    assert Outputs.of({key: table, "num_labels": 2}, where=WHERE).names == names
 
 
 @pytest.mark.parametrize("config", [{"num_labels": 1}, {"problem_type": "regression"}])

@@ -9,8 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeadapt.errors import DataError, EdgeAdaptError, LayoutError, MissingError, RecipeError
-from edgeadapt.parsing import parse_json, parse_toml, read_bounded
+from edgeadapt.errors import (
+    DataError,
+    EdgeAdaptError,
+    IntegrityError,
+    LayoutError,
+    MissingError,
+    RecipeError,
+)
+from edgeadapt.parsing import check_downloaded, parse_json, parse_toml, read_bounded
 from edgeadapt.recipe import Recipe
 from edgeadapt.store.files import read_json
 
@@ -190,3 +197,49 @@ def test_a_file_of_any_bytes_is_an_object_or_refused_by_name(
 def test_an_infinite_number_never_comes_out() -> None:
     for text in ("1e308", "-1.7976931348623157e308"):
         assert math.isfinite(parse_json(text, where="x"))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"<!DOCTYPE html><html></html>", "an HTML page"),
+        (b"404: Not Found", "the text '404: Not Found'"),
+        (b"\xef\xbb\xbf<html>", "an HTML page"),
+    ],
+)
+def test_a_page_in_place_of_json_is_called_that(content: bytes, found: str) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        parse_json(content, where="labels.json")
+
+    assert caught.value.message.startswith(f"labels.json is not valid JSON: it is {found}")
+    assert "Fetch the file again" in caught.value.hint
+
+
+def test_json_with_a_byte_order_mark_is_read() -> None:
+    assert parse_json('{"a": "é"}'.encode("utf-8-sig"), where="labels.json") == {"a": "é"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [("utf-16", "UTF-16"), ("utf-32", "UTF-32"), ("utf-16-le", "UTF-16 or"), ("utf-16-be", "UTF-")],
+)
+def test_json_in_another_encoding_is_refused_by_its_name(encoding: str, named: str) -> None:
+    with pytest.raises(DataError, match=f"it is encoded in {named}.*expected UTF-8"):
+        parse_json('{"a": 1}'.encode(encoding), where="labels.json", refusal=DataError)
+
+
+@pytest.mark.parametrize("content", [b"", b"  \n"])
+def test_an_empty_file_is_called_that(content: bytes) -> None:
+    with pytest.raises(LayoutError, match="is not valid JSON: it is empty"):
+        parse_json(content, where="labels.json")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"error\nwarning\n", b'{"error": 1}', b"PK\x03\x04", b"{"]
+)
+def test_other_files_are_not_taken_for_failed_downloads(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+
+    check_downloaded(tmp_path / "file")
+    check_downloaded(tmp_path)
+    check_downloaded(tmp_path / "missing")

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from edgeadapt.errors import MissingError, ModelError
-from edgeadapt.parsing import check_fetched
+from edgeadapt.parsing import check_downloaded
 
 __all__ = ["Shapes", "check_tensors", "finite_number", "read_tensors", "refused", "write_tensors"]
 
@@ -60,11 +60,11 @@ def read_tensors(folder: Path, *, safe: str, pickled: str) -> tuple[Path, dict[s
     """
     if (folder / safe).is_file():
         path = folder / safe
-        check_fetched(path)
+        check_downloaded(path)
         found: Mapping[str, object] = _read_safetensors(path)
     elif (folder / pickled).is_file():
         path = folder / pickled
-        check_fetched(path)
+        check_downloaded(path)
         found = _read_pickled(path)
     else:
         raise MissingError(

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import gcd, prod
@@ -22,9 +22,14 @@ from edgeadapt.errors import EdgeAdaptError, IntegrityError, ModelError
 from edgeadapt.models.heads import CheckpointHead, fit_head
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.unshare import unshare
-from edgeadapt.models.weights import check_declared_sizes, check_finite_weights, check_weight_files
+from edgeadapt.models.weights import (
+    check_finite_weights,
+    check_weight_files,
+    check_weight_names,
+)
 from edgeadapt.outputs import Rows, rows_for
 from edgeadapt.recipe import AdapterConfig, Task
+from edgeadapt.store.sizes import check_declared_sizes
 
 __all__ = ["AdaptedClassifier", "load_stock", "quiet_transformers"]
 
@@ -227,6 +232,7 @@ def _pretrained(
     """Returns the model, and what was drawn at random: absent weights, those of another shape."""
     names = dict(enumerate(labels))
     shapes = check_weight_files(source.folder)
+    check_weight_names(shapes, source.spec, folder=source.folder)
     values = sum(prod(shape) for shape in shapes.values())
     config = source.stock_config(
         num_labels=len(labels),
@@ -235,7 +241,7 @@ def _pretrained(
         problem_type=task.problem_type,  # which activation other loaders apply
         **_truncated(source, depth),
     )
-    check_declared_sizes(config, source.spec, values, file=source.folder / "config.json")
+    check_declared_sizes(config, source.spec, values, where=str(source.folder / "config.json"))
     try:
         with quiet_transformers():
             model, report = AutoModelForSequenceClassification.from_pretrained(
@@ -256,7 +262,9 @@ def _pretrained(
     # transformers 4 lists names, 5 lists (name, shape found, shape expected).
     mismatched = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
     _check_shapes(model, source, mismatched, shapes)
-    _check_encoder(model, source, report["missing_keys"], report["unexpected_keys"], depth=depth)
+    _check_encoder(
+        model, source, report["missing_keys"], report["unexpected_keys"], depth=depth, shapes=shapes
+    )
     if depth is not None and getattr(model.config, "layer_types", None):
         # transformers 5 lists a type per layer and refuses a list of another length.
         model.config.layer_types = model.config.layer_types[:depth]
@@ -293,6 +301,7 @@ def _check_encoder(
     unexpected: Iterable[str],
     *,
     depth: int | None,
+    shapes: Collection[str],
 ) -> None:
     """Raises ``ModelError`` unless the model's layers are the checkpoint's, and finite."""
     spec = source.spec
@@ -300,7 +309,8 @@ def _check_encoder(
     if missing:
         raise ModelError(
             f"{source.folder} is not a whole {spec.model_type} checkpoint: expected every weight "
-            f"of the encoder, found {len(missing)} missing: {', '.join(sorted(missing)[:5])}."
+            f"of the encoder, found {len(missing)} missing: {', '.join(sorted(missing)[:5])}; its "
+            f"files hold {len(shapes)} tensors, such as {', '.join(sorted(shapes)[:3])}."
         )
     kept = len(model.get_submodule(spec.layers))
     surplus = _surplus(unexpected, spec, beyond=None if depth is None else kept)

@@ -13,7 +13,7 @@ from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import EdgeAdaptError, ModelError
 from edgeadapt.models import hub
 from edgeadapt.outputs import Outputs
-from edgeadapt.parsing import check_fetched
+from edgeadapt.parsing import check_downloaded, check_unmarked
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import ModelConfig
 from edgeadapt.store.checkpoint import CheckpointConfig, read_checkpoint_config
@@ -33,6 +33,8 @@ _IDLE_SETTINGS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "tra
 _PICKLED_WEIGHTS = "pytorch_model.bin"
 _WEIGHTS = frozenset({".safetensors", ".bin"})
 """How files of weights end."""
+_TEXTS = frozenset({".json", ".txt"})
+"""How files of text end."""
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,10 @@ def find_model(config: ModelConfig) -> ModelSource:
     """Finds a model's folder: a local one, else the embedded weights, else the hub.
 
     Raises:
-        ModelError: The folder has no usable checkpoint or the model type is not supported.
+        ModelError: The folder has no usable checkpoint, the model type is not supported, or a
+            text file has a byte order mark.
         IntegrityError: The embedded weights are not the published ones, or a file is a git-lfs
-            pointer.
+            pointer or what a failed download left in its place.
         HubError: The id cannot be fetched.
     """
     local = Path(config.id).expanduser()
@@ -228,12 +231,15 @@ def _embedded_folder(embedded: EmbeddedWeights) -> Path | None:
 
 
 def _source(name: str, folder: Path, commit: str | None) -> ModelSource:
+    _check_links(folder)
     config = read_checkpoint_config(folder)
     source = ModelSource(name, folder, commit, config.values, config.spec)
     source.stock_config()
     for pattern in _FILES:
         for file in folder.glob(pattern):
-            check_fetched(file)
+            check_downloaded(file)
+            if file.suffix in _TEXTS:
+                check_unmarked(file, refusal=ModelError)
     return source
 
 
@@ -256,3 +262,18 @@ def pinned_model(
         revision=source.commit or model.revision,
         max_length=min(model.max_length, longest),
     )
+
+
+def _check_links(folder: Path) -> None:
+    """Raises ``ModelError`` where a file of a checkpoint is a link to nothing.
+
+    It would be passed over as if it were not there, and another file read in its place.
+    """
+    for path in sorted(folder.iterdir()):
+        is_one = any(path.match(pattern) for pattern in (*_FILES, _PICKLED_WEIGHTS))
+        if is_one and path.is_symlink() and not path.exists():
+            raise ModelError(
+                f"{path} is a link to {path.readlink()}, which does not exist: expected a file.",
+                hint="Folders of the hub's cache link to files beside them: copy with cp -rL, or "
+                "download the whole folder again.",
+            )

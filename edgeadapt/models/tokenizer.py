@@ -19,7 +19,7 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.store.files import read_json
 from edgeadapt.text import TextEncoder, tokenizer_errors
 
-__all__ = ["TokenizerFiles", "load_tokenizer"]
+__all__ = ["TokenizerFiles", "load_tokenizer", "stock_tokenizer"]
 
 _KEPT_OPTIONS = (
     "do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space", "trim_offsets",
@@ -56,7 +56,7 @@ def load_tokenizer(
         ModelError: There is none, it has no padding token, it cannot tell two texts apart, it
             gives ids that the model has no embeddings for, or its files contradict each other.
     """
-    tokenizer = _loaded(source.folder)
+    tokenizer = stock_tokenizer(source.folder)
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
         raise ModelError(
             f"{source.folder}: expected a fast tokenizer with a padding token, found a "
@@ -98,8 +98,8 @@ def load_tokenizer(
     )
 
 
-def _loaded(folder: Path) -> Any:
-    """Returns what transformers makes of a folder's tokenizer files.
+def stock_tokenizer(folder: Path) -> Any:
+    """Returns what transformers makes of a folder's tokenizer files, and of no others.
 
     Raises:
         ModelError: There are none, or it cannot read them.

@@ -100,19 +100,21 @@ def settle(
     return options
 
 
-def own_files(folder: Path) -> dict[str, str]:
+def own_files(folder: Path) -> dict[str, str | None]:
     """Returns the folder's own files for each argument in which its settings name a file.
 
     transformers opens what such an argument names, wherever that is, in place of the folder's
     own file. Old versions saved the paths of their cache there.
 
     Returns:
-        Argument -> path, to be passed to ``from_pretrained``, where it goes before the settings.
+        Argument -> path, to be passed to ``from_pretrained``, where it goes before the settings;
+        ``None`` where the folder has no such file, and needs none beside its tokenizer.json.
 
     Raises:
-        ModelError: A file is named that the folder does not have.
+        ModelError: A file is named that the folder does not have, and needs.
     """
-    files: dict[str, str] = {}
+    files: dict[str, str | None] = {}
+    is_whole = (folder / "tokenizer.json").is_file()
     for name in _ARGUMENT_FILES:
         file = folder / name
         stated = read_json(file, refusal=ModelError) if file.is_file() else {}
@@ -122,18 +124,23 @@ def own_files(folder: Path) -> dict[str, str]:
             names = _FILE_KEYS.get(key, ())
             own = next((each for each in names if (folder / each).is_file()), None)
             if value is not None:
-                _check_named(file, key, value, own)
+                _check_named(file, key, value, own, is_whole=is_whole)
             if own is not None:
                 files[key] = str(folder / own)
+            elif value is not None:
+                files[key] = None  # so that what is named is not opened
     return files
 
 
-def _check_named(file: Path, key: str, value: object, own: str | None) -> None:
-    """Raises ``ModelError`` unless the folder's own file can stand for the one that is named."""
-    if isinstance(value, str) and own is not None:
-        is_another_here = value != own and Path(value).name == value
-        if not (is_another_here and (file.parent / value).is_file()):
-            return
+def _check_named(file: Path, key: str, value: object, own: str | None, *, is_whole: bool) -> None:
+    """Raises ``ModelError`` unless the folder's own files can stand for the one that is named.
+
+    A whole tokenizer.json can stand for all, unless another file of the folder is named.
+    """
+    is_name = isinstance(value, str) and Path(value).name == value
+    is_another_here = is_name and value != own and (file.parent / str(value)).is_file()
+    if not is_another_here and (is_whole or (own is not None and isinstance(value, str))):
+        return
     expected = f'"{own}"' if own else " or ".join(_FILE_KEYS.get(key, ())) or "it not to be set"
     raise ModelError(
         f"{file}: {key} is {_json(value)}: expected {expected}"

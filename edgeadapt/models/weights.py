@@ -2,35 +2,49 @@
 
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from edgeadapt.backbones import BackboneSpec
+from edgeadapt.backbones import BACKBONES, BackboneSpec
 from edgeadapt.errors import LayoutError, ModelError
-from edgeadapt.parsing import check_fetched
+from edgeadapt.parsing import check_downloaded
 from edgeadapt.store.files import read_json
 from edgeadapt.typed import from_json
 
-__all__ = ["check_declared_sizes", "check_finite_weights", "check_weight_files", "weight_files"]
+__all__ = ["check_finite_weights", "check_weight_files", "check_weight_names", "weight_files"]
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
+"""How files of weights end, also those that are not read."""
 _INDEX = ".index.json"
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 """Types of weights, as safetensors calls them."""
 _COUNTERS = ("position_ids", "token_type_ids")
 """How the names of saved buffers end that hold 0, 1, 2 …; models make their own."""
-_TABLES = (
-    "vocab_size", "max_position_embeddings", "type_vocab_size", "position_buckets",
-    "relative_attention_num_buckets",
-)  # fmt: skip
-"""Settings that are numbers of rows of embeddings."""
-_SLACK = 1_000_000
-"""Values that a configuration may ask for beyond a multiple of the files'."""
+_PEFT = "base_model.model"
+_WRAPPERS: Mapping[str, str] = MappingProxyType(
+    {
+        _PEFT: "PEFT",
+        "_fsdp_wrapped_module": "FSDP",
+        "_checkpoint_wrapped_module": "activation checkpointing",
+        "_orig_mod": "torch.compile",
+        "module": "DataParallel",
+    }
+)
+"""What is put around a model or its layers while it is trained, as it stands in the names of the
+weights -> who puts it there."""
+_MERGE = (
+    "Save the model without the adapter's modules, in PEFT: "
+    "model.merge_and_unload().save_pretrained(FOLDER)"
+)
+_LEVELS = 4
+"""Most tables inside each other that are searched for weights."""
 _AGAIN = "Copy or download the whole folder again."
 
 
@@ -51,9 +65,11 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / name]
         if (folder / f"{name}{_INDEX}").is_file():
             return _shards(folder / f"{name}{_INDEX}")
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    found = f", found {', '.join(others[:5])}" if others else ""
     raise ModelError(
         f"{folder} cannot be loaded: it holds no weights: expected {SAFE}, {PICKLED} or shards of "
-        "these with an index.",
+        f"these with an index{found}.",
         hint=f"{_AGAIN} Weights of TensorFlow and Flax are not read.",
     )
 
@@ -66,65 +82,94 @@ def check_weight_files(folder: Path) -> dict[str, tuple[int, ...]]:
 
     Raises:
         ModelError: A file is missing, damaged, needs code to be run, or holds packed weights.
-        IntegrityError: A file is a git-lfs pointer.
+        IntegrityError: A file is a git-lfs pointer, or what a failed download left in its place.
     """
     shapes = {}
     for file in weight_files(folder):
-        check_fetched(file)
+        check_downloaded(file)
         types = _safe_types(file) if file.suffix == ".safetensors" else _pickled_types(file)
         for name, kind, shape in types:
             shapes[name] = shape
-            if kind not in _FLOATS and not name.endswith(_COUNTERS):
+            # A single whole number counts something, such as the steps of an average.
+            if kind not in _FLOATS and shape and not name.endswith(_COUNTERS):
                 raise ModelError(
                     f"{file}: {name}: expected floating weights ({', '.join(sorted(_FLOATS))}), "
                     f"found {kind}.",
                     hint="Quantized and packed weights cannot be trained on. Use the checkpoint "
                     "that this one was made from.",
                 )
+    if not shapes:
+        raise ModelError(
+            f"{folder} cannot be loaded: its files of weights hold no tensors.", hint=_AGAIN
+        )
     return shapes
 
 
-def check_declared_sizes(config: Any, spec: BackboneSpec, values: int, *, file: Path) -> None:
-    """Checks, before anything is allocated, that a configuration suits the size of the files.
+def check_weight_names(names: Iterable[str], spec: BackboneSpec, *, folder: Path) -> None:
+    """Checks that a checkpoint's weights were saved without what was wrapped around the model.
+
+    transformers would find none of them, and draw them all.
 
     Args:
-        config: The configuration of the stock model that is to be built.
-        spec: Where its settings are.
-        values: How many values the files of weights hold.
-        file: Its config.json, for the message.
+        names: Of the tensors in the files.
+        spec: Where the layers of the model are.
+        folder: Of the checkpoint, for the message.
 
     Raises:
-        ModelError: It asks for several times as many; the message names the setting that asks
-            for most.
+        ModelError: The names of the layers' weights have a prefix, or a wrapper's name inside.
     """
-    wanted = _declared(config, spec)
-    most = 4 * values + _SLACK
-    if sum(wanted.values()) > most:
-        key = max(wanted, key=lambda key: wanted[key])
-        raise ModelError(
-            f"{file}: {key} = {getattr(config, key)} asks for about {wanted[key]:,} values: "
-            f"expected about the {values:,} that the files of weights hold.",
-            hint="config.json and weights do not belong together, or a file is damaged. " + _AGAIN,
-        )
+    inner = spec.layers.removeprefix(f"{spec.encoder}.")
+    pattern = re.compile(rf"(.*?\.)??(?:{re.escape(spec.encoder)}\.)?{re.escape(inner)}\.\d+\.")
+    bare = {name: _unwrapped(name) for name in names}
+    prefixes = {n: at[1] or "" for n, own in bare.items() if (at := pattern.match(own))}
+    odd = {name for name, prefix in prefixes.items() if prefix or bare[name] != name}
+    inside = {name for name in odd if (at := pattern.match(name)) and not at[1]}
+    if not odd or (len(odd) < len(prefixes) and not inside):
+        return  # those that are odd are another model's, which is left out
+    name = min(inside or odd)
+    parts = [f"{part}." for part in _WRAPPERS if f".{part}." in f".{name}"]
+    change = "".join(f".replace({part!r}, '')" for part in parts)
+    change += f".removeprefix({prefixes[name]!r})" if prefixes[name] else ""
+    file = weight_files(folder)[0]
+    shown = ", ".join(f"{part!r} (added by {_WRAPPERS[part[:-1]]})" for part in parts)
+    raise ModelError(
+        f"{file}: the names of its weights have the prefix {shown or repr(prefixes[name])}: "
+        f"expected names like {spec.layers}.0.… or {inner}.0.…, found {name}.",
+        hint=_whose(prefixes[name])
+        or (_MERGE if f"{_PEFT}." in parts else _renaming(file, change)),
+    )
 
 
-def _declared(config: Any, spec: BackboneSpec) -> dict[str, int]:
-    """Setting -> about how many values the tables or layers have that it is the size of."""
-    hidden = config.hidden_size
-    width = getattr(config, "embedding_size", None) or hidden
-    inner = getattr(config, spec.intermediate_key)
-    layers = getattr(config, spec.groups_key or spec.depth_key)
-    tables = {key: getattr(config, key, None) or 0 for key in _TABLES}
-    wanted = {key: rows * width for key, rows in tables.items()}
-    wanted[spec.groups_key or spec.depth_key] = layers * hidden * 4
-    wanted["hidden_size"] = layers * hidden * hidden * 4
-    wanted[spec.intermediate_key] = layers * hidden * inner * 2
-    # Of a product the factor is named that is out of proportion.
-    if layers > max(hidden, inner):
-        wanted[spec.groups_key or spec.depth_key] = sum(
-            wanted.pop(key) for key in ("hidden_size", spec.intermediate_key)
-        )
-    return wanted
+def _unwrapped(name: str) -> str:
+    """The name of a weight without those of wrappers."""
+    name = f".{name}"
+    for wrapper in _WRAPPERS:
+        name = name.replace(f".{wrapper}.", ".")
+    return name[1:]
+
+
+def _whose(prefix: str) -> str:
+    """Says of which model type weights are; nothing where the prefix is of none."""
+    other = next((each for each in BACKBONES.values() if prefix == f"{each.encoder}."), None)
+    if other is None or other.encoder == "model":  # ModernBERT's word, and everyone's
+        return ""
+    return (
+        f"They look like the weights of a {other.model_type} model: config.json and weights do not "
+        "belong together."
+    )
+
+
+def _renaming(file: Path, change: str) -> str:
+    """Says how to rename the weights of a file, in Python that can be copied."""
+    load, save = "torch.load(file, weights_only=True)", "torch.save(weights, file)"
+    imports = "import torch"
+    if file.suffix == ".safetensors":
+        imports = "from safetensors.torch import load_file, save_file"
+        load, save = "load_file(file)", "save_file(weights, file, metadata={'format': 'pt'})"
+    return (
+        f"Save them under their own names, in Python: {imports}; file = {str(file)!r}; "
+        f"weights = {{name{change}: tensor for name, tensor in {load}.items()}}; {save}"
+    )
 
 
 def check_finite_weights(parameters: Mapping[str, nn.Parameter], *, where: Path) -> None:
@@ -189,7 +234,34 @@ def _pickled_types(file: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         raise ModelError(
             f"{file}: expected a table of tensors, found a {type(found).__name__}.", hint=_AGAIN
         )
+    if inside := _tables_inside(found):
+        keys = max(inside, key=lambda keys: inside[keys])
+        where = "".join(f"[{key!r}]" for key in keys)
+        raise ModelError(
+            f"{file}: expected a table of tensors, found {inside[keys]} of them in the table "
+            f"{where} inside it: it is the checkpoint of a training, not of a model.",
+            hint=f"Save the weights alone, in Python: import torch; file = {str(file)!r}; "
+            f"torch.save(torch.load(file, weights_only=True){where}, file)",
+        )
     for name, value in found.items():
+        if not isinstance(name, str):
+            raise ModelError(
+                f"{file}: expected tensors by their names, found the key {repr(name)[:80]}.",
+                hint=_AGAIN,
+            )
         if isinstance(value, Tensor):
             is_float = value.is_floating_point() and value.element_size() > 1
-            yield str(name), "F32" if is_float else str(value.dtype), tuple(value.shape)
+            yield name, "F32" if is_float else str(value.dtype), tuple(value.shape)
+
+
+def _tables_inside(
+    table: Mapping[Any, Any], keys: tuple[object, ...] = ()
+) -> dict[tuple[object, ...], int]:
+    """Keys that lead to a table of tensors inside a table -> how many it has."""
+    inside: dict[tuple[object, ...], int] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping) and len(keys) < _LEVELS:
+            inside |= _tables_inside(value, (*keys, key))
+            if count := sum(isinstance(tensor, Tensor) for tensor in value.values()):
+                inside[*keys, key] = count
+    return inside

@@ -1,16 +1,17 @@
 """``edgeadapt inspect``: what a run, bundle, record or checkpoint is, with every hash checked."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypedDict
 
 from edgeadapt.benchmark.noise import disturbances
 from edgeadapt.documents.model_card import merge_note
-from edgeadapt.errors import MissingError, UnfinishedError
-from edgeadapt.recipe import EngineName
+from edgeadapt.errors import EdgeAdaptError, MissingError, UnfinishedError
+from edgeadapt.recipe import EngineName, ModelConfig
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import Bundle
-from edgeadapt.store.checkpoint import bundled_checkpoint_config
+from edgeadapt.store.checkpoint import bundled_checkpoint_config, read_checkpoint_config
 from edgeadapt.store.files import read_json
 from edgeadapt.store.manifests import read_manifest
 from edgeadapt.store.record import Record
@@ -50,7 +51,8 @@ def inspect(name: str) -> dict[str, object]:
 
     Returns:
         ``{"kind": "run" | "bundle" | "record" | "checkpoint", "path": …}`` and what describes it
-        in a few lines.
+        in a few lines; of a checkpoint that ``train`` and ``export`` do not take, ``refused`` says
+        why.
 
     Raises:
         LayoutError: It is none of these, unfinished, newer or damaged.
@@ -71,7 +73,7 @@ def inspect(name: str) -> dict[str, object]:
         run = Run.open(path)
         run.verify()
         return {"kind": "run", "path": str(path), **describe_run(run)}
-    if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
+    if (path / "config.json").is_file() and any(map(_is_weights, path.iterdir())):
         return {"kind": "checkpoint", "path": str(path), **_checkpoint(path)}
     hint = UnfinishedError.default_hint
     if (path / UNFINISHED).is_dir():
@@ -173,6 +175,8 @@ def _checkpoint(path: Path) -> dict[str, object]:
         "labels": _labels(config.get("id2label") or {}),
         "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
     }
+    if refused := _refused(path):
+        described["refused"] = refused
     file = path / "pretraining.json"
     if file.is_file():
         value = read_manifest(file, supported=2, hashed_from=2)
@@ -184,6 +188,32 @@ def _checkpoint(path: Path) -> dict[str, object]:
             "created": found["created"],
         }
     return described
+
+
+def _refused(path: Path) -> str | None:
+    """Why ``train`` and ``export`` do not take a checkpoint, as far as can be seen quickly.
+
+    Every weight is not read. Without the train tier, config.json alone is.
+    """
+    try:
+        if find_spec("transformers") is None or find_spec("torch") is None:
+            read_checkpoint_config(path)
+            return None
+        # Here, because runs, bundles and records are inspected without the train tier.
+        from edgeadapt.models.sources import find_model
+        from edgeadapt.models.tokenizer import load_tokenizer
+        from edgeadapt.models.weights import check_weight_files, check_weight_names
+
+        source = find_model(ModelConfig(id=str(path)))
+        check_weight_names(check_weight_files(path), source.spec, folder=path)
+        load_tokenizer(source, max_length=source.max_length())
+    except EdgeAdaptError as error:
+        return error.message
+    return None
+
+
+def _is_weights(path: Path) -> bool:
+    return path.suffix == ".safetensors" or path.match("pytorch_model*.bin")
 
 
 def _labels(names: Mapping[str, str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from edgeadapt import __version__
 from edgeadapt.data.report import report_coverage
@@ -30,7 +30,7 @@ from edgeadapt.errors import (
 from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import ModelSource, find_model, pinned_model
-from edgeadapt.models.tokenizer import load_tokenizer
+from edgeadapt.models.tokenizer import load_tokenizer, stock_tokenizer
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts
@@ -252,8 +252,7 @@ def _language_model(source: ModelSource) -> PreTrainedModel:
 
 
 def _word_pieces(source: ModelSource) -> WordPieces:
-    with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False)
+    tokenizer = stock_tokenizer(source.folder)
     if tokenizer.mask_token_id is None:
         raise ModelError(
             f"{source.folder}: the tokenizer has no mask token: pretraining needs one.",

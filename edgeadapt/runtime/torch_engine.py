@@ -4,6 +4,8 @@ Inference mode, scaled-dot-product attention (transformers' default), fp32, no p
 careful user would do without exporting anything.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -15,15 +17,20 @@ from edgeadapt.store.checkpoint import (
     bundled_checkpoint_config,
     read_checkpoint_config,
 )
+from edgeadapt.store.sizes import check_declared_sizes
 from edgeadapt.text import TokenBatch
 
 try:
     import torch
     from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, PreTrainedModel
+    from transformers.utils import logging
 except ModuleNotFoundError as error:
     raise MissingExtraError("The torch engine", extra="train", missing=error.name) from None
 
 __all__ = ["TorchEngine"]
+
+_WEIGHTS = frozenset({".safetensors", ".bin"})
+"""How files of weights end."""
 
 
 class TorchEngine:
@@ -69,15 +76,19 @@ class TorchEngine:
 def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
     """Loads every weight of the model and no other; transformers would draw those that lack."""
     stock = config.stock(CONFIG_MAPPING[config.spec.model_type])
+    # As if all were fp16: few enough to be held, whatever type they have.
+    values = sum(path.stat().st_size for path in checkpoint.iterdir() if path.suffix in _WEIGHTS)
+    check_declared_sizes(stock, config.spec, values // 2, where=str(config.file))
     try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            checkpoint,
-            config=stock,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they are reported, like all that do not fit
-            dtype=torch.float32,
-        )
+        with _quiet():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                checkpoint,
+                config=stock,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # so that they are reported, like all that do not fit
+                dtype=torch.float32,
+            )
     except Exception as error:  # noqa: BLE001 - its exceptions share no public base class
         raise LayoutError(f"torch {torch.__version__} cannot load {checkpoint}: {error}") from None
     wrong = sorted(f"{key} ({kind})" for kind, keys in report.items() for key in keys)
@@ -89,3 +100,17 @@ def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
             hint="Export it again with: edgeadapt export RUN --with-torch",
         )
     return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps transformers from printing what the error says, and bars for a moment's work."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -5,16 +5,21 @@ terminal. Here such a folder is refused, so that there is neither code nor quest
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from edgeadapt.backbones import BACKBONES, BackboneSpec, backbone_spec
 from edgeadapt.errors import ModelError
+from edgeadapt.outputs import Outputs
+from edgeadapt.parsing import check_unmarked
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.files import read_json
+from edgeadapt.store.sizes import MOST_LAYERS
 
 __all__ = ["CheckpointConfig", "bundled_checkpoint_config", "read_checkpoint_config"]
 
@@ -41,6 +46,8 @@ _PROVENANCE = frozenset({
     "vocab_size_or_config_json_file", "unsloth_version", "unsloth_fixed",
 })  # fmt: skip
 """Keys that say where a checkpoint comes from or what its outputs are called."""
+_OUTPUTS = frozenset({"num_labels", "_num_labels", "id2label", "label2id"})
+"""Keys that say what the outputs are called, which ``Outputs`` reads."""
 _FORM = frozenset({
     "return_dict", "use_return_dict", "torchscript", "output_hidden_states", "output_attentions",
     "dtype", "torch_dtype", "use_bfloat16", "tf_legacy_loss", "gradient_checkpointing",
@@ -117,18 +124,26 @@ _ONLY_OF: Mapping[str, Mapping[str, tuple[object, ...]]] = MappingProxyType({
 and never masks what follows; checkpoints of its family say so in these words."""
 _EXAMPLES: Mapping[str, object] = MappingProxyType({
     "attention_head_size": 64, "classifier_dropout": 0.1, "cls_dropout": 0.1, "conv_act": "tanh",
-    "conv_groups": 1, "conv_kernel_size": 3, "norm_rel_ebd": "layer_norm", "position_buckets": 256,
-    "share_att_key": True,
+    "conv_groups": 1, "conv_kernel_size": 3, "global_attn_every_n_layers": 3,
+    "global_rope_theta": 160_000.0, "local_rope_theta": 10_000.0, "norm_rel_ebd": "layer_norm",
+    "position_buckets": 256, "share_att_key": True,
 })  # fmt: skip
 """Key that stock classes read -> a value of its type, where the config class has no default of that
 type."""
 _NULLABLE = frozenset({"classifier_dropout", "cls_dropout", "local_rope_theta"})
 """Keys in place of whose null a stock class takes another key's value."""
 _UNTYPED = _PROVENANCE | _FORM | _GENERATION
+_COUNTS = frozenset({
+    "attention_head_size", "conv_kernel_size", "dim", "embedding_size",
+    "global_attn_every_n_layers", "hidden_dim", "hidden_size", "intermediate_size",
+    "local_attention", "n_heads", "num_attention_heads", "vocab_size",
+})  # fmt: skip
+"""Keys that count what a model has at least one of."""
 _LENGTHS = frozenset({"max_len", "max_seq_length"})
 """Keys by which config.json may bound a text's length beside the table of positions. No stock class
 reads them, so they must not ask for less than the table has room for."""
 _HUGE = 1e300
+_VERSION = re.compile(r"\d+\.\d+[\w.+-]*$", re.ASCII)
 _QUANTIZED_HINT = (
     "edgeadapt trains on floating weights and quantizes at export. Use the checkpoint that this "
     "one was quantized from."
@@ -154,7 +169,7 @@ class CheckpointConfig:
 
         Raises:
             ModelError: The file holds a setting that the stock classes do not read, or a value
-                that they do not compute with or accept.
+                that they do not compute with or accept, or contradicts itself on its outputs.
         """
         refused = self._refused(config_class)
         if refused:
@@ -165,13 +180,30 @@ class CheckpointConfig:
                 hint=self._hint(),
             )
         typed = self._typed(config_class)
-        kept = {k: v for k, v in typed.items() if k not in _FORM and k not in self._only}
+        left_out = {*_FORM, *_OUTPUTS, *self._only}
+        kept = {k: v for k, v in typed.items() if k not in left_out}
+        changes = {**self._names(), **changes}
         try:
-            return config_class.from_dict(kept, **changes)
+            stock = config_class.from_dict(kept, **changes)
         except Exception as error:  # noqa: BLE001 - anything may be in the file
             raise ModelError(
                 f"{self.file}: {config_class.__name__} does not accept it: {error}"
             ) from None
+        if stock.pad_token_id is not None and stock.pad_token_id >= stock.vocab_size:
+            raise ModelError(
+                f"{self.file}: pad_token_id: expected an id below {stock.vocab_size}, the "
+                f"vocab_size, found {stock.pad_token_id}.",
+                hint="Correct the one that is wrong: the tokenizer has both.",
+            )
+        return stock
+
+    def _names(self) -> dict[str, dict[Any, Any]]:
+        """The names of the outputs, in the two tables that transformers keeps of them.
+
+        Read here, so that transformers neither decides between contradictions nor warns of them.
+        """
+        names = dict(enumerate(Outputs.of(self.values, where=str(self.file)).names))
+        return {"id2label": names, "label2id": {name: at for at, name in names.items()}}
 
     def check_activations(self, config_class: Any, known: Collection[str]) -> None:
         """Checks that the stock class has every activation that the file names.
@@ -228,11 +260,23 @@ class CheckpointConfig:
     def _hint(self) -> str:
         if self.values.get("quantization_config"):
             return _QUANTIZED_HINT
-        saved_by = self.values.get("transformers_version")
         return (
-            "The answers would not be this checkpoint's. Use a checkpoint of a stock model; if the "
-            "setting changes nothing, remove it from the file"
-            + (f" (saved by transformers {saved_by})." if saved_by else ".")
+            "Without them the answers would not be this checkpoint's: settings that are known to "
+            f"change nothing are not refused. {self._saved_by()}"
+        )
+
+    def _saved_by(self) -> str:
+        """What follows from the version of transformers that wrote the file."""
+        installed, stated = version("transformers"), self.values.get("transformers_version")
+        other = "Use a checkpoint of a stock model."
+        if not isinstance(stated, str) or not _VERSION.match(stated):
+            return other
+        if _release(stated) <= _release(installed):
+            return f"It was saved by transformers {stated[:20]}, {installed} is installed. {other}"
+        return (
+            f"It was saved by transformers {stated[:20]}, which may read them; {installed} is "
+            f"installed. Install that version: pip install 'transformers>={stated[:20]}', or save "
+            f"the model again with {installed} where you have its code."
         )
 
     def _refused(self, config_class: Any) -> list[str]:
@@ -271,13 +315,17 @@ def read_checkpoint_config(folder: Path) -> CheckpointConfig:
     Raises:
         ModelError: There is none, it is damaged or of another model type, it or a file beside it
             names code to run, or an adapter lies beside it.
-        IntegrityError: A file is a git-lfs pointer.
+        IntegrityError: A file is a git-lfs pointer or what a failed download left in its place.
     """
     file = folder / _CONFIG
     if not file.is_file():
+        inside = sorted(path.parent.name for path in folder.glob(f"*/{_CONFIG}"))
         raise ModelError(
-            f"{folder} holds no checkpoint: there is no {_CONFIG}.",
-            hint="--model takes a folder with config.json, model.safetensors and tokenizer files.",
+            f"{folder} holds no checkpoint: there is no {_CONFIG}"
+            + (f", but one in {', '.join(inside[:10])} inside it." if inside else "."),
+            hint=f"Name one of these folders, such as {folder / inside[-1]}."
+            if inside
+            else "--model takes a folder with config.json, model.safetensors and tokenizer files.",
         )
     if (folder / _ADAPTER).exists():
         # With PEFT installed transformers would load the model that it names instead.
@@ -287,15 +335,17 @@ def read_checkpoint_config(folder: Path) -> CheckpointConfig:
             hint=f"Remove {_ADAPTER} where the model alone is meant; `edgeadapt import FOLDER "
             "--model MODEL` takes an adapter.",
         )
-    values = read_json(file, refusal=ModelError)
+    values = _settings(file)
     _check_no_code(file, values)
     for name in _OTHER_CONFIGS:
         if (folder / name).is_file():
-            _check_no_code(folder / name, read_json(folder / name, refusal=ModelError))
+            _check_no_code(folder / name, _settings(folder / name))
     spec = _spec(file, values)
-    for key in (spec.depth_key, _POSITIONS):
-        if key in values:  # else the config class has a default
-            _check_count(file, key, values[key])
+    for key in (spec.depth_key, "num_hidden_layers", spec.groups_key, "inner_group_num"):
+        if key and key in values:  # else the config class has a default
+            _check_count(file, key, values[key], most=MOST_LAYERS)
+    if _POSITIONS in values:
+        _check_count(file, _POSITIONS, values[_POSITIONS])
     activation = values.get(spec.activation_key, "")
     if not isinstance(activation, str):  # transformers would take it for a function
         raise ModelError(
@@ -316,6 +366,12 @@ def bundled_checkpoint_config(bundle: Bundle, variant: str) -> CheckpointConfig:
     return read_checkpoint_config(bundle.folder_of(variant))
 
 
+def _settings(file: Path) -> Mapping[str, object]:
+    """Reads one of the files of settings, which transformers will read too."""
+    check_unmarked(file, refusal=ModelError)
+    return read_json(file, refusal=ModelError)
+
+
 def _spec(file: Path, values: Mapping[str, object]) -> BackboneSpec:
     model_type = values.get("model_type")
     if not isinstance(model_type, str):
@@ -331,12 +387,20 @@ def _spec(file: Path, values: Mapping[str, object]) -> BackboneSpec:
         raise ModelError(f"{file}: {error.message}", hint=error.hint) from None
 
 
-def _check_count(file: Path, key: str, value: object) -> None:
+def _check_count(file: Path, key: str, value: object, *, most: int | None = None) -> None:
+    found = f"found {json.dumps(value)[:80]}."
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ModelError(
-            f"{file}: {key}: expected a whole number above 0, found {json.dumps(value)[:80]}.",
-            hint="Copy or download the whole folder again.",
-        )
+        problem = f"expected a whole number above 0, {found}"
+    elif most is not None and value > most:
+        problem = f"expected at most {most:,}, {found}"
+    else:
+        return
+    raise ModelError(f"{file}: {key}: {problem}", hint="Copy or download the whole folder again.")
+
+
+def _release(stated: str) -> tuple[int, int]:
+    major, minor = re.findall(r"\d+", stated)[:2]
+    return int(major), int(minor)
 
 
 def _is_rate(key: str) -> bool:
@@ -361,11 +425,13 @@ def _misnumbered(key: str, value: object, default: float) -> str:
     number = value if isinstance(value, int | float) and is_number else float("nan")
     if _is_rate(key):
         return "" if 0 <= number < 1 else "a number from 0 to below 1"
-    if key.endswith("_eps"):
+    if key.endswith(("_eps", "_theta")):  # of a base of rotations, powers are taken
         return "" if 0 < number < _HUGE else "a number above 0"
     is_finite = -_HUGE < number < _HUGE
     if isinstance(default, int):
-        return "" if is_finite and number == int(number) else "a whole number"
+        least = 1 if key in _COUNTS else -_HUGE
+        is_whole = is_finite and number == int(number) and number >= least
+        return "" if is_whole else "a whole number above 0" if key in _COUNTS else "a whole number"
     return "" if is_finite else "a finite number"
 
 

@@ -15,7 +15,7 @@ from edgeadapt.errors import (
     IntegrityError,
     LayoutError,
 )
-from edgeadapt.parsing import CONFIG_BYTES, Refusal, check_fetched, parse_json, read_bounded
+from edgeadapt.parsing import CONFIG_BYTES, Refusal, check_downloaded, parse_json, read_bounded
 
 __all__ = [
     "check_format_version",
@@ -51,7 +51,7 @@ def check_sha256(path: Path, expected: str) -> None:
         )
     found = sha256(path)
     if found != expected:
-        check_fetched(path)
+        check_downloaded(path)
         raise IntegrityError(
             f"{path} is not the file that was written: expected sha256 {expected}, found {found}.",
             hint="It was changed or damaged. Copy or write it again.",
@@ -90,10 +90,11 @@ def read_json(
 
     Raises:
         MissingError: There is no such file.
-        IntegrityError: It is a git-lfs pointer.
+        IntegrityError: It is a git-lfs pointer, or what a failed download left in its place.
         EdgeAdaptError: It does not hold a JSON object, or not one that ``parse_json`` takes.
     """
     content = read_bounded(path, limit=limit, refusal=refusal)
+    check_downloaded(path)
     value = parse_json(content, where=str(path), refusal=refusal)
     if not isinstance(value, dict):
         raise refusal(f"{path}: expected a JSON object, found a {type(value).__name__}.")

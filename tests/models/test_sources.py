@@ -143,7 +143,7 @@ def test_a_folder_without_a_config_is_refused(folder: Path) -> None:
     assert str(folder) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"{", b"\x00\x01"])
 def test_a_config_that_is_not_json_is_refused(folder: Path, content: bytes) -> None:
     (folder / "config.json").write_bytes(content)
 
@@ -433,3 +433,80 @@ def test_a_length_that_is_no_whole_number_is_refused(key: str, value: object, fo
 
     with pytest.raises(ModelError, match=f"{key}: expected a whole number, found "):
         find(folder).max_length()
+
+
+# What is in place of a file
+
+
+DOWNLOADS = {
+    "page": (b"<!DOCTYPE html>\n<html><head><title>Hub</title>" + b" " * 9_000, "an HTML page"),
+    "page of old": (b"\n  <HTML><body>404</body></HTML>", "an HTML page"),
+    "xml": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "an XML document"),
+    "404": (b"404: Not Found", "the text '404: Not Found'"),
+    "entry": (b"Entry not found\n", "the text 'Entry not found'"),
+    "login": (b"Invalid username or password.", "the text 'Invalid username"),
+    "error": (b'{"error":"Repository not found"}', 'a server\'s answer, {"error"'),
+    "message": (b'{"message": "Not Found", "documentation_url": "https://x"}', "a server's answer"),
+}
+
+
+@pytest.mark.parametrize("content", DOWNLOADS)
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors", "vocab.txt"],
+)
+def test_what_a_failed_download_left_is_called_what_it_is(
+    folder: Path, name: str, content: str
+) -> None:
+    raw, found = DOWNLOADS[content]
+    (folder / name).write_bytes(raw)
+
+    with pytest.raises(IntegrityError) as caught:
+        find(folder)
+
+    assert str(folder / name) in caught.value.message
+    assert f"is {found}" in caught.value.message
+    assert "Its download failed." in caught.value.message
+    assert "Fetch the file again" in caught.value.hint
+
+
+def test_a_short_vocabulary_and_settings_are_no_failed_download(folder: Path) -> None:
+    (folder / "vocab.txt").write_text("error\nnot found\n404\n")
+    (folder / "added_tokens.json").write_text('{"error": 5, "message": 6}')
+
+    assert find(folder).folder == folder
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+)
+def test_a_byte_order_mark_that_transformers_does_not_read_is_named(
+    folder: Path, name: str, encoding: str
+) -> None:
+    text = (folder / name).read_text("utf-8") if (folder / name).exists() else "[PAD]\n[UNK]\n"
+    (folder / name).write_text(text, encoding)
+
+    with pytest.raises(ModelError, match=rf"{name} begins with a byte order mark \(BOM\) of UTF-"):
+        find(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "pytorch_model.bin", "tokenizer.json", "vocab.txt"]
+)
+def test_a_link_to_nothing_is_named_and_no_other_file_is_read_in_its_place(
+    folder: Path, name: str
+) -> None:
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("../blobs/1f2e")
+
+    with pytest.raises(ModelError, match=rf"{name} is a link to \.\./blobs/1f2e, which does not"):
+        find(folder)
+
+
+def test_links_as_the_hubs_cache_has_them_are_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").rename(tmp_path / "blob")
+    (folder / "config.json").symlink_to("../blob")
+    (folder / "README.md").symlink_to("/nowhere/at/all")
+
+    assert find(folder).spec.model_type == "bert"

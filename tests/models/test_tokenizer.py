@@ -573,13 +573,11 @@ def name_file(source: ModelSource, **settings: str | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json"])
-@pytest.mark.parametrize(
-    "key", ["vocab_file", "merges_file", "spm_file", "added_tokens_file", "mapping_file"]
-)
+@pytest.mark.parametrize("key", ["merges_file", "spm_file", "added_tokens_file", "mapping_file"])
 def test_a_file_that_the_folder_does_not_have_is_refused_by_name(
     source: ModelSource, key: str, name: str
 ) -> None:
-    (source.folder / "vocab.txt").unlink(missing_ok=True)
+    only_a_vocabulary(source, ["bad", "film", "good"])
     (source.folder / name).write_text(json.dumps({key: str(elsewhere(source))}))
 
     with pytest.raises(ModelError, match=rf"{name}: {key} is .*elsewhere\.txt.*outside the folder"):
@@ -635,4 +633,41 @@ def test_a_vocabulary_without_its_merges_is_said_to_lack_them(source: ModelSourc
     (source.folder / "vocab.json").write_text(json.dumps({"good": 0}))
 
     with pytest.raises(ModelError, match=r"merges\.txt is missing beside vocab\.json"):
+        load_tokenizer(source, max_length=32)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize("path", ["{elsewhere}", "/home/x/.cache/huggingface/1f", "gone.txt"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "special_tokens_map_file", "vocab_file", "merges_file", "spm_file", "added_tokens_file",
+        "tokenizer_file", "mapping_file",
+    ],
+)  # fmt: skip
+def test_beside_a_whole_tokenizer_other_files_that_are_named_change_nothing(
+    source: ModelSource, key: str, path: str, name: str
+) -> None:
+    (source.folder / "vocab.txt").unlink(missing_ok=True)
+    expected = load_tokenizer(source, max_length=32)
+    file, other = source.folder / name, source.folder.parent / "elsewhere.json"
+    other.write_text(json.dumps({"pad_token": "good", "good": 7, "model": None}))
+    stated = json.loads(file.read_text()) if file.is_file() else {}
+    file.write_text(json.dumps({**stated, key: path.format(elsewhere=other)}))
+
+    found = load_tokenizer(source, max_length=32)
+
+    assert found.encoder.sha256() == expected.encoder.sha256()
+    assert found.encoder.pad_id == expected.encoder.pad_id
+    assert (found.config, found.special_tokens) == (expected.config, expected.special_tokens)
+
+
+@pytest.mark.parametrize("key", ["special_tokens_map_file", "tokenizer_file", "vocab_file"])
+def test_another_file_of_the_folder_counts_beside_a_whole_tokenizer_too(
+    source: ModelSource, key: str
+) -> None:
+    (source.folder / "other.json").write_text("{}")
+    name_file(source, **{key: "other.json"})
+
+    with pytest.raises(ModelError, match=rf'{key} is "other\.json": expected '):
         load_tokenizer(source, max_length=32)

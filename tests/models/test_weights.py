@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from transformers import AutoModelForSequenceClassification
 
 from edgeadapt.errors import IntegrityError, ModelError
 from edgeadapt.models.classifier import AdaptedClassifier
-from edgeadapt.models.sources import find_model
+from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.weights import check_weight_files, weight_files
 from edgeadapt.recipe import AdapterConfig, ModelConfig
+from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import LABELS, logits
 
 POINTER = (
@@ -276,7 +278,7 @@ def test_an_activation_that_transformers_lacks_is_refused_before_a_model_is_buil
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("num_hidden_layers", 10**6),
+        ("num_hidden_layers", 1_000),
         ("max_position_embeddings", 10**8),
         ("vocab_size", 10**8),
         ("intermediate_size", 10**8),
@@ -314,3 +316,203 @@ def test_weights_of_another_shape_than_config_json_says_are_reported_with_both(
     name = "bert.encoder.layer.0.intermediate.dense.bias"
     assert f"{name} (expected [32], found [24])" in caught.value.message
     assert "missing" not in caught.value.message
+
+
+# Names that a wrapper changed, and tables inside tables
+
+
+def renamed(folder: Path, rename: Callable[[str], str], *, pickled: bool = False) -> Path:
+    """Saves the weights of a checkpoint under other names."""
+    tensors = {rename(name): tensor for name, tensor in load_file(folder / SAFE).items()}
+    if pickled:
+        (folder / SAFE).unlink()
+        torch.save(tensors, folder / PICKLED)
+    else:
+        save_file(tensors, folder / SAFE, metadata={"format": "pt"})
+    return folder
+
+
+def run_python_of(hint: str) -> None:
+    """Runs what a hint says to run in Python."""
+    exec(hint.split("in Python: ")[1])
+
+
+@pytest.mark.parametrize("pickled", [False, True], ids=["safetensors", "pickle"])
+@pytest.mark.parametrize(
+    ("prefix", "shown"),
+    [
+        ("module.", "'module.' (added by DataParallel)"),
+        ("_orig_mod.", "'_orig_mod.' (added by torch.compile)"),
+        ("_orig_mod.bert.", "'_orig_mod.' (added by torch.compile)"),
+        ("_fsdp_wrapped_module.", "'_fsdp_wrapped_module.' (added by FSDP)"),
+        ("module._orig_mod.", "'_orig_mod.' (added by torch.compile), 'module.' (added by Data"),
+        ("model.", "'model.'"),
+        ("model.bert.", "'model.'"),
+        ("model._orig_mod.", "'_orig_mod.' (added by torch.compile)"),
+        ("0.auto_model.", "'0.auto_model.'"),
+    ],
+)
+def test_a_prefix_of_all_names_is_named_and_the_hint_takes_it_off(
+    folder: Path, checkpoint: Path, prefix: str, shown: str, pickled: bool
+) -> None:
+    renamed(folder, lambda name: prefix + name, pickled=pickled)
+
+    with pytest.raises(ModelError) as caught:
+        build(folder)
+
+    assert f"have the prefix {shown}" in caught.value.message
+    assert "expected names like bert.encoder.layer.0.… or encoder.layer.0.…" in caught.value.message
+    assert f"found {prefix}" in caught.value.message
+    run_python_of(caught.value.hint)
+    assert torch.equal(logits(build(folder).model), logits(build(checkpoint).model))
+
+
+def test_a_wrapper_around_a_layer_is_named_and_the_hint_takes_it_off(
+    folder: Path, checkpoint: Path
+) -> None:
+    renamed(folder, lambda name: name.replace("layer.1.", "layer.1._checkpoint_wrapped_module."))
+
+    with pytest.raises(ModelError, match="added by activation checkpointing") as caught:
+        build(folder)
+
+    run_python_of(caught.value.hint)
+    assert torch.equal(logits(build(folder).model), logits(build(checkpoint).model))
+
+
+@pytest.mark.parametrize("model_type", TINY_CONFIGS)
+def test_a_prefix_is_found_whatever_the_model_type(
+    model_type: str, sources: dict[str, ModelSource], tmp_path: Path
+) -> None:
+    spec = sources[model_type].spec
+    folder = Path(shutil.copytree(sources[model_type].folder, tmp_path / "model"))
+    renamed(folder, lambda name: f"net.{spec.encoder}.{name.removeprefix(f'{spec.encoder}.')}")
+
+    with pytest.raises(ModelError, match=r"have the prefix 'net\.'") as caught:
+        build(folder)
+
+    run_python_of(caught.value.hint)
+    assert logits(build(folder).model).isfinite().all()
+
+
+def test_weights_of_peft_with_its_modules_are_to_be_merged(folder: Path) -> None:
+    renamed(folder, lambda name: f"base_model.model.bert.{name}")
+
+    with pytest.raises(ModelError, match="added by PEFT") as caught:
+        build(folder)
+    assert "merge_and_unload" in caught.value.hint
+
+
+def test_weights_of_another_model_type_are_called_that(folder: Path) -> None:
+    renamed(folder, lambda name: f"roberta.{name}")
+
+    with pytest.raises(ModelError, match=r"have the prefix 'roberta\.'") as caught:
+        build(folder)
+    assert "weights of a roberta model" in caught.value.hint
+
+
+def test_another_model_beside_the_weights_is_left_out(folder: Path, checkpoint: Path) -> None:
+    teacher = {f"teacher.module.{n}": t.clone() for n, t in load_file(folder / SAFE).items()}
+    write(folder, teacher)
+
+    assert torch.equal(logits(build(folder).model), logits(build(checkpoint).model))
+
+
+def test_missing_weights_are_reported_with_the_names_that_there_are(folder: Path) -> None:
+    renamed(folder, lambda name: name.replace("encoder.layer", "blocks"))
+
+    with pytest.raises(ModelError, match=r"missing: bert\..*hold 39 tensors, such as blocks\.0\."):
+        build(folder)
+
+
+@pytest.mark.parametrize("keys", [("state_dict",), ("model_state_dict",), ("model", "state_dict")])
+def test_a_table_inside_a_checkpoint_of_training_is_named_and_the_hint_takes_it_out(
+    folder: Path, checkpoint: Path, keys: tuple[str, ...]
+) -> None:
+    saved: dict[str, object] = dict(load_file(folder / SAFE))
+    for key in reversed(keys):
+        saved = {key: saved, "epoch": 3, "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}}}
+    (folder / SAFE).unlink()
+    torch.save(saved, folder / PICKLED)
+
+    with pytest.raises(ModelError, match="found 39 of them in the table ") as caught:
+        build(folder)
+
+    assert f"the table {''.join(f'[{key!r}]' for key in keys)} inside it" in caught.value.message
+    run_python_of(caught.value.hint)
+    assert torch.equal(logits(build(folder).model), logits(build(checkpoint).model))
+
+
+@pytest.mark.parametrize("pickled", [False, True], ids=["safetensors", "pickle"])
+def test_a_file_without_tensors_is_refused(folder: Path, pickled: bool) -> None:
+    if pickled:
+        (folder / SAFE).unlink()
+        torch.save({"epoch": 3}, folder / PICKLED)
+    else:
+        save_file({}, folder / SAFE)
+
+    with pytest.raises(ModelError, match="hold no tensors"):
+        build(folder)
+
+
+def test_a_key_that_is_no_name_is_refused(folder: Path) -> None:
+    tensors = load_file(folder / SAFE)
+    (folder / SAFE).unlink()
+    torch.save({**tensors, 7: torch.ones(3)}, folder / PICKLED)
+
+    with pytest.raises(ModelError, match="expected tensors by their names, found the key 7"):
+        build(folder)
+
+
+@pytest.mark.parametrize("pickled", [False, True], ids=["safetensors", "pickle"])
+def test_a_single_whole_number_beside_the_weights_is_no_packed_weight(
+    folder: Path, pickled: bool
+) -> None:
+    write(folder, {"n_averaged": torch.tensor(3)}, pickled=pickled)
+
+    assert logits(build(folder).model).shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.fp16.safetensors", "weights.pt", "model-00001-of-00001.bin"]
+)
+def test_weights_under_another_name_are_named(folder: Path, name: str) -> None:
+    (folder / SAFE).rename(folder / name)
+
+    with pytest.raises(ModelError, match=f"holds no weights: expected .* found {name}"):
+        build(folder)
+
+
+# Sizes that few model types have
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key", "value"),
+    [
+        ("albert", "inner_group_num", 1_000),
+        ("albert", "num_hidden_groups", 1_000),
+        ("albert", "embedding_size", 10**9),
+        ("electra", "embedding_size", 10**9),
+        ("deberta-v2", "conv_kernel_size", 10**8),
+        ("deberta-v2", "attention_head_size", 10**8),
+        ("deberta-v2", "pooler_hidden_size", 10**6),
+        ("deberta-v2", "max_relative_positions", 10**9),
+    ],
+)
+def test_sizes_of_one_model_type_are_compared_with_the_weights_too(
+    model_type: str,
+    key: str,
+    value: int,
+    sources: dict[str, ModelSource],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        pytest.fail("a model was built")
+
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", allocate)
+    folder = Path(shutil.copytree(sources[model_type].folder, tmp_path / "model"))
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+
+    with pytest.raises(ModelError, match=f"{key} = {value} asks for about .* expected about the"):
+        build(folder)

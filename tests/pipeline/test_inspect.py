@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from edgeadapt.errors import (
@@ -316,3 +318,51 @@ def test_a_bundle_whose_tokenizer_has_tokens_without_an_embedding_is_refused(
 
     with pytest.raises(LayoutError, match=r"'<user>'.*no embedding"):
         inspect(str(path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"auto_map": {"AutoModel": "evil.Model"}}, "names code to run: auto_map"),
+        ({"emb_pooler": "mean"}, 'compute without emb_pooler = "mean"'),
+        ({"model_type": "gpt2"}, "The model type 'gpt2' is not supported"),
+        ({"num_labels": 3, "id2label": {"0": "a", "1": "b"}}, "num_labels is 3"),
+        ({"num_hidden_layers": 10**6}, "expected at most 1,000"),
+    ],
+)
+def test_a_checkpoint_that_training_and_export_refuse_is_said_to_be_refused(
+    tmp_path: Path, checkpoint: Path, settings: dict[str, object], words: str
+) -> None:
+    path = copied(checkpoint, tmp_path / "model")
+    change_json(path / "config.json", **settings)
+
+    found = inspect(str(path))
+
+    assert found["kind"] == "checkpoint"
+    assert words in found["refused"]
+    assert "refused" not in inspect(str(checkpoint))
+
+
+def test_weights_and_tokenizers_that_are_refused_are_seen_too(
+    tmp_path: Path, checkpoint: Path
+) -> None:
+    wrapped = copied(checkpoint, tmp_path / "wrapped")
+    tensors = load_file(wrapped / "model.safetensors")
+    save_file({f"module.{name}": t for name, t in tensors.items()}, wrapped / "model.safetensors")
+    bare = copied(checkpoint, tmp_path / "bare")
+    for name in ("tokenizer.json", "vocab.txt"):
+        (bare / name).unlink(missing_ok=True)
+
+    assert "prefix 'module.'" in inspect(str(wrapped))["refused"]
+    assert "has no tokenizer" in inspect(str(bare))["refused"]
+
+
+def test_a_checkpoint_with_pickled_weights_is_one(tmp_path: Path, checkpoint: Path) -> None:
+    path = copied(checkpoint, tmp_path / "model")
+    torch.save(load_file(path / "model.safetensors"), path / "pytorch_model.bin")
+    (path / "model.safetensors").unlink()
+
+    found = inspect(str(path))
+
+    assert found["kind"] == "checkpoint"
+    assert "refused" not in found

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+)
 
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.data.text_file import TextFile
@@ -15,6 +19,7 @@ from edgeadapt.errors import (
     ExportError,
     IntegrityError,
     MissingError,
+    ModelError,
     OutputExistsError,
     UsageError,
 )
@@ -26,6 +31,7 @@ from edgeadapt.training.optimizer import Optimizer
 from edgeadapt.training.team import Team
 from tests.conftest import make_checkpoint, review
 from tests.pipeline.exporting import nothing_is_at
+from tests.store.manifests import change_json
 
 pytestmark = pytest.mark.transformers5
 
@@ -220,3 +226,33 @@ def test_going_on_needs_the_same_text_and_the_command_that_began(
 
 
 def _nothing(*args: object, **more: object) -> None: ...
+
+
+def test_sizes_far_beyond_the_weights_are_refused_before_anything_is_allocated(
+    texts: TextFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        pytest.fail("a model was built")
+
+    for loader in (AutoModelForMaskedLM, AutoModelForSequenceClassification):
+        monkeypatch.setattr(loader, "from_pretrained", allocate)
+    checkpoint = make_checkpoint(tmp_path / "checkpoint")
+    change_json(checkpoint / "config.json", intermediate_size=10**8)
+
+    with pytest.raises(ModelError, match="intermediate_size = 100000000 asks for about"):
+        pretrain(texts, recipe_for(checkpoint), output=tmp_path / "x" / "read")
+
+    assert nothing_is_at(tmp_path / "x")
+
+
+def test_a_file_outside_the_folder_that_the_tokenizer_names_is_not_read(
+    texts: TextFile, tmp_path: Path
+) -> None:
+    checkpoint, other = make_checkpoint(tmp_path / "checkpoint"), tmp_path / "elsewhere.json"
+    other.write_text('{"mask_token": "good"}')
+    plain = pretrain(texts, recipe_for(checkpoint), output=tmp_path / "plain")
+    change_json(checkpoint / "tokenizer_config.json", special_tokens_map_file=str(other))
+
+    found = pretrain(texts, recipe_for(checkpoint), output=tmp_path / "read")
+
+    assert (found.before, found.after) == (plain.before, plain.after)

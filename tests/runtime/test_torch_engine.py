@@ -1,6 +1,7 @@
 """The torch engine against torch and against ONNX Runtime, and what it refuses."""
 
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification
 
 from edgeadapt.errors import (
     IntegrityError,
@@ -229,3 +231,43 @@ def test_a_checkpoint_outside_the_bundle_is_refused(own_bundle: Bundle) -> None:
 
     with pytest.raises(LayoutError, match=r"outside/model\.safetensors"):
         TorchEngine.load(with_variant_file(own_bundle, "../outside/model.safetensors"), "torch")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"vocab_size": 10**8}, "vocab_size = 100000000 asks for about"),
+        ({"hidden_size": 10**6}, "hidden_size = 1000000 asks for about"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers: expected at most 1,000"),
+        ({"num_labels": 10**9, "id2label": None, "label2id": None}, "num_labels: expected a whole"),
+    ],
+)
+def test_sizes_far_beyond_the_weights_are_refused_before_anything_is_allocated(
+    own_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, object],
+    words: str,
+) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        pytest.fail("a model was built")
+
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", allocate)
+    change_config(own_bundle, **settings)
+
+    with pytest.raises(ModelError, match=words):
+        TorchEngine.load(Bundle.open(own_bundle.path), "torch")
+
+
+def test_what_does_not_fit_is_said_by_the_error_alone(
+    own_bundle: Bundle, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("transformers"), "handlers", [caplog.handler])
+    change_config(own_bundle, num_labels=3)
+
+    with pytest.raises(ModelError, match="num_labels is 3"):
+        TorchEngine.load(Bundle.open(own_bundle.path), "torch")
+    change_config(own_bundle, num_labels=2, num_hidden_layers=3)
+    with pytest.raises(LayoutError, match="missing_keys"):
+        TorchEngine.load(Bundle.open(own_bundle.path), "torch")
+
+    assert caplog.records == []

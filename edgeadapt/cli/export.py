@@ -174,7 +174,7 @@ def _quantize_again(
         from edgeadapt.pipeline.export_bundle import requantize
         from edgeadapt.quantize.options import Quantization
 
-    asked = Recipe().updated(given.tables(), origin="command line").export
+    asked = _recorded(bundle).updated(given.tables(), origin="command line").export
     return requantize(
         bundle,
         asked=Quantization.of(asked),
@@ -184,6 +184,17 @@ def _quantize_again(
         force=force,
         progress=terminal,
     )
+
+
+_FOR_ANY_MACHINE = ("engine", "scheme", "objective")
+"""What of a bundle's [export] table also holds where it is quantized again."""
+
+
+def _recorded(bundle: "Bundle") -> Recipe:
+    """What the bundle was asked to be, but for what is of the machine that it was made on."""
+    told = bundle.manifest.provenance.recipe.get("export", {})
+    kept = {name: told[name] for name in _FOR_ANY_MACHINE if name in told}
+    return Recipe().updated({"export": kept}, origin=str(bundle.path / "manifest.json"))
 
 
 def _show(bundle: "Bundle", *, json: bool, terminal: "Terminal") -> None:

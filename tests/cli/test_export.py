@@ -11,6 +11,7 @@ from edgeadapt.compress import timing
 from edgeadapt.pipeline import export as pipeline
 from edgeadapt.pipeline.export import ExportOptions
 from edgeadapt.pipeline.export import export as run_export
+from edgeadapt.platforms import this_platform
 from edgeadapt.recipe import Exporter
 from edgeadapt.store.bundle import TEXT_FILES, Bundle
 from edgeadapt.store.run import Run
@@ -407,6 +408,24 @@ def test_a_bundle_keeps_its_budget_where_none_is_given_even_one_that_is_the_defa
     given = cli("export", copy, "--quantize", "--max-drop", "0.01", "--output", "given", "--json")
 
     assert [done.json["quantization"]["max_drop"] for done in (own, given)] == [1.0, 0.01]
+
+
+def test_a_bundle_is_quantized_again_as_it_was_asked_for_unless_options_say_otherwise(
+    cli: Cli, again: Bundle, folder: Path, quick: None
+) -> None:
+    manifest = again.manifest
+    asked = {"scheme": "int8-weights", "objective": "size", "target": "x86-vnni", "threads": 99}
+    recipe = {**manifest.provenance.recipe, "export": asked}
+    copy = Path(shutil.copytree(again.path, folder / "copy"))
+    Bundle.write(copy, replace(manifest, provenance=replace(manifest.provenance, recipe=recipe)))
+    more = ("--quantize", "--max-drop", "1", "--json")
+
+    own = cli("export", copy, *more, "--output", "own")
+    given = cli("export", copy, *more, "--objective", "memory", "--output", "given")
+
+    assert own.json["parity"]["int8"]["scheme"] == "int8-weights"
+    assert own.json["quantization"]["platform"] == this_platform()
+    assert [done.json["quantization"]["objective"] for done in (own, given)] == ["size", "memory"]
 
 
 @pytest.mark.parametrize(

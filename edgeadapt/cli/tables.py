@@ -1,9 +1,8 @@
 """Tables for people, made from values that the pipeline returns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,11 +13,20 @@ from edgeadapt.cli.sheet import sheet
 from edgeadapt.documents.benchmark import VARIANT, bench_columns, bench_notes
 from edgeadapt.documents.cells import Column, share, text, used
 from edgeadapt.documents.changes import CHANGES
-from edgeadapt.documents.model_card import merge_note, step_note
+from edgeadapt.documents.compression import (
+    GATES,
+    SENSITIVITY,
+    TRIALS,
+    Gate,
+    gates_of,
+    merge_note,
+    step_note,
+    trial,
+)
 from edgeadapt.documents.runs import COMPARED, LABELS, SCORES, Scores, label_scores, measured
 from edgeadapt.escape import terminal
 from edgeadapt.store.bundle import Manifest
-from edgeadapt.store.compression import Compression, StepReport
+from edgeadapt.store.compression import Compression, StepReport, TrialReport
 from edgeadapt.store.record import Record
 from edgeadapt.store.run import RunInfo
 
@@ -104,62 +112,33 @@ def folds_table(found: "CrossValidation") -> Group:
 
 def gates_table(manifest: Manifest) -> Group:
     """The gates that a bundle passed, and what of the adapters stays."""
-    table = _table(("gate", "figure", "limit", "texts", "labels the same"))
-    gates, compression = manifest.gates, manifest.compression
-    for title, parity in (
-        ("merged = adapters", gates.merge.parity),
-        ("ONNX fp32 = torch", gates.onnx),
-    ):
-        _add(
-            table,
-            title,
-            f"logits differ by {parity.max_difference:.1e}",
-            f"{parity.limit:.0e}",
-            str(parity.texts),
-            f"{parity.label_agreement:.1%}",
-        )
-    if compression:
-        for step, cost in compression.costs:
-            _add(
-                table,
-                terminal(step.title),
-                f"accuracy {cost.accuracy_before:.2%} → {cost.accuracy_after:.2%}",
-                f"drop ≤ {100 * compression.max_drop:.1f} points",
-                f"{cost.texts:,}",
-                f"{cost.label_agreement:.1%}",
-            )
-    return _captioned(table, merge_note(gates.merge))
+    gate = Column[Gate].of("gate", "", text, lambda gate: gate.title)
+    table = sheet(gate, GATES, gates_of(manifest))
+    return _captioned(table, merge_note(manifest.gates.merge))
 
 
 def step_table(compression: Compression, step: StepReport) -> Group:
     """Every way to take a compression step that was tried, and which was chosen."""
-    table = _table(
-        (terminal(step.candidates), "accuracy drop", "= fp32", "logits shift", "MB", "ms")
-    )
-    for trial in step.trials:
-        drift, chosen = trial.drift, trial.name == step.chosen
-        low, high = drift.drop_interval
-        latency = "-" if trial.latency_ms is None else f"{trial.latency_ms:.2f}"
-        _add(
-            table,
-            Text(terminal(f"{trial.name}{' ←' if chosen else ''}"), style="bold" if chosen else ""),
-            f"{100 * drift.accuracy_drop:.2f} ({100 * low:.2f} to {100 * high:.2f})",
-            f"{drift.label_agreement:.1%}",
-            "unavailable" if drift.rms_shift is None else f"{drift.rms_shift:.3f}",
-            "-" if trial.bytes is None else f"{trial.bytes / 1e6:.1f}",
-            latency if trial.allowed else Text("not allowed", style="yellow"),
-        )
+
+    def style(tried: TrialReport) -> str:
+        if tried.name == step.chosen:
+            return "bold"
+        return "" if tried.allowed else "yellow"
+
+    table = sheet(trial(step), used(TRIALS, step.trials), step.trials, style=style)
     return _captioned(table, step_note(compression, step))
 
 
 def sensitivity_table(sensitivity: Mapping[str, float]) -> Group:
     """The products that quantization hurts most."""
-    table = _table(("product, quantized alone", "logits shift"))
-    for name, shift in list(sensitivity.items())[:SHOWN_PRODUCTS]:
-        _add(table, terminal(name), f"{shift:.4f}")
-    more = len(sensitivity) - SHOWN_PRODUCTS
+    parts = list(sensitivity.items())
+    name = Column[tuple[str, float]].of("product, quantized alone", "", text, lambda part: part[0])
+    more = len(parts) - SHOWN_PRODUCTS
     left_out = f"{more} less sensitive ones are in manifest.json. " if more > 0 else ""
-    return _captioned(table, f"{left_out}Shift: root of the mean squared difference to fp32.")
+    return _captioned(
+        sheet(name, SENSITIVITY, parts[:SHOWN_PRODUCTS]),
+        f"{left_out}Shift: root of the mean squared difference to fp32.",
+    )
 
 
 def bench_table(rows: Sequence[Row], record: Record, *, wide: bool = False) -> Group:
@@ -214,13 +193,6 @@ def facts_table(facts: Mapping[str, object]) -> Table:
 def _captioned(table: RenderableType, *lines: str) -> Group:
     """Puts lines below that may be wider than the table, unlike rich's own captions."""
     return Group(table, *(Text(terminal(line), style="italic dim") for line in lines))
-
-
-def _table(headers: Iterable[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, header in enumerate(headers):
-        table.add_column(_cell(header), justify="right" if number else "left", overflow="fold")
-    return table
 
 
 def _add(table: Table, *cells: str | Text) -> None:

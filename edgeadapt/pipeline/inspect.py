@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from edgeadapt.benchmark.noise import disturbances
-from edgeadapt.documents.model_card import merge_note
+from edgeadapt.documents.compression import merge_note
 from edgeadapt.errors import EdgeAdaptError, MissingError, UnfinishedError
 from edgeadapt.recipe import EngineName, ModelConfig
 from edgeadapt.store import artifacts

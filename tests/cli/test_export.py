@@ -62,7 +62,7 @@ def test_the_latest_run_is_exported_and_its_gates_shown(
     done = cli("export", "--quantize", "--max-drop", "1", "--exporter", "torch", "--no-evaluation")
 
     assert done.code == 0, done.err
-    assert "merged = adapters" in done.out
+    assert "merged model = adapters" in done.out
     assert "ONNX fp32 = torch" in done.out
     assert "quantized (dynamic-int8) against fp32" in done.out
     assert done.out.splitlines()[-1] == "bundle: artifacts/bundles/newest"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from edgeadapt.documents.model_card import merge_note, model_card, step_note
+from edgeadapt.documents.compression import merge_note, step_note
+from edgeadapt.documents.model_card import model_card
 from edgeadapt.escape import python_string
 from edgeadapt.store.bundle import Bundle, Manifest, Variant
 from edgeadapt.store.compression import Baseline, TrialReport
@@ -75,34 +76,33 @@ def test_the_card_says_what_the_model_is() -> None:
     )
     assert line_of(card, "| longest input") == "| longest input | 256 tokens |"
     assert line_of(card, "| test, before export").endswith(
-        "| accuracy 91.23%, macro-F1 89.76%, 1,999 texts |"
+        "| accuracy 91.2% ±1.2, macro-F1 89.8%, 1,999 texts |"
     )
 
 
 def test_the_card_holds_every_gates_figures_and_limit() -> None:
     card = model_card("reviews", make_manifest())
 
-    merge = line_of(card, "| merged model against adapters")
-    onnx = line_of(card, "| ONNX fp32 against torch")
-    int8 = line_of(card, "| quantized (dynamic-int8) against fp32")
-    assert re.search(r"3\.2e-07 over 64 texts \| 1e-05 \|$", merge)
-    assert re.search(r"4\.5e-06 over 65 texts \| 1e-04 \|$", onnx)
-    assert "accuracy 92.34% -> 91.87%, 98.76% of 1,777 labels the same" in int8
-    assert int8.endswith("| drop at most 1.5 points |")
+    merge = line_of(card, "| merged model = adapters")
+    onnx = line_of(card, "| ONNX fp32 = torch")
+    int8 = line_of(card, "| quantized (dynamic-int8) against fp32, validation text")
+    assert "| logits differ by 3.2e-07 | 1e-05 | 64 |" in merge
+    assert "| logits differ by 4.5e-06 | 1e-04 | 65 |" in onnx
+    assert int8.endswith("| accuracy 92.3% → 91.9% | drop ≤ 1.5 points | 1,777 | 98.8% |")
 
 
 def test_every_line_of_a_table_has_as_many_cells_as_its_header() -> None:
     lines = model_card("reviews", make_manifest()).splitlines()
 
     gates = list(takewhile(lambda line: line.startswith("|"), lines[lines.index("## Proof") + 2 :]))
-    assert [line.count("|") for line in gates] == [4] * 5
+    assert [line.count("|") for line in gates] == [6] * 5
 
 
 def test_a_bundle_without_int8_has_no_line_about_it() -> None:
     card = model_card("reviews", without_int8())
 
     assert "| int8" not in card
-    assert line_of(card, "| merged model against adapters")
+    assert line_of(card, "| merged model = adapters")
 
 
 def test_the_card_names_no_file_that_the_bundle_lacks() -> None:
@@ -220,8 +220,9 @@ def test_the_card_lists_every_quantized_model_that_was_tried() -> None:
     card = model_card("x", make_manifest(compression=make_compression(step)))
 
     assert "## Quantized models that were tried" in card
-    assert "| first | 0.25 | 98.12% | 23.4 | 1.25 | **chosen** |" in card
-    assert "| second | 3.00 | 98.12% | 23.4 |  | not allowed |" in card
+    first, second = line_of(card, "| first ←"), line_of(card, "| second")
+    assert re.fullmatch(r"\| first ← \| 0\.25 ±1\.40 \| 98\.1% \| \S+ \| 23\.4 \| 1\.25 \|", first)
+    assert re.fullmatch(r"\| second \| 3\.00 .* \| 23\.4 \| not allowed \|", second)
 
 
 def test_of_few_texts_the_note_gives_the_interval_and_how_many_would_decide() -> None:
@@ -256,9 +257,10 @@ def test_the_card_tells_of_a_step_that_nobody_has_heard_of_as_of_any_other() -> 
     card = model_card("x", make_manifest(compression=make_compression(depth, make_step())))
 
     line = line_of(card, "| 4 layers of 6, validation text")
-    assert line.endswith("98.76% of 1,777 labels the same | drop at most 1.5 points |")
+    assert line.endswith("| accuracy 92.3% → 91.9% | drop ≤ 1.5 points | 1,777 | 98.8% |")
     assert "## Depths that were tried" in card
-    assert "| 4 layers | 0.47 | 98.76% |  |  | **chosen** |" in card
+    chosen = line_of(card, "| 4 layers ←")
+    assert re.fullmatch(r"\| 4 layers ← \| 0\.47 .* \| 98\.8% \| \S+ \| – \| – \|", chosen)
     assert "| quantized (dynamic-int8) against fp32, validation text" in card
 
 

@@ -1,0 +1,143 @@
+"""The columns of what a bundle says of its export: the gates it passed, and what was tried."""
+
+from dataclasses import dataclass
+
+from edgeadapt.documents.cells import Cell, Column, count, fixed, share, text
+from edgeadapt.metrics import Drift, Parity
+from edgeadapt.store.bundle import Manifest
+from edgeadapt.store.compression import Compression, StepReport, TrialReport
+from edgeadapt.store.gates import MergeGate
+
+__all__ = ["GATES", "SENSITIVITY", "TRIALS", "Gate", "gates_of", "merge_note", "step_note", "trial"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate that a bundle passed."""
+
+    title: str
+    figure: str
+    limit: str
+    texts: int
+    agreement: float
+    """Share of texts with the same labels before and after, 0 to 1."""
+
+
+def gates_of(manifest: Manifest) -> list[Gate]:
+    """Returns the gates in their order: exact steps first, then what compression cost."""
+    gates, compression = manifest.gates, manifest.compression
+    found = [
+        _parity("merged model = adapters", gates.merge.parity),
+        _parity("ONNX fp32 = torch", gates.onnx),
+    ]
+    if compression:
+        limit = f"drop ≤ {100 * compression.max_drop:.1f} points"
+        found += [_cost(step.title, cost, limit) for step, cost in compression.costs]
+    return found
+
+
+def _parity(title: str, parity: Parity) -> Gate:
+    return Gate(
+        title,
+        f"logits differ by {parity.max_difference:.1e}",
+        f"{parity.limit:.0e}",
+        parity.texts,
+        parity.label_agreement,
+    )
+
+
+def _cost(title: str, cost: Drift, limit: str) -> Gate:
+    before, after = share(cost.accuracy_before), share(cost.accuracy_after)
+    figure = f"accuracy {before.text} → {after.text}"
+    return Gate(f"{title}, validation text", figure, limit, cost.texts, cost.label_agreement)
+
+
+def _drop(tried: TrialReport) -> Cell:
+    low, high = tried.drift.drop_interval
+    drop = 100 * tried.drift.accuracy_drop
+    return Cell(f"{drop:.2f} ±{50 * (high - low):.2f}", value=drop)
+
+
+def _latency(tried: TrialReport) -> Cell | None:
+    if not tried.allowed:
+        return Cell("not allowed")
+    return None if tried.latency_ms is None else fixed(2)(tried.latency_ms)
+
+
+def _megabytes(tried: TrialReport) -> float | None:
+    return None if tried.bytes is None else tried.bytes / 1e6
+
+
+GATES: tuple[Column[Gate], ...] = (
+    Column.of("figure", "", text, lambda gate: gate.figure),
+    Column.of("limit", "", text, lambda gate: gate.limit),
+    Column.of("texts", "", count, lambda gate: gate.texts),
+    Column.of("labels the same", "", share, lambda gate: gate.agreement),
+)
+TRIALS: tuple[Column[TrialReport], ...] = (
+    Column("accuracy drop", "points", _drop),
+    Column.of("labels the same", "", share, lambda tried: tried.drift.label_agreement),
+    Column.of("logits shift", "", fixed(3), lambda tried: tried.drift.rms_shift),
+    Column.of("size", "MB", fixed(1), _megabytes),
+    Column("latency", "ms", _latency),
+)
+SENSITIVITY: tuple[Column[tuple[str, float]], ...] = (
+    Column.of("logits shift", "", fixed(4), lambda part: part[1]),
+)
+
+
+def trial(step: StepReport) -> Column[TrialReport]:
+    """Returns the column of what was tried; the chosen one is marked."""
+
+    def named(tried: TrialReport) -> str:
+        return f"{tried.name}{' ←' if tried.name == step.chosen else ''}"
+
+    return Column.of(step.candidates, "", text, named)
+
+
+def merge_note(gate: MergeGate) -> str:
+    """Says what of the adapters stays at run time, and what unsharing layers cost."""
+    leftover = gate.leftover
+    if leftover.parameters:
+        count = "Some" if leftover.bottlenecks is None else leftover.bottlenecks
+        note = (
+            f"{count} bottlenecks stay beside the dense layers: {leftover.parameters:,} "
+            f"parameters, {leftover.macs_per_token:,} multiply-accumulates per token."
+        )
+    else:
+        note = "All that was trained folded wholly: the graph is that of a stock model."
+    if gate.unshared_bytes:
+        size = gate.unshared_bytes / 1e6
+        note += f" Layers that shared weights were told apart: {size:.1f} MB in fp32."
+    return note
+
+
+def step_note(compression: Compression, step: StepReport) -> str:
+    """Says how the trial of a step was chosen, and what the reader should know of it.
+
+    Args:
+        compression: The report that the step is part of.
+        step: The step.
+    """
+    taken, before = step.taken, step.baseline.latency_ms
+    drift = taken.drift
+    among = (
+        f"among those that cost at most {100 * compression.max_drop:.1f} points on "
+        f"{drift.texts:,} validation texts"
+    )
+    if before is None or taken.latency_ms is None:
+        note = f"Chosen {among}."
+    else:
+        note = (
+            f"Chosen for {compression.objective} on {compression.platform} {among}; fp32 takes "
+            f"{before:.2f} ms. Of those that are alike in that, the closest to fp32."
+        )
+    low, high = drift.drop_interval
+    if drift.texts < compression.deciding_texts:
+        note += (
+            f" The drop lies between {100 * low:.2f} and {100 * high:.2f} points (95 % interval): "
+            f"some {drift.texts_for(compression.slack):,} texts would tell one point."
+        )
+    if before is not None and taken.latency_ms is not None and taken.latency_ms > before:
+        note += " It is slower than fp32 on the machine that exported."
+    return note

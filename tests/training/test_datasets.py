@@ -269,7 +269,10 @@ def test_one_split_in_two_formats_is_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", pairs(0, 20))
     write(tmp_path / "train.parquet", pairs(0, 20))
 
-    with pytest.raises(DataError, match=r"one file for train, found train\.csv, train\.parquet"):
+    with pytest.raises(
+        DataError,
+        match=r"one file for train, or one set of shards, found train\.csv, train\.parquet",
+    ):
         load(tmp_path)
 
 
@@ -773,7 +776,7 @@ def test_a_small_parquet_file_that_expands_to_gigabytes_is_refused(tmp_path: Pat
 @pytest.mark.parametrize(
     ("bound", "said"),
     [
-        ("edgeadapt.data.files.MOST_ROWS", "too many rows"),
+        ("edgeadapt.data.delimited.MOST_ROWS", "too many rows"),
         ("edgeadapt.training.tables.MOST_BYTES", "30 bytes"),
         ("edgeadapt.training.tables.MOST_VALUES", "30 values"),
     ],

@@ -226,22 +226,24 @@ def _examples(
     """Reads the texts and labels of every split."""
     for split, table in labelled.tables.items():
         check_column(table.rows, config.label_column, f"{where}, {split}", option="--label-column")
-    # Of all splits together: a short one may not tell what kind of list there is.
-    fields = [
-        field
+    column, names = config.label_column, labelled.names
+    fields = {
+        split: list(label_fields(table.rows, column, f"{where}, {split}", labelled.skip[split]))
         for split, table in labelled.tables.items()
-        for field in label_fields(
-            table.rows, config.label_column, f"{where}, {split}", labelled.skip[split]
-        )
-    ]
-    multi_hot = config.task is Task.MULTI_LABEL and is_multi_hot(fields, count=len(labelled.names))
+    }
+    # One kind of list in all splits: a short one may not tell.
+    multi_hot = config.task is Task.MULTI_LABEL and is_multi_hot(
+        chain.from_iterable(fields.values()), count=len(names)
+    )
     if multi_hot:
         progress.say(f"{where}: label lists are read as a 0 or 1 for each label.")
-    reader = LabelReader.of(
-        fields, labelled.names, config.task, config.label_column, multi_hot=multi_hot
-    )
-    if note := reader.note():
-        progress.say(f"{where}: {note}.")
+    notes: dict[str, list[str]] = {}
+    for split, given in fields.items():
+        reader = LabelReader.of(given, names, config.task, column, multi_hot=multi_hot)
+        notes.setdefault(reader.note(), []).append(split)
+    for note, splits in notes.items():
+        if note:
+            progress.say(f"{where}, {' and '.join(splits)}: {note}.")
     return {
         split: to_examples(
             table.rows,

@@ -63,8 +63,11 @@ class LabelReader:
             column: Column of the label, for messages.
             multi_hot: Whether lists hold a 0 or 1 per label.
         """
-        reader = cls(tuple(names), task, column, multi_hot)
-        return replace(reader, found=reader._occurring(fields))
+        return cls(tuple(names), task, column, multi_hot).expecting(fields)
+
+    def expecting(self, fields: Sequence[tuple[str, Any]]) -> Self:
+        """Returns the reader that knows which labels occur in these fields."""
+        return replace(self, found=self._occurring(fields))
 
     def read(self, field: Any, place: str) -> int | list[int]:
         """Returns a field as an index or, multi-label, as 0 or 1 per label.

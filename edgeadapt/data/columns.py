@@ -12,6 +12,7 @@ __all__ = ["check_column", "check_header", "column_called", "with_columns"]
 _Rows = Sequence[Mapping[str, Any]]
 
 _ROWS_LOOKED_AT = 1_000
+_WEB_PAGE = ("<!doctype html", "<html")
 _MOST_WORDS = 4
 """In the name of a column."""
 
@@ -92,6 +93,8 @@ def with_columns(
 
 
 def _hint(rows: _Rows, found: Sequence[str], option: str) -> str:
+    if found and found[0].lstrip().lower().startswith(_WEB_PAGE):
+        return "It is a web page: download the file itself, not the page about it."
     if len(found) == 1:
         for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             if separator in found[0]:

@@ -53,6 +53,8 @@ class _Shard:
     """One of the files of a split, as its name says."""
 
     split: str
+    prefix: str
+    """What the file calls its split."""
     number: int
     """From 0."""
     count: int
@@ -131,11 +133,15 @@ def _shard_of(path: Path) -> _Shard | None:
     """Reads a name such as ``train-00000-of-00002.parquet``; ``None`` for any other."""
     found = _SHARD.fullmatch(path.stem)
     split = split_of(found[1]) if found else None
-    return _Shard(split, int(found[2]), int(found[3])) if found and split else None
+    return _Shard(split, found[1], int(found[2]), int(found[3])) if found and split else None
 
 
 def _of_one_split(folder: Path, split: str, paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Returns the one file of a split, or all its shards."""
+    """Returns the one file of a split, or all its shards.
+
+    Raises:
+        DataError: There is more than one file or set of shards, or a shard is missing.
+    """
     shards = {path: shard for path in paths if (shard := _shard_of(path))}
     counts = {shard.count for shard in shards.values()}
     numbers = sorted(shard.number for shard in shards.values())
@@ -153,16 +159,23 @@ def _of_one_split(folder: Path, split: str, paths: Sequence[Path]) -> tuple[Path
     if not shards:
         return tuple(paths)
     count = counts.pop()
+    if numbers[-1] >= count:
+        listed = ", ".join(path.name for path in paths)
+        raise DataError(
+            f"{folder}: expected the shards of {split} to be numbered from 0 to {count - 1}, found "
+            f"{listed}.",
+            hint="Fetch the files again, or give them names such as train.csv.",
+        )
     missing = [number for number in range(count) if number not in numbers]
-    if missing or numbers[-1] >= count:
-        stem = _SHARD.fullmatch(paths[0].stem)
+    if missing:
+        prefix = shards[paths[0]].prefix
         names = [
-            f"{stem[1] if stem else split}-{number:05}-of-{count:05}{paths[0].suffix}"
+            f"{prefix}-{number:05}-of-{count:05}{paths[0].suffix}"
             for number in missing[:_MOST_SHOWN]
         ]
         raise DataError(
             f"{folder}: expected {count} shards for {split}, found {len(numbers)}: missing "
-            f"{', '.join(names) or 'none'}.",
+            f"{', '.join(names)}{', …' if len(missing) > _MOST_SHOWN else ''}.",
             hint="Fetch the missing files, or give the ones that are there another name.",
         )
     return tuple(sorted(paths, key=lambda path: shards[path].number))

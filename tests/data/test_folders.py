@@ -107,6 +107,13 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     assert names[1] in caught.value.message
 
 
+def test_a_shard_beyond_their_number_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "train-00000-of-00001.csv", "train-00001-of-00001.csv")
+
+    with pytest.raises(DataError, match=r"from 0 to 0, found .*train-00001-of-00001\.csv"):
+        split_files(tmp_path)
+
+
 @pytest.mark.parametrize(
     "names",
     [

@@ -966,6 +966,15 @@ def test_a_file_without_a_header_is_recognized(content: str, tmp_path: Path) -> 
     assert "looks like a row of data" in caught.value.hint
 
 
+def test_a_web_page_that_was_downloaded_instead_is_recognized(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("<!DOCTYPE html>\n<html>\n<body>Not found</body>\n")
+
+    with pytest.raises(DataError, match="no column 'label'") as caught:
+        load(tmp_path / "data.csv")
+
+    assert "web page" in caught.value.hint
+
+
 def test_a_header_with_other_names_is_no_row(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("review,mood\ngood,a\nbad,b\n")
 

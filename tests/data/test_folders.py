@@ -142,8 +142,9 @@ def test_files_in_a_folder_called_data_are_found_where_there_are_none_above(tmp_
     assert split_files(tmp_path).files == {"train": (tmp_path / "train.csv",)}
 
 
-def test_a_folder_in_itself_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "data").symlink_to(tmp_path)
+def test_files_further_down_are_not_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "data" / "data").mkdir(parents=True)
+    touch(tmp_path / "data" / "data", "train.csv")
 
     assert split_files(tmp_path).files == {}
 

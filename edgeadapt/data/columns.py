@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from edgeadapt.errors import DataError
 from edgeadapt.progress import SILENT, Progress
 
 __all__ = ["check_column", "check_header", "column_called", "with_columns"]
 
-_Rows = Sequence[Mapping[str, Any]]
+_Rows = Sequence[Mapping[str, object]]
 
 _ROWS_LOOKED_AT = 1_000
 _WEB_PAGE = ("<!doctype html", "<html")

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from edgeadapt.data.columns import check_header
 from edgeadapt.data.raw import MOST_CHARACTERS, MOST_ROWS, as_utf8
@@ -23,7 +23,7 @@ _NAMES = {",": ("a comma", "a, b"), ";": ("a semicolon", "a; b"), "\t": ("a tab"
 _SEPARATOR_LINE = re.compile(rb'"?sep=([,;\t])"?\r?\n', re.IGNORECASE)
 """A first line that spreadsheets write and read: it names the separator."""
 
-_Rows = Sequence[Mapping[str, Any]]
+_Rows = Sequence[Mapping[str, object]]
 
 
 def check_rows(count: int, where: str) -> None:

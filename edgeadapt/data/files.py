@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from edgeadapt.data.delimited import parse_delimited
 from edgeadapt.data.json_rows import check_length, parse_json_rows

@@ -14,7 +14,7 @@ from edgeadapt.errors import DataError
 
 __all__ = ["check_length", "parse_json_rows", "parse_jsonl", "read_json"]
 
-_Rows = Sequence[Mapping[str, Any]]
+_Rows = Sequence[Mapping[str, object]]
 
 _MOST_SPACE = 4_096
 """Before the first character of a file."""
@@ -72,7 +72,7 @@ def check_length(line: str | bytes, place: str) -> None:
 
 
 def _parse_lines(utf8: bytes, where: str) -> _Rows:
-    rows: list[Mapping[str, Any]] = []
+    rows: list[Mapping[str, object]] = []
     for line in io.BytesIO(utf8):
         # Only newlines end a row: str.splitlines would also split at U+2028 inside a text.
         if text := line.decode().strip():
@@ -89,7 +89,7 @@ def _parse_lines(utf8: bytes, where: str) -> _Rows:
 
 def _parse_list(text: str, where: str) -> _Rows:
     """Reads a list object by object, so that rows are bounded before they are all in memory."""
-    rows: list[Mapping[str, Any]] = []
+    rows: list[Mapping[str, object]] = []
     start, at, part = text.index("[") + 1, 0, ""
     while True:
         if len(part) - at < MOST_CHARACTERS and start + len(part) < len(text):
@@ -130,7 +130,7 @@ class _DuplicateKeyError(ValueError):
     """An object has a key twice."""
 
 
-def _object(value: Any, text: str, place: str) -> Mapping[str, Any]:
+def _object(value: Any, text: str, place: str) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise DataError(f"{place}: expected an object, found {text[:40]!r}.", hint=_NO_ROWS)
     return value
@@ -152,7 +152,7 @@ def _parsed(read: Callable[..., Any], text: str) -> Any:
         raise ValueError("a number in it has too many digits") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -4,7 +4,7 @@ A head has one output per label. config.json of a checkpoint, and the configurat
 name them in ``id2label``, in ``label2id``, or in both.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,8 +16,13 @@ __all__ = [
     "Outputs",
     "Rows",
     "are_placeholders",
+    "as_indices",
     "declared_names",
+    "differing",
+    "folded",
+    "folded_names",
     "listed",
+    "match_labels",
     "match_names",
     "match_numbers",
     "placeholders",
@@ -156,7 +161,8 @@ def rows_for(
         return Rows(
             None, f"The head of {whose} is {own_task}, the data {task}: a new head is drawn."
         )
-    match = match_names(own, labels)
+    # Numbers are no indices of outputs that nobody named: such a head may never have been trained.
+    match = match_names(own, labels) if are_placeholders(own) else match_labels(own, labels)
     if match is None and are_placeholders(own):
         return Rows(
             None,
@@ -221,38 +227,87 @@ def declared_names(
     return next(filter(real_names, declared), declared[0] if declared else None)
 
 
-def match_names(own: Sequence[str], wanted: Sequence[str]) -> Match | None:
+def match_labels(own: Sequence[str], found: Sequence[str], *, some: bool = False) -> Match | None:
+    """Returns which output each label of some data is: the one rule for every command.
+
+    To the letter; else where case and spaces alone differ; else as indices.
+
+    Args:
+        own: What the outputs are called, in their order.
+        found: The labels of the data.
+        some: Whether the data may lack some of the labels.
+    """
+    return match_names(own, found, some=some) or match_numbers(own, found, some=some)
+
+
+def match_names(own: Sequence[str], wanted: Sequence[str], *, some: bool = False) -> Match | None:
     """Returns where each wanted name is among a head's own; ``None`` where the sets differ.
 
     Names that differ in case and spaces alone correspond where no two of one list do.
+
+    Args:
+        own: The head's names.
+        wanted: The names to find.
+        some: Whether these may be some of them.
     """
-    if len(own) != len(wanted):
+    if len(own) != len(wanted) and not (some and len(wanted) < len(own)):
         return None
-    if set(own) == set(wanted):
+    if set(wanted) <= set(own):
         return Match(tuple(own.index(name) for name in wanted))
-    folded = [_folded(name) for name in own]
-    if len(set(folded)) < len(folded) or set(folded) != set(map(_folded, wanted)):
+    places = folded_names(own)
+    order = tuple(places[key] for name in wanted if (key := folded(name)) in places)
+    if len(set(order)) < len(wanted):
         return None
-    order = tuple(folded.index(_folded(name)) for name in wanted)
-    pairs = zip(wanted, order, strict=True)
-    differ = [f"{name!r} = {own[at]!r}" for name, at in pairs if name != own[at]]
-    return Match(order, f"label names differ in case or spaces only: {listed(differ)}")
+    return Match(
+        order, differing([(name, own[at]) for name, at in zip(wanted, order, strict=True)])
+    )
 
 
-def match_numbers(own: Sequence[str], wanted: Sequence[str]) -> Match | None:
+def match_numbers(own: Sequence[str], wanted: Sequence[str], *, some: bool = False) -> Match | None:
     """Returns the outputs that names meant as their indices stand for; ``None`` where they do not.
 
     They do where they are the numbers from 0 up, one for each output, and no output has a number
     for its name.
+
+    Args:
+        own: The head's names.
+        wanted: The names to find.
+        some: Whether these may be some of the numbers.
     """
     numbers = [str(number) for number in range(len(own))]
-    if set(wanted) != set(numbers) or len(wanted) != len(own):
+    if not set(wanted) <= set(numbers) or (len(wanted) != len(own) and not some):
         return None
     if any(name.lstrip("-").isdigit() for name in own):
         return None
     order = tuple(map(int, wanted))
-    meant = [f"{number} = {name}" for number, name in zip(numbers, own, strict=True)]
-    return Match(order, f"labels of the data are read as indices: {listed(meant)}")
+    return Match(order, as_indices([(number, own[number]) for number in sorted(order)]))
+
+
+def folded(name: str) -> str:
+    """Returns what names that differ in case and spaces alone share."""
+    return " ".join(name.casefold().split())
+
+
+def folded_names(names: Sequence[str]) -> dict[str, int]:
+    """Returns the index of each name by what it shares with others; empty where two are alike."""
+    found = {folded(name): index for index, name in enumerate(names)}
+    return found if len(found) == len(names) else {}
+
+
+def differing(pairs: Iterable[tuple[str, str]]) -> str:
+    """Says which names correspond that are not alike to the letter.
+
+    Args:
+        pairs: A name of the data, and what the output is called.
+    """
+    differ = [f"{name!r} = {own!r}" for name, own in pairs if name != own]
+    return f"label names differ in case or spaces only: {listed(differ)}"
+
+
+def as_indices(pairs: Iterable[tuple[int, str]]) -> str:
+    """Says which label each number stands for."""
+    meant = [f"{number} = {name}" for number, name in pairs]
+    return f"labels of the data are read as indices: {listed(meant)}"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -310,7 +365,3 @@ def _is_index(value: object) -> bool:
     if isinstance(value, str):
         return value.isascii() and value.isdigit() and len(value) < 10
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.casefold().split())

@@ -213,12 +213,15 @@ def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [("reviews.xlsx", "'.xlsx'"), ("reviews", "'no extension'")]
+    ("name", "found"),
+    [("reviews.xlsx", "'.xlsx'"), ("reviews.csv.gz", "'.gz'"), ("reviews", "'no extension'")],
 )
 def test_a_file_of_another_kind_is_refused(name: str, found: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("text,label\ngood,positive\n")
 
-    assert f"{name}: expected a .csv or .jsonl file, found {found}" in refusal(tmp_path / name)
+    assert f"{name}: expected a .csv, .tsv, .jsonl, .ndjson, .json file, found {found}" in refusal(
+        tmp_path / name
+    )
 
 
 @pytest.mark.parametrize("content", ["", "\n", "text,label\n", "text,label\n\n", BOM])
@@ -413,7 +416,7 @@ def test_many_known_labels_are_not_all_listed() -> None:
     with pytest.raises(DataError) as caught:
         labelled([row("good", "positive")], names)
 
-    assert "intent-9 … (150 in all)" in str(caught.value)
+    assert "intent-9, … (150 in all)" in str(caught.value)
     assert "intent-10" not in str(caught.value)
 
 

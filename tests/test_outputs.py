@@ -7,8 +7,10 @@ import pytest
 from edgeadapt.errors import ModelError
 from edgeadapt.outputs import (
     Outputs,
+    Rows,
     are_placeholders,
     declared_names,
+    match_labels,
     match_names,
     match_numbers,
     placeholders,
@@ -216,6 +218,27 @@ def test_other_names_do_not_match(own: tuple[str, ...], wanted: tuple[str, ...])
     assert match_names(own, wanted) is None
 
 
+@pytest.mark.parametrize(
+    ("found", "order"),
+    [
+        (("c", "a"), (2, 0)),
+        (("C",), (2,)),
+        (("2", "0"), (2, 0)),
+        (("c", "C"), None),
+        (("a", "d"), None),
+        (("0", "3"), None),
+        (("0", "a"), None),
+    ],
+)
+def test_some_of_the_labels_match_where_some_may_be_missing(
+    found: tuple[str, ...], order: tuple[int, ...] | None
+) -> None:
+    match = match_labels(("a", "b", "c"), found, some=True)
+
+    assert (match and match.order) == order
+    assert match_labels(("a", "b", "c"), found) is None
+
+
 def test_numbers_are_indices_of_outputs_with_other_names() -> None:
     match = match_numbers(("pos", "neg", "so-so"), ("0", "1", "2"))
 
@@ -246,6 +269,7 @@ def test_other_numbers_are_no_indices(own: tuple[str, ...], wanted: tuple[str, .
         (("b", "a"), None, (1, 0), "order a, b"),
         (("b", "A"), None, (1, 0), "case or spaces"),
         (("b", "c"), None, None, "other labels, b, c"),
+        (("LABEL_1", "LABEL_0"), None, None, "other labels"),
         (("a", "b", "c"), None, None, "other labels, a, b, c"),
         (("LABEL_0", "LABEL_1"), None, None, "no names for its 2 outputs"),
         (("a", "b"), Task.MULTI_LABEL, None, "multi-label"),
@@ -259,6 +283,15 @@ def test_a_head_is_used_where_it_is_for_the_same_labels_and_else_it_is_said_why_
     assert rows.order == order
     assert said in rows.note
     assert bool(rows.note) == bool(said)
+
+
+def test_numbers_are_the_outputs_of_a_head_with_names_and_of_no_other() -> None:
+    def rows(own: tuple[str, ...]) -> Rows:
+        return rows_for(own, ("1", "0"), whose="this", own_task=None, task=Task.SINGLE_LABEL)
+
+    assert rows(("neg", "pos")).order == (1, 0)
+    assert "0 = neg, 1 = pos" in rows(("neg", "pos")).note
+    assert rows(placeholders(2)).order is None
 
 
 def test_placeholders_match_the_same_placeholders() -> None:

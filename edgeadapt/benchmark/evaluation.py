@@ -13,6 +13,7 @@ from edgeadapt.data import (
     say_skipped,
     to_examples,
     unlabelled_rows,
+    with_columns,
 )
 from edgeadapt.errors import DataError, UsageError
 from edgeadapt.progress import SILENT, Progress
@@ -75,9 +76,13 @@ def _read(
     file: EvaluationFile, manifest: Manifest, *, origin: str, progress: Progress = SILENT
 ) -> Evaluation:
     """Reads texts as the manifest's model takes them."""
-    rows, where = read_rows(file.path), str(file.path)
+    where = str(file.path)
     pair = [file.text_pair_column or TEXT_COLUMNS[1]] if manifest.pairs else []
-    skip = empty_rows(rows, [file.text_column, *pair]) if file.skip_empty else frozenset()
+    columns = [file.text_column, *pair]
+    rows = with_columns(
+        read_rows(file.path), [*columns, file.label_column or _LABEL], where, progress=progress
+    )
+    skip = empty_rows(rows, columns) if file.skip_empty else frozenset()
     say_skipped(len(skip), where, progress)
     examples = to_examples(
         rows,
@@ -88,6 +93,7 @@ def _read(
         task=manifest.task,
         where=where,
         skip=skip,
+        progress=progress,
     )
     return Evaluation(
         origin,

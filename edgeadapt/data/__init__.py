@@ -1,5 +1,7 @@
-"""Labelled examples: reading CSV and JSON Lines, naming labels, splitting, finding duplicates."""
+"""Labelled examples: reading CSV and JSON, naming labels, splitting, finding duplicates."""
 
+from edgeadapt.data.columns import check_column, check_header, column_called, with_columns
+from edgeadapt.data.delimited import check_rows
 from edgeadapt.data.embedded import embedded_texts
 from edgeadapt.data.examples import (
     TEXT_COLUMNS,
@@ -15,26 +17,26 @@ from edgeadapt.data.examples import (
     to_examples,
 )
 from edgeadapt.data.files import (
+    TABLES,
     Rows,
-    check_column,
-    check_header,
-    check_rows,
     is_table,
-    parse_jsonl,
+    other_kind,
     parse_lines,
     read_rows,
     write_csv,
 )
-from edgeadapt.data.folders import READ, other_splits, split_files, split_of
+from edgeadapt.data.folders import READ, listed_content, other_splits, split_files, split_of
+from edgeadapt.data.json_rows import parse_jsonl
 from edgeadapt.data.label_fields import LABEL_SEPARATOR, is_multi_hot, label_fields
+from edgeadapt.data.label_reader import LabelReader
 from edgeadapt.data.labels import (
-    LabelReader,
     check_label_names,
     infer_labels,
     join_labels,
     read_labels,
     unlabelled_rows,
 )
+from edgeadapt.data.missing import is_word_for_missing, missing_word
 from edgeadapt.data.raw import MOST_BYTES, check_file, read_bytes, read_stream
 from edgeadapt.data.splits import hold_out, split_folds
 
@@ -42,6 +44,7 @@ __all__ = [
     "LABEL_SEPARATOR",
     "MOST_BYTES",
     "READ",
+    "TABLES",
     "TEXT_COLUMNS",
     "Dataset",
     "Examples",
@@ -52,6 +55,7 @@ __all__ = [
     "check_header",
     "check_label_names",
     "check_rows",
+    "column_called",
     "count_contradictory",
     "count_shared",
     "embedded_texts",
@@ -62,8 +66,12 @@ __all__ = [
     "is_blank",
     "is_multi_hot",
     "is_table",
+    "is_word_for_missing",
     "join_labels",
     "label_fields",
+    "listed_content",
+    "missing_word",
+    "other_kind",
     "other_splits",
     "parse_jsonl",
     "parse_lines",
@@ -78,5 +86,6 @@ __all__ = [
     "text_columns",
     "to_examples",
     "unlabelled_rows",
+    "with_columns",
     "write_csv",
 ]

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeadapt.data.files import Rows, check_column
+from edgeadapt.data.columns import check_column
+from edgeadapt.data.files import Rows
 from edgeadapt.data.label_fields import is_multi_hot, label_fields
+from edgeadapt.data.label_reader import LabelReader
 from edgeadapt.data.label_values import is_missing, shown
-from edgeadapt.data.labels import LabelReader, join_labels
+from edgeadapt.data.labels import join_labels
 from edgeadapt.data.raw import MOST_CHARACTERS
 from edgeadapt.errors import DataError
 from edgeadapt.metrics import label_sets
-from edgeadapt.progress import Progress
+from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Task
 from edgeadapt.text import Text, parts_of, text_of
 
@@ -123,10 +125,12 @@ def to_examples(
     where: str,
     multi_hot: bool | None = None,
     skip: Container[int] = (),
+    progress: Progress = SILENT,
 ) -> Examples:
     """Turns rows into examples.
 
-    A label is one of ``label_names`` or, where none of the names is a number, an index into them.
+    A label is one of ``label_names``, to the letter or else but for case and spaces; or, where none
+    of the names is a number, an index into them.
     Multi-label, a field holds a list of them, a string that joins them by ``|``, or a list with a 0
     or 1 for each of ``label_names``.
 
@@ -140,6 +144,7 @@ def to_examples(
         where: File or split, for error messages.
         multi_hot: Whether lists hold a 0 or 1 for each label; told by the rows where not given.
         skip: Numbers of rows to leave out, counted from 1.
+        progress: Where to say which labels are not those names to the letter.
 
     Raises:
         DataError: A column is missing, a text is empty or a label is missing or unknown; the
@@ -161,7 +166,9 @@ def to_examples(
     fields = list(label_fields(rows, label_column, where, skip))
     if multi_hot is None:
         multi_hot = task is Task.MULTI_LABEL and is_multi_hot(fields, count=len(label_names))
-    reader = LabelReader(tuple(label_names), task, label_column, multi_hot)
+    reader = LabelReader.of(fields, label_names, task, label_column, multi_hot=multi_hot)
+    if note := reader.note():
+        progress.say(f"{where}: {note}.")
     labels = [reader.read(field, place) for place, field in fields]
     return Examples(texts, np.asarray(labels, dtype=np.int64))
 

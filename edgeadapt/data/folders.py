@@ -1,15 +1,17 @@
 """Folders of examples: which file is which split, and which files are left."""
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeadapt.data.files import TABLES
 from edgeadapt.errors import DataError
 
-__all__ = ["READ", "SplitFiles", "other_splits", "split_files", "split_of"]
+__all__ = ["READ", "SplitFiles", "listed_content", "other_splits", "split_files", "split_of"]
 
-READ = (".csv", ".jsonl", ".parquet")
+READ = (*TABLES, ".parquet")
 """Suffixes of the files that are read."""
 
 _ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -21,20 +23,41 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "testing", "holdout", "hold-out", "hold_out", "held-out", "held_out"),
 }
 """What each split is called, whatever the case."""
-_TABLES = (".tsv", ".ndjson", ".arrow", ".feather", ".xls", ".xlsx", ".ods")
+_TABLES = (".arrow", ".feather", ".xls", ".xlsx", ".ods")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
-_OTHERS = (*_TABLES, *_COMPRESSED, ".json", ".txt")
+_OTHERS = (*_TABLES, *_COMPRESSED, ".txt")
 """Suffixes of files that may hold a split and are not read."""
+_UNREAD = frozenset([*READ, *_TABLES, *_COMPRESSED]) - {".json"}
+"""Suffixes of files that are named where they are not read; a ``.json`` is mostly a setting."""
+_SHARD = re.compile(r"(.+?)-(\d{5})-of-(\d{5})(?:-[0-9a-f]{16})?", re.ASCII)
+"""Names of the parts in which the hub and ``datasets`` write a split."""
+_INNER = "data"
+"""A folder in a folder in which the hub keeps the files."""
+_MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class SplitFiles:
     """What a folder holds."""
 
-    files: Mapping[str, Path]
-    """Split -> its file."""
+    folder: Path
+    """Where the files are: the folder itself, or ``data`` in it."""
+    files: Mapping[str, tuple[Path, ...]]
+    """Split -> its file, or its shards in their order."""
     unread: tuple[str, ...]
     """Names of data files beside them."""
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """One of the files of a split, as its name says."""
+
+    split: str
+    prefix: str
+    """What the file calls its split."""
+    number: int
+    """From 0."""
+    count: int
 
 
 def split_of(name: str) -> str | None:
@@ -43,10 +66,11 @@ def split_of(name: str) -> str | None:
 
 
 def split_files(folder: Path) -> SplitFiles:
-    """Finds the files of a folder's splits.
+    """Finds the files of a folder's splits; those in ``data`` where the folder itself has none.
 
     Raises:
-        DataError: Two files are there for one split, or one in a format that is not read.
+        DataError: Two files are there for one split, one of its shards is missing, or one is in a
+            format that is not read.
     """
     found: dict[str, list[Path]] = defaultdict(list)
     not_read: dict[str, list[str]] = defaultdict(list)
@@ -55,41 +79,111 @@ def split_files(folder: Path) -> SplitFiles:
         if path.name.startswith("."):
             continue
         is_read = path.suffix.lower() in READ and not path.is_dir()
-        split = split_of(path.stem if is_read else path.name.partition(".")[0])
+        split = _split_in(path) if is_read else split_of(path.name.partition(".")[0])
         if is_read and split is not None:
             found[split].append(path)
         elif split is not None and (path.is_dir() or path.suffix.lower() in _OTHERS):
             not_read[split].append(path.name)
-        elif is_read or path.suffix.lower() in (*_TABLES, *_COMPRESSED):
+        elif path.suffix.lower() in _UNREAD:
             unread.append(path.name)
-    _check_one_each(folder, found, not_read)
+    is_empty = not found and not not_read and not unread
+    if is_empty and folder.name != _INNER and (folder / _INNER).is_dir():
+        return split_files(folder / _INNER)
+    _check_not_read(folder, found, not_read)
     unread += [name for names in not_read.values() for name in names]
     return SplitFiles(
-        {split: found[split][0] for split in _ALIASES if split in found}, tuple(unread)
+        folder,
+        {split: _of_one_split(folder, split, found[split]) for split in _ALIASES if split in found},
+        tuple(unread),
     )
 
 
 def other_splits(path: Path) -> tuple[str, ...]:
-    """Returns the names of files beside a file of training examples that hold other splits."""
-    if split_of(path.stem) != "train":
+    """Returns the names of files beside a file of training examples that hold more of the data.
+
+    They are those of other splits, and other shards of the same one.
+    """
+    if _split_in(path) != "train":
         return ()
+    wanted = ("train", "validation", "test") if _shard_of(path) else ("validation", "test")
     return tuple(
         other.name
         for other in sorted(path.parent.iterdir())
-        if other.suffix.lower() in READ and split_of(other.stem) in ("validation", "test")
+        if other.suffix.lower() in READ and other.name != path.name and _split_in(other) in wanted
     )
 
 
-def _check_one_each(
+def listed_content(folder: Path) -> str:
+    """Returns what a folder holds, for a message: names, those of folders with a stroke."""
+    names = [
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".")
+    ]
+    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+    return ", ".join(names[:_MOST_SHOWN]) + more or "nothing"
+
+
+def _split_in(path: Path) -> str | None:
+    shard = _shard_of(path)
+    return shard.split if shard else split_of(path.stem)
+
+
+def _shard_of(path: Path) -> _Shard | None:
+    """Reads a name such as ``train-00000-of-00002.parquet``; ``None`` for any other."""
+    found = _SHARD.fullmatch(path.stem)
+    split = split_of(found[1]) if found else None
+    return _Shard(split, found[1], int(found[2]), int(found[3])) if found and split else None
+
+
+def _of_one_split(folder: Path, split: str, paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Returns the one file of a split, or all its shards.
+
+    Raises:
+        DataError: There is more than one file or set of shards, or a shard is missing.
+    """
+    shards = {path: shard for path in paths if (shard := _shard_of(path))}
+    counts = {shard.count for shard in shards.values()}
+    numbers = sorted(shard.number for shard in shards.values())
+    if len(paths) > 1 and (
+        len(shards) < len(paths)
+        or len(counts) > 1
+        or len(set(numbers)) < len(numbers)
+        or len({path.suffix.lower() for path in paths}) > 1
+    ):
+        listed = ", ".join(path.name for path in paths)
+        raise DataError(
+            f"{folder}: expected one file for {split}, or one set of shards, found {listed}.",
+            hint="Move the others elsewhere.",
+        )
+    if not shards:
+        return tuple(paths)
+    count = counts.pop()
+    if numbers[-1] >= count:
+        listed = ", ".join(path.name for path in paths)
+        raise DataError(
+            f"{folder}: expected the shards of {split} to be numbered from 0 to {count - 1}, found "
+            f"{listed}.",
+            hint="Fetch the files again, or give them names such as train.csv.",
+        )
+    missing = [number for number in range(count) if number not in numbers]
+    if missing:
+        prefix = shards[paths[0]].prefix
+        names = [
+            f"{prefix}-{number:05}-of-{count:05}{paths[0].suffix}"
+            for number in missing[:_MOST_SHOWN]
+        ]
+        raise DataError(
+            f"{folder}: expected {count} shards for {split}, found {len(numbers)}: missing "
+            f"{', '.join(names)}{', …' if len(missing) > _MOST_SHOWN else ''}.",
+            hint="Fetch the missing files, or give the ones that are there another name.",
+        )
+    return tuple(sorted(paths, key=lambda path: shards[path].number))
+
+
+def _check_not_read(
     folder: Path, found: Mapping[str, list[Path]], not_read: Mapping[str, list[str]]
 ) -> None:
-    for split, paths in found.items():
-        if len(paths) > 1:
-            listed = ", ".join(path.name for path in paths)
-            raise DataError(
-                f"{folder}: expected one file for {split}, found {listed}.",
-                hint="Move the others elsewhere.",
-            )
     for split, names in not_read.items():
         if split not in found:
             raise DataError(

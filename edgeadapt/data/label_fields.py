@@ -11,6 +11,7 @@ from edgeadapt.recipe import Task
 __all__ = [
     "LABEL_SEPARATOR",
     "NAME_LABELS",
+    "NO_SCORES",
     "Fields",
     "field_values",
     "is_joined",
@@ -26,6 +27,11 @@ Fields = Iterable[tuple[str, Any]]
 """The label field of each row, behind the file and row that messages name."""
 
 NAME_LABELS = "labels.json beside the data, a JSON list, names the labels."
+"""A hint."""
+NO_SCORES = (
+    "edgeadapt classifies texts and predicts no scores (regression). Make classes of the scores; "
+    "if these numbers are names of classes, list them as strings in labels.json beside the data."
+)
 """A hint."""
 
 

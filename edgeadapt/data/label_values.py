@@ -18,6 +18,7 @@ import numpy as np
 
 __all__ = [
     "NotALabelError",
+    "is_integer",
     "is_missing",
     "is_number",
     "key_of",
@@ -28,8 +29,8 @@ __all__ = [
 ]
 
 _MISSING = frozenset({"", "nan", "<na>", "nat"})
-"""What pandas and numpy write for a missing value, in lower case. ``None`` and ``NA`` are words
-that people give to classes, so they are not among them."""
+"""What pandas and numpy write for a missing value, in lower case. Words such as ``None`` and ``NA``
+are classes too: ``edgeadapt.data.missing`` decides on them by the column."""
 _WHOLE = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?", re.ASCII)
 _WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0*", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -116,6 +117,11 @@ def key_of(name: str) -> str:
 def is_number(name: str) -> bool:
     """Returns whether a name is a number, with a fraction or without, point or comma."""
     return _NUMBER.fullmatch(name) is not None
+
+
+def is_integer(name: str) -> bool:
+    """Returns whether a name is a whole number."""
+    return key_of(name).removeprefix("-").isdigit()
 
 
 def written_list(text: str) -> list[Any] | None:

@@ -1,39 +1,39 @@
 """Labels: what they are called, and which of them a field names."""
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeadapt.data.files import Rows, check_column, read_json
+from edgeadapt.data.columns import check_column
+from edgeadapt.data.files import Rows
+from edgeadapt.data.json_rows import read_json
+from edgeadapt.data.label_checks import check_joined, check_spellings
 from edgeadapt.data.label_fields import (
     LABEL_SEPARATOR,
-    NAME_LABELS,
-    Fields,
+    NO_SCORES,
     field_values,
-    is_joined,
     is_multi_hot,
     label_fields,
-    listed,
 )
+from edgeadapt.data.label_reader import LabelReader
 from edgeadapt.data.label_values import (
     NotALabelError,
-    is_missing,
+    is_integer,
     is_number,
     key_of,
     label_name,
-    plain,
     shown,
 )
+from edgeadapt.data.missing import FILL_IN, is_word_for_missing, missing_word, missing_words
 from edgeadapt.errors import DataError
+from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Task
 
 __all__ = [
-    "LabelReader",
     "check_label_names",
     "infer_labels",
     "join_labels",
@@ -47,11 +47,6 @@ _MANY_LABELS = 20
 """So many labels, on more than half as many rows, are none either."""
 _SECRET = frozenset({"-1", "-100"})
 """What stands for a secret label on the hub, and for none in a loss of torch."""
-_FILL_IN = "Remove the row or fill it in."
-_NO_SCORES = (
-    "edgeadapt classifies texts and predicts no scores (regression). Make classes of the scores; "
-    "if these numbers are names of classes, list them as strings in labels.json beside the data."
-)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -98,6 +93,7 @@ def infer_labels(
     where: str,
     task: Task = Task.SINGLE_LABEL,
     skip: Container[int] = (),
+    progress: Progress = SILENT,
 ) -> tuple[str, ...]:
     """Returns the label names that occur, numbers in numeric order, else alphabetically.
 
@@ -107,6 +103,7 @@ def infer_labels(
         where: File or split, for messages.
         task: How many labels a text has.
         skip: Numbers of rows to leave out, counted from 1.
+        progress: Where to say how doubtful names are read.
 
     Raises:
         DataError: The column is missing; a label is empty, is none, or is spelled in several ways;
@@ -116,17 +113,17 @@ def infer_labels(
     fields = list(label_fields(rows, column, where, skip))
     if task is Task.MULTI_LABEL:
         is_multi_hot(fields, count=None)
-        _check_joined(fields, column)
     places: dict[str, str] = {}
-    seen: set[str] = set()
+    counts: Counter[str] = Counter()
     for place, field in fields:
-        if isinstance(field, str):
-            if field in seen:
-                continue
-            seen.add(field)
         for value in field_values(field, task, place):
-            places.setdefault(_name(value, place, column), place)
-    _check_spellings(places, column)
+            name = _name(value, place, column)
+            places.setdefault(name, place)
+            counts[name] += 1
+    if task is Task.MULTI_LABEL:
+        check_joined(fields, column, places, where=where, progress=progress)
+    _check_missing(counts, places, column, where, progress)
+    check_spellings(places, column)
     _check_classes(places, column)
     names = sorted(places)
     if len(names) < 2:
@@ -143,95 +140,13 @@ def infer_labels(
         return tuple(names)
 
 
-@dataclass(frozen=True)
-class LabelReader:
-    """Turns label fields into indices."""
-
-    names: tuple[str, ...]
-    """In the order of their indices."""
-    task: Task
-    column: str
-    """Column of the label, for messages."""
-    multi_hot: bool = False
-    """Whether lists hold a 0 or 1 per label."""
-
-    def read(self, field: Any, place: str) -> int | list[int]:
-        """Returns a field as an index or, multi-label, as 0 or 1 per label.
-
-        Raises:
-            DataError: A label is missing or unknown; the message names ``place``.
-        """
-        values = self._values(field, place)
-        if self.multi_hot and len(values) == len(self.names):
-            return [int(float(plain(value))) for value in values]
-        found = {self._index(value, place) for value in values}
-        if self.task is Task.MULTI_LABEL:
-            return [int(number in found) for number in range(len(self.names))]
-        return found.pop()
-
-    def knows(self, value: Any) -> bool:
-        """Returns whether a value is one of the labels, by name or index."""
-        try:
-            return self._find(value) is not None
-        except NotALabelError:
-            return False
-
-    @cached_property
-    def _exact(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self.names)}
-
-    @cached_property
-    def _keys(self) -> dict[str, int]:
-        """Label of each spelling, and of each index where no name is a number."""
-        found = {key_of(name): index for index, name in reversed(list(enumerate(self.names)))}
-        if not any(map(is_number, self.names)):
-            found |= {str(index): index for index in range(len(self.names))}
-        return found
-
-    def _values(self, field: Any, place: str) -> Sequence[Any]:
-        if isinstance(field, str) and field.strip() in self._exact:
-            return [field]  # whatever it looks like, it is one of the names
-        return field_values(field, self.task, place)
-
-    def _find(self, value: Any) -> int | None:
-        """The index of a value; ``None`` for an unknown one."""
-        if isinstance(value, str) and (known := self._exact.get(value.strip())) is not None:
-            return known
-        name = label_name(value)
-        if name is None:
-            return None
-        keys = [key_of(name)]
-        if keys[0] in ("true", "false"):
-            keys.append(str(int(keys[0] == "true")))
-        return next((self._keys[key] for key in keys if key in self._keys), None)
-
-    def _index(self, value: Any, place: str) -> int:
-        try:
-            found = self._find(value)
-        except NotALabelError:
-            found = None
-        if found is not None:
-            return found
-        expected = f"expected one of {_listed_names(self.names)}"
-        if not any(map(is_number, self.names)):
-            expected += f", or an index from 0 to {len(self.names) - 1}"
-        if is_missing(value):
-            raise DataError(
-                f"{place}: the label in {self.column!r} is empty: {expected}, found {value!r}.",
-                hint=_FILL_IN,
-            )
-        raise DataError(
-            f"{place}: unknown label {shown(value)}: {expected}.", hint=_unknown_hint(value)
-        )
-
-
 def unlabelled_rows(
     rows: Rows, column: str, task: Task, *, names: Sequence[str] | None = None
 ) -> frozenset[int]:
     """Returns the numbers, from 1, of rows without a label.
 
     That is a missing label or, where it is none of the ``names``, the number that stands for a
-    secret one, as in the test splits of public data sets.
+    secret one, as in the test splits of public data sets, or a word that people write there.
 
     Args:
         rows: The rows of one split.
@@ -239,12 +154,18 @@ def unlabelled_rows(
         task: Multi-label, an empty text is an empty set of labels.
         names: Of the labels, where they are known.
     """
-    none = {None} if names is None else {None, *_SECRET}
     reader = LabelReader(tuple(names or ()), task, column)
+    found = [_plain_name(row.get(column), task) for row in rows]
+    none: set[str | None] = {None} if names is None else {None, *_SECRET}
+    counts = Counter(name for name in found if name is not None)
+    if names is None:
+        none |= missing_words(counts)
+    else:
+        none |= {name for name in counts if is_word_for_missing(name)}
     return frozenset(
         number
-        for number, row in enumerate(rows, 1)
-        if _stands_for(none, row.get(column), task) and not reader.knows(row.get(column))
+        for number, (row, name) in enumerate(zip(rows, found, strict=True), 1)
+        if name in none and not reader.knows(row.get(column))
     )
 
 
@@ -256,13 +177,14 @@ def join_labels(sets: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
     ]
 
 
-def _stands_for(none: Container[str | None], field: Any, task: Task) -> bool:
+def _plain_name(field: Any, task: Task) -> str | None:
+    """The label of a field that is one; ``None`` for a missing one, an empty text for others."""
     if task is Task.MULTI_LABEL and isinstance(field, str) and not field.strip():
-        return False
+        return ""
     try:
-        return label_name(field) in none
+        return label_name(field)
     except NotALabelError:
-        return False
+        return ""
 
 
 def _name(value: Any, place: str, column: str) -> str:
@@ -277,43 +199,39 @@ def _name(value: Any, place: str, column: str) -> str:
         raise DataError(
             f"{place}: the label in {column!r} is empty: expected a name or a number, found "
             f"{value!r}.",
-            hint=_FILL_IN,
+            hint=FILL_IN,
         )
     return name
 
 
-def _check_spellings(places: dict[str, str], column: str) -> None:
-    """Refuses two spellings of one label: no one knows which of them was meant."""
-    names = set(places)
-    numbers_too = {"1", "0"} & names
-    first: dict[str, str] = {}
+def _check_missing(
+    counts: Mapping[str, int],
+    places: Mapping[str, str],
+    column: str,
+    where: str,
+    progress: Progress,
+) -> None:
+    """Refuses words for a missing label, and says where one is a class."""
+    words = missing_words(counts)
     for name, place in places.items():
-        key = key_of(name)
-        if numbers_too and key in ("true", "false"):
-            key = str(int(key == "true"))
-        other = first.setdefault(key, name)
-        if other != name:
-            raise DataError(
-                f"{place}: the label {name!a} in {column!r} is spelled {other!a} in "
-                f"{places[other]}.",
-                hint="Spell a label in one way; labels.json beside the data says which names there "
-                "are.",
+        if name in words:
+            raise missing_word(name, place, column)
+        if is_word_for_missing(name):
+            progress.warn(
+                f"{where}: {name!r} in {column!r} ({counts[name]:,} rows) is read as a label of "
+                "that name, not as a missing one: leave these rows out of the file if it is."
             )
 
 
 def _check_classes(places: dict[str, str], column: str) -> None:
     """Refuses scores: numbers of which some have a fraction."""
-    fraction = next((name for name in places if is_number(name) and not _is_integer(name)), None)
+    fraction = next((name for name in places if is_number(name) and not is_integer(name)), None)
     if fraction is not None and all(map(is_number, places)):
         raise DataError(
             f"{places[fraction]}: expected classes in {column!r}, found a number with a fraction: "
             f"{fraction}.",
-            hint=_NO_SCORES,
+            hint=NO_SCORES,
         )
-
-
-def _is_integer(name: str) -> bool:
-    return key_of(name).removeprefix("-").isdigit()
 
 
 def _check_repeated(labels: int, rows: int, column: str, where: str) -> None:
@@ -327,30 +245,3 @@ def _check_repeated(labels: int, rows: int, column: str, where: str) -> None:
             hint="Name the column with --label-column. If these are classes, list them in "
             "labels.json beside the data.",
         )
-
-
-def _check_joined(fields: Fields, column: str) -> None:
-    """Refuses names that look like several, joined by something else than ``|``."""
-    texts = [(place, field) for place, field in fields if isinstance(field, str)]
-    if any(map(is_joined, (text for _, text in texts))):
-        return
-    for place, text in texts:
-        if listed(text, place) is None and any(mark in text.strip() for mark in ",;\t\n"):
-            raise DataError(
-                f"{place}: the label {shown(text)} in {column!r} looks like several labels: "
-                f"expected {LABEL_SEPARATOR!r} between them, as in rain|wind.",
-                hint="If it is the name of one label, list it in labels.json beside the data.",
-            )
-
-
-def _unknown_hint(value: Any) -> str:
-    name = str(plain(value)).strip()
-    if is_number(name) and not _is_integer(name):
-        return _NO_SCORES
-    if any(mark in name for mark in ",;"):
-        return f"{NAME_LABELS} With --multi-label, {LABEL_SEPARATOR!r} stands between labels."
-    return NAME_LABELS
-
-
-def _listed_names(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (f" … ({len(names)} in all)" if len(names) > 10 else "")

@@ -34,6 +34,17 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_SIGNATURES: Mapping[bytes, str] = {
+    b"\x1f\x8b": "gzip-compressed data",
+    b"BZh91AY&SY": "bzip2-compressed data",
+    b"\xfd7zXZ\x00": "xz-compressed data",
+    b"\x28\xb5\x2f\xfd": "zstd-compressed data",
+    b"PK\x03\x04": "a zip archive or a spreadsheet (.xlsx, .ods)",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet (.xls)",
+    b"PAR1": "parquet data",
+    b"ARROW1\x00": "Arrow data",
+}
+"""How files begin that are no text, whatever they are called."""
 _SAMPLE_BYTES, _LEAST_SAMPLE = 4096, 16
 _ZEROS: Mapping[str, Collection[int]] = {
     "utf-32le": (1, 2, 3),
@@ -44,13 +55,17 @@ _ZEROS: Mapping[str, Collection[int]] = {
 """Of each four bytes of Latin text, those that are zero."""
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, *, pipes: bool = False) -> bytes:
     """Reads a regular file whole.
+
+    Args:
+        path: The file.
+        pipes: Whether a pipe is read too, such as ``/dev/stdin`` or the shell's ``<(…)``.
 
     Raises:
         DataError: It is missing, no regular file, too large or not readable.
     """
-    check_file(path)
+    check_file(path, pipes=pipes)
     try:
         with path.open("rb") as file:
             return read_stream(file, str(path))
@@ -58,8 +73,12 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error}.", hint="Check the path.") from None
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, *, pipes: bool = False) -> None:
     """Checks that a path is that of a regular file of at most ``MOST_BYTES``.
+
+    Args:
+        path: The file.
+        pipes: Whether it may be a pipe, which has no size before it is read.
 
     Raises:
         DataError: It is not.
@@ -71,6 +90,8 @@ def check_file(path: Path) -> None:
         raise DataError(f"{path} does not exist.", hint="Check the path.") from None
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         raise DataError(f"{path} cannot be read: {error}.", hint="Check the path.") from None
+    if pipes and stat.S_ISFIFO(found.st_mode):
+        return
     if not stat.S_ISREG(found.st_mode):
         raise DataError(
             f"{path}: expected a file, found {_kind(found.st_mode)}.",
@@ -105,6 +126,12 @@ def as_utf8(raw: bytes, where: str, place: Callable[[str], str]) -> bytes:
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             return _recoded(raw, encoding, where)
+    for signature, kind in _SIGNATURES.items():
+        if raw.startswith(signature):
+            raise DataError(
+                f"{where}: expected text, found {kind}.",
+                hint="Its name does not say what it is: convert it to CSV or JSON Lines.",
+            )
     raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         raw.decode()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeadapt.data.columns import with_columns
 from edgeadapt.data.examples import empty_rows, is_blank, say_skipped, to_examples
 from edgeadapt.data.files import is_table, parse_lines, read_rows
 from edgeadapt.data.raw import read_bytes
@@ -42,7 +43,8 @@ class TextFile:
         return texts
 
     def _rows(self, progress: Progress) -> tuple[str, ...]:
-        rows, where = read_rows(self.path), str(self.path)
+        where = str(self.path)
+        rows = with_columns(read_rows(self.path), [self.column], where, progress=progress)
         skip = empty_rows(rows, [self.column]) if self.skip_empty else ()
         say_skipped(len(skip), where, progress)
         examples = to_examples(

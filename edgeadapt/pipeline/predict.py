@@ -17,6 +17,7 @@ from edgeadapt.data import (
     read_stream,
     say_skipped,
     to_examples,
+    with_columns,
 )
 from edgeadapt.errors import DataError
 from edgeadapt.progress import SILENT, Progress
@@ -40,10 +41,10 @@ def read_texts(
     skip_empty: bool = False,
     progress: Progress = SILENT,
 ) -> list[Text]:
-    """Reads texts from a CSV or JSONL file, or one a line from any other file or stdin.
+    """Reads texts from a table such as CSV or JSONL, or one a line from any other file or stdin.
 
     Args:
-        file: The file; standard input where none is given.
+        file: The file or pipe; standard input where none is given.
         text_column: Column of the text, in a table.
         skip_empty: Leave out empty texts.
         progress: Where to say how many.
@@ -52,7 +53,7 @@ def read_texts(
         DataError: There is no text, one is empty, the text is not UTF-8, or the file is too large.
     """
     if file is not None and is_table(file):
-        rows = read_rows(file)
+        rows = read_rows(file, pipes=True)
         return _texts(rows, [text_column], str(file), skip_empty=skip_empty, progress=progress)
     where, raw = _read(file)
     lines = parse_lines(raw, where=where)
@@ -79,10 +80,10 @@ def read_pairs(
     skip_empty: bool = False,
     progress: Progress = SILENT,
 ) -> list[Text]:
-    """Reads pairs of texts from a CSV file, or from JSON Lines in any other file or stdin.
+    """Reads pairs of texts from a table, or from JSON Lines in any other file or stdin.
 
     Args:
-        file: The file; standard input where none is given.
+        file: The file or pipe; standard input where none is given.
         text_column: Column of the first text.
         text_pair_column: Column of the second text.
         skip_empty: Leave out pairs of which a text is empty.
@@ -93,7 +94,7 @@ def read_pairs(
             is too large.
     """
     if file is not None and is_table(file):
-        where, rows = str(file), read_rows(file)
+        where, rows = str(file), read_rows(file, pipes=True)
     else:
         where, raw = _read(file)
         rows = parse_jsonl(raw, where=where)
@@ -109,6 +110,7 @@ def read_pairs(
 def _texts(
     rows: Rows, columns: Sequence[str], where: str, *, skip_empty: bool, progress: Progress
 ) -> list[Text]:
+    rows = with_columns(rows, columns, where, progress=progress)
     skip = empty_rows(rows, columns) if skip_empty else ()
     say_skipped(len(skip), where, progress)
     examples = to_examples(
@@ -124,7 +126,7 @@ def _texts(
 
 
 def _read(file: Path | None) -> tuple[str, bytes]:
-    """A name for messages, and the content of a file or of standard input."""
+    """A name for messages, and the content of a file, a pipe or standard input."""
     if file is not None:
-        return str(file), read_bytes(file)
+        return str(file), read_bytes(file, pipes=True)
     return "standard input", read_stream(sys.stdin.buffer, "standard input")

@@ -1,5 +1,6 @@
 """Finding the examples a recipe names: embedded, a file, a folder of files, or from the hub."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from itertools import chain
@@ -12,13 +13,19 @@ from edgeadapt.data import (
     READ,
     Dataset,
     Examples,
+    LabelReader,
     check_column,
     check_label_names,
+    check_rows,
     empty_rows,
     hold_out,
     infer_labels,
     is_multi_hot,
+    is_word_for_missing,
     label_fields,
+    listed_content,
+    missing_word,
+    other_kind,
     other_splits,
     read_labels,
     read_rows,
@@ -28,6 +35,7 @@ from edgeadapt.data import (
     split_of,
     to_examples,
     unlabelled_rows,
+    with_columns,
 )
 from edgeadapt.errors import DataError
 from edgeadapt.models import hub
@@ -150,6 +158,7 @@ def _label(found: _Found, config: DataConfig, progress: Progress) -> _Labelled:
                 where=where,
                 task=config.task,
                 skip=skip[split],
+                progress=progress,
             )
     assert known is not None
     used = {split: table for split, table in tables.items() if len(skip[split]) < len(table.rows)}
@@ -202,6 +211,8 @@ def _refuse_unlabelled(
             f"{found!r}.",
             hint=f"--skip-unlabelled goes on without it: {split} texts are held out of train then.",
         )
+    if isinstance(found, str) and is_word_for_missing(found):
+        raise missing_word(found, f"{where}, row {first}", column)
     raise DataError(
         f"{where}, row {first}: the label in {column!r} is empty: expected a name or a number, "
         f"found {found!r}.",
@@ -213,20 +224,26 @@ def _examples(
     labelled: _Labelled, config: DataConfig, where: str, progress: Progress
 ) -> dict[str, Examples]:
     """Reads the texts and labels of every split."""
-    multi_hot = False
-    if config.task is Task.MULTI_LABEL:
-        for split, table in labelled.tables.items():
-            check_column(
-                table.rows, config.label_column, f"{where}, {split}", option="--label-column"
-            )
-        # One kind of list in all splits: a short one may not tell.
-        fields = chain.from_iterable(
-            label_fields(table.rows, config.label_column, f"{where}, {split}", labelled.skip[split])
-            for split, table in labelled.tables.items()
-        )
-        multi_hot = is_multi_hot(fields, count=len(labelled.names))
+    for split, table in labelled.tables.items():
+        check_column(table.rows, config.label_column, f"{where}, {split}", option="--label-column")
+    column, names = config.label_column, labelled.names
+    fields = {
+        split: list(label_fields(table.rows, column, f"{where}, {split}", labelled.skip[split]))
+        for split, table in labelled.tables.items()
+    }
+    # One kind of list in all splits: a short one may not tell.
+    multi_hot = config.task is Task.MULTI_LABEL and is_multi_hot(
+        chain.from_iterable(fields.values()), count=len(names)
+    )
     if multi_hot:
         progress.say(f"{where}: label lists are read as a 0 or 1 for each label.")
+    notes: dict[str, list[str]] = {}
+    for split, given in fields.items():
+        reader = LabelReader.of(given, names, config.task, column, multi_hot=multi_hot)
+        notes.setdefault(reader.note(), []).append(split)
+    for note, splits in notes.items():
+        if note:
+            progress.say(f"{where}, {' and '.join(splits)}: {note}.")
     return {
         split: to_examples(
             table.rows,
@@ -282,27 +299,44 @@ def _find(config: DataConfig, progress: Progress) -> _Found:
         return _read_folder(path, config, progress, where=str(path))
     if path.exists():
         return _Found(
-            {"train": _read(path, config)}, str(path), _names_beside(path), other_splits(path)
+            {"train": _read(path, config, progress)},
+            str(path),
+            _names_beside(path),
+            other_splits(path),
         )
     check_there(config)
-    return _read_hub(config)
+    return _read_hub(config, progress)
 
 
 def _read_folder(folder: Path, config: DataConfig, progress: Progress, *, where: str) -> _Found:
     found = split_files(folder)
     if not found.files:
-        unread = f", found {', '.join(found.unread)}" if found.unread else ""
         raise DataError(
-            f"{folder} holds no examples: expected train.csv, train.jsonl or train.parquet"
-            f"{unread}.",
-            hint="validation and test files beside it are used too; labels.json names the labels.",
+            f"{folder} holds no examples: expected train.csv, train.jsonl or train.parquet, found "
+            f"{listed_content(found.folder)}.",
+            hint="Files called train, validation and test are read, in the folder or in data/ in "
+            "it; a single file is named itself: --dataset FILE. labels.json names the labels.",
         )
+    if found.folder != folder:
+        progress.say(f"{folder}: the files in {found.folder.name}/ are read.")
     tables = {}
-    for split, path in found.files.items():
-        if path.stem != split:
-            progress.say(f"{path}: read as {split}.")
-        tables[split] = _read(path, config)
-    return _Found(tables, where, _names_beside(folder / "train"), found.unread)
+    for split, paths in found.files.items():
+        if len(paths) > 1:
+            progress.say(f"{found.folder}: {len(paths)} shards are read as {split}, in order.")
+        elif paths[0].stem != split:
+            progress.say(f"{paths[0]}: read as {split}.")
+        shards = [_read(path, config, progress) for path in paths]
+        tables[split] = _joined(shards, f"{where}, {split}")
+    names = _names_beside(found.folder / "train") or _names_beside(folder / "train")
+    return _Found(tables, where, names, found.unread)
+
+
+def _joined(shards: Sequence[Table], where: str) -> Table:
+    """Returns the rows of all shards of a split; messages count rows through all of them."""
+    if len({shard.classes for shard in shards}) > 1:
+        raise DataError(f"{where}: expected the same class names in all shards, found others.")
+    check_rows(sum(len(shard.rows) for shard in shards), where)
+    return Table([row for shard in shards for row in shard.rows], shards[0].classes)
 
 
 def _names_beside(path: Path) -> tuple[str, ...] | None:
@@ -310,19 +344,17 @@ def _names_beside(path: Path) -> tuple[str, ...] | None:
     return read_labels(file) if file.exists() else None
 
 
-def _read(path: Path, config: DataConfig) -> Table:
-    suffix = path.suffix.lower()
+def _read(path: Path, config: DataConfig, progress: Progress) -> Table:
+    suffix, columns = path.suffix.lower(), _columns(config)
     if suffix not in READ:
-        raise DataError(
-            f"{path}: expected a {', '.join(READ)} file, found {path.suffix or 'no extension'!r}."
-        )
+        raise other_kind(path, READ)
     if suffix != ".parquet":
-        return Table(read_rows(path))
-    columns = [*_text_columns(config), config.label_column]
-    return read_parquet(path, columns, label_column=config.label_column)
+        return Table(with_columns(read_rows(path), columns, str(path), progress=progress))
+    table = read_parquet(path, columns, label_column=config.label_column)
+    return replace(table, rows=with_columns(table.rows, columns, str(path), progress=progress))
 
 
-def _read_hub(config: DataConfig) -> _Found:
+def _read_hub(config: DataConfig, progress: Progress) -> _Found:
     """Reads a hub snapshot with Hugging Face datasets: it knows the card's split tables."""
     import datasets
 
@@ -343,18 +375,18 @@ def _read_hub(config: DataConfig) -> _Found:
     for name in sorted(found, key=lambda name: name.casefold() not in ("validation", "test")):
         if (split := split_of(name)) is not None:
             names.setdefault(split, name)
-    columns = [*_text_columns(config), config.label_column]
-    tables: dict[str, Table] = {
-        split: dataset_table(
-            found[names[split]],
-            columns,
-            f"{config.dataset}, {names[split]}",
-            label_column=config.label_column,
-        )
-        for split in names
-    }
+    columns, tables = _columns(config), {}
+    for split, name in names.items():
+        where = f"{config.dataset}, {name}"
+        table = dataset_table(found[name], columns, where, label_column=config.label_column)
+        rows = with_columns(table.rows, columns, where, progress=progress)
+        tables[split] = replace(table, rows=rows)
     unread = tuple(name for name in found if name not in names.values())
     return _Found(tables, config.dataset, None, unread)
+
+
+def _columns(config: DataConfig) -> list[str]:
+    return [*_text_columns(config), config.label_column]
 
 
 def _text_columns(config: DataConfig) -> list[str]:

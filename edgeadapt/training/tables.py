@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeadapt.data import MOST_BYTES, Rows, check_file, check_header, check_rows
+from edgeadapt.data import (
+    MOST_BYTES,
+    Rows,
+    check_file,
+    check_header,
+    check_rows,
+    column_called,
+)
 from edgeadapt.errors import DataError
 
 __all__ = ["MOST_VALUES", "Table", "dataset_table", "read_parquet"]
@@ -71,7 +78,8 @@ def read_parquet(path: Path, columns: Sequence[str], *, label_column: str) -> Ta
     except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds
         raise DataError(f"{path} cannot be read as parquet: {error}") from None
     check_header(schema.names, str(path))
-    wanted = list(columns if set(columns) <= set(schema.names) else schema.names)
+    called = [column_called(schema.names, column) for column in columns]
+    wanted = schema.names if None in called else list(dict.fromkeys(called))
     _check_metadata(file.metadata, path)
     rows: list[dict[str, object]] = []
     size = 0
@@ -88,7 +96,8 @@ def read_parquet(path: Path, columns: Sequence[str], *, label_column: str) -> Ta
         raise DataError(f"{path} cannot be read as parquet: {error}") from None
     if not rows:
         raise DataError(f"{path} holds no examples: expected at least one row, found none.")
-    return Table(rows, _classes_in(schema.metadata or {}, label_column))
+    label = column_called(schema.names, label_column) or label_column
+    return Table(rows, _classes_in(schema.metadata or {}, label))
 
 
 def dataset_table(dataset: Any, columns: Sequence[str], where: str, *, label_column: str) -> Table:
@@ -100,15 +109,17 @@ def dataset_table(dataset: Any, columns: Sequence[str], where: str, *, label_col
     from datasets import ClassLabel
 
     check_rows(dataset.num_rows, where)
-    if set(columns) <= set(dataset.column_names):
-        dataset = dataset.select_columns(list(columns))
+    called = [column_called(dataset.column_names, column) for column in columns]
+    if None not in called:
+        dataset = dataset.select_columns(list(dict.fromkeys(called)))
     if dataset.data.nbytes > MOST_BYTES:
         raise DataError(
             f"{where} is too large: expected at most {MOST_BYTES:,} bytes, found "
             f"{dataset.data.nbytes:,}.",
             hint=_SAMPLE,
         )
-    feature = dataset.features.get(label_column)
+    label = column_called(dataset.column_names, label_column) or label_column
+    feature = dataset.features.get(label)
     feature = getattr(feature, "feature", feature)  # of a sequence's elements
     classes = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
     return Table(list(dataset.to_list()), tuple(name.strip() for name in classes))

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -433,7 +434,7 @@ def test_empty_texts_of_a_file_are_named_or_left_out(
     assert f"{name}: left out 2 rows with an empty text" in done.err
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
 @pytest.mark.parametrize("name", ["texts.txt", "texts.csv", "texts"])
 def test_what_is_no_file_is_refused_unread(
     cli: Cli, light_bundle: Path, tmp_path: Path, name: str, make: Callable[[Path], None]
@@ -443,7 +444,54 @@ def test_what_is_no_file_is_refused_unread(
     cli("predict", light_bundle, "--file", tmp_path / name).fails_with(name, "expected a file")
 
 
-@pytest.mark.parametrize("name", ["texts.tsv", "texts.json", "texts.parquet"])
+@pytest.mark.parametrize(
+    "content",
+    [b"text;n\r\none;1\r\ntwo, too;2\r\n", b"\xef\xbb\xbf Text \tn\none\t1\ntwo, too\t2\n"],
+)
+def test_tables_of_spreadsheets_are_read(
+    content: bytes, cli: Cli, light_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "texts.csv").write_bytes(content)
+
+    answer = cli("predict", light_bundle, "--file", tmp_path / "texts.csv", "--json").json
+
+    assert [p["text"] for p in answer["predictions"]] == ["one", "two, too"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("texts", "one\ntwo\n"),
+        ("texts.csv", "text\none\ntwo\n"),
+        ("texts.json", '[{"text": "one"}]'),
+    ],
+)
+def test_a_pipe_is_read_as_a_file_is(
+    name: str, content: str, cli: Cli, light_bundle: Path, tmp_path: Path
+) -> None:
+    pipe = tmp_path / name
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(content,))
+    writer.start()
+
+    answer = cli("predict", light_bundle, "--file", pipe, "--json").json
+
+    writer.join()
+    assert answer["predictions"][0]["text"] == "one"
+    assert len(answer["predictions"]) == content.count("one") + content.count("two")
+
+
+def test_standard_input_has_a_path_as_well(
+    light_bundle: Path, edgeadapt_command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = edgeadapt_command(
+        "predict", str(light_bundle), "--file", "/dev/stdin", "--json", input="one\ntwo\n"
+    )
+
+    assert [p["text"] for p in json.loads(done.stdout)["predictions"]] == ["one", "two"]
+
+
+@pytest.mark.parametrize("name", ["texts.xlsx", "texts.csv.gz", "texts.parquet"])
 def test_another_kind_of_table_is_not_classified_line_by_line(
     cli: Cli, light_bundle: Path, tmp_path: Path, name: str
 ) -> None:

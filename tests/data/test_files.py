@@ -1,5 +1,7 @@
 """Files as users have them: encodings, quotes, sizes, and what is no file."""
 
+import bz2
+import gzip
 import json
 import os
 from collections.abc import Callable
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.data import files, raw, read_labels, read_rows
+from edgeadapt.data import delimited, json_rows, raw, read_labels, read_rows
 from edgeadapt.data.files import is_table, parse_lines
 from edgeadapt.errors import DataError
 
@@ -135,7 +137,112 @@ def test_the_suffix_may_be_in_capitals(name: str, tmp_path: Path) -> None:
     assert len(read_rows(write(tmp_path, GOOD, name))) == 1
 
 
+# Other separators
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data.csv", 'text;label\r\n"good; 1,5 stars";a\r\nfair, too;b\r\n'),
+        ("data.csv", "\ufefftext\tlabel\ngood; 1,5 stars\ta\nfair, too\tb\n"),
+        ("data.tsv", 'text\tlabel\n"good; 1,5 stars"\ta\nfair, too\tb\n'),
+        ("data.csv", 'sep=;\r\ntext;label\r\n"good; 1,5 stars";a\r\nfair, too;b\r\n'),
+    ],
+)
+def test_semicolons_and_tabs_of_spreadsheets_are_told_by_the_header(
+    name: str, content: str, tmp_path: Path
+) -> None:
+    assert read_rows(write(tmp_path, content, name)) == [
+        {"text": "good; 1,5 stars", "label": "a"},
+        {"text": "fair, too", "label": "b"},
+    ]
+
+
+def test_a_header_of_one_quoted_name_is_one_column(tmp_path: Path) -> None:
+    assert read_rows(write(tmp_path, '"a;b"\nx\n')) == [{"a;b": "x"}]
+
+
+def test_a_quote_in_a_tsv_file_without_quotes_takes_in_no_other_row(tmp_path: Path) -> None:
+    content = 'text\tlabel\n"Well, he said\ta\nfine\tb\nyou "know"\tb\nend"\ta\n'
+
+    texts = [row["text"] for row in read_rows(write(tmp_path, content, "data.tsv"))]
+
+    assert texts == ['"Well, he said', "fine", 'you "know"', 'end"']
+
+
+def test_a_quoted_text_of_two_lines_in_a_tsv_file_is_one(tmp_path: Path) -> None:
+    content = 'text\tlabel\n"one\nand ""two"""\ta\nfine\tb\n'
+
+    assert read_rows(write(tmp_path, content, "data.tsv"))[0]["text"] == 'one\nand "two"'
+
+
+def test_a_row_with_a_separator_too_many_names_it(tmp_path: Path) -> None:
+    error = refusal(write(tmp_path, "text;label\ngood; or bad;a\n"))
+
+    assert "row 1: expected 2 fields, as in the header, found 3" in error.message
+    assert "a semicolon" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (gzip.compress(GOOD.encode()), "gzip-compressed data"),
+        (bz2.compress(GOOD.encode()), "bzip2-compressed data"),
+        (b"PK\x03\x04\x14\x00", "a spreadsheet (.xlsx"),
+        (b"PAR1\x15\x04", "parquet data"),
+    ],
+)
+@pytest.mark.parametrize("name", ["data.csv", "data.jsonl"])
+def test_a_file_that_is_another_kind_than_its_name_says_is_named(
+    name: str, content: bytes, found: str, tmp_path: Path
+) -> None:
+    assert found in refusal(write(tmp_path, content, name)).message
+
+
 # JSON
+
+
+@pytest.mark.parametrize("name", ["data.json", "data.jsonl", "data.ndjson"])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_json_list_of_objects_is_read(
+    encoding: str, indent: int | None, name: str, tmp_path: Path
+) -> None:
+    rows = [{"text": f"]}},{{ {number}", "label": number % 2} for number in range(5)]
+
+    content = json.dumps(rows, indent=indent).encode(encoding)
+
+    assert read_rows(write(tmp_path, content, name)) == rows
+
+
+@pytest.mark.usefixtures("small")
+def test_a_json_list_longer_than_what_is_parsed_at_a_time_is_read(tmp_path: Path) -> None:
+    rows = [{"text": f"{number}" * 450} for number in range(10)]
+
+    assert read_rows(write(tmp_path, json.dumps(rows), "data.json")) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('[{"text": "a"}, 1]', "row 2: expected an object, found '1'"),
+        ('[{"text": "a"} {"text": "b"}]', "row 2: not valid JSON: expected a comma"),
+        ('[{"text": "a"}', "row 2: not valid JSON: expected a comma"),
+        ('[{"text": "a"}] x', "row 2: not valid JSON: expected a comma"),
+        ('[{"text": "a"},]', "row 2: not valid JSON"),
+        ('[{"text": "a", "text": "b"}]', "row 1: not valid JSON: it has the key 'text' twice"),
+        ("[" * 100_000, "row 1: not valid JSON: it is nested too deeply"),
+        ('{"data": [{"text": "a"}], "version": []}', "found one object with data, version"),
+        ('{\n  "text": "a"\n}', "row 1: not valid JSON"),
+    ],
+)
+def test_json_that_is_no_list_of_objects_is_refused(
+    content: str, said: str, tmp_path: Path
+) -> None:
+    error = refusal(write(tmp_path, content, "data.json"))
+
+    assert said in error.message
+    assert "ist of objects" in error.message + error.hint
 
 
 @pytest.mark.parametrize(
@@ -171,8 +278,9 @@ def test_labels_json_that_exhausts_is_refused(content: str, tmp_path: Path) -> N
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a test reaches in no time."""
-    monkeypatch.setattr(files, "MOST_CHARACTERS", 1_000)
-    monkeypatch.setattr(files, "MOST_ROWS", 10)
+    for module in (delimited, json_rows):
+        monkeypatch.setattr(module, "MOST_CHARACTERS", 1_000)
+    monkeypatch.setattr(delimited, "MOST_ROWS", 10)
     monkeypatch.setattr(raw, "MOST_BYTES", 5_000)
 
 
@@ -192,6 +300,9 @@ def test_a_field_of_a_hundred_megabytes_is_refused_by_its_row(tmp_path: Path) ->
         ("data.csv", "text\n" + "x" * 1_001 + "\n", "row 1"),
         ("data.jsonl", json.dumps({"text": "x" * 1_001}), "row 1: the line is too long"),
         ("data.csv", "text\n" + "x\n" * 11, "has too many rows: expected at most 10"),
+        ("data.json", json.dumps([{"text": "x"}, {"text": "x" * 1_001}]), "row 2: the line is too"),
+        ("data.json", json.dumps([{"text": "x" * 3_000}]), "row 1: not valid JSON"),
+        ("data.json", json.dumps([{"text": "x"}] * 11), "has too many rows: expected at most 10"),
         ("data.jsonl", '{"text": "x"}\n' * 11, "has too many rows: expected at most 10"),
         ("data.csv", "text\n" + "x" * 5_000, "is too large: expected at most 5,000 bytes"),
     ],
@@ -236,14 +347,28 @@ def test_a_name_that_no_file_can_have_is_refused() -> None:
         read_rows(Path("x" * 5_000 + ".csv"))
 
 
-@pytest.mark.parametrize("name", ["a.tsv", "a.json", "a.parquet", "a.XLSX", "a.csv.gz"])
-def test_another_kind_of_table_is_not_read_as_lines(name: str) -> None:
-    with pytest.raises(DataError, match="or a text a line, found"):
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("a.parquet", "Convert"),
+        ("a.XLSX", "spreadsheet"),
+        ("a.csv.gz", "gunzip --keep a.csv.gz"),
+        ("a.tar.xz", "unxz"),
+    ],
+)
+def test_another_kind_of_table_is_not_read_as_lines(name: str, hint: str) -> None:
+    with pytest.raises(DataError, match=r"\.jsonl.* or \.txt file, found") as caught:
         is_table(Path(name))
+
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("name", "table"), [("a.csv", True), ("a.JSONL", True), ("a.txt", False), ("a", False)]
+    ("name", "table"),
+    [
+        *(("a.csv", True), ("a.JSONL", True), ("a.tsv", True), ("a.json", True)),
+        *(("a.txt", False), ("a", False)),
+    ],
 )
 def test_tables_are_told_by_their_names(name: str, table: bool) -> None:
     assert is_table(Path(name)) is table

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeadapt.data import infer_labels, is_multi_hot, read_labels, to_examples
+from edgeadapt.data import infer_labels, is_multi_hot, read_labels, to_examples, unlabelled_rows
 from edgeadapt.errors import DataError
 from edgeadapt.recipe import Task
+from tests.listener import Listener
 
 WEATHER = ("rain", "sun", "wind")
 
@@ -319,3 +320,208 @@ def test_a_name_in_labels_json_that_is_none_is_refused(content: str, tmp_path: P
 
     with pytest.raises(DataError, match=r"labels\.json: "):
         read_labels(tmp_path / "labels.json")
+
+
+# Known labels in another spelling
+
+
+def told(*labels: Any, known: tuple[str, ...], **more: Any) -> tuple[list[Any], list[str]]:
+    """Indices of labels, and what was said of them."""
+    listener = Listener()
+    found = to_examples(
+        rows(*labels),
+        text_column="text",
+        label_column="label",
+        label_names=known,
+        where="data.csv",
+        progress=listener,
+        **more,
+    )
+    return found.known_labels().tolist(), listener.said
+
+
+@pytest.mark.parametrize(
+    ("labels", "known", "expected", "said"),
+    [
+        (("bad", "good"), ("bad", "good"), [0, 1], None),
+        ((" Good ", "BAD"), ("bad", "good"), [1, 0], "'Good' = 'good', 'BAD' = 'bad'"),
+        (("very  GOOD", "bad"), ("bad", "Very good"), [1, 0], "'very  GOOD' = 'Very good'"),
+        (("strasse",), ("Weg", "Straße"), [1], "'strasse' = 'Straße'"),
+        (("1", 0.0), ("bad", "good"), [1, 0], "read as indices: 0 = bad, 1 = good"),
+        (("1.0",), ("0", "1"), [1], None),
+        (("Good", 0), ("bad", "good"), [1, 0], "'Good' = 'good'; labels of the data are read as"),
+        (("A", "a"), ("a", "A"), [1, 0], None),
+    ],
+)
+def test_labels_are_found_to_the_letter_else_but_for_case_else_by_index_and_it_is_said(
+    labels: tuple[Any, ...], known: tuple[str, ...], expected: list[int], said: str | None
+) -> None:
+    found, lines = told(*labels, known=known)
+
+    assert found == expected
+    assert len(lines) == (said is not None)
+    assert (said or "") in "".join(lines)
+
+
+def test_labels_of_a_set_are_found_but_for_case() -> None:
+    found, lines = told("Rain|WIND", ["Sun"], known=WEATHER, task=Task.MULTI_LABEL)
+
+    assert found == [[1, 0, 1], [0, 1, 0]]
+    assert "'WIND' = 'wind'" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "known"),
+    [
+        (("good", "bad", "Good"), ("bad", "good")),
+        (("GOOD", "bad", "Good"), ("bad", "good")),
+        (("x", "y", "Good"), ("GOOD", "good", "x", "y")),
+        (("good", "bad", "fine"), ("bad", "good")),
+    ],
+)
+def test_labels_that_do_not_match_one_to_one_are_refused_with_both_sets(
+    labels: tuple[str, ...], known: tuple[str, ...]
+) -> None:
+    with pytest.raises(DataError, match=r"data\.csv, row [13]: unknown label") as caught:
+        told(*labels, known=known)
+
+    assert f"expected one of {', '.join(known)}" in caught.value.message
+    assert f"found {', '.join(labels)}" in caught.value.message
+
+
+# Names that look like several
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("rain", "wind", "rain/wind"),
+        ("rain", "wind", "rain & wind"),
+        ("rain", "wind", "rain|wind", "wind, rain"),
+        ("rain", "wind", "rain|wind", "wind;rain"),
+        ("sun", '["rain"', 'wind"]'),
+        ("sun", "['rain'"),
+        ("sun|rain", '"rain'),
+    ],
+)
+def test_labels_of_a_set_that_are_joined_by_another_separator_are_refused(
+    labels: tuple[str, ...],
+) -> None:
+    error = refusal(*labels, task=Task.MULTI_LABEL)
+
+    assert "data.csv, row" in error.message
+    assert "expected '|' between them" in error.message
+
+
+@pytest.mark.parametrize("name", ["sci-fi/fantasy", "R&B", "C++", "rain wind"])
+def test_a_label_of_a_set_that_may_be_several_is_read_as_one_and_it_is_said(name: str) -> None:
+    listener = Listener()
+
+    found = infer_labels(
+        rows("rain", "wind", name),
+        column="label",
+        where="data.csv",
+        task=Task.MULTI_LABEL,
+        progress=listener,
+    )
+
+    assert set(found) == {"rain", "wind", name}
+    assert listener.warned == [
+        f"data.csv: {name!r} in 'label' is read as one label: between labels '|' is expected, as "
+        "in rain|wind."
+    ]
+
+
+@pytest.mark.parametrize("name", ["rain/wind", "rain, wind", "rain;wind", '["rain"'])
+def test_a_single_label_may_hold_a_separator(name: str) -> None:
+    assert set(names("rain", "wind", name)) == {"rain", "wind", name}
+
+
+@pytest.mark.parametrize("name", ["rain/wind", "rain;wind", '["rain"', "rain & wind"])
+def test_an_unknown_label_that_may_be_several_is_refused_with_the_separator(name: str) -> None:
+    with pytest.raises(DataError, match="unknown label") as caught:
+        in_sets(name)
+
+    assert "'|' stands between labels" in caught.value.hint
+
+
+# Truth values, and words for a missing label
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("True", "0"),
+        ("yes", "no", "true"),
+        ("Yes", "No", "1"),
+        (True, False, "no"),
+        ("true", "false", "f"),
+        ("y", "n", "no"),
+        ("maybe", True, 0),
+    ],
+)
+def test_truth_values_in_two_spellings_are_refused(labels: tuple[Any, ...]) -> None:
+    error = refusal(*labels)
+
+    assert "data.csv, row" in error.message
+    assert "expected one spelling of truth values" in error.message
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("yes", "no"),
+        ("True", "FALSE"),
+        ("0", "1"),
+        ("n", "t"),
+        ("no", "sv", "1"),
+        ("yes", "true x"),
+    ],
+)
+def test_truth_values_in_one_spelling_and_other_labels_are_classes(labels: tuple[str, ...]) -> None:
+    assert set(names(*labels)) == {*labels}
+
+
+@pytest.mark.parametrize("word", ["None", "null", "NA", "n/a", "#N/A", "-", "?"])
+@pytest.mark.parametrize("task", Task)
+def test_a_word_for_missing_in_one_row_is_named_with_the_row(word: str, task: Task) -> None:
+    error = refusal(*("good", "bad") * 3, word, task=task)
+
+    assert f"data.csv, row 7: {word!r} in 'label' reads as a missing label" in error.message
+    assert "labels.json" in error.hint
+    assert unlabelled_rows(rows(*("good", "bad") * 3, word), "label", task) == {7}
+
+
+@pytest.mark.parametrize("labels", [("0", "1", "NA") * 9, (True, False, "none") * 9])
+def test_beside_numbers_a_word_for_missing_is_never_a_class(labels: tuple[Any, ...]) -> None:
+    assert "row 3: " in refusal(*labels).message
+
+
+def test_two_words_for_missing_are_no_classes() -> None:
+    assert (
+        "'NA' in 'label' reads as a missing label" in refusal(*("a", "b", "NA", "null") * 9).message
+    )
+
+
+@pytest.mark.parametrize("word", ["none", "None", "NA", "-"])
+def test_a_word_for_missing_that_is_as_frequent_as_a_label_is_one_and_it_is_said(word: str) -> None:
+    listener = Listener()
+    given = rows(*("against", "favor", word) * 4, "favor")
+
+    found = infer_labels(given, column="label", where="data.csv", progress=listener)
+
+    assert set(found) == {"against", "favor", word}
+    assert f"{word!r} in 'label' (4 rows) is read as a label of that name" in listener.warned[0]
+    assert not unlabelled_rows(given, "label", Task.SINGLE_LABEL)
+
+
+def test_a_minus_beside_a_plus_is_a_class() -> None:
+    assert names("+", "+", "-") == ("+", "-")
+
+
+def test_a_word_for_missing_is_a_class_where_the_labels_are_named() -> None:
+    assert indices("None", "a", known=("a", "none")) == [1, 0]
+    assert not unlabelled_rows(rows("none"), "label", Task.SINGLE_LABEL, names=("a", "none"))
+    assert unlabelled_rows(rows("a", "NA"), "label", Task.SINGLE_LABEL, names=("a", "b")) == {2}
+    with pytest.raises(DataError, match="row 2: 'NA' in 'label' reads as a missing label"):
+        indices("a", "NA", known=("a", "b"))

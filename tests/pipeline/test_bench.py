@@ -35,6 +35,7 @@ from tests.benchmark.handmade import (
     tiny_plan,
     without_evaluation,
 )
+from tests.listener import Listener
 
 TINY = tiny_plan()
 
@@ -373,6 +374,29 @@ def test_the_columns_of_the_data_can_be_named(
 
     assert measurement.evaluation.texts == ("a good room",)
     np.testing.assert_array_equal(measurement.evaluation.labels, [1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["Positive", " NEGATIVE"], "'Positive' = 'positive', 'NEGATIVE' = 'negative'"),
+        (["1.0", "0"], "read as indices: 0 = negative, 1 = positive"),
+    ],
+)
+def test_labels_of_the_data_in_another_spelling_are_found_and_it_is_said(
+    labels: list[str],
+    said: str,
+    measurement: Measurement,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+) -> None:
+    write_csv(tmp_path / "data.csv", {"Text": ["a good room", "a bad one"], "label": labels})
+    listener = Listener()
+
+    bench([tiny_bundle], plan=TINY, data=EvaluationFile(tmp_path / "data.csv"), progress=listener)
+
+    np.testing.assert_array_equal(measurement.evaluation.labels, [1, 0])
+    assert any(said in line for line in listener.said)
 
 
 def test_data_with_an_unknown_label_is_refused(

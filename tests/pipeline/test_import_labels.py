@@ -152,6 +152,19 @@ def test_names_that_differ_in_case_or_spaces_match_and_it_is_said(
     assert any("case or spaces" in line for line in said.lines)
 
 
+def test_data_that_lacks_a_label_is_read_by_name(tmp_path: Path) -> None:
+    base = finished_checkpoint(tmp_path / "base", ("c", "a", "b"))
+    data = write_data(tmp_path / "data", base, ("C", "a", "b"), None)
+    for file in data.iterdir():
+        rows = [line for line in file.read_text().splitlines() if not line.endswith('"a"')]
+        file.write_text("\n".join(rows))
+
+    run = imported(write_lora(tmp_path / "adapter", base), tmp_path / "run", data)
+
+    assert run.info.labels == ("c", "a", "b")
+    assert run.info.test.accuracy == 1.0
+
+
 def test_numbers_in_the_data_are_indices_of_the_outputs_and_it_is_said(tmp_path: Path) -> None:
     base, said = finished_checkpoint(tmp_path / "base", ("pos", "neg")), Said()
     data = write_data(tmp_path / "data", base, ("0", "1"), None)

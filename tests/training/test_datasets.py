@@ -4,6 +4,7 @@ import json
 import math
 import tracemalloc
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -269,7 +270,10 @@ def test_one_split_in_two_formats_is_refused_by_name(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", pairs(0, 20))
     write(tmp_path / "train.parquet", pairs(0, 20))
 
-    with pytest.raises(DataError, match=r"one file for train, found train\.csv, train\.parquet"):
+    with pytest.raises(
+        DataError,
+        match=r"one file for train, or one set of shards, found train\.csv, train\.parquet",
+    ):
         load(tmp_path)
 
 
@@ -773,7 +777,7 @@ def test_a_small_parquet_file_that_expands_to_gigabytes_is_refused(tmp_path: Pat
 @pytest.mark.parametrize(
     ("bound", "said"),
     [
-        ("edgeadapt.data.files.MOST_ROWS", "too many rows"),
+        ("edgeadapt.data.delimited.MOST_ROWS", "too many rows"),
         ("edgeadapt.training.tables.MOST_BYTES", "30 bytes"),
         ("edgeadapt.training.tables.MOST_VALUES", "30 values"),
     ],
@@ -830,3 +834,180 @@ def test_what_is_no_file_is_refused_unread(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(DataError):
         load(tmp_path / name)
+
+
+# Files as the hub, spreadsheets and pandas write them
+
+
+def shards(folder: Path, split: str, given: Pairs, count: int, suffix: str) -> list[Path]:
+    size = -(-len(given) // count)
+    return [
+        write(
+            folder / f"{split}-{number:05}-of-{count:05}{suffix}",
+            given[number * size : (number + 1) * size],
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("inner", ["", "data"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_shards_of_a_split_are_read_in_order_also_one_level_down(
+    suffix: str, inner: str, tmp_path: Path
+) -> None:
+    shards(tmp_path / inner, "train", pairs(0, 30), 3, suffix)
+    shards(tmp_path / inner, "test", pairs(30, 40), 1, suffix)
+    (tmp_path / "labels.json").write_text('["positive", "negative"]')
+
+    dataset, listener = heard(tmp_path, validation_fraction=0.1)
+
+    train, validation, test = all_pairs(dataset)
+    assert sorted(train + validation) == sorted(pairs(0, 30))
+    assert train == [pair for pair in pairs(0, 30) if pair in train]
+    assert test == pairs(30, 40)
+    assert dataset.label_names == ("positive", "negative")
+    assert any("3 shards are read as train" in line for line in listener.said)
+    assert any("files in data/ are read" in line for line in listener.said) == bool(inner)
+    assert listener.warned == [line for line in listener.warned if "not read" not in line]
+
+
+def test_a_missing_shard_is_refused_by_name(tmp_path: Path) -> None:
+    shards(tmp_path, "train", pairs(0, 30), 3, ".csv")[1].unlink()
+
+    with pytest.raises(DataError, match=r"missing train-00001-of-00003\.csv"):
+        load(tmp_path)
+
+
+def test_shards_with_other_class_names_are_refused(tmp_path: Path) -> None:
+    for number, names in enumerate((["a", "b"], ["b", "a"])):
+        datasets.Dataset.from_dict(
+            {"text": [f"one {number}", "two"], "label": [0, 1]},
+            features=datasets.Features(
+                {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)}
+            ),
+        ).to_parquet(tmp_path / f"train-0000{number}-of-00002.parquet")
+
+    with pytest.raises(DataError, match="the same class names in all shards"):
+        load(tmp_path)
+
+
+def test_one_shard_alone_names_the_others(tmp_path: Path) -> None:
+    first, second = shards(tmp_path, "train", pairs(0, 60), 2, ".csv")
+
+    _, listener = heard(first)
+
+    assert any(second.name in line and "not read" in line for line in listener.warned)
+
+
+@pytest.mark.parametrize("name", ["plain_text/train.csv", "reviews.csv", "notes.txt"])
+def test_a_folder_without_splits_is_refused_with_what_was_found(name: str, tmp_path: Path) -> None:
+    write(tmp_path / "x.csv", pairs(0, 20)).rename(tmp_path / "x")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "x").rename(tmp_path / name)
+
+    with pytest.raises(DataError, match=f"found {name.partition('/')[0]}") as caught:
+        load(tmp_path)
+
+    assert "--dataset FILE" in caught.value.hint
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_columns_are_found_whatever_their_case_and_it_is_said(suffix: str, tmp_path: Path) -> None:
+    given = pairs(0, 40)
+    table = {" Text ": [text for text, _ in given], "LABEL": [label for _, label in given]}
+    path = tmp_path / f"data{suffix}"
+    if suffix == ".csv":
+        write_csv(path, table)
+    elif suffix == ".jsonl":
+        rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        parquet.write_table(pa.table(table | {"other": given}), path)
+
+    dataset, listener = heard(path)
+
+    assert sorted(chain(*all_pairs(dataset))) == sorted(given)
+    assert any("column ' Text ' is read as 'text'" in line for line in listener.said)
+    assert any("column 'LABEL' is read as 'label'" in line for line in listener.said)
+
+
+def test_class_names_of_a_column_in_other_case_are_read(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict(
+        {"Text": [text for text, _ in pairs(0, 40)], "Label": [0, 1] * 20},
+        features=datasets.Features(
+            {"Text": datasets.Value("string"), "Label": datasets.ClassLabel(names=["b", "a"])}
+        ),
+    ).to_parquet(tmp_path / "train.parquet")
+
+    assert load(tmp_path).label_names == ("b", "a")
+
+
+def test_two_columns_that_differ_in_case_are_not_guessed_at(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("Text,TEXT,label\ngood,x,a\nbad,y,b\n")
+
+    with pytest.raises(DataError, match="no column 'text': found Text, TEXT, label"):
+        load(tmp_path / "data.csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a good film,positive\na bad film,negative\nanother good film,positive\n",
+        "it was a very good film,1\nit was bad,0\n",
+        "1,good\n2,bad\n",
+    ],
+)
+def test_a_file_without_a_header_is_recognized(content: str, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text(content)
+
+    with pytest.raises(DataError, match="no column 'label'") as caught:
+        load(tmp_path / "data.csv")
+
+    assert "looks like a row of data" in caught.value.hint
+
+
+def test_a_web_page_that_was_downloaded_instead_is_recognized(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("<!DOCTYPE html>\n<html>\n<body>Not found</body>\n")
+
+    with pytest.raises(DataError, match="no column 'label'") as caught:
+        load(tmp_path / "data.csv")
+
+    assert "web page" in caught.value.hint
+
+
+def test_a_header_with_other_names_is_no_row(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("review,mood\ngood,a\nbad,b\n")
+
+    with pytest.raises(DataError, match="no column 'label'") as caught:
+        load(tmp_path / "data.csv")
+
+    assert caught.value.hint == "Name the column with --label-column."
+
+
+def test_a_split_that_spells_its_labels_in_another_case_is_read_and_it_is_said(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "train.csv", pairs(0, 40))
+    write(tmp_path / "test.csv", [(text, label.upper()) for text, label in pairs(40, 50)])
+
+    dataset, listener = heard(tmp_path)
+
+    assert pairs_in(dataset.test, dataset.label_names) == pairs(40, 50)
+    assert sum("'POSITIVE' = 'positive'" in line for line in listener.said) == 1
+
+
+@pytest.mark.parametrize("word", ["NA", "none", "-"])
+def test_rows_with_a_word_for_a_missing_label_are_named_or_left_out(
+    word: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "data.csv", [*pairs(0, 39), ("not said", word)])
+
+    with pytest.raises(
+        DataError, match=f"row 40: '{word}' in 'label' reads as a missing"
+    ) as caught:
+        load(path)
+    dataset, listener = heard(path, skip_unlabelled=True)
+
+    assert "--skip-unlabelled" in caught.value.hint
+    assert dataset.label_names == LABELS
+    assert any("left out 1 rows with no label" in line for line in listener.said)

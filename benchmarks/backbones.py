@@ -105,7 +105,7 @@ def _adapted(spec: BackboneSpec, config: AdapterConfig) -> AdaptedClassifier:
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    from edgeadapt.adapters import Encoder, make_adapters
+    from edgeadapt.adapters import BackboneModel, make_adapters
     from edgeadapt.models.classifier import AdaptedClassifier
     from edgeadapt.models.unshare import unshare
 
@@ -117,7 +117,7 @@ def _adapted(spec: BackboneSpec, config: AdapterConfig) -> AdaptedClassifier:
     adapters = make_adapters(config)
     if spec.groups_key and any(adapter.per_layer for adapter in adapters.values()):
         model = unshare(model, spec)
-    encoder = Encoder.of(model, spec)
+    encoder = BackboneModel.of(model, spec)
     for adapter in adapters.values():
         adapter.attach(encoder)
     classifier = AdaptedClassifier(encoder, {str(k): a for k, a in adapters.items()})

@@ -116,7 +116,7 @@ def ours(
             train=Examples(tuple(work.texts), np.asarray(work.labels)),
             validation=Examples(tuple(work.texts[:1]), np.asarray(work.labels[:1])),
             task=Task.SINGLE_LABEL,
-            frozen=FrozenLayers.below(classifier.encoder, classifier.trained()),
+            frozen=FrozenLayers.below(classifier.backbone, classifier.trained()),
             memory=memory,
             dropout=Dropout(dropout),
             compute=Compute.on(device, config),
@@ -124,7 +124,7 @@ def ours(
         if epochs > 1:
             clock.warmup = 1
             clock.tick(0)
-        with first_position_only(classifier.encoder):
+        with first_position_only(classifier.backbone):
             fit(objective, classifier.trained(), config=config, device=device)
 
     return run

@@ -23,7 +23,7 @@ class Progress(Protocol):
     def warn(self, message: str) -> None:
         """One line that the user should not miss."""
 
-    def task(self, title: str, total: int) -> AbstractContextManager[Bar]:
+    def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
         """A bar of ``total`` steps, shown while the returned context is open."""
 
 
@@ -35,7 +35,7 @@ class _Silent:
         pass
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Bar]:
+    def bar(self, title: str, total: int) -> Iterator[Bar]:
         yield _SilentBar()
 
 

@@ -19,7 +19,7 @@ class Listener:
         self.warned.append(message)
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Any]:
+    def bar(self, title: str, total: int) -> Iterator[Any]:
         yield self
 
     def advance(self, amount: int = 1, *, note: str = "") -> None:

@@ -8,24 +8,24 @@ from edgeadapt.progress import SILENT
 def test_silent_progress_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     SILENT.say("information")
     SILENT.warn("a warning")
-    with SILENT.task("work", 3) as task:
-        task.advance()
-        task.advance(2, note="loss 0.3")
+    with SILENT.bar("work", 3) as bar:
+        bar.advance()
+        bar.advance(2, note="loss 0.3")
 
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_silent_task_hides_no_failure() -> None:
-    with pytest.raises(KeyboardInterrupt), SILENT.task("work", 3):
+    with pytest.raises(KeyboardInterrupt), SILENT.bar("work", 3):
         raise KeyboardInterrupt
 
 
 def test_silent_tasks_nest() -> None:
     steps = []
 
-    with SILENT.task("epochs", 2) as outer, SILENT.task("steps", 2) as inner:
-        for task in (outer, inner):
-            task.advance()
-            steps.append(task)
+    with SILENT.bar("epochs", 2) as outer, SILENT.bar("steps", 2) as inner:
+        for bar in (outer, inner):
+            bar.advance()
+            steps.append(bar)
 
     assert len(steps) == 2

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from edgeadapt.adapters.base import Adapter, Encoder, Kept, Layer, Reads
+from edgeadapt.adapters.base import Adapter, BackboneModel, Kept, Layer, Reads
 from edgeadapt.adapters.bitfit import BitFit
 from edgeadapt.adapters.compacter import Compacter
 from edgeadapt.adapters.full import Full
@@ -16,7 +16,7 @@ from edgeadapt.adapters.parallel import Parallel
 from edgeadapt.adapters.sequential import Sequential
 from edgeadapt.recipe import AdapterConfig, AdapterKind
 
-__all__ = ["ADAPTERS", "Adapter", "Encoder", "Kept", "Layer", "Reads", "make_adapters"]
+__all__ = ["ADAPTERS", "Adapter", "BackboneModel", "Kept", "Layer", "Reads", "make_adapters"]
 
 ADAPTERS: Mapping[AdapterKind, type[Adapter]] = MappingProxyType(
     {

@@ -17,7 +17,7 @@ from edgeadapt.backbones import BackboneSpec, Reads
 from edgeadapt.errors import ModelError
 from edgeadapt.recipe import AdapterConfig
 
-__all__ = ["Adapter", "Encoder", "Kept", "Layer", "Reads"]
+__all__ = ["Adapter", "BackboneModel", "Kept", "Layer", "Reads"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class BackboneModel:
     """A Hugging Face classifier and where its parts are."""
 
     model: PreTrainedModel
@@ -139,7 +139,7 @@ class Adapter(Protocol):
 
     def __init__(self, config: AdapterConfig) -> None: ...
 
-    def attach(self, encoder: Encoder) -> None:
+    def attach(self, backbone: BackboneModel) -> None:
         """Puts parts around dense layers so that the adapter is in the forward pass.
 
         Raises:

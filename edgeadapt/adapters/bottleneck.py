@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from edgeadapt.adapters.base import Encoder, Kept, Layer, Reads
-from edgeadapt.adapters.parts import Part, Rank, Tap, collapse, dense, innermost, put_around
+from edgeadapt.adapters.base import BackboneModel, Kept, Layer, Reads
+from edgeadapt.adapters.parts import Nesting, Part, Tap, collapse, dense, innermost, put_around
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import ModelError
 from edgeadapt.recipe import AdapterConfig, Placement
@@ -207,7 +207,7 @@ class Reading(Part):
 class After(Reading):
     """A bottleneck behind the sublayer."""
 
-    rank = Rank.AFTER
+    nesting = Nesting.AFTER
 
 
 class BottleneckAfter:
@@ -225,7 +225,7 @@ class BottleneckAfter:
         self._config = config
         self._attached: list[tuple[Layer, str, str, After]] = []
 
-    def attach(self, encoder: Encoder) -> None:
+    def attach(self, backbone: BackboneModel) -> None:
         """Puts a bottleneck around the last dense layer of each chosen sublayer.
 
         Raises:
@@ -233,10 +233,10 @@ class BottleneckAfter:
                 the bottlenecks are to read a LayerNorm that this backbone does not have.
         """
         placement = self._config.placement or self.placement
-        for layer in encoder.layers(self._config.layers):
+        for layer in backbone.layers(self._config.layers):
             for sublayer in placement.sublayers:
-                place = site(encoder.spec, sublayer)
-                part = self._put(encoder, layer, place)
+                place = site(backbone.spec, sublayer)
+                part = self._put(backbone, layer, place)
                 self._attached.append((layer, sublayer, place.last, part))
 
     def make_bottleneck(self, hidden: int, activation: str) -> Bottleneck:
@@ -257,14 +257,14 @@ class BottleneckAfter:
             collapse(layer.module, last)
         return [part.kept(layer, sublayer) for layer, sublayer, _, part in self._attached]
 
-    def _put(self, encoder: Encoder, layer: Layer, place: Site) -> After:
+    def _put(self, backbone: BackboneModel, layer: Layer, place: Site) -> After:
         hidden = innermost(layer.module.get_submodule(place.last)).out_features
-        bottleneck = self.make_bottleneck(hidden, self._config.activation or encoder.activation)
+        bottleneck = self.make_bottleneck(hidden, self._config.activation or backbone.activation)
         if not self._config.original_ln_before:
             return put_around(layer.module, place.last, lambda base: After(base, bottleneck))
         if place.norm is None:
             raise ModelError(
-                f"{encoder.spec.model_type} has no LayerNorm behind its sublayers for the "
+                f"{backbone.spec.model_type} has no LayerNorm behind its sublayers for the "
                 "bottlenecks to read: expected original_ln_before = false.",
                 hint="Leave original_ln_before out of the recipe.",
             )

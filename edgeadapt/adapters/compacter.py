@@ -1,6 +1,6 @@
 """Compacter: Houlsby's bottlenecks, their projections made of Kronecker products.
 
-Karimi Mahabadi et al. 2021, Compacter: Efficient Low-Rank Hypercomplex Adapter Layers (arXiv
+Karimi Mahabadi et al. 2021, Compacter: Efficient Low-Nesting Hypercomplex Adapter Layers (arXiv
 2106.04647): ``W = Σ_i A_i ⊗ (s_i t_iᵀ)``, i = 1 … n. The small matrices A, of shape (n, n, n), are
 shared by all projections of the model (section 4.2), s and t are their own. Merged, every
 projection is the dense layer that its products make.
@@ -9,7 +9,7 @@ projection is the dense layer that its products make.
 import torch
 from torch import Tensor, nn
 
-from edgeadapt.adapters.base import Encoder
+from edgeadapt.adapters.base import BackboneModel
 from edgeadapt.adapters.bottleneck import Bottleneck, BottleneckAfter, Factored
 from edgeadapt.errors import ModelError
 from edgeadapt.recipe import AdapterConfig, Placement
@@ -29,14 +29,14 @@ class Compacter(BottleneckAfter):
         super().__init__(config)
         self._shared = nn.Parameter(torch.empty(_SUMMANDS, _SUMMANDS, _SUMMANDS))
 
-    def attach(self, encoder: Encoder) -> None:
+    def attach(self, backbone: BackboneModel) -> None:
         """Draws the shared matrices and attaches the bottlenecks.
 
         Raises:
             ModelError: As ``BottleneckAfter.attach``, or a width is no multiple of 4.
         """
         nn.init.normal_(self._shared, std=_SUMMANDS**-0.5)
-        super().attach(encoder)
+        super().attach(backbone)
 
     def make_bottleneck(self, hidden: int, activation: str) -> Bottleneck:
         """Makes one with projections of factors."""

@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from edgeadapt.adapters.base import Encoder, Kept, Layer
-from edgeadapt.adapters.parts import Foldable, Product, Rank, collapse, innermost, put_around
+from edgeadapt.adapters.base import BackboneModel, Kept, Layer
+from edgeadapt.adapters.parts import Affine, Foldable, Nesting, collapse, innermost, put_around
 from edgeadapt.recipe import AdapterConfig
 
 __all__ = ["IA3"]
@@ -32,14 +32,14 @@ class IA3:
         self._config = config
         self._attached: list[tuple[Layer, str, _Scaled]] = []
 
-    def attach(self, encoder: Encoder) -> None:
+    def attach(self, backbone: BackboneModel) -> None:
         """Puts factors behind keys and values and before the FFN's second dense layer.
 
         Raises:
             ModelError: There is no such layer.
         """
-        spec = encoder.spec
-        for layer in encoder.layers(self._config.layers):
+        spec = backbone.spec
+        for layer in backbone.layers(self._config.layers):
             rows: dict[str, dict[str, slice]] = {}
             for name, place in (("key", spec.key), ("value", spec.value)):
                 width = innermost(layer.module.get_submodule(place.dense)).out_features
@@ -74,7 +74,7 @@ class _Scaled(Foldable):
 class _ScaledOut(_Scaled):
     """``x -> l ⊙ base(x)``; outputs that belong to no block stay as they are."""
 
-    rank = Rank.OUTPUT_SCALE
+    nesting = Nesting.OUTPUT_SCALE
 
     def __init__(self, blocks: dict[str, slice], base: nn.Module) -> None:
         super().__init__(base)
@@ -87,10 +87,10 @@ class _ScaledOut(_Scaled):
         output: Tensor = self.base(hidden)
         return output * self._scale(output.shape[-1])
 
-    def folded(self, inner: Product) -> Product:
+    def folded(self, inner: Affine) -> Affine:
         scale = self._scale(len(inner.weight))
         bias = None if inner.bias is None else scale * inner.bias
-        return Product(scale[:, None] * inner.weight, bias)
+        return Affine(scale[:, None] * inner.weight, bias)
 
     def _scale(self, width: int) -> Tensor:
         pieces, end = [], 0
@@ -104,7 +104,7 @@ class _ScaledOut(_Scaled):
 class _ScaledIn(_Scaled):
     """``x -> base(l ⊙ x)``."""
 
-    rank = Rank.INPUT_SCALE
+    nesting = Nesting.INPUT_SCALE
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__(base)
@@ -114,5 +114,5 @@ class _ScaledIn(_Scaled):
         output: Tensor = self.base(hidden * self.factors["ffn"])
         return output
 
-    def folded(self, inner: Product) -> Product:
-        return Product(inner.weight * self.factors["ffn"], inner.bias)
+    def folded(self, inner: Affine) -> Affine:
+        return Affine(inner.weight * self.factors["ffn"], inner.bias)

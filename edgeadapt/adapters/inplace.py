@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from edgeadapt.adapters.base import Encoder, Kept
+from edgeadapt.adapters.base import BackboneModel, Kept
 from edgeadapt.recipe import AdapterConfig
 
 __all__ = ["InPlace"]
@@ -30,15 +30,15 @@ class InPlace:
         """Says whether a parameter of a module is trained; each kind answers for itself."""
         raise NotImplementedError
 
-    def attach(self, encoder: Encoder) -> None:
+    def attach(self, backbone: BackboneModel) -> None:
         """Remembers the parameters; the forward pass stays as it is.
 
         Raises:
             ModelError: There is no such layer.
         """
-        roots = [encoder.model]
+        roots = [backbone.model]
         if self._config.layers is not None:
-            roots = [layer.module for layer in encoder.layers(self._config.layers)]
+            roots = [layer.module for layer in backbone.layers(self._config.layers)]
         selected = {
             id(parameter)
             for root in roots
@@ -46,7 +46,7 @@ class InPlace:
             for parameter in module.parameters(recurse=False)
             if self.selects(module, parameter)
         }
-        self._parameters = {n: p for n, p in encoder.pretrained.items() if id(p) in selected}
+        self._parameters = {n: p for n, p in backbone.pretrained.items() if id(p) in selected}
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Returns the selected parameters under their names in the model."""

@@ -1,6 +1,6 @@
 """LoRA: low-rank products on dense layers; folds exactly.
 
-Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models (arXiv 2106.09685):
+Hu et al. 2022, LoRA: Low-Nesting Adaptation of Large Language Models (arXiv 2106.09685):
 ``W' = W + s · B A`` with A of shape (r, in) and B of shape (out, r), B zero at first. The paper's
 α/r is ``scaling`` here.
 """
@@ -13,25 +13,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgeadapt.adapters.base import Encoder, Kept, Layer
-from edgeadapt.adapters.parts import Foldable, Product, Rank, collapse, innermost, put_around
+from edgeadapt.adapters.base import BackboneModel, Kept, Layer
+from edgeadapt.adapters.parts import Affine, Foldable, Nesting, collapse, innermost, put_around
 from edgeadapt.backbones import BackboneSpec, Projection
-from edgeadapt.recipe import AdapterConfig, Target
+from edgeadapt.recipe import AdapterConfig, LoraTarget
 
 __all__ = ["LoRA"]
 
 
-def _places(spec: BackboneSpec, target: Target) -> dict[str, Projection]:
+def _places(spec: BackboneSpec, target: LoraTarget) -> dict[str, Projection]:
     """Name in the parameters -> where."""
     first, last = Projection(spec.ffn_in), Projection(spec.ffn_out)
     return {
-        Target.QUERY: {"query": spec.query},
-        Target.KEY: {"key": spec.key},
-        Target.VALUE: {"value": spec.value},
-        Target.DENSE: {"dense": Projection(spec.attention_output)},
-        Target.FFN: {"ffn-in": first, "ffn-out": last},
-        Target.FFN_IN: {"ffn-in": first},
-        Target.FFN_OUT: {"ffn-out": last},
+        LoraTarget.QUERY: {"query": spec.query},
+        LoraTarget.KEY: {"key": spec.key},
+        LoraTarget.VALUE: {"value": spec.value},
+        LoraTarget.DENSE: {"dense": Projection(spec.attention_output)},
+        LoraTarget.FFN: {"ffn-in": first, "ffn-out": last},
+        LoraTarget.FFN_IN: {"ffn-in": first},
+        LoraTarget.FFN_OUT: {"ffn-out": last},
     }[target]
 
 
@@ -48,16 +48,16 @@ class LoRA:
         self._config = config
         self._attached: list[tuple[Layer, str, _LowRank]] = []
 
-    def attach(self, encoder: Encoder) -> None:
+    def attach(self, backbone: BackboneModel) -> None:
         """Puts one part around each dense layer, for all targets that are blocks of it.
 
         Raises:
             ModelError: There is no such layer.
         """
-        for layer in encoder.layers(self._config.layers):
+        for layer in backbone.layers(self._config.layers):
             by_dense: dict[str, dict[str, Projection]] = {}
             for target in self._config.lora_targets:
-                for name, place in _places(encoder.spec, target).items():
+                for name, place in _places(backbone.spec, target).items():
                     by_dense.setdefault(place.dense, {})[name] = place
             for at, places in by_dense.items():
                 part = put_around(layer.module, at, partial(_LowRank, places, self._config))
@@ -96,7 +96,7 @@ class _Factors(nn.Module):
 class _LowRank(Foldable):
     """``x -> base(x) + s · B A x``, on the outputs that belong to each target."""
 
-    rank = Rank.LOW_RANK
+    nesting = Nesting.LOW_RANK
 
     def __init__(
         self, places: dict[str, Projection], config: AdapterConfig, base: nn.Module
@@ -128,8 +128,8 @@ class _LowRank(Foldable):
             output = torch.add(output, added, alpha=self.scaling)
         return output
 
-    def folded(self, inner: Product) -> Product:
+    def folded(self, inner: Affine) -> Affine:
         weight = inner.weight.clone()
         for _, product in self.each():
             weight[product.rows] += self.scaling * product.b @ product.a
-        return Product(weight, inner.bias)
+        return Affine(weight, inner.bias)

@@ -22,9 +22,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from edgeadapt.adapters.base import Encoder, Kept, Layer, Reads
+from edgeadapt.adapters.base import BackboneModel, Kept, Layer, Reads
 from edgeadapt.adapters.bottleneck import Bottleneck, Reading, site
-from edgeadapt.adapters.parts import Foldable, Product, Rank, Tap, collapse, innermost, put_around
+from edgeadapt.adapters.parts import Affine, Foldable, Nesting, Tap, collapse, innermost, put_around
 from edgeadapt.recipe import AdapterConfig, Placement
 
 __all__ = ["Parallel"]
@@ -44,25 +44,25 @@ class Parallel:
         self._attached: list[_Attached] = []
         self._plain_ffns: list[_Ffn] = []
 
-    def attach(self, encoder: Encoder) -> None:
+    def attach(self, backbone: BackboneModel) -> None:
         """Widens both dense layers of every FFN, or puts a bottleneck beside the sublayer.
 
         Raises:
             ModelError: There is no such activation or layer, or something else is attached there.
         """
         placement = self._config.placement or Placement.FFN
-        chosen = encoder.layers(self._config.layers)
-        ffns = [_Ffn.of(encoder, layer) for layer in encoder.layers()]
-        widens = self._config.activation in (None, encoder.activation)
+        chosen = backbone.layers(self._config.layers)
+        ffns = [_Ffn.of(backbone, layer) for layer in backbone.layers()]
+        widens = self._config.activation in (None, backbone.activation)
         for layer in chosen:
             for sublayer in placement.sublayers:
-                bottleneck = self._bottleneck(encoder, layer)
+                bottleneck = self._bottleneck(backbone, layer)
                 part = None
                 if sublayer == "ffn" and widens:
                     ffns[layer.number].widen(bottleneck)
                 else:
-                    part = _put_beside(encoder, layer, sublayer, bottleneck)
-                self._attached.append(_Attached(encoder, layer, sublayer, bottleneck, part))
+                    part = _put_beside(backbone, layer, sublayer, bottleneck)
+                self._attached.append(_Attached(backbone, layer, sublayer, bottleneck, part))
         if widens and "ffn" in placement.sublayers:
             numbers = {layer.number for layer in chosen}
             self._plain_ffns = [ffn for ffn in ffns if ffn.layer.number not in numbers]
@@ -82,26 +82,26 @@ class Parallel:
         """
         while self._plain_ffns:
             ffn = self._plain_ffns.pop()
-            zero = self._bottleneck(self._attached[0].encoder, ffn.layer)
+            zero = self._bottleneck(self._attached[0].backbone, ffn.layer)
             nn.init.zeros_(zero.down.weight)  # type: ignore[arg-type]
             ffn.widen(zero)
             ffn.collapse()
         for each in self._attached:
-            place = site(each.encoder.spec, each.sublayer)
+            place = site(each.backbone.spec, each.sublayer)
             for name in (place.first, place.last):
                 collapse(each.layer.module, name)
         return [each.part.kept(each.layer, each.sublayer) for each in self._attached if each.part]
 
-    def _bottleneck(self, encoder: Encoder, layer: Layer) -> Bottleneck:
-        hidden = innermost(layer.module.get_submodule(encoder.spec.ffn_out)).out_features
-        return Bottleneck(hidden, self._config, self._config.activation or encoder.activation)
+    def _bottleneck(self, backbone: BackboneModel, layer: Layer) -> Bottleneck:
+        hidden = innermost(layer.module.get_submodule(backbone.spec.ffn_out)).out_features
+        return Bottleneck(hidden, self._config, self._config.activation or backbone.activation)
 
 
 @dataclass(frozen=True)
 class _Attached:
     """One bottleneck and where it is."""
 
-    encoder: Encoder
+    backbone: BackboneModel
     layer: Layer
     sublayer: str
     bottleneck: Bottleneck
@@ -119,8 +119,8 @@ class _Ffn:
     gated: bool
 
     @classmethod
-    def of(cls, encoder: Encoder, layer: Layer) -> "_Ffn":
-        spec = encoder.spec
+    def of(cls, backbone: BackboneModel, layer: Layer) -> "_Ffn":
+        spec = backbone.spec
         return cls(layer, spec.ffn_in, spec.ffn_out, spec.gate_bias_key is not None)
 
     def widen(self, bottleneck: Bottleneck) -> None:
@@ -136,11 +136,13 @@ class _Ffn:
 class _Beside(Reading):
     """A bottleneck that reads the sublayer's input."""
 
-    rank = Rank.BESIDE
+    nesting = Nesting.BESIDE
 
 
-def _put_beside(encoder: Encoder, layer: Layer, sublayer: str, bottleneck: Bottleneck) -> _Beside:
-    place = site(encoder.spec, sublayer)
+def _put_beside(
+    backbone: BackboneModel, layer: Layer, sublayer: str, bottleneck: Bottleneck
+) -> _Beside:
+    place = site(backbone.spec, sublayer)
     tap = put_around(layer.module, place.first, Tap)
     return put_around(
         layer.module,
@@ -152,7 +154,7 @@ def _put_beside(encoder: Encoder, layer: Layer, sublayer: str, bottleneck: Bottl
 class _WidenedIn(Foldable):
     """``x -> [W1 x + b1 ; D x + d]``: (batch, seq, hidden) -> (batch, seq, intermediate + r)."""
 
-    rank = Rank.WIDTH
+    nesting = Nesting.WIDTH
 
     def __init__(self, base: nn.Module, bottleneck: Bottleneck) -> None:
         super().__init__(base)
@@ -161,9 +163,9 @@ class _WidenedIn(Foldable):
     def forward(self, hidden: Tensor) -> Tensor:
         return torch.cat((self.base(hidden), self.down(hidden)), dim=-1)
 
-    def folded(self, inner: Product) -> Product:
+    def folded(self, inner: Affine) -> Affine:
         weight, bias = _values(self.down)
-        return Product(torch.cat((inner.weight, weight)), torch.cat((_bias(inner), bias)))
+        return Affine(torch.cat((inner.weight, weight)), torch.cat((_bias(inner), bias)))
 
 
 class _GatedIn(_WidenedIn):
@@ -174,11 +176,11 @@ class _GatedIn(_WidenedIn):
         more = self.down(hidden)
         return torch.cat((inner, more, gate, torch.ones_like(more)), dim=-1)
 
-    def folded(self, inner: Product) -> Product:
+    def folded(self, inner: Affine) -> Affine:
         down, shift = _values(self.down)
         weight, gate = inner.weight.chunk(2)
         bias, gate_bias = _bias(inner).chunk(2)
-        return Product(
+        return Affine(
             torch.cat((weight, down, gate, torch.zeros_like(down))),
             torch.cat((bias, shift, gate_bias, torch.ones_like(shift))),
         )
@@ -187,7 +189,7 @@ class _GatedIn(_WidenedIn):
 class _WidenedOut(Foldable):
     """``[h ; a] -> W2 h + b2 + s · (U a + u)``: (…, intermediate + r) -> (…, hidden)."""
 
-    rank = Rank.WIDTH
+    nesting = Nesting.WIDTH
 
     def __init__(self, base: nn.Module, bottleneck: Bottleneck) -> None:
         super().__init__(base)
@@ -201,10 +203,10 @@ class _WidenedOut(Foldable):
         # A copy of r columns, kept for U's gradient: a view would keep all of them in memory.
         return plain + self.bottleneck.expand(more.contiguous())
 
-    def folded(self, inner: Product) -> Product:
+    def folded(self, inner: Affine) -> Affine:
         weight, bias = _values(self.bottleneck.up)
         scaling = self.bottleneck.scaling
-        return Product(
+        return Affine(
             torch.cat((inner.weight, scaling * weight), dim=1), _bias(inner) + scaling * bias
         )
 
@@ -214,5 +216,5 @@ def _values(projection: nn.Module) -> tuple[Tensor, Tensor]:
     return projection.weight, projection.bias
 
 
-def _bias(product: Product) -> Tensor:
+def _bias(product: Affine) -> Tensor:
     return product.weight.new_zeros(len(product.weight)) if product.bias is None else product.bias

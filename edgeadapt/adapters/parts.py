@@ -1,7 +1,7 @@
 """Parts around a dense layer: how several adapters share one place.
 
-A part is a module with a dense layer, or another part, inside. Parts nest in the order of their
-rank, whatever the order in which they were put there, and fold from the inside out.
+A part is a module with a dense layer, or another part, inside. Parts stand in the order of their
+nesting, whatever the order in which they were put there, and fold from the inside out.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from edgeadapt.errors import ModelError
 
 __all__ = [
+    "Affine",
     "Foldable",
+    "Nesting",
     "Part",
-    "Product",
-    "Rank",
     "Tap",
     "collapse",
     "dense",
@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 
-class Rank(IntEnum):
-    """From the inside out; ``purpose`` says what a part of the rank does."""
+class Nesting(IntEnum):
+    """From the inside out; ``purpose`` says what a part of that nesting does."""
 
     purpose: str
 
@@ -55,7 +55,7 @@ class Part(nn.Module):
         base: The dense layer, or a part around it.
     """
 
-    rank: ClassVar[Rank]
+    nesting: ClassVar[Nesting]
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Part(nn.Module):
         """Folds what can be folded within the part itself, where another one stays inside it."""
 
 
-class Product(NamedTuple):
+class Affine(NamedTuple):
     """What a dense layer computes, ``x -> W x + b``."""
 
     weight: Tensor
@@ -84,19 +84,19 @@ class Product(NamedTuple):
 class Foldable(Part):
     """A part that is one product with the dense layer inside it."""
 
-    def folded(self, inner: Product) -> Product:
+    def folded(self, inner: Affine) -> Affine:
         """Returns the product of the whole, given the one inside; gradients flow through it."""
         raise NotImplementedError
 
     def fold(self, linear: nn.Linear) -> nn.Module:
         """Returns a dense layer that computes the whole."""
-        return dense(*self.folded(Product(linear.weight, linear.bias)))
+        return dense(*self.folded(Affine(linear.weight, linear.bias)))
 
 
 class Tap(Part):
     """Passes everything through and keeps the last input for one reader elsewhere."""
 
-    rank = Rank.TAP
+    nesting = Nesting.TAP
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__(base)
@@ -121,19 +121,19 @@ P = TypeVar("P", bound="Part")
 
 
 def put_around(parent: nn.Module, name: str, make: Callable[[nn.Module], P]) -> P:
-    """Makes a part around the dense layer at a dotted name, at the depth of the part's rank.
+    """Makes a part around the dense layer at a dotted name, at the depth of its nesting.
 
     Raises:
-        ModelError: A part of that rank is there already.
+        ModelError: A part of that nesting is there already.
     """
     part = make(parent.get_submodule(name))
     part.to(innermost(part).weight)  # type and device
     holder, at = parent, name
-    while isinstance(inner := holder.get_submodule(at), Part) and inner.rank >= part.rank:
-        if inner.rank == part.rank != Rank.TAP:
+    while isinstance(inner := holder.get_submodule(at), Part) and inner.nesting >= part.nesting:
+        if inner.nesting == part.nesting != Nesting.TAP:
             raise ModelError(
                 f"Two adapters want the same place at {name!r}: expected at most one that "
-                f"{part.rank.purpose}, found two.",
+                f"{part.nesting.purpose}, found two.",
                 hint="Leave one of the kinds out.",
             )
         holder, at = inner, "base"
@@ -171,13 +171,13 @@ def innermost(module: nn.Module) -> nn.Linear:
     return module
 
 
-def product_of(module: nn.Module) -> Product | None:
+def product_of(module: nn.Module) -> Affine | None:
     """Returns what a dense layer and the parts around it compute; gradients flow through it.
 
     ``None`` where a part is more than a product.
     """
     if isinstance(module, nn.Linear):
-        return Product(module.weight, module.bias)
+        return Affine(module.weight, module.bias)
     inner = product_of(module.base) if isinstance(module, Foldable) else None
     return module.folded(inner) if isinstance(module, Foldable) and inner else None
 

@@ -86,7 +86,7 @@ def measure(
     texts = evaluation.texts[: plan.texts]
     collected = [_Collected(subject) for subject in subjects]
     turns = _interleaved(_all_series(plan, threads, texts))
-    with progress.task("benchmark", len(subjects) * len(turns)) as bar:
+    with progress.bar("benchmark", len(subjects) * len(turns)) as bar:
         for series, number in turns:
             for found in collected:
                 series.run(found, number)

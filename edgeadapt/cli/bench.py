@@ -100,7 +100,9 @@ def bench(
         baseline=baseline,
         engines=_engines(engine),
         threads=threads,
-        output=artifacts.target(output, artifacts.records(), suffix=".json") if output else None,
+        output=artifacts.destination(output, artifacts.records(), suffix=".json")
+        if output
+        else None,
         force=force,
         progress=Terminal(),
     )

@@ -66,7 +66,7 @@ class Terminal:
         self._console.print(f"warning: {escape.message(message)}", style="yellow", markup=False)
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Bar]:
+    def bar(self, title: str, total: int) -> Iterator[Bar]:
         """Shows a bar with the time left; below another one while that one is open."""
         title = escape.terminal(title)
         columns = (

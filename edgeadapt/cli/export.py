@@ -74,7 +74,7 @@ def export(
     from edgeadapt.store.run import Run
 
     terminal = Terminal()
-    target = artifacts.target(output, artifacts.bundles()) if output else None
+    target = artifacts.destination(output, artifacts.bundles()) if output else None
     if run and (found := _bundle_named(run)):
         _check_of_bundles(given, labels, found)
         bundle = _quantize_again(found, given, output=target, force=force, terminal=terminal)
@@ -243,7 +243,7 @@ def _checkpoint(name: str, *, is_asked: bool) -> str | None:
     path = artifacts.resolve(name, artifacts.runs())
     if any((path / file).is_file() for file in ("run.json", "manifest.json")):
         return None
-    for folder in (path, artifacts.target(name, artifacts.checkpoints())):
+    for folder in (path, artifacts.destination(name, artifacts.checkpoints())):
         if (folder / "adapter_config.json").is_file():
             raise ModelError(
                 f"{folder} holds an adapter: expected a run, or a checkpoint with all its weights.",

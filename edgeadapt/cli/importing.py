@@ -52,7 +52,7 @@ def import_(
         model_named="model.id" in given.values,
         data=checked.data if checked.data.dataset else None,
         labels=names,
-        output=artifacts.target(output, artifacts.runs()) if output else None,
+        output=artifacts.destination(output, artifacts.runs()) if output else None,
         force=force,
         progress=terminal,
     )

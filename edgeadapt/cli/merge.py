@@ -32,7 +32,7 @@ def merge(
     terminal = Terminal()
     checkpoint = merge_run(
         source,
-        output=artifacts.target(output, artifacts.checkpoints()) if output else None,
+        output=artifacts.destination(output, artifacts.checkpoints()) if output else None,
         force=force,
         progress=terminal,
     )

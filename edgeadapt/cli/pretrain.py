@@ -74,13 +74,13 @@ def pretrain(
     if text is None:
         assert resume is not None
         found = resume_pretraining(
-            artifacts.target(resume, artifacts.checkpoints()), progress=terminal
+            artifacts.destination(resume, artifacts.checkpoints()), progress=terminal
         )
     else:
         found = run_pretraining(
             TextFile(text, columns.text_column, columns.skip_empty),
             recipe,
-            output=artifacts.target(output, artifacts.checkpoints()) if output else None,
+            output=artifacts.destination(output, artifacts.checkpoints()) if output else None,
             force=force,
             progress=terminal,
         )

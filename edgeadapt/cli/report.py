@@ -30,7 +30,9 @@ def report(
 
     path = write_report(
         [artifacts.resolve(name, artifacts.records(), suffix=".json") for name in records],
-        output=artifacts.target(output, artifacts.records(), suffix=".html") if output else None,
+        output=artifacts.destination(output, artifacts.records(), suffix=".html")
+        if output
+        else None,
         title=title,
         force=force,
         progress=Terminal(),

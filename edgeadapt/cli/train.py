@@ -87,13 +87,13 @@ def train(
     progress: Progress = Terminal() if _leads() else SILENT
     if resume is not None:
         return _go_on(
-            artifacts.target(resume, artifacts.runs()),
+            artifacts.destination(resume, artifacts.runs()),
             baselines=baselines,
             json=json,
             progress=progress,
         )
     effective, start = _effective(recipe, given)
-    target = artifacts.target(output, artifacts.runs()) if output else None
+    target = artifacts.destination(output, artifacts.runs()) if output else None
     # Where several processes train, the leading one may have begun to write before another looks.
     written = target if _leads() and not folds else None
     preflight(effective.data, written, force=force)

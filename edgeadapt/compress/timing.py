@@ -62,7 +62,7 @@ def take_turns(
         "repeats": REPEATS,
     }
     answers: list[list[Mapping[str, Any]]] = [[] for _ in files]  # JSON of another process
-    with progress.task("latency", ROUNDS * len(files)) as bar:
+    with progress.bar("latency", ROUNDS * len(files)) as bar:
         for _ in range(ROUNDS):
             for (file, engine), collected in zip(files, answers, strict=True):
                 collected.append(run_job({**job, "model": str(file), "engine": engine}))

@@ -127,7 +127,7 @@ def adapter_of(run: Run) -> ForeignAdapter:
     return ForeignAdapter(
         config=replace(run.info.recipe.adapter, start=None),
         tensors=_detached(classifier.adapter_parameters()),
-        head=_detached(classifier.encoder.head),
+        head=_detached(classifier.backbone.head),
         labels=run.info.labels,
         base_model=run.info.backbone.id,
         identity=Identity(
@@ -234,7 +234,7 @@ def _own_head(source: ModelSource) -> dict[str, Tensor]:
             AdapterConfig(method="head"),
             task=own.task or Task.SINGLE_LABEL,
         )
-    return _detached({n: p for n, p in plain.encoder.head.items() if n not in plain.new_head})
+    return _detached({n: p for n, p in plain.backbone.head.items() if n not in plain.new_head})
 
 
 def _detached(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,9 +20,9 @@ from edgeadapt.interop.heads import agreed_labels, head_shapes
 from edgeadapt.interop.identity import Identity
 from edgeadapt.interop.layers import chosen_layers, layer_numbers, stored_layers
 from edgeadapt.interop.peft_config import Options, options_of, to_options
-from edgeadapt.interop.peft_products import (
+from edgeadapt.interop.peft_low_rank import (
     Dense,
-    Product,
+    LowRank,
     dense_layers,
     joined_targets,
     single_targets,
@@ -132,7 +132,7 @@ def write(
 
 def _sorted_out(
     found: Mapping[str, Tensor], spec: BackboneSpec, path: Path
-) -> tuple[dict[str, Product], dict[str, Tensor]]:
+) -> tuple[dict[str, LowRank], dict[str, Tensor]]:
     """Returns products by the name of their module, and tensors that are stored whole."""
     halves: dict[str, dict[str, Tensor]] = {_A: {}, _B: {}}
     whole: dict[str, Tensor] = {}
@@ -152,7 +152,7 @@ def _sorted_out(
             f"{path}: {alone[0]}: expected both lora_A and lora_B, found one of them.",
             hint="Copy or download the whole folder again.",
         )
-    return {name: Product(a, halves[_B][name]) for name, a in halves[_A].items()}, whole
+    return {name: LowRank(a, halves[_B][name]) for name, a in halves[_A].items()}, whole
 
 
 def _in_classifier(name: str, spec: BackboneSpec) -> str:
@@ -163,10 +163,10 @@ def _in_classifier(name: str, spec: BackboneSpec) -> str:
 
 
 def _by_layer(
-    products: Mapping[str, Product], known: Mapping[str, Dense], *, spec: BackboneSpec
-) -> tuple[dict[int, dict[str, Product]], dict[str, Product]]:
+    products: Mapping[str, LowRank], known: Mapping[str, Dense], *, spec: BackboneSpec
+) -> tuple[dict[int, dict[str, LowRank]], dict[str, LowRank]]:
     """Returns products in transformer layers, by the layer's number, and those elsewhere."""
-    in_layers: dict[int, dict[str, Product]] = {}
+    in_layers: dict[int, dict[str, LowRank]] = {}
     others = {}
     for module, product in products.items():
         number, _, name = module.removeprefix(f"{spec.layers}.").partition(".")
@@ -178,7 +178,7 @@ def _by_layer(
 
 
 def _read_layers(
-    in_layers: Mapping[int, Mapping[str, Product]],
+    in_layers: Mapping[int, Mapping[str, LowRank]],
     known: Mapping[str, Dense],
     options: Options,
     *,
@@ -218,7 +218,7 @@ def _read_layers(
     return adapter, tensors
 
 
-def _check_uniform(in_layers: Mapping[int, Mapping[str, Product]], path: Path) -> None:
+def _check_uniform(in_layers: Mapping[int, Mapping[str, LowRank]], path: Path) -> None:
     first = min(in_layers)
     for layer, products in sorted(in_layers.items()):
         if products.keys() != in_layers[first].keys():
@@ -250,7 +250,7 @@ def _read_head(
 
 def _folded(
     module: str,
-    product: Product,
+    product: LowRank,
     options: Options,
     head: Mapping[str, Tensor],
     spec: BackboneSpec,
@@ -280,7 +280,7 @@ def _folded(
 
 def _written(
     adapter: ForeignAdapter, *, spec: BackboneSpec, config: Mapping[str, object]
-) -> dict[tuple[int, str], Product]:
+) -> dict[tuple[int, str], LowRank]:
     """Returns products by the stored layer's number and the dense layer's name.
 
     Raises:
@@ -291,7 +291,7 @@ def _written(
     stored = stored_layers(spec, config)
     layers = layer_numbers(adapter.config.layers, len(stored))
     _check_own(adapter, layers, dense)
-    products: dict[tuple[int, str], Product] = {}
+    products: dict[tuple[int, str], LowRank] = {}
     for layer in layers:
         for each in dense:
             product = _of_dense(adapter.tensors, layer, each)
@@ -324,12 +324,12 @@ def _check_own(adapter: ForeignAdapter, layers: Sequence[int], dense: Sequence[D
     check_tensors(adapter.tensors, shapes, where="The adapter")
 
 
-def _of_dense(tensors: Mapping[str, Tensor], layer: int, dense: Dense) -> Product:
+def _of_dense(tensors: Mapping[str, Tensor], layer: int, dense: Dense) -> LowRank:
     parts = []
     for target in dense.targets:
         a, b = _names(layer, target)
-        parts.append((Product(tensors[a], tensors[b]), dense.rows(target)))
-    return Product.joined(parts, dense.width_out)
+        parts.append((LowRank(tensors[a], tensors[b]), dense.rows(target)))
+    return LowRank.joined(parts, dense.width_out)
 
 
 def _names(layer: int, target: str) -> tuple[str, str]:
@@ -339,7 +339,7 @@ def _names(layer: int, target: str) -> tuple[str, str]:
 
 
 def _named(
-    products: Mapping[tuple[int, str], Product], *, rank: int, layers: str
+    products: Mapping[tuple[int, str], LowRank], *, rank: int, layers: str
 ) -> dict[str, Tensor]:
     """Returns the tensors under PEFT's names."""
     tensors: dict[str, Tensor] = {}

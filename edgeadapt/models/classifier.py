@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from edgeadapt.adapters import Adapter, Encoder, make_adapters
+from edgeadapt.adapters import Adapter, BackboneModel, make_adapters
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import EdgeAdaptError, IntegrityError, ModelError
 from edgeadapt.models.heads import CheckpointHead, fit_head
@@ -41,7 +41,7 @@ HEAD_FILE = "head.safetensors"
 class AdaptedClassifier:
     """A stock classifier with adapters attached; only adapters and head have gradients."""
 
-    encoder: Encoder
+    backbone: BackboneModel
     adapters: Mapping[str, Adapter]
     """Kind -> adapter."""
     unshared_parameters: int = 0
@@ -94,15 +94,15 @@ class AdaptedClassifier:
         if source.spec.groups_key and any(adapter.per_layer for adapter in adapters.values()):
             model = unshare(model, source.spec)
         unshared = model.num_parameters()
-        encoder = Encoder.of(model, source.spec)
-        _attach(adapters.values(), encoder, method=config.method)
+        backbone = BackboneModel.of(model, source.spec)
+        _attach(adapters.values(), backbone, method=config.method)
         classifier = cls(
-            encoder,
+            backbone,
             {str(kind): adapter for kind, adapter in adapters.items()},
             unshared_parameters=unshared - shared,
             checkpoint_head=head,
         )
-        encoder.model.requires_grad_(False)
+        backbone.model.requires_grad_(False)
         for parameter in classifier.trained().values():
             parameter.requires_grad_(True)
         return classifier
@@ -115,7 +115,7 @@ class AdaptedClassifier:
     @property
     def model(self) -> PreTrainedModel:
         """The classifier itself, adapters in place."""
-        return self.encoder.model
+        return self.backbone.model
 
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
         """Returns what the adapters train, as ``KIND.NAME``, whatever their order.
@@ -130,7 +130,7 @@ class AdaptedClassifier:
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Returns everything that is trained: adapters and head."""
-        return self.adapter_parameters() | dict(self.encoder.head)
+        return self.adapter_parameters() | dict(self.backbone.head)
 
     def count_parameters(self) -> tuple[int, int]:
         """Returns the numbers of trained and of all parameters."""
@@ -145,7 +145,7 @@ class AdaptedClassifier:
         """
         trained = {id(parameter) for parameter in self.trained().values()}
         digest = hashlib.sha256()
-        for name, parameter in sorted(self.encoder.pretrained.items()):
+        for name, parameter in sorted(self.backbone.pretrained.items()):
             if id(parameter) not in trained:
                 values = parameter.detach().cpu().contiguous()
                 digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
@@ -177,7 +177,7 @@ class AdaptedClassifier:
             _restore(parameters, found, file)
 
     def _files(self) -> dict[str, dict[str, nn.Parameter]]:
-        return {ADAPTER_FILE: self.adapter_parameters(), HEAD_FILE: dict(self.encoder.head)}
+        return {ADAPTER_FILE: self.adapter_parameters(), HEAD_FILE: dict(self.backbone.head)}
 
 
 def load_stock(folder: Path) -> PreTrainedModel:
@@ -218,10 +218,10 @@ def quiet_transformers() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _attach(adapters: Iterable[Adapter], encoder: Encoder, *, method: str) -> None:
+def _attach(adapters: Iterable[Adapter], backbone: BackboneModel, *, method: str) -> None:
     for adapter in adapters:
         try:
-            adapter.attach(encoder)
+            adapter.attach(backbone)
         except ModelError as error:
             raise ModelError(f"--method {method}: {error.message}", hint=error.hint) from None
 

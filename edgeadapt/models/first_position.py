@@ -10,25 +10,25 @@ from typing import Any
 
 from torch import nn
 
-from edgeadapt.adapters import Encoder
+from edgeadapt.adapters import BackboneModel
 from edgeadapt.adapters.parts import Tap
 
 __all__ = ["first_position_only"]
 
 
 @contextmanager
-def first_position_only(encoder: Encoder) -> Iterator[None]:
+def first_position_only(backbone: BackboneModel) -> Iterator[None]:
     """Leaves the other positions out of the last layer for the block, where the backbone allows.
 
     Args:
-        encoder: With its adapters attached. One that reads the input of the attention needs every
+        backbone: With its adapters attached. One that reads the input of the attention needs every
             position of it; then nothing changes.
     """
-    end = encoder.spec.attention_end
-    if end is None or encoder.repeats_layers:
+    end = backbone.spec.attention_end
+    if end is None or backbone.repeats_layers:
         yield
         return
-    last = encoder.layers()[-1].module
+    last = backbone.layers()[-1].module
     module, attention = last.get_submodule(end), last.get_submodule(end.partition(".")[0])
     if any(isinstance(part, Tap) for part in attention.modules()):
         yield

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from edgeadapt.adapters import Encoder
+from edgeadapt.adapters import BackboneModel
 from edgeadapt.adapters.bottleneck import Factored
-from edgeadapt.adapters.parts import Product, Tap, product_of
+from edgeadapt.adapters.parts import Affine, Tap, product_of
 from edgeadapt.models.first_position import first_position_only
 
 __all__ = ["int8_simulated"]
@@ -39,7 +39,7 @@ _LEVELS = 255
 
 @contextmanager
 def int8_simulated(
-    encoder: Encoder, *, pairs: bool = False, weight_bits: int = 8
+    backbone: BackboneModel, *, pairs: bool = False, weight_bits: int = 8
 ) -> Iterator[None]:
     """Computes the classifier in simulated int8 for the block, adapters as good as merged.
 
@@ -50,22 +50,22 @@ def int8_simulated(
     Dropout within adapters that fold is left out.
 
     Args:
-        encoder: With its adapters attached.
+        backbone: With its adapters attached.
         pairs: Whether texts are pairs, so that embeddings of segments differ.
         weight_bits: 8, or 7 as for CPUs without VNNI.
     """
     simulation = _Simulation(_WEIGHT_LEVELS[weight_bits])
     with ExitStack() as stack:
-        stack.enter_context(first_position_only(encoder))
-        hook = encoder.model.register_forward_pre_hook(simulation.begin, with_kwargs=True)
+        stack.enter_context(first_position_only(backbone))
+        hook = backbone.model.register_forward_pre_hook(simulation.begin, with_kwargs=True)
         stack.callback(hook.remove)
-        for table, forward in _tables(encoder, pairs=pairs):
+        for table, forward in _tables(backbone, pairs=pairs):
             stack.enter_context(patch.object(table, "forward", forward))
-        narrow = _of_first_position(encoder)
-        for module, product in _products(encoder.model):
+        narrow = _of_first_position(backbone)
+        for module, product in _products(backbone.model):
             linear = partial(simulation.linear, module, product, module in narrow)
             stack.enter_context(patch.object(module, "forward", linear))
-        last = _last_attention(encoder)
+        last = _last_attention(backbone)
         if last is not None:
             attention = partial(simulation.attention, last)
             stack.enter_context(patch.object(last.module, "forward", attention))
@@ -73,7 +73,7 @@ def int8_simulated(
 
 
 def _tables(
-    encoder: Encoder, *, pairs: bool
+    backbone: BackboneModel, *, pairs: bool
 ) -> Iterator[tuple[nn.Module, Callable[[Tensor], Tensor]]]:
     """The tables of embeddings, each with how it is looked up.
 
@@ -82,17 +82,17 @@ def _tables(
     """
     named = {
         name.rpartition(".")[2]: module
-        for name, module in encoder.model.named_modules()
+        for name, module in backbone.model.named_modules()
         if isinstance(module, nn.Embedding)
     }
-    words = encoder.model.get_input_embeddings()
+    words = backbone.model.get_input_embeddings()
     yield words, partial(_looked_up, words, _by_row, None)
     types, positions = (named.get(f"{kind}_embeddings") for kind in ("token_type", "position"))
     if positions is None:
         return
-    if types is not None and len(types.weight) > 1 and (pairs or not encoder.spec.token_type_ids):
+    if types is not None and len(types.weight) > 1 and (pairs or not backbone.spec.token_type_ids):
         types = None
-    rounding = _by_row if encoder.spec.position_offset else _in_half
+    rounding = _by_row if backbone.spec.position_offset else _in_half
     yield positions, partial(_looked_up, positions, rounding, types)
     if types is not None:
         yield types, lambda ids: torch.zeros(*ids.shape, 1, device=ids.device)
@@ -113,10 +113,10 @@ def _in_half(values: Tensor) -> Tensor:
     return values.half().to(values.dtype)
 
 
-def _products(module: nn.Module) -> Iterator[tuple[nn.Module, Callable[[], Product]]]:
+def _products(module: nn.Module) -> Iterator[tuple[nn.Module, Callable[[], Affine]]]:
     """The outermost modules that are products, each with a function that returns it."""
     if isinstance(module, Factored):
-        yield module, lambda: Product(*module.product())
+        yield module, lambda: Affine(*module.product())
     elif product_of(module) is not None:
         yield module, lambda: _known(product_of(module))
     else:
@@ -124,25 +124,25 @@ def _products(module: nn.Module) -> Iterator[tuple[nn.Module, Callable[[], Produ
             yield from _products(child)
 
 
-def _known(product: Product | None) -> Product:
+def _known(product: Affine | None) -> Affine:
     assert product is not None, "parts do not change while a model is used"
     return product
 
 
-def _of_first_position(encoder: Encoder) -> set[nn.Module]:
+def _of_first_position(backbone: BackboneModel) -> set[nn.Module]:
     """The last layer's dense layers behind its attention, where one position of them is read."""
-    pooling = getattr(encoder.model.config, "classifier_pooling", "cls")
-    if encoder.repeats_layers or pooling != "cls":
+    pooling = getattr(backbone.model.config, "classifier_pooling", "cls")
+    if backbone.repeats_layers or pooling != "cls":
         return set()
-    spec, last = encoder.spec, encoder.layers()[-1].module
+    spec, last = backbone.spec, backbone.layers()[-1].module
     return {last.get_submodule(name) for name in (spec.attention_output, spec.ffn_in, spec.ffn_out)}
 
 
 class _Attention:
     """The last layer's attention, of which the first position alone is read."""
 
-    def __init__(self, encoder: Encoder, layer: nn.Module, name: str) -> None:
-        spec, config = encoder.spec, encoder.model.config
+    def __init__(self, backbone: BackboneModel, layer: nn.Module, name: str) -> None:
+        spec, config = backbone.spec, backbone.model.config
         self.module = layer.get_submodule(name)
         self.heads: int = config.num_attention_heads
         self.dropout: float = config.attention_probs_dropout_prob
@@ -150,19 +150,19 @@ class _Attention:
             layer.get_submodule(each.dense) for each in (spec.query, spec.key, spec.value)
         ]
 
-    def products(self) -> list[Product]:
+    def products(self) -> list[Affine]:
         """Query, key and value."""
         return [_known(product_of(projection)) for projection in self.projections]
 
 
-def _last_attention(encoder: Encoder) -> _Attention | None:
-    name, end = encoder.spec.plain_attention, encoder.spec.attention_end
-    layer = encoder.layers()[-1].module
-    if name is None or end is None or encoder.repeats_layers:
+def _last_attention(backbone: BackboneModel) -> _Attention | None:
+    name, end = backbone.spec.plain_attention, backbone.spec.attention_end
+    layer = backbone.layers()[-1].module
+    if name is None or end is None or backbone.repeats_layers:
         return None
     if any(isinstance(part, Tap) for part in layer.get_submodule(name).modules()):
         return None
-    return _Attention(encoder, layer, name)
+    return _Attention(backbone, layer, name)
 
 
 class _Simulation:
@@ -187,7 +187,7 @@ class _Simulation:
             self._pad = (1 - mask)[..., None].to(torch.bool)
 
     def linear(
-        self, module: nn.Module, product: Callable[[], Product], narrow: bool, hidden: Tensor
+        self, module: nn.Module, product: Callable[[], Affine], narrow: bool, hidden: Tensor
     ) -> Tensor:
         """Computes ``W x + b`` of rounded weights and values."""
         weight, bias = product()
@@ -267,7 +267,7 @@ class _Simulation:
         return rounded
 
 
-def _scaled(query: Product, size: int) -> Tensor | None:
+def _scaled(query: Affine, size: int) -> Tensor | None:
     return None if query.bias is None else query.bias * size**-0.5
 
 

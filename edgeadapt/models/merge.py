@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from edgeadapt.adapters import Encoder, Kept
+from edgeadapt.adapters import BackboneModel, Kept
 from edgeadapt.adapters.parts import Part, innermost
 from edgeadapt.errors import ExportError
 from edgeadapt.metrics import Parity
@@ -80,7 +80,7 @@ def merge(classifier: AdaptedClassifier) -> Merged:
     classifier.model.cpu()
     kept = [stays for adapter in classifier.adapters.values() for stays in adapter.fold()]
     classifier.model.eval()
-    stock = _stock(classifier.encoder)
+    stock = _stock(classifier.backbone)
     return Merged(
         model=classifier.model if kept else stock,
         stock=stock,
@@ -89,10 +89,10 @@ def merge(classifier: AdaptedClassifier) -> Merged:
     )
 
 
-def _stock(encoder: Encoder) -> PreTrainedModel:
-    spec, model = encoder.spec, encoder.model
-    first = [innermost(layer.module.get_submodule(spec.ffn_in)) for layer in encoder.layers()]
-    last = [innermost(layer.module.get_submodule(spec.ffn_out)) for layer in encoder.layers()]
+def _stock(backbone: BackboneModel) -> PreTrainedModel:
+    spec, model = backbone.spec, backbone.model
+    first = [innermost(layer.module.get_submodule(spec.ffn_in)) for layer in backbone.layers()]
+    last = [innermost(layer.module.get_submodule(spec.ffn_out)) for layer in backbone.layers()]
     widths = {linear.in_features for linear in last}
     if len(widths) != 1:
         raise ExportError(f"The FFNs have different widths after merging: found {sorted(widths)}.")

@@ -185,22 +185,22 @@ def export(
     opened = OpenedRun.of(run)
     options.check(opened)
     target = output or artifacts.bundles() / run.name
-    with staged_folder(target, force=force) as folder, progress.task("export", 4) as task:
-        task.advance(note="backbone")
+    with staged_folder(target, force=force) as folder, progress.bar("export", 4) as bar:
+        bar.advance(note="backbone")
         classifier = opened.classifier()
         gate = parity_gate(opened)
         before = gate.of_model(classifier.model)
 
-        task.advance(note="merge")
+        bar.advance(note="merge")
         merged = merge(classifier)
         merge_parity = _prove_merge(merged, folder / "torch", gate, before, options)
 
-        task.advance(note="compression" if options.compresses else "ONNX")
+        bar.advance(note="compression" if options.compresses else "ONNX")
         model = TextModel(merged, opened.encoder)
         judging = _judging(opened, model, options)
         made = _Chain(opened, gate, judging, options, progress).made(model, folder)
 
-        task.advance(note="bundle")
+        bar.advance(note="bundle")
         _write_files(folder, opened, merged, made.lowered.model, options)
         if options.evaluation and judging:
             judging.write(folder, run.info.labels)

@@ -78,14 +78,14 @@ def requantize(
     texts = CompressionTexts.of(bundle)
     _check_calibration(bundle, texts, asked)
     target = output or _free_name(bundle, asked)
-    with staged_folder(target, force=force) as folder, progress.task("export", 3) as task:
-        task.advance(note="copy")
+    with staged_folder(target, force=force) as folder, progress.bar("export", 3) as bar:
+        bar.advance(note="copy")
         _copy(bundle, folder, evaluation=evaluation)
 
-        task.advance(note="compression")
+        bar.advance(note="compression")
         quantized = _quantized(bundle, folder, texts, budget, asked, progress)
 
-        task.advance(note="bundle")
+        bar.advance(note="bundle")
         manifest = _manifest(bundle, quantized, budget)
         (folder / _CARD).write_text(model_card(target.name, manifest), encoding="utf-8")
         Bundle.write(folder, manifest)

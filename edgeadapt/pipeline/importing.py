@@ -80,7 +80,7 @@ def import_adapter(
             source, names, adapter.config, depth=depth, task=kept.task, rows=rows
         )
     _check_head(adapter, classifier, source, folder, "DATA" if data is None else kept.dataset)
-    adapter.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
+    adapter.copy_to(classifier.adapter_parameters(), classifier.backbone.head)
     check_belongs(
         _named(adapter),
         classifier,
@@ -194,8 +194,8 @@ class Adopted:
         if self.dataset is not None:
             splits = {"validation": self.dataset.validation.texts, "test": self.dataset.test.texts}
             report_coverage(splits, self.tokenizer.encoder, progress)
-        with staged_folder(target, force=force) as staging, progress.task("import", 1) as task:
-            task.advance(note=self.recipe.adapter.method)
+        with staged_folder(target, force=force) as staging, progress.bar("import", 1) as bar:
+            bar.advance(note=self.recipe.adapter.method)
             write_model(staging, self.classifier, self.tokenizer)
             Run.write(staging, self._info(self._scores(staging, title=target.name)))
         return Run.open(target)

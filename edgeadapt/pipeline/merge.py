@@ -51,14 +51,14 @@ def merge_run(
     """
     opened = OpenedRun.of(run)
     target = output or artifacts.checkpoints() / run.name
-    with staged_folder(target, force=force) as folder, progress.task("merge", 3) as task:
-        task.advance(note="backbone")
+    with staged_folder(target, force=force) as folder, progress.bar("merge", 3) as bar:
+        bar.advance(note="backbone")
         classifier = opened.classifier()
         gate = parity_gate(opened)
         reference = gate.of_model(classifier.model)
-        task.advance(note="fold")
+        bar.advance(note="fold")
         merged = merge(classifier)
-        task.advance(note="checkpoint")
+        bar.advance(note="checkpoint")
         loaded = merged.save(folder)
         parity = gate.compare(
             "Merged checkpoint against adapters",

@@ -236,7 +236,7 @@ class _Work:
             start, note = with_head_for(
                 start, self.source, labels, task=recipe.data.task, where=str(recipe.adapter.start)
             )
-            start.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
+            start.copy_to(classifier.adapter_parameters(), classifier.backbone.head)
             if note:
                 told.say(note)
         if head.note and not (start and start.output_layer(self.source.spec) is not None):
@@ -276,7 +276,7 @@ def _as_int8(work: _Work, classifier: AdaptedClassifier) -> AbstractContextManag
     bits = 7 if usual.reduce_range else 8
     work.progress.say(f"Everything is computed, and scored, as int8 with {bits}-bit weights will.")
     pairs = work.recipe.data.pairs
-    return int8_simulated(classifier.encoder, pairs=pairs, weight_bits=bits)
+    return int8_simulated(classifier.backbone, pairs=pairs, weight_bits=bits)
 
 
 def _fit(work: _Work, classifier: AdaptedClassifier, folder: Resumable) -> Outcome:
@@ -288,7 +288,7 @@ def _fit(work: _Work, classifier: AdaptedClassifier, folder: Resumable) -> Outco
         validation=work.dataset.validation,
         task=work.recipe.data.task,
         smoothing=training.label_smoothing,
-        frozen=FrozenLayers.below(classifier.encoder, classifier.trained()),
+        frozen=FrozenLayers.below(classifier.backbone, classifier.trained()),
         memory=training.memory_mb * 1_000_000,
         dropout=training.backbone_dropout,
         team=work.team,
@@ -299,12 +299,12 @@ def _fit(work: _Work, classifier: AdaptedClassifier, folder: Resumable) -> Outco
     with (
         folder.explained(work.progress),
         _board(work, folder.target.name) as board,
-        first_position_only(classifier.encoder),
+        first_position_only(classifier.backbone),
     ):
         return fit(
             objective,
             classifier.trained(),
-            head=classifier.encoder.head,
+            head=classifier.backbone.head,
             config=training,
             device=work.device,
             checkpoints=folder.state(work.recipe),

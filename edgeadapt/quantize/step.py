@@ -71,7 +71,7 @@ class Quantize:
         ways = self.ways
         if model.products == model.fused:  # there is one form of the graph
             ways = list(dict.fromkeys(replace(way, fused=False) for way in ways))
-        with self.progress.task("candidates", len(ways)) as bar:
+        with self.progress.bar("candidates", len(ways)) as bar:
             yield [self._proposal(way, model, bar) for way in ways]
 
     def fallbacks(self, model: Graphs) -> Iterator[Sequence[Proposal]]:
@@ -79,7 +79,7 @@ class Quantize:
         usual = replace(self.ways[0], fused=self.ways[0].fused and model.products != model.fused)
         self.sensitivity = self._sensitivity(usual, model)
         most = len(self.sensitivity) // 2
-        with self.progress.task("products in fp32", most) as bar:
+        with self.progress.bar("products in fp32", most) as bar:
             for count in range(1, most + 1):
                 kept = tuple(self.sensitivity)[:count]
                 yield [self._proposal(replace(usual, keep=kept), model, bar)]
@@ -131,7 +131,7 @@ class Quantize:
         texts = [model.texts[row] for row in spread(model.texts, SENSITIVITY_TEXTS)]
         before = answers_of(model.form(fused=way.fused), texts)
         found = {}
-        with self.progress.task("sensitivity", len(names)) as bar:
+        with self.progress.bar("sensitivity", len(names)) as bar:
             for name in names:
                 bar.advance(note=name)
                 others = tuple(other for other in names if other != name)

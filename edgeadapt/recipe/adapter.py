@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 
 from edgeadapt.recipe.fields import FRACTION, Joined, Range, above, at_least, option, setting
-from edgeadapt.recipe.kinds import AdapterKind, Placement, Target
+from edgeadapt.recipe.kinds import AdapterKind, LoraTarget, Placement
 
 __all__ = ["AdapterConfig"]
 
@@ -79,8 +79,8 @@ class AdapterConfig:
     rank: int = option(8, "Rank of LoRA's products; {default}.", rule=at_least(1), metavar="N")
     targets: str = option(
         "query+value",
-        f"What LoRA is put on: {', '.join(Target)}.",
-        rule=Joined(Target, "target"),
+        f"What LoRA is put on: {', '.join(LoraTarget)}.",
+        rule=Joined(LoraTarget, "target"),
         metavar="NAME[+NAME]",
     )
     original_ln_before: bool = setting(
@@ -95,6 +95,6 @@ class AdapterConfig:
         return tuple(AdapterKind(part) for part in self.method.split("+"))
 
     @property
-    def lora_targets(self) -> tuple[Target, ...]:
+    def lora_targets(self) -> tuple[LoraTarget, ...]:
         """The dense layers that ``targets`` names, in its order."""
-        return tuple(Target(part) for part in self.targets.split("+"))
+        return tuple(LoraTarget(part) for part in self.targets.split("+"))

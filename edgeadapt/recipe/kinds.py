@@ -14,12 +14,12 @@ __all__ = [
     "Exporter",
     "Format",
     "GraphPass",
+    "LoraTarget",
     "Objective",
     "Placement",
     "Platform",
     "Precision",
     "Scheme",
-    "Target",
     "Task",
     "check_joined",
     "listed",
@@ -54,7 +54,7 @@ class Placement(StrEnum):
         return ("attention", "ffn") if self is Placement.BOTH else (self.value,)
 
 
-class Target(StrEnum):
+class LoraTarget(StrEnum):
     """The dense layers that LoRA can be put on."""
 
     QUERY = "query"

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from edgeadapt.store.folders import free_name
 
-__all__ = ["bundles", "checkpoints", "model_id", "new_name", "records", "resolve", "runs", "target"]
+__all__ = [
+    "bundles",
+    "checkpoints",
+    "destination",
+    "model_id",
+    "new_name",
+    "records",
+    "resolve",
+    "runs",
+]
 
 
 def _root() -> Path:
@@ -44,17 +53,17 @@ def resolve(name: str, folder: Path, *, suffix: str = "") -> Path:
 
     A bare word names something in ``folder``; anything with a separator is a path.
     """
-    path, named = Path(name).expanduser(), target(name, folder, suffix=suffix)
+    path, named = Path(name).expanduser(), destination(name, folder, suffix=suffix)
     return named if named.exists() or not path.exists() else path
 
 
 def model_id(name: str) -> str:
     """Returns the checkpoint that ``name`` means: one of ``artifacts/checkpoints``, else itself."""
-    found = target(name, checkpoints())
+    found = destination(name, checkpoints())
     return str(found) if found.is_dir() and not Path(name).expanduser().exists() else name
 
 
-def target(name: str, folder: Path, *, suffix: str = "") -> Path:
+def destination(name: str, folder: Path, *, suffix: str = "") -> Path:
     """Returns where to write what the user calls ``name``: a bare word in ``folder``, else a path.
 
     A path that ends in no suffix gets one, as a name does. Unlike ``resolve``, whatever else is

@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from edgeadapt.adapters import Encoder
+from edgeadapt.adapters import BackboneModel
 from edgeadapt.adapters.parts import Part
 from edgeadapt.models.inference import to_inputs
 from edgeadapt.recipe import Dropout
@@ -27,28 +27,28 @@ _BATCH = 32
 class FrozenLayers:
     """A classifier's first layers, in which nothing is trained, and its embeddings below them."""
 
-    encoder: Encoder
+    backbone: BackboneModel
     count: int
     """How many; 0 where the first layer or the embeddings are trained."""
 
     @classmethod
-    def below(cls, encoder: Encoder, trained: Mapping[str, nn.Parameter]) -> Self:
+    def below(cls, backbone: BackboneModel, trained: Mapping[str, nn.Parameter]) -> Self:
         """Finds them.
 
         Args:
-            encoder: With its adapters attached.
+            backbone: With its adapters attached.
             trained: Every parameter that is trained.
         """
         ids = {id(parameter) for parameter in trained.values()}
-        if encoder.repeats_layers:
-            return cls(encoder, 0)
-        layers = [layer.module for layer in encoder.layers()]
+        if backbone.repeats_layers:
+            return cls(backbone, 0)
+        layers = [layer.module for layer in backbone.layers()]
         inside = {id(p) for layer in layers for p in layer.parameters()}
-        head = {id(p) for p in encoder.head.values()}
+        head = {id(p) for p in backbone.head.values()}
         if ids - inside - head:  # embeddings, or what stands beside the layers
-            return cls(encoder, 0)
+            return cls(backbone, 0)
         frozen = [not ids & {id(p) for p in layer.parameters()} for layer in layers]
-        return cls(encoder, frozen.index(False) if False in frozen else len(layers))
+        return cls(backbone, frozen.index(False) if False in frozen else len(layers))
 
     def begin_training(self, dropout: Dropout) -> None:
         """Puts the model into training mode, without dropout in these layers and the embeddings.
@@ -56,11 +56,11 @@ class FrozenLayers:
         Args:
             dropout: What drops out in the layers above, beside the adapters in them.
         """
-        spec = self.encoder.spec
-        model = self.encoder.model.train()
+        spec = self.backbone.spec
+        model = self.backbone.model.train()
         if self.count or dropout is Dropout.NONE:
             model.get_submodule(spec.encoder).eval()
-        for layer in self.encoder.layers()[self.count :]:
+        for layer in self.backbone.layers()[self.count :]:
             for module in layer.module.modules():
                 if dropout is not Dropout.NONE or isinstance(module, Part):
                     module.train()
@@ -71,7 +71,7 @@ class FrozenLayers:
 
     def bytes_for(self, tokens: Sequence[Tokens]) -> int:
         """Returns how much it takes to remember their output for some texts, in float32."""
-        width = int(self.encoder.model.config.hidden_size)
+        width = int(self.backbone.model.config.hidden_size)
         return 4 * width * sum(map(len, tokens))
 
     @torch.inference_mode()
@@ -82,10 +82,10 @@ class FrozenLayers:
             text_encoder: Pads.
             tokens: Of each text.
         """
-        model = self.encoder.model
+        model = self.backbone.model
         was_training = model.training
         model.eval()
-        last = self.encoder.layers()[self.count - 1].module
+        last = self.backbone.layers()[self.count - 1].module
         caught: list[Any] = []
 
         def catch(module: nn.Module, arguments: Any, output: Any) -> None:
@@ -132,8 +132,8 @@ class Remembered:
         hidden = nn.utils.rnn.pad_sequence([self.states[row] for row in rows], batch_first=True)
         # Made in inference mode, which autograd does not take.
         hidden = hidden.clone()
-        encoder = self.layers.encoder
-        place = encoder.model.get_submodule(encoder.spec.layers)
+        backbone = self.layers.backbone
+        place = backbone.model.get_submodule(backbone.spec.layers)
         numbers = [str(number) for number in range(self.layers.count)]
         real = {number: place.get_submodule(number) for number in numbers}
         try:

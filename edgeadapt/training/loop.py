@@ -81,7 +81,7 @@ def fit(
     """
     objective.model.to(device)
     loop = _Loop(objective, trained, head, config, device, checkpoints, team, board)
-    with progress.task("train", loop.total_steps) as bar, stop_requests() as stop:
+    with progress.bar("train", loop.total_steps) as bar, stop_requests() as stop:
         loop.restore()
         bar.advance(loop.optimizer.steps)
         while loop.outcome.goes_on(epochs=loop.epochs, patience=config.patience):

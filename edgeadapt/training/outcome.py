@@ -35,7 +35,7 @@ class EpochReport:
     seconds: float
     """Training time of the epoch, validation not counted."""
 
-    def rank(self) -> tuple[float, float]:
+    def merit(self) -> tuple[float, float]:
         """Returns what makes one epoch better than another: accuracy, then a lower loss."""
         return self.accuracy, -self.validation_loss
 
@@ -70,7 +70,7 @@ class Outcome:
     def add(self, report: EpochReport, scored: Score | None) -> bool:
         """Adds an epoch, and returns whether it is the best so far."""
         self.epochs.append(report)
-        if self.best is not None and report.rank() <= self.best.rank():
+        if self.best is not None and report.merit() <= self.best.merit():
             return False
         self.best, self.best_score = report, scored
         return True

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from edgeadapt.adapters import ADAPTERS, Encoder, make_adapters
+from edgeadapt.adapters import ADAPTERS, BackboneModel, make_adapters
 from edgeadapt.adapters.parts import innermost
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import ModelError
@@ -94,7 +94,7 @@ def test_exactly_the_listed_parameters_and_the_head_get_gradients(
     classifier = build(sources[model_type], method)
     names = {id(p): name for name, p in classifier.model.named_parameters()}
     listed = {id(p) for p in classifier.adapter_parameters().values()}
-    listed |= {id(p) for p in classifier.encoder.head.values()}
+    listed |= {id(p) for p in classifier.backbone.head.values()}
 
     loss(classifier).backward()
 
@@ -149,7 +149,7 @@ def test_saved_weights_come_back_bit_for_bit(model_type: str, method: str, tmp_p
     values = config(method, learn_scaling=True)
     written, read = (adapt(make_model(model_type), values) for _ in range(2))
     randomize(written, seed=1)
-    for parameter in written.encoder.head.values():
+    for parameter in written.backbone.head.values():
         parameter.data += 1
     written.save(tmp_path)
 
@@ -198,7 +198,7 @@ def attached(model_type: str, values: AdapterConfig, order: list[AdapterKind]) -
     """Attaches kinds in the given order, where ``make_adapters`` has one of its own."""
     model = adapt(make_model(model_type).double(), AdapterConfig(method="ia3"))
     model.adapters["ia3"].fold()
-    encoder = Encoder.of(model.model, backbone_spec(model_type))
+    encoder = BackboneModel.of(model.model, backbone_spec(model_type))
     adapters = make_adapters(values)
     for kind in order:
         adapters[kind].attach(encoder)
@@ -274,6 +274,6 @@ def test_dense_layers_are_left_alone_by_kinds_that_train_what_is_there(method: s
     classifier = adapt(model, config(method))
 
     assert list(classifier.model.modules()) == modules
-    for layer in classifier.encoder.layers():
-        dense = layer.module.get_submodule(classifier.encoder.spec.ffn_out)
+    for layer in classifier.backbone.layers():
+        dense = layer.module.get_submodule(classifier.backbone.spec.ffn_out)
         assert innermost(dense) is dense

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from edgeadapt.adapters import Encoder, Kept, Reads
+from edgeadapt.adapters import BackboneModel, Kept, Reads
 from edgeadapt.adapters.parts import dense
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import ModelError
@@ -20,12 +20,12 @@ from tests.models.tiny import LAYERS, make_model
 pytestmark = pytest.mark.transformers5
 
 
-def encoder_of(model_type: str, **config: object) -> Encoder:
-    return Encoder.of(make_model(model_type, **config), backbone_spec(model_type))
+def encoder_of(model_type: str, **config: object) -> BackboneModel:
+    return BackboneModel.of(make_model(model_type, **config), backbone_spec(model_type))
 
 
 @cache
-def six_layers() -> Encoder:
+def six_layers() -> BackboneModel:
     return encoder_of("bert", num_hidden_layers=6)
 
 

@@ -186,7 +186,7 @@ def test_the_dense_layers_output_is_what_the_bottleneck_reads_and_adds_to(
 ) -> None:
     classifier = randomized(model_type, config("houlsby", activation="tanh", scaling=1.5))
     values = values_of(classifier.adapter_parameters(), f"houlsby.layers.1.{sublayer}")
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
     name = spec.attention_output if sublayer == "attention" else spec.ffn_out
     inner = random(2, 3, HIDDEN if sublayer == "attention" else INTERMEDIATE)
 
@@ -264,7 +264,7 @@ def test_original_ln_before_reads_the_layer_norm_of_the_residual_sum(
     )
     classifier = randomized(model_type, values)
     own = values_of(classifier.adapter_parameters(), f"{kind}.layers.0.{sublayer}")
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
     first, last, norm = (
         (spec.value.dense, spec.attention_output, spec.attention_norm)
         if sublayer == "attention"
@@ -296,7 +296,7 @@ def test_folding_keeps_every_bottleneck_and_says_where_it_is(model_type: str, ki
 
     kept = classifier.adapters[kind].fold()
 
-    path = f"{classifier.encoder.spec.layers}.1"
+    path = f"{classifier.backbone.spec.layers}.1"
     sublayers = ["ffn"] if kind == "sequential" else ["attention", "ffn"]
     assert [(each.layer, each.sublayer) for each in kept] == [(path, sub) for sub in sublayers]
     for each in kept:
@@ -313,7 +313,7 @@ def test_scaling_and_up_bias_are_folded_away(sublayer: str) -> None:
     """With ``h' = h + s u``: ``h + s (U f(D h + d) + u) = h' + sU f(D h' + d - D s u)``."""
     classifier = randomized("bert", config("houlsby", scaling=-2.0))
     own = values_of(classifier.adapter_parameters(), f"houlsby.layers.0.{sublayer}")
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
     name = spec.attention_output if sublayer == "attention" else spec.ffn_out
 
     kept = classifier.adapters["houlsby"].fold()[0 if sublayer == "attention" else 1]

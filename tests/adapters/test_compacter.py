@@ -59,7 +59,7 @@ def test_projections_are_sums_of_kronecker_products(
     values = config(dimension=width, scaling=scaling, activation="tanh")
     classifier = randomized(model_type, values, seed=seed)
     own = dense_values(classifier.adapter_parameters(), f"compacter.layers.1.{sublayer}")
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
     name = spec.attention_output if sublayer == "attention" else spec.ffn_out
     inner = random(2, 3, HIDDEN if sublayer == "attention" else INTERMEDIATE)
 

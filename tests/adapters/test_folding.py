@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from edgeadapt.adapters import Encoder, Kept, Reads, make_adapters
+from edgeadapt.adapters import BackboneModel, Kept, Reads, make_adapters
 from edgeadapt.adapters.parts import Part, Tap, innermost
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.unshare import unshare
-from edgeadapt.recipe import AdapterConfig, AdapterKind, Placement, Target
+from edgeadapt.recipe import AdapterConfig, AdapterKind, LoraTarget, Placement
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import INTERMEDIATE, LAYERS, adapt, logits, make_model, place, randomize
 
@@ -42,7 +42,7 @@ def cases(draw: st.DrawFn) -> Case:
     model_type = draw(st.sampled_from(sorted(TINY_CONFIGS)))
     kinds = draw(st.lists(st.sampled_from(FREE), unique=True))
     kinds += draw(st.lists(st.sampled_from(BEHIND), max_size=1, min_size=0 if kinds else 1))
-    targets = draw(st.lists(st.sampled_from(Target), min_size=1, unique=True))
+    targets = draw(st.lists(st.sampled_from(LoraTarget), min_size=1, unique=True))
     config = AdapterConfig(
         method="+".join(kinds),
         dimension=draw(st.sampled_from([4, 8])),  # Compacter takes multiples of 4
@@ -66,7 +66,7 @@ def build(case: Case) -> AdaptedClassifier:
     spec, model = backbone_spec(case.model_type), make_model(case.model_type).double()
     if spec.groups_key:
         model = unshare(model, spec)
-    encoder, adapters = Encoder.of(model, spec), make_adapters(case.config)
+    encoder, adapters = BackboneModel.of(model, spec), make_adapters(case.config)
     for kind in case.attached:
         adapters[kind].attach(encoder)
     classifier = AdaptedClassifier(encoder, {str(kind): adapters[kind] for kind in case.attached})
@@ -89,7 +89,7 @@ def keeps_u(classifier: AdaptedClassifier, kept: Kept, config: AdapterConfig) ->
     What is read is normalized with the residual, or the dense layer has no bias to add to, or a
     bottleneck that stays is in between.
     """
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
     name = spec.attention_output if kept.sublayer == "attention" else spec.ffn_out
     linear = innermost(classifier.model.get_submodule(f"{kept.layer}.{name}"))
     widens = kept.sublayer == "ffn" and config.activation in (None, "gelu")
@@ -149,8 +149,8 @@ def test_stock_dense_layers_and_what_is_kept_say_all_that_the_model_does(case: C
     classifier = build(case)
     before = logits(classifier.model)
     kept = fold(classifier, case.folded)
-    spec, inputs = classifier.encoder.spec, {}
-    for layer in classifier.encoder.layers():
+    spec, inputs = classifier.backbone.spec, {}
+    for layer in classifier.backbone.layers():
         for first, last in (
             (spec.value.dense, spec.attention_output),
             (spec.ffn_in, spec.ffn_out),
@@ -184,7 +184,7 @@ def test_kinds_that_fold_leave_stock_dense_layers_in_every_layer_together(
 
     assert {type(module) for module in classifier.model.modules()} == stock
     for layer in range(LAYERS):
-        last = place(classifier, classifier.encoder.spec.ffn_out, layer)
+        last = place(classifier, classifier.backbone.spec.ffn_out, layer)
         assert last.in_features == INTERMEDIATE + 4
 
 
@@ -192,11 +192,11 @@ def test_kinds_that_fold_leave_stock_dense_layers_in_every_layer_together(
 def test_folding_makes_new_tensors_and_does_not_write_to_the_backbones(method: str) -> None:
     classifier = adapt(make_model("bert"), AdapterConfig(method=method, dimension=4))
     randomize(classifier)
-    before = {name: p.detach().clone() for name, p in classifier.encoder.pretrained.items()}
+    before = {name: p.detach().clone() for name, p in classifier.backbone.pretrained.items()}
 
     fold(classifier, list(classifier.adapters))
 
-    for name, parameter in classifier.encoder.pretrained.items():
+    for name, parameter in classifier.backbone.pretrained.items():
         assert torch.equal(parameter, before[name]), name
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.transformers5
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_every_weight_of_the_encoder_is_listed(model_type: str) -> None:
     classifier = adapt(make_model(model_type), AdapterConfig(method="full"))
-    head = set(classifier.encoder.head)
+    head = set(classifier.backbone.head)
 
     assert set(classifier.adapter_parameters()) == {
         f"full.{name}" for name, _ in make_model(model_type).named_parameters() if name not in head

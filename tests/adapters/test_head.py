@@ -14,7 +14,7 @@ def test_nothing_but_the_head_is_trained(model_type: str) -> None:
     classifier = adapt(make_model(model_type), AdapterConfig(method="head"))
 
     assert classifier.adapter_parameters() == {}
-    assert classifier.trained().keys() == classifier.encoder.head.keys()
+    assert classifier.trained().keys() == classifier.backbone.head.keys()
 
 
 def test_nothing_stays() -> None:

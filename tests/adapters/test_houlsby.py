@@ -28,12 +28,12 @@ def test_bottlenecks_are_around_the_last_dense_layers_of_both_sublayers_and_nowh
     model_type: str,
 ) -> None:
     classifier = adapt(make_model(model_type), AdapterConfig(method="houlsby"))
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
 
     around = {name for name, module in classifier.model.named_modules() if isinstance(module, Part)}
 
     assert around == {
         f"{layer.path}.{name}"
-        for layer in classifier.encoder.layers()
+        for layer in classifier.backbone.layers()
         for name in (spec.attention_output, spec.ffn_out)
     }

@@ -45,7 +45,7 @@ def test_factors_start_at_1() -> None:
 def test_keys_and_values_are_multiplied_and_queries_are_not(model_type: str, folded: bool) -> None:
     classifier = randomized(model_type, CONFIG)
     parameters = dict(classifier.adapter_parameters())
-    spec, hidden = classifier.encoder.spec, random(2, 3, HIDDEN)
+    spec, hidden = classifier.backbone.spec, random(2, 3, HIDDEN)
     factors = {
         spec.query: torch.ones(HIDDEN),
         spec.key: parameters["ia3.layers.1.key"].detach(),
@@ -67,7 +67,7 @@ def test_keys_and_values_are_multiplied_and_queries_are_not(model_type: str, fol
 def test_inner_neurons_of_the_ffn_are_multiplied(model_type: str, folded: bool) -> None:
     classifier = randomized(model_type, CONFIG)
     factor = classifier.adapter_parameters()["ia3.layers.0.ffn"].detach()
-    name, inner = classifier.encoder.spec.ffn_out, random(2, 3, INTERMEDIATE)
+    name, inner = classifier.backbone.spec.ffn_out, random(2, 3, INTERMEDIATE)
 
     if folded:
         classifier.adapters["ia3"].fold()
@@ -79,7 +79,7 @@ def test_inner_neurons_of_the_ffn_are_multiplied(model_type: str, folded: bool) 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_folding_leaves_stock_dense_layers_and_nothing_stays(model_type: str) -> None:
     classifier = randomized(model_type, CONFIG)
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
 
     kept = classifier.adapters["ia3"].fold()
 

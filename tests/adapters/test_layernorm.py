@@ -14,7 +14,7 @@ pytestmark = pytest.mark.transformers5
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_exactly_the_layer_norms_of_the_encoder_are_listed(model_type: str) -> None:
     classifier = adapt(make_model(model_type), AdapterConfig(method="layernorm"))
-    head = set(classifier.encoder.head)
+    head = set(classifier.backbone.head)
 
     listed = set(classifier.adapter_parameters())
 

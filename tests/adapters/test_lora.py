@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from edgeadapt.adapters.parts import Part
 from edgeadapt.backbones import BackboneSpec, Projection, backbone_spec
-from edgeadapt.recipe import AdapterConfig, Target
+from edgeadapt.recipe import AdapterConfig, LoraTarget
 from tests.adapters.formulas import plain, random
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import HIDDEN, LAYERS, adapt, logits, make_model, place, randomized
 
 pytestmark = pytest.mark.transformers5
 
-TARGETS = st.lists(st.sampled_from(Target), min_size=1, unique=True)
+TARGETS = st.lists(st.sampled_from(LoraTarget), min_size=1, unique=True)
 
 
 def config(*targets: str, **values: object) -> AdapterConfig:
@@ -34,7 +34,7 @@ def where(spec: BackboneSpec, name: str) -> Projection:
     return separate.get(name) or Projection(whole[name])
 
 
-def names_of(targets: list[Target]) -> set[str]:
+def names_of(targets: list[LoraTarget]) -> set[str]:
     names: set[str] = set()
     for target in targets:
         names |= {"ffn-in", "ffn-out"} if target == "ffn" else {str(target)}
@@ -67,12 +67,12 @@ def expected_weight(
 )
 @settings(max_examples=8, deadline=None)
 def test_adapted_and_folded_it_is_the_papers_formula_on_every_target(
-    model_type: str, targets: list[Target], rank: int, scaling: float, seed: int
+    model_type: str, targets: list[LoraTarget], rank: int, scaling: float, seed: int
 ) -> None:
     values = config(*targets, rank=rank, scaling=scaling)
     classifier = randomized(model_type, values, seed=seed)
     parameters = classifier.adapter_parameters()
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
     at = {where(spec, name).dense for name in names_of(targets)}
     adapted = {
         name: (
@@ -97,7 +97,9 @@ def test_adapted_and_folded_it_is_the_papers_formula_on_every_target(
 
 @given(targets=TARGETS)
 @settings(max_examples=15, deadline=None)
-def test_parameters_are_the_factors_of_every_target_of_every_layer(targets: list[Target]) -> None:
+def test_parameters_are_the_factors_of_every_target_of_every_layer(
+    targets: list[LoraTarget],
+) -> None:
     shapes = {
         name: tuple(parameter.shape)
         for name, parameter in adapt(make_model("bert"), config(*targets))
@@ -132,7 +134,7 @@ def test_by_default_query_and_value_get_products(model_type: str) -> None:
 @pytest.mark.parametrize("target", ["query", "key", "value"])
 def test_other_projections_stay_as_they_are(model_type: str, target: str) -> None:
     classifier = randomized(model_type, config(target))
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
 
     classifier.adapters["lora"].fold()
 

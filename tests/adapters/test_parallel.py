@@ -34,7 +34,7 @@ UNGATED = sorted(set(TINY_CONFIGS) - {"modernbert"})
 
 def ffn(classifier: AdaptedClassifier, layer: int = 0) -> tuple[nn.Module, nn.Module]:
     """What is where the two dense layers of an FFN are."""
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
     return place(classifier, spec.ffn_in, layer), place(classifier, spec.ffn_out, layer)
 
 
@@ -69,7 +69,7 @@ def test_parameters_are_both_projections_of_every_layer(
 def test_the_output_is_the_ffns_plus_the_scaled_bottleneck(model_type: str, learned: bool) -> None:
     config = AdapterConfig(method="parallel", dimension=5, scaling=2.5, learn_scaling=learned)
     classifier = randomized(model_type, config)
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
     values = values_of(classifier.adapter_parameters(), "parallel.layers.1.ffn")
     hidden = random(2, 3, HIDDEN)
     first, last = ffn(classifier, 1)
@@ -104,7 +104,7 @@ def test_one_that_cannot_be_neurons_of_the_ffn_stays_beside_its_sublayer(
 ) -> None:
     config = AdapterConfig(method="parallel", dimension=5, scaling=2.5, **values)  # type: ignore[arg-type]
     classifier = randomized(model_type, config)
-    spec = classifier.encoder.spec
+    spec = classifier.backbone.spec
     first, last = (
         (spec.value.dense, spec.attention_output)
         if sublayer == "attention"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from edgeadapt.adapters.parts import Part, Rank, Tap, collapse, dense, innermost, put_around
+from edgeadapt.adapters.parts import Nesting, Part, Tap, collapse, dense, innermost, put_around
 from edgeadapt.errors import ModelError
 from edgeadapt.recipe import AdapterConfig, Placement
 from tests.adapters.formulas import random
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.transformers5
 class AddOne(Part):
     """``W + 1``."""
 
-    rank = Rank.LOW_RANK
+    nesting = Nesting.LOW_RANK
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.base(hidden) + hidden.sum(-1, keepdim=True)
@@ -34,7 +34,7 @@ class AddOne(Part):
 class Triple(Part):
     """``3 (W x + b)``."""
 
-    rank = Rank.OUTPUT_SCALE
+    nesting = Nesting.OUTPUT_SCALE
 
     def forward(self, hidden: Tensor) -> Tensor:
         return 3 * self.base(hidden)
@@ -46,7 +46,7 @@ class Triple(Part):
 class Stays(Part):
     """Cannot be folded, but says how it was asked to."""
 
-    rank = Rank.BESIDE
+    nesting = Nesting.BESIDE
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__(base)
@@ -66,7 +66,7 @@ class Stays(Part):
 class StaysOutside(Stays):
     """The same, further out."""
 
-    rank = Rank.AFTER
+    nesting = Nesting.AFTER
 
 
 PARTS = (AddOne, Triple, Stays, StaysOutside)
@@ -296,6 +296,12 @@ def test_a_forward_pass_leaves_no_tapped_input_alive() -> None:
 
 
 def test_ranks_differ_and_rise_from_the_weights_to_the_input() -> None:
-    ranks = [Rank.LOW_RANK, Rank.INPUT_SCALE, Rank.OUTPUT_SCALE, Rank.WIDTH, Rank.BESIDE]
+    ranks = [
+        Nesting.LOW_RANK,
+        Nesting.INPUT_SCALE,
+        Nesting.OUTPUT_SCALE,
+        Nesting.WIDTH,
+        Nesting.BESIDE,
+    ]
 
-    assert all(inner < outer for inner, outer in pairwise([*ranks, Rank.AFTER, Rank.TAP]))
+    assert all(inner < outer for inner, outer in pairwise([*ranks, Nesting.AFTER, Nesting.TAP]))

@@ -358,7 +358,7 @@ def test_progress_ends_at_its_total(jobs: Jobs, run_plan: Callable[..., Record])
         def warn(self, message: str) -> None: ...
 
         @contextmanager
-        def task(self, title: str, total: int) -> Iterator["Counting"]:
+        def bar(self, title: str, total: int) -> Iterator["Counting"]:
             self.total = total
             yield self
 

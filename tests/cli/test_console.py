@@ -54,19 +54,19 @@ def test_a_long_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_log_has_a_line_for_every_tenth_of_the_way(capsys: pytest.CaptureFixture[str]) -> None:
-    with Terminal().task("train", 1000) as task:
+    with Terminal().bar("train", 1000) as bar:
         for step in range(1000):
-            task.advance(note=f"loss {step}")
+            bar.advance(note=f"loss {step}")
 
     lines = capsys.readouterr().err.splitlines()
     assert lines == [f"train {n}/1000  loss {n - 1}" for n in range(100, 1001, 100)]
 
 
 def test_a_log_has_a_line_for_every_note_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
-    with Terminal().task("train", 1000) as task:
-        task.advance(3)
-        task.advance(0, note="epoch 1: validation accuracy 50.0%")
-        task.advance(0, note="epoch 2: validation accuracy 60.0%")
+    with Terminal().bar("train", 1000) as bar:
+        bar.advance(3)
+        bar.advance(0, note="epoch 1: validation accuracy 50.0%")
+        bar.advance(0, note="epoch 2: validation accuracy 60.0%")
 
     assert capsys.readouterr().err.splitlines() == [
         "train 3/1000  epoch 1: validation accuracy 50.0%",
@@ -75,8 +75,8 @@ def test_a_log_has_a_line_for_every_note_of_its_own(capsys: pytest.CaptureFixtur
 
 
 def test_a_task_of_no_steps_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
-    with Terminal().task("bench", 0) as task:
-        task.advance(0, note="nothing to do")
+    with Terminal().bar("bench", 0) as bar:
+        bar.advance(0, note="nothing to do")
 
     assert "nothing to do" in capsys.readouterr().err
 
@@ -86,9 +86,9 @@ def test_a_terminal_has_a_bar_and_keeps_the_notes(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
 
-    with Terminal().task("train", 4) as task:
-        task.advance(2, note="loss 0.5")
-        task.advance(0, note="epoch 1: [validation] accuracy 50.0%")
+    with Terminal().bar("train", 4) as bar:
+        bar.advance(2, note="loss 0.5")
+        bar.advance(0, note="epoch 1: [validation] accuracy 50.0%")
 
     shown = screen.getvalue()
     assert "\x1b[" in shown

@@ -39,7 +39,7 @@ def test_markup_in_a_result_or_a_message_is_text(
     print_line(f"run: {name}")
     Terminal().say(name)
     Terminal().warn(name)
-    with Terminal().task(name, 1) as bar:
+    with Terminal().bar(name, 1) as bar:
         bar.advance(note=name)
 
     out, err = capsys.readouterr()
@@ -57,7 +57,7 @@ def test_titles_and_notes_of_a_bar_on_a_terminal_are_text(
     monkeypatch.setattr("sys.stderr", screen)
     terminal = Terminal()
 
-    with terminal.task(name, 3) as bar, terminal.task(name, 3) as inner:
+    with terminal.bar(name, 3) as bar, terminal.bar(name, 3) as inner:
         bar.advance(0, note=name)
         inner.advance(note=name)
 

@@ -95,10 +95,10 @@ def test_what_folds_adds_no_node(tmp_path: Path, method: str) -> None:
 
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_every_sublayer_begins_and_ends_with_a_dense_layer(model_type: str) -> None:
-    encoder = adapt(make_model(model_type), AdapterConfig(method="head")).encoder
+    backbone = adapt(make_model(model_type), AdapterConfig(method="head")).backbone
     for sublayer in ("attention", "ffn"):
-        place = site(encoder.spec, sublayer)
+        place = site(backbone.spec, sublayer)
         first, last = (
-            encoder.layers()[0].module.get_submodule(name) for name in (place.first, place.last)
+            backbone.layers()[0].module.get_submodule(name) for name in (place.first, place.last)
         )
         assert (first.in_features, last.out_features) == (HIDDEN, HIDDEN)

@@ -45,7 +45,7 @@ def attached(model: PreTrainedModel, config: AdapterConfig) -> AdaptedClassifier
 def answers(model: PreTrainedModel, adapter: ForeignAdapter) -> Tensor:
     """Logits of a backbone with the adapter and its head in edgeadapt's form."""
     classifier = attached(model, adapter.config)
-    adapter.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
+    adapter.copy_to(classifier.adapter_parameters(), classifier.backbone.head)
     return logits(classifier.model)
 
 
@@ -70,7 +70,7 @@ def random_adapter(
     adapter = ForeignAdapter(
         config=config,
         tensors=tensors,
-        head=random_like(classifier.encoder.head) if head else {},
+        head=random_like(classifier.backbone.head) if head else {},
         labels=LABELS if head else None,
         **more,
     )

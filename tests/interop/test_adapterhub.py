@@ -285,7 +285,7 @@ def test_a_par_bn_with_the_backbones_activation_merges_into_a_stock_model(tmp_pa
     theirs.save_adapter(str(tmp_path / "a"), "a")
     adapter = read(tmp_path / "a")
     classifier = attached(make_model("bert"), adapter.config)
-    adapter.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
+    adapter.copy_to(classifier.adapter_parameters(), classifier.backbone.head)
 
     merged = merge(classifier)
 

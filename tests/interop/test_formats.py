@@ -427,7 +427,7 @@ def test_an_adapter_is_not_copied_into_a_classifier_that_it_does_not_fit() -> No
         before = {n: p.clone() for n, p in classifier.trained().items()}
 
         with pytest.raises(ModelError, match="does not fit this classifier"):
-            adapter.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
+            adapter.copy_to(classifier.adapter_parameters(), classifier.backbone.head)
 
         assert all(torch.equal(before[n], p) for n, p in classifier.trained().items())
 
@@ -437,12 +437,12 @@ def test_a_partial_head_leaves_the_rest_of_it() -> None:
     part = {name: tensor for name, tensor in whole.head.items() if "pooler" not in name}
     adapter = ForeignAdapter(whole.config, whole.tensors, head=part)
     classifier = attached(make_model("bert"), adapter.config)
-    pooler = classifier.encoder.head["bert.pooler.dense.weight"].clone()
+    pooler = classifier.backbone.head["bert.pooler.dense.weight"].clone()
 
-    adapter.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
+    adapter.copy_to(classifier.adapter_parameters(), classifier.backbone.head)
 
-    assert torch.equal(classifier.encoder.head["bert.pooler.dense.weight"], pooler)
-    assert torch.equal(classifier.encoder.head["classifier.bias"], part["classifier.bias"])
+    assert torch.equal(classifier.backbone.head["bert.pooler.dense.weight"], pooler)
+    assert torch.equal(classifier.backbone.head["classifier.bias"], part["classifier.bias"])
     assert answers(make_model("bert"), adapter).shape == (4, 2)
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
 
-from edgeadapt.adapters import Encoder
+from edgeadapt.adapters import BackboneModel
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import IntegrityError, MissingError, ModelError, OutputExistsError
 from edgeadapt.interop import ForeignAdapter, Format, detect
@@ -62,7 +62,7 @@ def read_at(folder: Path, model_type: str = "bert", **more: Any) -> ForeignAdapt
 
 
 def head_of(model: PreTrainedModel) -> dict[str, Tensor]:
-    head = Encoder.of(model, backbone_spec(model.config.model_type)).head
+    head = BackboneModel.of(model, backbone_spec(model.config.model_type)).head
     return {name: parameter.detach() for name, parameter in head.items()}
 
 
@@ -248,7 +248,7 @@ def test_a_shared_a_of_wqkv_stays_shared(tmp_path: Path) -> None:
 def test_what_was_read_merges_into_a_stock_model(saved: Path) -> None:
     adapter = read_at(saved)
     classifier = attached(make_model("bert"), adapter.config)
-    adapter.copy_to(classifier.adapter_parameters(), classifier.encoder.head)
+    adapter.copy_to(classifier.adapter_parameters(), classifier.backbone.head)
 
     merged = merge(classifier)
 

@@ -94,7 +94,7 @@ def test_adapters_are_known_by_their_kinds(sources: dict[str, ModelSource]) -> N
 def test_the_backbones_weights_are_the_checkpoints(sources: dict[str, ModelSource]) -> None:
     stored = load_file(sources["bert"].folder / "model.safetensors")
 
-    pretrained = build(sources["bert"]).encoder.pretrained
+    pretrained = build(sources["bert"]).backbone.pretrained
 
     for name, parameter in pretrained.items():
         assert torch.equal(parameter, stored[name.removeprefix("bert.")]), name
@@ -149,7 +149,7 @@ def test_what_the_checkpoint_lacks_of_the_head_is_new(
     classifier = build(sources[model_type])
 
     prefix = f"{sources[model_type].spec.encoder}."
-    absent = {n for n in classifier.encoder.head if n.removeprefix(prefix) not in stored}
+    absent = {n for n in classifier.backbone.head if n.removeprefix(prefix) not in stored}
     assert classifier.new_head == absent
     assert any(name.startswith("classifier.") for name in absent)
 
@@ -171,7 +171,7 @@ def test_a_head_for_other_labels_is_new_and_the_pooler_below_is_not(tmp_path: Pa
     classifier = build(find_model(ModelConfig(id=str(tmp_path))))
 
     assert classifier.new_head == {"classifier.weight", "classifier.bias"}
-    assert "bert.pooler.dense.weight" in classifier.encoder.head
+    assert "bert.pooler.dense.weight" in classifier.backbone.head
 
 
 def test_a_checkpoint_with_a_head_for_other_labels_gets_a_new_head(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_with_fewer_layers_the_first_ones_answer(
 
     model.set_submodule(spec.layers, model.get_submodule(spec.layers)[:depth])
     assert getattr(classifier.model.config, spec.depth_key) == depth
-    assert len(classifier.encoder.layers()) == depth
+    assert len(classifier.backbone.layers()) == depth
     torch.testing.assert_close(logits(classifier.model), logits(model), rtol=0, atol=1e-5)
 
 
@@ -293,7 +293,7 @@ def test_what_trains_in_place_leaves_alberts_layers_shared(
 
     assert classifier.unshared_parameters == 0
     assert classifier.model.config.num_hidden_groups == 1
-    assert len(classifier.encoder.layers()) == 1
+    assert len(classifier.backbone.layers()) == 1
     assert classifier.count_parameters()[1] == stock.num_parameters()
 
 
@@ -308,8 +308,8 @@ def test_what_is_attached_per_layer_copies_alberts_weights_and_counts_the_copies
 
     assert classifier.unshared_parameters == added
     assert classifier.model.config.num_hidden_groups == 2
-    assert [layer.number for layer in classifier.encoder.layers()] == [0, 1]
-    own = {id(parameter) for parameter in classifier.encoder.pretrained.values()}
+    assert [layer.number for layer in classifier.backbone.layers()] == [0, 1]
+    own = {id(parameter) for parameter in classifier.backbone.pretrained.values()}
     adapters = [p for p in classifier.adapter_parameters().values() if id(p) not in own]
     grown = added + sum(parameter.numel() for parameter in adapters)
     assert classifier.count_parameters()[1] == stock.num_parameters() + grown
@@ -436,7 +436,7 @@ def test_the_frozen_hash_changes_with_a_frozen_weight(
     classifier = build(sources["bert"])
     before = classifier.frozen_sha256()
 
-    weight = classifier.encoder.pretrained[name].data.view(-1)
+    weight = classifier.backbone.pretrained[name].data.view(-1)
     weight[0] = torch.nextafter(weight[0], torch.tensor(torch.inf))
 
     assert classifier.frozen_sha256() != before
@@ -485,7 +485,7 @@ def test_under_bitfit_a_matrix_is_frozen(sources: dict[str, ModelSource]) -> Non
     classifier = build(sources["bert"], "bitfit")
     before = classifier.frozen_sha256()
 
-    classifier.encoder.pretrained["bert.encoder.layer.0.output.dense.weight"].data += 1.0
+    classifier.backbone.pretrained["bert.encoder.layer.0.output.dense.weight"].data += 1.0
 
     assert classifier.frozen_sha256() != before
 
@@ -494,7 +494,7 @@ def test_the_frozen_hash_tells_weights_that_are_swapped(sources: dict[str, Model
     classifier = build(sources["bert"])
     before = classifier.frozen_sha256()
     name = "bert.encoder.layer.{}.attention.self.query.weight"
-    first, second = (classifier.encoder.pretrained[name.format(layer)] for layer in (0, 1))
+    first, second = (classifier.backbone.pretrained[name.format(layer)] for layer in (0, 1))
 
     first.data, second.data = second.data, first.data
 
@@ -550,7 +550,7 @@ def test_adapters_and_head_are_saved_and_nothing_else(
     assert {file.name for file in (tmp_path / "weights").iterdir()} == {ADAPTER_FILE, HEAD_FILE}
     adapter, head = (load_file(tmp_path / "weights" / f) for f in (ADAPTER_FILE, HEAD_FILE))
     assert adapter.keys() == classifier.adapter_parameters().keys()
-    assert head.keys() == classifier.encoder.head.keys()
+    assert head.keys() == classifier.backbone.head.keys()
 
 
 def test_head_only_training_saves_no_adapter(

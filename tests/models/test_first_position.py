@@ -20,7 +20,7 @@ def test_logits_and_gradients_are_the_same(model_type: str, method: str) -> None
     for narrow in (False, True):
         classifier.model.zero_grad()
         if narrow:
-            with first_position_only(classifier.encoder):
+            with first_position_only(classifier.backbone):
                 logits = classifier.model(**batch()).logits
                 logits.square().sum().backward()
         else:
@@ -43,13 +43,13 @@ def test_logits_and_gradients_are_the_same(model_type: str, method: str) -> None
 @pytest.mark.parametrize("model_type", TINY_CONFIGS)
 def test_it_happens_where_the_backbone_allows_and_ends_with_the_block(model_type: str) -> None:
     classifier = randomized(model_type, AdapterConfig(method="parallel", dimension=4))
-    last = classifier.encoder.layers()[-1].module
+    last = classifier.backbone.layers()[-1].module
     seen: list[int] = []
-    place = last.get_submodule(classifier.encoder.spec.ffn_in)
+    place = last.get_submodule(classifier.backbone.spec.ffn_in)
     place.register_forward_hook(lambda module, given, output: seen.append(output.shape[1]))
 
     classifier.model(**batch())
-    with first_position_only(classifier.encoder):
+    with first_position_only(classifier.backbone):
         classifier.model(**batch())
     classifier.model(**batch())
 
@@ -63,7 +63,7 @@ def test_an_adapter_that_reads_the_attentions_input_sees_all_of_it() -> None:
     classifier = randomized("bert", config)
     expected = classifier.model(**batch()).logits
 
-    with first_position_only(classifier.encoder):
+    with first_position_only(classifier.backbone):
         found = classifier.model(**batch()).logits
 
     torch.testing.assert_close(found, expected)

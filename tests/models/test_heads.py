@@ -61,11 +61,11 @@ def test_for_other_labels_the_output_layer_alone_is_drawn_anew(
 
     assert other.new_head == {f"{out}.weight", f"{out}.bias"}
     assert "other labels, good, bad, so-so" in other.checkpoint_head.note
-    for name, parameter in own.encoder.head.items():
+    for name, parameter in own.backbone.head.items():
         is_kept = not name.startswith(f"{out}.")
-        assert torch.equal(other.encoder.head[name], parameter) == is_kept, name
-        assert torch.equal(other.encoder.head[name], again.encoder.head[name])
-    weight = other.encoder.head[f"{out}.weight"]
+        assert torch.equal(other.backbone.head[name], parameter) == is_kept, name
+        assert torch.equal(other.backbone.head[name], again.backbone.head[name])
+    weight = other.backbone.head[f"{out}.weight"]
     assert 0.1 < float(weight.std()) / other.model.config.initializer_range < 3
 
 

@@ -24,7 +24,7 @@ from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.unshare import unshare
-from edgeadapt.recipe import AdapterConfig, AdapterKind, ModelConfig, Placement, Target
+from edgeadapt.recipe import AdapterConfig, AdapterKind, LoraTarget, ModelConfig, Placement
 from edgeadapt.store.gates import Leftover
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import (
@@ -111,7 +111,7 @@ def configs(draw: st.DrawFn, model_type: str) -> AdapterConfig:
         layers=draw(st.sampled_from([None, "0", "1", "0-1"])),
         dropout=draw(st.sampled_from([0.0, 0.5])),
         rank=draw(st.integers(1, 20)),
-        targets="+".join(draw(st.lists(st.sampled_from(Target), min_size=1, unique=True))),
+        targets="+".join(draw(st.lists(st.sampled_from(LoraTarget), min_size=1, unique=True))),
         original_ln_before=model_type != "modernbert" and draw(st.booleans()),
     )
 
@@ -295,7 +295,7 @@ def test_layers_without_an_adapter_are_padded_with_neurons_of_weight_zero(
     model_type: str, layers: str
 ) -> None:
     classifier = adapted(model_type, layers=layers)
-    spec, other = classifier.encoder.spec, 1 - int(layers)
+    spec, other = classifier.backbone.spec, 1 - int(layers)
     expected = logits(classifier.model)
 
     merged = merge(classifier)
@@ -464,7 +464,7 @@ def test_the_merged_model_knows_its_labels(method: str) -> None:
 def test_ffns_of_different_widths_are_refused() -> None:
     classifier = adapted("bert")
     classifier.adapters["parallel"].fold()
-    layer = classifier.encoder.layers()[1].module
+    layer = classifier.backbone.layers()[1].module
     layer.set_submodule("output.dense", nn.Linear(INTERMEDIATE, HIDDEN))
 
     with pytest.raises(ExportError, match=r"different widths.*\[24, 28\]"):

@@ -131,4 +131,4 @@ def test_what_is_attached_per_layer_tells_layers_apart(method: str) -> None:
     classifier = adapt(albert(), AdapterConfig(method=method))
 
     assert classifier.model.config.num_hidden_groups == 4
-    assert [layer.number for layer in classifier.encoder.layers()] == [0, 1, 2, 3]
+    assert [layer.number for layer in classifier.backbone.layers()] == [0, 1, 2, 3]

@@ -262,7 +262,7 @@ def test_heads_of_other_tasks_are_left_out(folder: Path) -> None:
 def test_layers_that_are_cut_off_may_hold_what_they_like(folder: Path) -> None:
     write(folder, {"encoder.layer.1.extra.weight": torch.ones(3)})
 
-    assert len(build(folder, depth=1).encoder.layers()) == 1
+    assert len(build(folder, depth=1).backbone.layers()) == 1
 
 
 def test_an_activation_that_transformers_lacks_is_refused_before_a_model_is_built(

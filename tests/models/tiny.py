@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from edgeadapt.adapters import Encoder, make_adapters
+from edgeadapt.adapters import BackboneModel, make_adapters
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.sources import ModelSource, find_model
@@ -46,12 +46,12 @@ def adapt(model: PreTrainedModel, config: AdapterConfig) -> AdaptedClassifier:
     if spec.groups_key and any(adapter.per_layer for adapter in adapters.values()):
         model = unshare(model, spec)
     unshared = model.num_parameters() - before
-    encoder = Encoder.of(model, spec)
+    backbone = BackboneModel.of(model, spec)
     for adapter in adapters.values():
-        adapter.attach(encoder)
+        adapter.attach(backbone)
     model.eval()
     by_kind = {str(kind): adapter for kind, adapter in adapters.items()}
-    return AdaptedClassifier(encoder, by_kind, unshared_parameters=unshared)
+    return AdaptedClassifier(backbone, by_kind, unshared_parameters=unshared)
 
 
 def randomize(classifier: AdaptedClassifier, *, seed: int = 0) -> None:
@@ -71,7 +71,7 @@ def randomized(model_type: str, config: AdapterConfig, *, seed: int = 0) -> Adap
 
 def place(classifier: AdaptedClassifier, name: str, layer: int = 0) -> nn.Module:
     """What is at a dotted name of a transformer layer."""
-    return classifier.encoder.layers()[layer].module.get_submodule(name)
+    return classifier.backbone.layers()[layer].module.get_submodule(name)
 
 
 def batch() -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ class Said:
     warn = say
 
     @contextmanager
-    def task(self, title: str, total: int) -> Iterator[Bar]:
+    def bar(self, title: str, total: int) -> Iterator[Bar]:
         yield self
 
     def advance(self, amount: int = 1, *, note: str = "") -> None:

@@ -77,7 +77,7 @@ class Listening:
     def warn(self, message: str) -> None:
         self.said.append(message)
 
-    task = staticmethod(bench_module.SILENT.task)
+    bar = staticmethod(bench_module.SILENT.bar)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_a_padded_batch_has_the_logits_of_the_int8_graph_one_text_at_a_time(
 ) -> None:
     classifier = classifier_of(model_type, method)
     plain = logits(classifier.model).numpy()
-    with int8_simulated(classifier.encoder):
+    with int8_simulated(classifier.backbone):
         simulated = logits(classifier.model).numpy()
 
     found = one_by_one(int8_graph(classifier, tmp_path))
@@ -80,7 +80,7 @@ def test_some_backbones_are_only_closer_to_their_int8_graph_than_in_float32(
 ) -> None:
     classifier = classifier_of(model_type, "parallel+bitfit")
     plain = logits(classifier.model).numpy()
-    with int8_simulated(classifier.encoder):
+    with int8_simulated(classifier.backbone):
         simulated = logits(classifier.model).numpy()
 
     found = one_by_one(int8_graph(classifier, tmp_path))
@@ -93,7 +93,7 @@ def test_bottlenecks_that_stay_are_rounded_too(method: str) -> None:
     classifier = classifier_of("bert", method)
     (stays,) = classifier.adapters.values()
     plain = logits(classifier.model)
-    with int8_simulated(classifier.encoder):
+    with int8_simulated(classifier.backbone):
         simulated = logits(classifier.model)
         for weight in (p for p in stays.parameters().values() if p.ndim > 1):
             step = weight.detach().abs().amax(-1, keepdim=True) / 127
@@ -113,7 +113,7 @@ def test_as_many_tokens_as_heads_or_as_the_model_is_wide_are_padded_rightly(
     ids = torch.randint(5, 90, (24, tokens), generator=torch.Generator().manual_seed(0))
     lengths = torch.tensor([[tokens], *[[1 + number % tokens] for number in range(23)]])
     mask = (torch.arange(tokens) < lengths).long()
-    with torch.no_grad(), int8_simulated(classifier.encoder):
+    with torch.no_grad(), int8_simulated(classifier.backbone):
         padded = model(input_ids=ids * mask, attention_mask=mask).logits
         alone = [
             model(input_ids=row[kept.bool()][None]).logits
@@ -125,7 +125,7 @@ def test_as_many_tokens_as_heads_or_as_the_model_is_wide_are_padded_rightly(
 
 def test_seven_bits_for_cpus_whose_products_overflow(tmp_path: Path) -> None:
     classifier = classifier_of("bert", "parallel+bitfit")
-    with int8_simulated(classifier.encoder, weight_bits=7):
+    with int8_simulated(classifier.backbone, weight_bits=7):
         simulated = logits(classifier.model).numpy()
 
     found = one_by_one(int8_graph(classifier, tmp_path, reduce_range=True))
@@ -136,7 +136,7 @@ def test_seven_bits_for_cpus_whose_products_overflow(tmp_path: Path) -> None:
 def test_a_model_that_is_moved_within_the_block_takes_its_embeddings_along() -> None:
     classifier = classifier_of("bert", "parallel+bitfit")
     types = classifier.model.bert.embeddings.token_type_embeddings
-    with int8_simulated(classifier.encoder):
+    with int8_simulated(classifier.backbone):
         before = logits(classifier.model)
         types.weight.data = types.weight.data + 1  # other storage, as on another device
         moved = logits(classifier.model)
@@ -157,7 +157,7 @@ def test_gradients_reach_all_that_is_trained_as_if_nothing_were_rounded() -> Non
     gradients = []
     for simulated in (False, True):
         classifier.model.zero_grad()
-        with int8_simulated(classifier.encoder) if simulated else nullcontext():
+        with int8_simulated(classifier.backbone) if simulated else nullcontext():
             classifier.model(**batch()).logits.sum().backward()
         found = [p.grad for p in classifier.trained().values() if p.grad is not None]
         gradients.append(torch.cat([gradient.flatten() for gradient in found]))
@@ -171,7 +171,7 @@ def test_gradients_reach_all_that_is_trained_as_if_nothing_were_rounded() -> Non
 def test_after_the_block_everything_is_computed_as_before() -> None:
     classifier = classifier_of("bert", "parallel+bitfit")
     before = logits(classifier.model)
-    with int8_simulated(classifier.encoder):
+    with int8_simulated(classifier.backbone):
         assert not torch.equal(logits(classifier.model), before)
 
     assert torch.equal(logits(classifier.model), before)

@@ -21,12 +21,12 @@ from edgeadapt.recipe import (
     ExportConfig,
     Exporter,
     GraphPass,
+    LoraTarget,
     Objective,
     Placement,
     Platform,
     Recipe,
     Scheme,
-    Target,
     Task,
     Tuned,
     builtin_recipes,
@@ -41,7 +41,7 @@ POSITIVE = st.floats(0, exclude_min=True, allow_infinity=False)
 METHOD = st.lists(st.sampled_from(AdapterKind), min_size=1, unique=True).map("+".join)
 SCHEMES = st.lists(st.sampled_from(Scheme), min_size=1, unique=True).map("+".join)
 PASSES = st.lists(st.sampled_from(GraphPass), min_size=1, unique=True).map("+".join)
-TARGETS = st.lists(st.sampled_from(Target), min_size=1, unique=True).map("+".join)
+TARGETS = st.lists(st.sampled_from(LoraTarget), min_size=1, unique=True).map("+".join)
 NUMBER = st.integers(0, 10**6)
 LAYERS = st.lists(
     NUMBER.map(str) | st.tuples(NUMBER, NUMBER).map(lambda ends: f"{ends[0]}-{ends[1]}"),
@@ -461,7 +461,7 @@ def test_the_kinds_and_targets_are_pinned() -> None:
         *("parallel", "sequential", "houlsby", "compacter", "lora", "ia3"),
         *("bitfit", "layernorm", "head", "full"),
     ]
-    assert [str(target) for target in Target] == [
+    assert [str(target) for target in LoraTarget] == [
         *("query", "key", "value", "dense", "ffn", "ffn-in", "ffn-out")
     ]
 
@@ -469,7 +469,7 @@ def test_the_kinds_and_targets_are_pinned() -> None:
 @pytest.mark.parametrize("targets", ["values", "query+", "", "query + value", "QUERY", "query,key"])
 def test_an_unknown_target_is_named_with_the_known_ones(targets: str) -> None:
     message = refusal(adapter={"targets": targets})
-    unknown = next(part for part in targets.split("+") if part not in list(Target))
+    unknown = next(part for part in targets.split("+") if part not in list(LoraTarget))
 
     assert message == (
         f"mine.toml: unknown target {unknown!r}: expected one of "
@@ -497,7 +497,7 @@ def test_a_target_named_twice_is_refused() -> None:
 def test_targets_keep_their_order() -> None:
     targets = recipe(adapter={"targets": "ffn-out+query"}).adapter.lora_targets
 
-    assert targets == (Target.FFN_OUT, Target.QUERY)
+    assert targets == (LoraTarget.FFN_OUT, LoraTarget.QUERY)
 
 
 @pytest.mark.parametrize(

@@ -133,9 +133,9 @@ def test_a_bare_word_to_write_goes_into_the_folder_whatever_else_is_called_so(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "demo").mkdir()
 
-    assert artifacts.target("demo", Path("runs")) == Path("runs/demo")
-    assert artifacts.target("./demo", Path("runs")) == Path("demo")
-    assert artifacts.target("first.json", Path("records"), suffix=".json") == Path(
+    assert artifacts.destination("demo", Path("runs")) == Path("runs/demo")
+    assert artifacts.destination("./demo", Path("runs")) == Path("demo")
+    assert artifacts.destination("first.json", Path("records"), suffix=".json") == Path(
         "records/first.json"
     )
 
@@ -153,4 +153,4 @@ def test_a_bare_word_to_write_goes_into_the_folder_whatever_else_is_called_so(
     ],
 )
 def test_a_path_to_write_that_ends_in_no_suffix_gets_one(name: str, path: str) -> None:
-    assert artifacts.target(name, Path("records"), suffix=".json") == Path(path)
+    assert artifacts.destination(name, Path("records"), suffix=".json") == Path(path)

@@ -276,7 +276,7 @@ def test_every_backbone_learns_the_same_with_them(tmp_path: Path, model_type: st
             train=TRAIN,
             validation=VALIDATION,
             task=Task.SINGLE_LABEL,
-            frozen=FrozenLayers.below(classifier.encoder, trained),
+            frozen=FrozenLayers.below(classifier.backbone, trained),
             dropout=dropout,
             compute=compute,
         )

@@ -34,7 +34,7 @@ def build(source: ModelSource, method: str, layers: str | None = None) -> Adapte
 
 
 def below(classifier: AdaptedClassifier) -> FrozenLayers:
-    return FrozenLayers.below(classifier.encoder, classifier.trained())
+    return FrozenLayers.below(classifier.backbone, classifier.trained())
 
 
 def objective_of(
@@ -105,7 +105,7 @@ def test_training_with_what_is_remembered_is_training(
 
 def test_they_run_once_and_come_back(source: ModelSource, encoder: TextEncoder) -> None:
     classifier = build(source, "parallel", "1")
-    first = classifier.encoder.layers()[0].module
+    first = classifier.backbone.layers()[0].module
     texts: list[int] = []
     first.register_forward_hook(lambda module, given, output: texts.append(len(given[0])))
     objective = objective_of(classifier, encoder, EVERYTHING)
@@ -113,7 +113,7 @@ def test_they_run_once_and_come_back(source: ModelSource, encoder: TextEncoder) 
     train(classifier, objective)
 
     assert sum(texts) == len(TRAIN) + 3 * len(VALIDATION)
-    assert classifier.encoder.layers()[0].module is first
+    assert classifier.backbone.layers()[0].module is first
 
 
 def test_more_than_the_bound_is_not_remembered(source: ModelSource, encoder: TextEncoder) -> None:
@@ -137,7 +137,7 @@ def test_dropout_is_off_in_them_and_on_above(
 
     modes = [
         {module.training for module in layer.module.modules()}
-        for layer in classifier.encoder.layers()
+        for layer in classifier.backbone.layers()
     ]
     assert modes == [{False}, {True}]
     assert not classifier.model.base_model.embeddings.training

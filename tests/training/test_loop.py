@@ -324,7 +324,7 @@ def test_progress_reaches_its_total(source: ModelSource, encoder: TextEncoder) -
         def warn(self, message: str) -> None: ...
 
         @contextmanager
-        def task(self, title: str, total: int) -> Iterator["Recorder"]:
+        def bar(self, title: str, total: int) -> Iterator["Recorder"]:
             self.total += total
             yield self
 
@@ -376,8 +376,8 @@ class Said:
 
     def warn(self, message: str) -> None: ...
 
-    def task(self, title: str, total: int) -> AbstractContextManager[Bar]:
-        return SILENT.task(title, total)
+    def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
+        return SILENT.bar(title, total)
 
 
 def test_training_stops_after_epochs_without_a_better_one(

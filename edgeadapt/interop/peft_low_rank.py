@@ -12,15 +12,15 @@ from torch.nn import functional as F
 from edgeadapt.backbones import BackboneSpec, Projection
 from edgeadapt.interop.files import check_tensors
 from edgeadapt.interop.layers import hidden_size, setting
-from edgeadapt.recipe import Target
+from edgeadapt.recipe import LoraTarget
 
-__all__ = ["Dense", "Product", "dense_layers", "joined_targets", "single_targets"]
+__all__ = ["Dense", "LowRank", "dense_layers", "joined_targets", "single_targets"]
 
-_FFN = (str(Target.FFN_IN), str(Target.FFN_OUT))
+_FFN = (str(LoraTarget.FFN_IN), str(LoraTarget.FFN_OUT))
 
 
 @dataclass(frozen=True)
-class Product:
+class LowRank:
     """``B A``, what LoRA adds to a weight of shape (out, in)."""
 
     a: Tensor
@@ -96,12 +96,12 @@ def dense_layers(spec: BackboneSpec, config: Mapping[str, object]) -> list[Dense
     hidden = hidden_size(config)
     inner = int(setting(config, spec.intermediate_key))
     places = {
-        Target.QUERY: spec.query,
-        Target.KEY: spec.key,
-        Target.VALUE: spec.value,
-        Target.DENSE: Projection(spec.attention_output),
-        Target.FFN_IN: Projection(spec.ffn_in),
-        Target.FFN_OUT: Projection(spec.ffn_out),
+        LoraTarget.QUERY: spec.query,
+        LoraTarget.KEY: spec.key,
+        LoraTarget.VALUE: spec.value,
+        LoraTarget.DENSE: Projection(spec.attention_output),
+        LoraTarget.FFN_IN: Projection(spec.ffn_in),
+        LoraTarget.FFN_OUT: Projection(spec.ffn_out),
     }
     by_name: dict[str, dict[str, Projection]] = {}
     for target, place in places.items():
@@ -120,10 +120,10 @@ def joined_targets(targets: Sequence[str]) -> str:
     """(query, ffn-in, ffn-out) -> ``query+ffn``."""
     if not set(_FFN) <= set(targets):
         return "+".join(targets)
-    return "+".join([*(target for target in targets if target not in _FFN), str(Target.FFN)])
+    return "+".join([*(target for target in targets if target not in _FFN), str(LoraTarget.FFN)])
 
 
-def single_targets(targets: Sequence[Target]) -> set[str]:
+def single_targets(targets: Sequence[LoraTarget]) -> set[str]:
     """(query, ffn) -> {query, ffn-in, ffn-out}."""
-    both = _FFN if Target.FFN in targets else ()
-    return {*(str(target) for target in targets if target != Target.FFN), *both}
+    both = _FFN if LoraTarget.FFN in targets else ()
+    return {*(str(target) for target in targets if target != LoraTarget.FFN), *both}

@@ -17,9 +17,9 @@ from common import Shown, asked_bundle, load, machine_name, save, table
 
 from edgeadapt.benchmark.jobs import Subject, measure_job
 from edgeadapt.benchmark.noise import FARTHER
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 
 __all__ = ["SHOWN"]
 

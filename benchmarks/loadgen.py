@@ -23,12 +23,12 @@ from common import WORK, Shown, asked_bundle, load, machine_name, save, table
 
 from edgeadapt.benchmark.evaluation import evaluation_of
 from edgeadapt.benchmark.jobs import Subject, measure_job
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.measure.statistics import latency
 from edgeadapt.runtime import load_engine
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 
 __all__ = ["SHOWN"]
 

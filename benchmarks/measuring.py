@@ -21,10 +21,10 @@ from common import Shown, asked_bundle, load, machine_name, save, table
 from contenders import peer_python
 
 from edgeadapt.benchmark.jobs import Subject, measure_job
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 
 __all__ = ["SHOWN"]
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 from edgeadapt.text import Text, TextEncoder, text_of
 
 __all__ = ["Subject", "bulk_job", "first_label_job", "measure_job", "scaling_job"]

@@ -27,7 +27,8 @@ from edgeadapt.metrics import (
     wilson_interval,
 )
 from edgeadapt.recipe import Task
-from edgeadapt.store.record import Record, Sample
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Memory, Sample
 
 __all__ = ["Ratios", "Row", "answers", "known_labels", "rows", "task_of"]
 
@@ -129,13 +130,13 @@ def answers(sample: Sample) -> Logits | None:
 
 def known_labels(record: Record) -> Labels | None:
     """Returns the labels of a record's texts, where they are known."""
-    labels = record.evaluation["labels"]
+    labels = record.evaluation.labels
     return None if labels is None else np.asarray(labels, dtype=np.int64)
 
 
 def task_of(record: Record) -> Task:
     """Returns how many labels the texts of a record have."""
-    return Task(record.evaluation.get("task", Task.SINGLE_LABEL))
+    return record.evaluation.task
 
 
 def _row(
@@ -145,7 +146,7 @@ def _row(
     percentiles: Mapping[str, Mapping[str, Latency]],
 ) -> Row:
     own = percentiles[str(sample)]
-    last = list(sample.memory.values())[-1:]
+    last = next(reversed(list(sample.memory.values())), ())
     return Row(
         bundle=sample.bundle,
         variant=sample.variant,
@@ -158,10 +159,10 @@ def _row(
         load_s=_scaled(median(sample.load_ns), 1e9),
         first_label_s=_scaled(median(sample.first_label_ns), 1e9),
         import_share=import_share(sample),
-        peak_mb=_scaled(median(sample.peak_bytes), 1e6),
-        import_mb=_scaled(median(sample.import_bytes), 1e6),
-        rss_mb=_held(last[0], "rss") if last else None,
-        pss_mb=_held(last[0], "pss") if last else None,
+        peak_mb=_megabytes(sample.peak_bytes),
+        import_mb=_megabytes(sample.import_bytes),
+        rss_mb=_megabytes([held.rss for held in last]),
+        pss_mb=_megabytes([held.pss for held in last]),
         peak_mb_after=_peaks(sample.memory),
         peak_mb_at_batch=_peaks(sample.bulk_memory),
         leak=leak(sample),
@@ -243,13 +244,13 @@ def _fp32_of(sample: Sample, record: Record) -> Logits | None:
     return None
 
 
-def _peaks(memory: Mapping[str, Sequence[Mapping[str, int | None]]]) -> dict[str, float]:
-    held = {name: _held(children, "peak") for name, children in memory.items()}
-    return {name: value for name, value in held.items() if value is not None}
+def _peaks(memory: Mapping[str, Sequence[Memory]]) -> dict[str, float]:
+    peaks = {name: _megabytes([held.peak for held in found]) for name, found in memory.items()}
+    return {name: value for name, value in peaks.items() if value is not None}
 
 
-def _held(children: Sequence[Mapping[str, int | None]], kind: str) -> float | None:
-    return _scaled(median([child[kind] for child in children]), 1e6)
+def _megabytes(children: Sequence[int | None]) -> float | None:
+    return _scaled(median(children), 1e6)
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

@@ -1,7 +1,7 @@
 """Runs a plan: every variant in fresh processes, interleaved, so that drift hits all alike."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 
 from edgeadapt import __version__
 from edgeadapt.benchmark.jobs import Subject, bulk_job, first_label_job, measure_job, scaling_job
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job, time_job
-from edgeadapt.measure.conditions import conditions, others_at_work
+from edgeadapt.measure.conditions import conditions_between, read_conditions
 from edgeadapt.measure.machine import describe_machine, install_bytes, usable_cores
 from edgeadapt.metrics import check_finite
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Task
 from edgeadapt.store.bundle import Manifest
-from edgeadapt.store.record import Record, Sample
+from edgeadapt.store.evaluation import EvaluationInfo
+from edgeadapt.store.origin import Origin
+from edgeadapt.store.plan import Plan
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Memory, Pass, Sample, Start
 from edgeadapt.text import Text
 
 __all__ = ["Evaluation", "Subject", "measure"]
@@ -50,7 +53,7 @@ class _Collected:
     subject: Subject
     answers: list[dict[str, Any]] = field(default_factory=list)
     first_label_ns: list[int] = field(default_factory=list)
-    starts: list[dict[str, Any]] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
     bulks: list[dict[str, Any]] = field(default_factory=list)
     threads_ns: dict[str, list[list[int]]] = field(default_factory=dict)
 
@@ -82,7 +85,7 @@ def measure(
     if machine.emulation:
         progress.warn(f"{machine.emulation}: only answers are measured, no times.")
         plan = plan.without_times()
-    before = conditions()
+    before = read_conditions()
     texts = evaluation.texts[: plan.texts]
     collected = [_Collected(subject) for subject in subjects]
     turns = _interleaved(_all_series(plan, threads, texts))
@@ -91,30 +94,26 @@ def measure(
             for found in collected:
                 series.run(found, number)
                 bar.advance(note=f"{found.subject}{series.note}")
-    after = conditions()
+    after = read_conditions()
     labels = None if evaluation.labels is None else evaluation.labels[: len(texts)].tolist()
     installed = install_bytes()
     return Record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         edgeadapt=__version__,
-        machine=asdict(machine),
+        machine=machine,
         threads=threads,
-        plan=asdict(plan),
-        evaluation={
-            "origin": evaluation.origin,
-            "sha256": evaluation.sha256,
-            "texts": len(texts),
-            "labels": labels,
-            "task": evaluation.task,
-            "names": list(evaluation.names),
-        },
+        plan=plan,
+        evaluation=EvaluationInfo(
+            origin=evaluation.origin,
+            sha256=evaluation.sha256,
+            texts=len(texts),
+            labels=labels,
+            task=evaluation.task,
+            names=evaluation.names,
+        ),
         baseline=str(baseline),
         samples=tuple(_sample(found, installed) for found in collected),
-        conditions={
-            "before": before.to_dict(),
-            "after": after.to_dict(),
-            **others_at_work(before, after),
-        },
+        conditions=conditions_between(before, after),
         bundles={subject.bundle.name: _origin(subject.bundle.manifest) for subject in subjects},
     )
 
@@ -144,7 +143,7 @@ def _all_series(plan: Plan, threads: int, texts: Sequence[Text]) -> list[_Series
     def started(found: _Collected, _: int) -> None:
         answer, elapsed = time_job(first_label_job(found.subject, threads, texts))
         found.first_label_ns.append(elapsed)
-        found.starts.append({name: answer[name] for name in ("imported_ns", "loaded_ns")})
+        found.starts.append(Start(answer["imported_ns"], answer["loaded_ns"]))
 
     def answered_in_bulk(found: _Collected, _: int) -> None:
         found.bulks.append(run_job(bulk_job(found.subject, plan, threads, texts)))
@@ -181,19 +180,13 @@ def _thread_counts() -> list[int]:
     return [n for n in range(1, cores + 1) if cores <= 8 or n & (n - 1) == 0 or n == cores]
 
 
-def _origin(manifest: Manifest) -> dict[str, Any]:
-    """Where a bundle's model comes from; of its scores in training only single figures."""
-    known = asdict(manifest.provenance).items()
-    provenance = {key: value for key, value in known if value not in (None, ())}
-    for split in ("validation", "test"):
-        scores = provenance.get(split, {})
-        provenance[split] = {k: v for k, v in scores.items() if not isinstance(v, tuple | Mapping)}
-    return {
-        "created": manifest.created,
-        "edgeadapt": manifest.edgeadapt,
-        "provenance": provenance,
-        "schemes": {name: variant.scheme for name, variant in manifest.variants.items()},
-    }
+def _origin(manifest: Manifest) -> Origin:
+    return Origin(
+        created=manifest.created,
+        edgeadapt=manifest.edgeadapt,
+        provenance=manifest.provenance,
+        schemes={name: variant.scheme for name, variant in manifest.variants.items()},
+    )
 
 
 def _sample(found: _Collected, installed: Mapping[str, int]) -> Sample:
@@ -217,16 +210,24 @@ def _sample(found: _Collected, installed: Mapping[str, int]) -> Sample:
         tokenizer_bytes=manifest.files["tokenizer.json"].bytes,
         bundle_bytes=sum(file.bytes for file in manifest.files.values()),
         runtime_bytes=sum(installed.get(name, 0) for name in needed),
-        memory=_per_child(answers, "memory"),
+        memory=_held(answers),
         starts=found.starts,
         pace_ns=[answer["pace_ns"] for answer in answers],
         signal_ns=[answer["signal_ns"] for answer in answers],
-        throughput=_per_child(bulks, "passes"),
-        bulk_memory=_per_child(bulks, "memory"),
+        throughput={
+            size: [[Pass(**one) for one in child] for child in children]
+            for size, children in _per_child(bulks, "passes").items()
+        },
+        bulk_memory=_held(bulks),
         gauge=bulks[0]["gauge"] if bulks else None,
-        leak=[bulk["leak"] for bulk in bulks],
+        leak=[[(calls, held) for calls, held in bulk["leak"]] for bulk in bulks],
         threads_ns=found.threads_ns,
     )
+
+
+def _held(answers: Sequence[Mapping[str, Any]]) -> dict[str, list[Memory]]:
+    found = _per_child(answers, "memory").items()
+    return {name: [Memory(**held) for held in children] for name, children in found}
 
 
 def _per_child(answers: Sequence[Mapping[str, Any]], name: str) -> dict[str, list[Any]]:

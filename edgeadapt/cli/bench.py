@@ -1,7 +1,7 @@
 """``edgeadapt bench``."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,7 @@ from edgeadapt.cli.given import Given, takes
 from edgeadapt.cli.options import Force, Json, Output, Threads
 
 if TYPE_CHECKING:
-    from edgeadapt.benchmark.plan import Plan
+    from edgeadapt.store.plan import Plan
     from edgeadapt.store.record import Record
 
 __all__ = ["bench"]
@@ -169,8 +169,8 @@ def _show(
             {
                 "record": str(path),
                 "baseline": record.baseline,
-                "machine": dict(record.machine),
-                "conditions": dict(record.conditions),
+                "machine": asdict(record.machine),
+                "conditions": asdict(record.conditions),
                 "disturbances": notes,
                 "threads": record.threads,
                 "rows": [row.to_dict() for row in found],

@@ -11,7 +11,7 @@ from edgeadapt.documents.benchmark import answer_columns, cost_columns
 from edgeadapt.documents.cells import Cell, Column, count, share, used
 from edgeadapt.errors import MissingExtraError
 from edgeadapt.escape import html
-from edgeadapt.store.record import scenario_title
+from edgeadapt.store.sample import scenario_title
 
 try:
     from plotly.offline import get_plotlyjs

@@ -57,7 +57,7 @@ def markdown_of(rows: Sequence[Row], record: Record) -> str:
     drawn = "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in table)
     notes = "".join(f"- {markdown(note)}\n" for note in disturbances(record))
     machine = (
-        f"{record.machine['cpu']}, {record.threads} threads, {record.evaluation['texts']:,} texts, "
+        f"{record.machine.cpu}, {record.threads} threads, {record.evaluation.texts:,} texts, "
         f"edgeadapt {record.edgeadapt}, {record.created[:10]}"
     )
     return (

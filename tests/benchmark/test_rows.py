@@ -1,6 +1,7 @@
 """From raw samples to the rows of the table."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +257,8 @@ def test_label_sets_are_compared_as_the_record_says() -> None:
     fp32 = make_sample(logits=[[2.0, 1.0], [-1.0, 1.0], [-1.0, -2.0]])
     int8 = make_sample(variant="int8", logits=[[2.0, 1.0], [-1.0, 1.0], [1.0, -2.0]])
     record = make_record(fp32, int8, labels=[[1, 1], [0, 1], [0, 0]])
-    record.evaluation["task"] = "multi-label"
+    evaluation = replace(record.evaluation, task=Task.MULTI_LABEL)
+    record = replace(record, evaluation=evaluation)
 
     found = {row.variant: row for row in rows(record)}
 

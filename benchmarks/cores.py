@@ -65,9 +65,9 @@ def look(bundle: Bundle) -> dict[str, Any]:
     for variant in ("fp32", "int8"):
         for threads in (1, 2):
             answer = run_job(measure_job(Subject(bundle, variant), PLAN, threads, texts=()))
-            found["signal_ns"] = max(found["signal_ns"], answer["signal_ns"])
+            found["signal_ns"] = max(found["signal_ns"], answer.signal_ns)
             name = f"{variant}, {threads} thread{'s' * (threads > 1)}"
-            found[name] = median(answer["latency_ns"][str(TOKENS)]) / 1e6
+            found[name] = median(answer.latency_ns[str(TOKENS)]) / 1e6
     return found
 
 

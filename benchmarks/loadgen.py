@@ -75,7 +75,7 @@ def asked_by_bench(bundle: Path) -> dict[str, Any]:
     plan = Plan(lengths=(), rounds=1, timed=TEXTS, seconds=SECONDS)
     texts = evaluation_of([opened], None).texts[:TEXTS]
     answer = run_job(measure_job(Subject(opened, "int8"), plan, usable_cores(), texts))
-    found = latency([answer["latency_ns"]["text"]])
+    found = latency([answer.latency_ns["text"]])
     assert found
     return {"own": {"p50": found.p50, "p90": found.p90}}
 

@@ -1,9 +1,8 @@
 """Two records side by side: what has changed by more than chance would."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,10 +76,6 @@ class Comparison:
     def regressions(self) -> list[Change]:
         """What is worse by more than is allowed."""
         return [change for change in self.changes if change.fails]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return {**asdict(self), "regressions": len(self.regressions)}
 
 
 def compare(

@@ -1,8 +1,7 @@
 """From raw samples to the rows of the comparison table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -109,10 +108,6 @@ class Row:
         """``BUNDLE:VARIANT``."""
         return f"{self.bundle}:{self.variant}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return asdict(self)
-
 
 def rows(record: Record) -> list[Row]:
     """Returns one row per sample, in the record's order."""
@@ -145,6 +140,15 @@ def _row(
     record: Record,
     percentiles: Mapping[str, Mapping[str, Latency]],
 ) -> Row:
+    row = _costs(sample, baseline, percentiles)
+    row = _with_accuracy(row, sample, baseline, record)
+    return _with_agreement(row, sample, record)
+
+
+def _costs(
+    sample: Sample, baseline: Sample, percentiles: Mapping[str, Mapping[str, Latency]]
+) -> Row:
+    """A row without how good the answers are."""
     own = percentiles[str(sample)]
     last = next(reversed(list(sample.memory.values())), ())
     return Row(
@@ -152,7 +156,6 @@ def _row(
         variant=sample.variant,
         engine=sample.engine,
         method=sample.method,
-        **_quality(sample, baseline, record),
         latency_ms=own,
         texts_per_s=throughput(sample),
         threads_ms=_percentiles(sample.threads_ns),
@@ -176,31 +179,36 @@ def _row(
     )
 
 
-def _quality(sample: Sample, baseline: Sample, record: Record) -> dict[str, Any]:
-    """How good the answers are, and how close to fp32's."""
+def _with_accuracy(row: Row, sample: Sample, baseline: Sample, record: Record) -> Row:
+    """Adds how good the answers are, where the texts have labels."""
     logits, labels, task = answers(sample), known_labels(record), task_of(record)
-    found: dict[str, Any] = {}
-    if logits is None:
-        return found
-    if labels is not None:
-        scored = score(logits, labels, task=task)
-        found |= {
-            "accuracy": scored.accuracy,
-            "accuracy_interval": wilson_interval(scored.accuracy, len(labels)),
-            "macro_f1": scored.macro_f1,
-            "macro_f1_interval": macro_f1_interval(logits, labels, task=task),
-        }
-        reference = answers(baseline)
-        if reference is not None and sample is not baseline:
-            found["against_baseline"] = difference(reference, logits, labels, task=task)
-    if (fp32 := _fp32_of(sample, record)) is not None:
-        same = agreement(fp32, logits, task=task)
-        found |= {
-            "agreement": same,
-            "agreement_interval": wilson_interval(same, len(logits)),
-            "largest_shift": largest_shift(fp32, logits),
-        }
-    return found
+    if logits is None or labels is None:
+        return row
+    scored = score(logits, labels, task=task)
+    reference = None if sample is baseline else answers(baseline)
+    against = None if reference is None else difference(reference, logits, labels, task=task)
+    return replace(
+        row,
+        accuracy=scored.accuracy,
+        accuracy_interval=wilson_interval(scored.accuracy, len(labels)),
+        macro_f1=scored.macro_f1,
+        macro_f1_interval=macro_f1_interval(logits, labels, task=task),
+        against_baseline=against,
+    )
+
+
+def _with_agreement(row: Row, sample: Sample, record: Record) -> Row:
+    """Adds how close the answers are to those of the bundle's fp32, where there are such."""
+    logits, fp32, task = answers(sample), _fp32_of(sample, record), task_of(record)
+    if logits is None or fp32 is None:
+        return row
+    same = agreement(fp32, logits, task=task)
+    return replace(
+        row,
+        agreement=same,
+        agreement_interval=wilson_interval(same, len(logits)),
+        largest_shift=largest_shift(fp32, logits),
+    )
 
 
 def _ratios(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -121,12 +121,11 @@ def _plan(*, quick: bool, thorough: bool, lengths: str | None, batch: str | None
     from edgeadapt.benchmark.plan import PLANS, Effort
 
     plan = PLANS[Effort.QUICK if quick else Effort.THOROUGH if thorough else Effort.DEFAULT]
-    changes: dict[str, Any] = {}
     if lengths is not None:
-        changes["lengths"] = _numbers("--lengths", lengths)
+        plan = replace(plan, lengths=_numbers("--lengths", lengths))
     if batch is not None:
-        changes["batches"] = _numbers("--batch", batch)
-    return replace(plan, **changes)
+        plan = replace(plan, batches=_numbers("--batch", batch))
+    return plan
 
 
 def _numbers(option: str, given: str) -> tuple[int, ...]:
@@ -173,7 +172,7 @@ def _show(
                 "conditions": asdict(record.conditions),
                 "disturbances": notes,
                 "threads": record.threads,
-                "rows": [row.to_dict() for row in found],
+                "rows": [asdict(row) for row in found],
             }
         )
     elif markdown or csv:

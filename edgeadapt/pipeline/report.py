@@ -1,8 +1,8 @@
 """``edgeadapt report``: records become one page of HTML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from edgeadapt.store.folders import check_free, held
 from edgeadapt.store.provenance import Provenance
 from edgeadapt.store.record import Record
 from edgeadapt.store.sample import Sample
+from edgeadapt.typed import from_json
 
 __all__ = ["report"]
 
@@ -223,15 +224,34 @@ def _curves(record: Record) -> dict[str, Curve]:
         if not run or Path(run).name != run or run == "..":
             continue
         if (history := artifacts.runs() / run / "history.jsonl").is_file():
-            lines = read_bounded(history, limit=RECORD_BYTES).splitlines()
-            curves[run] = _curve([parse_json(line, where=str(history)) for line in lines])
+            curves[run] = _curve(history)
     return curves
 
 
-def _curve(events: Sequence[Mapping[str, Any]]) -> Curve:
-    steps, epochs = (
-        [event for event in events if event["event"] == kind] for kind in ("step", "epoch")
-    )
+class _Event(TypedDict):
+    """A line of a history; other keys stand beside this."""
+
+    event: str
+
+
+class _Step(_Event):
+    step: int
+    loss: float
+
+
+class _Epoch(_Event):
+    step: int
+    accuracy: float
+
+
+def _curve(history: Path) -> Curve:
+    where = str(history)
+    lines = read_bounded(history, limit=RECORD_BYTES).splitlines()
+    events = [from_json(_Event, parse_json(line, where=where), where=where) for line in lines]
+    steps = [from_json(_Step, event, where=where) for event in events if event["event"] == "step"]
+    epochs = [
+        from_json(_Epoch, event, where=where) for event in events if event["event"] == "epoch"
+    ]
     return Curve(
         steps=[event["step"] for event in steps],
         losses=[event["loss"] for event in steps],

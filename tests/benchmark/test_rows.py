@@ -1,7 +1,7 @@
 """From raw samples to the rows of the table."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ def test_statistics_are_the_same_from_a_written_and_read_record(tmp_path: Path) 
 
 
 def test_a_row_as_json_holds_what_is_promised() -> None:
-    value = json.loads(json.dumps(compared(labels=[0, 1, 0, 0]).to_dict()))
+    value = json.loads(json.dumps(asdict(compared(labels=[0, 1, 0, 0]))))
 
     assert value["bundle"] == "small"
     assert value["variant"] == "int8"

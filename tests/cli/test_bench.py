@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -99,7 +99,7 @@ def test_two_bundles_are_compared(cli: Cli, folder: Path, first: Path, second: P
     assert rows["second:fp32"]["ratios"]["bytes"] == 1.0
 
     record = Record.open(folder / answer["record"])
-    recomputed = [row.to_dict() for row in rows_of(record)]
+    recomputed = [asdict(row) for row in rows_of(record)]
     assert json.loads(json.dumps(recomputed)) == answer["rows"]
 
 

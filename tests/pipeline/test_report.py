@@ -263,6 +263,27 @@ def test_a_damaged_history_is_named(in_empty_folder: Path) -> None:
         report([in_empty_folder / "r.json"])
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("3", "expected an object, found 3"),
+        ('{"step": 1}', "the key 'event' is missing"),
+        ('{"event": "step", "step": 1, "loss": "high"}', "loss: expected a number, found 'high'"),
+        ('{"event": "epoch", "step": 1}', "the key 'accuracy' is missing"),
+    ],
+)
+def test_a_history_of_another_form_is_named(
+    in_empty_folder: Path, line: str, expected: str
+) -> None:
+    (in_empty_folder / "artifacts/runs/a-run").mkdir(parents=True)
+    (in_empty_folder / "artifacts/runs/a-run/history.jsonl").write_text(f"{line}\n")
+    replace(a_record(), bundles={"small": ORIGIN}).write(in_empty_folder / "r.json")
+
+    with pytest.raises(LayoutError, match=r"history\.jsonl: ") as caught:
+        report([in_empty_folder / "r.json"])
+    assert expected in caught.value.message
+
+
 def test_a_page_is_never_replaced_unasked(written: Path, page: Path) -> None:
     with pytest.raises(OutputExistsError, match=r"page\.html"):
         report([written], output=page)

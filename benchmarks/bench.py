@@ -9,6 +9,7 @@ Run it again where the record notes that the host moved its virtual cores meanwh
 import io
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from statistics import median
 
@@ -16,10 +17,11 @@ from common import RESULTS, WORK, Headline, Shown, machine_name, table
 from rich.console import Console
 
 from edgeadapt.benchmark.noise import disturbances
-from edgeadapt.benchmark.plan import PLANS, Effort, Plan
+from edgeadapt.benchmark.plan import PLANS, Effort
 from edgeadapt.benchmark.rows import Row, rows
 from edgeadapt.cli.tables import bench_table
 from edgeadapt.measure.statistics import MIN_SAMPLES_P99
+from edgeadapt.store.plan import Plan
 from edgeadapt.store.record import Record
 from edgeadapt.store.run import Run
 
@@ -100,9 +102,9 @@ def variants() -> str:
     )
     return (
         table((*headers, "peak MB", "model MB"), lines)
-        + f"\n\n{machine_name(record.machine)}, {record.threads} threads, batch 1; p50 / p90 in ms "
-        f"over fixed token counts and over {record.evaluation['texts']:,} real texts with "
-        f"tokenization; {record.created[:10]}."
+        + f"\n\n{machine_name(asdict(record.machine))}, {record.threads} threads, batch 1; "
+        f"p50 / p90 in ms over fixed token counts and over {record.evaluation.texts:,} real texts "
+        f"with tokenization; {record.created[:10]}."
         + "".join(f"\n\nNote by `bench`: {note}." for note in disturbances(record))
     )
 

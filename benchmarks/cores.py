@@ -17,9 +17,9 @@ from common import Shown, asked_bundle, load, machine_name, save, table
 
 from edgeadapt.benchmark.jobs import Subject, measure_job
 from edgeadapt.benchmark.noise import FARTHER
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 
 __all__ = ["SHOWN"]
 
@@ -65,9 +65,9 @@ def look(bundle: Bundle) -> dict[str, Any]:
     for variant in ("fp32", "int8"):
         for threads in (1, 2):
             answer = run_job(measure_job(Subject(bundle, variant), PLAN, threads, texts=()))
-            found["signal_ns"] = max(found["signal_ns"], answer["signal_ns"])
+            found["signal_ns"] = max(found["signal_ns"], answer.signal_ns)
             name = f"{variant}, {threads} thread{'s' * (threads > 1)}"
-            found[name] = median(answer["latency_ns"][str(TOKENS)]) / 1e6
+            found[name] = median(answer.latency_ns[str(TOKENS)]) / 1e6
     return found
 
 

@@ -18,10 +18,10 @@ from common import WORK, Shown, load, rows_of, save, table
 from latency import fastest
 from quantization import drift_on_test
 
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.benchmark.runner import Evaluation, Subject, measure
 from edgeadapt.cli.console import Terminal
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 from edgeadapt.store.run import Run
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ from common import WORK, Shown, asked_bundle, load, machine_name, save, table
 
 from edgeadapt.benchmark.evaluation import evaluation_of
 from edgeadapt.benchmark.jobs import Subject, measure_job
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.measure.statistics import latency
 from edgeadapt.runtime import load_engine
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 
 __all__ = ["SHOWN"]
 
@@ -75,7 +75,7 @@ def asked_by_bench(bundle: Path) -> dict[str, Any]:
     plan = Plan(lengths=(), rounds=1, timed=TEXTS, seconds=SECONDS)
     texts = evaluation_of([opened], None).texts[:TEXTS]
     answer = run_job(measure_job(Subject(opened, "int8"), plan, usable_cores(), texts))
-    found = latency([answer["latency_ns"]["text"]])
+    found = latency([answer.latency_ns["text"]])
     assert found
     return {"own": {"p50": found.p50, "p90": found.p90}}
 

@@ -21,10 +21,10 @@ from common import Shown, asked_bundle, load, machine_name, save, table
 from contenders import peer_python
 
 from edgeadapt.benchmark.jobs import Subject, measure_job
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 
 __all__ = ["SHOWN"]
 
@@ -85,8 +85,9 @@ def row(key: tuple[str, int], answers: list[dict[str, Any]]) -> dict[str, Any]:
 def ours(bundle: Bundle, tokens: int) -> dict[str, Any]:
     plan = Plan(lengths=(tokens,), rounds=1, repeats=100)
     answer = run_job(measure_job(Subject(bundle, "int8"), plan, usable_cores(), ()))
-    times = answer["latency_ns"][str(tokens)]
-    return {"ms": [time / 1e6 for time in times], "peak_mb": answer["peak_bytes"] / 1e6}
+    times = answer.latency_ns[str(tokens)]
+    assert answer.peak_bytes
+    return {"ms": [time / 1e6 for time in times], "peak_mb": answer.peak_bytes / 1e6}
 
 
 def theirs(folder: str, tokens: int, threads: str, memory: str) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from common import Shown, asked_bundle, load, machine_name, save, table
 from edgeadapt.benchmark.compare import RERUN_SPREAD, SIGNAL_SPREAD
 from edgeadapt.benchmark.evaluation import evaluation_of
 from edgeadapt.benchmark.noise import disturbances, typical_ns
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.benchmark.rows import rows
 from edgeadapt.benchmark.runner import Subject, measure
 from edgeadapt.measure.machine import usable_cores
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 from edgeadapt.store.record import Record
 
 __all__ = ["SHOWN"]

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edgeadapt.compress import timing
+from edgeadapt.measure.timed_jobs import GraphAnswer, GraphJob
 
 
 @contextmanager
@@ -17,9 +17,9 @@ def steady_latencies() -> Iterator[None]:
     It starts two dozen processes less, and what it chooses does not depend on the machine.
     """
 
-    def run_job(job: dict[str, Any]) -> dict[str, Any]:
-        nanoseconds = 1_000_000 + len(Path(job["model"]).name)
-        return {"latency_ns": [[nanoseconds] for _ in job["fixed"]], "peak_bytes": 7}
+    def run_job(job: GraphJob) -> GraphAnswer:
+        nanoseconds = 1_000_000 + len(Path(job.model).name)
+        return GraphAnswer(latency_ns=[[nanoseconds] for _ in job.fixed], peak_bytes=7)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing, "run_job", run_job)

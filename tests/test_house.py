@@ -16,7 +16,6 @@ TAKES_NAMES = {"delattr", "getattr", "hasattr", "object", "patch", "setattr"}
 
 MOST_LINES = 60
 LONGER = {
-    "edgeadapt/benchmark/runner.py: measure",
     "edgeadapt/cli/bench.py: bench",
     "edgeadapt/cli/predict.py: predict",
     "edgeadapt/pipeline/bench.py: bench",

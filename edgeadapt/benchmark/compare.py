@@ -1,9 +1,8 @@
 """Two records side by side: what has changed by more than chance would."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,8 @@ from edgeadapt.benchmark.rows import answers, known_labels, task_of
 from edgeadapt.errors import UsageError
 from edgeadapt.measure.statistics import Interval, latency, resampled_percentiles
 from edgeadapt.metrics import difference, score
-from edgeadapt.store.record import Record, Sample, scenario_title
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Sample, scenario_title
 
 __all__ = ["Change", "Comparison", "Verdict", "compare"]
 
@@ -76,10 +76,6 @@ class Comparison:
     def regressions(self) -> list[Change]:
         """What is worse by more than is allowed."""
         return [change for change in self.changes if change.fails]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return {**asdict(self), "regressions": len(self.regressions)}
 
 
 def compare(
@@ -219,17 +215,19 @@ def _known(values: Sequence[int | None]) -> NDArray[np.float64]:
 
 
 def _same_texts(before: Record, after: Record) -> bool:
-    names = ("sha256", "texts", "labels")
-    return all(before.evaluation.get(name) == after.evaluation.get(name) for name in names)
+    one, other = (
+        (found.sha256, found.texts, found.labels) for found in (before.evaluation, after.evaluation)
+    )
+    return one == other
 
 
 def _notes(before: Record, after: Record) -> Iterator[str]:
     first, then = (
         {
-            "CPU": record.machine["cpu"],
+            "CPU": record.machine.cpu,
             "threads": str(record.threads),
             "edgeadapt": record.edgeadapt,
-            **record.machine.get("versions", {}),
+            **record.machine.versions,
         }
         for record in (before, after)
     )

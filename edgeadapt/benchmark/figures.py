@@ -1,12 +1,12 @@
 """Figures of one sample, each from its raw values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgeadapt.measure.statistics import Interval
-from edgeadapt.store.record import Sample
+from edgeadapt.store.sample import Pass, Sample
 
 __all__ = [
     "Leak",
@@ -50,14 +50,14 @@ def throughput(sample: Sample) -> dict[str, Throughput]:
     return {batch: _speed(children) for batch, children in sample.throughput.items()}
 
 
-def _speed(children: Sequence[Sequence[Mapping[str, float | None]]]) -> Throughput:
+def _speed(children: Sequence[Sequence[Pass]]) -> Throughput:
     found = speeds(children)
     return Throughput(float(np.median(found)), (min(found), max(found)))
 
 
-def speeds(children: Sequence[Sequence[Mapping[str, float | None]]]) -> list[float]:
+def speeds(children: Sequence[Sequence[Pass]]) -> list[float]:
     """Returns texts per second of every pass of every process."""
-    return [1e9 * float(one["texts"] or 0) / float(one["ns"] or 1) for c in children for one in c]
+    return [1e9 * one.texts / (one.ns or 1) for child in children for one in child]
 
 
 def joules_per_1000(sample: Sample) -> float | None:
@@ -65,16 +65,16 @@ def joules_per_1000(sample: Sample) -> float | None:
     per_batch = []
     for children in sample.throughput.values():
         passes = [one for child in children for one in child]
-        joules = [one["joules"] for one in passes if one["joules"] is not None]
+        joules = [one.joules for one in passes if one.joules is not None]
         if passes and len(joules) == len(passes):
-            per_batch.append(1_000 * sum(joules) / sum(one["texts"] or 0 for one in passes))
+            per_batch.append(1_000 * sum(joules) / sum(one.texts for one in passes))
     return min(per_batch, default=None)
 
 
 def import_share(sample: Sample) -> float | None:
     """Returns the median share of a cold start that is over when all is imported, 0 to 1."""
     pairs = zip(sample.starts, sample.first_label_ns, strict=False)
-    shares = [start["imported_ns"] / whole for start, whole in pairs]
+    shares = [start.imported_ns / whole for start, whole in pairs]
     return float(np.median(shares)) if shares else None
 
 

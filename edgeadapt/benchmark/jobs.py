@@ -1,11 +1,12 @@
 """What the measured processes are asked to do."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from edgeadapt.benchmark.plan import Plan
+from edgeadapt.measure.jobs import FirstLabelJob
+from edgeadapt.measure.timed_jobs import BulkJob, FixedInput, MeasureJob
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 from edgeadapt.text import Text, TextEncoder, text_of
 
 __all__ = ["Subject", "bulk_job", "first_label_job", "measure_job", "scaling_job"]
@@ -36,61 +37,61 @@ class Subject:
         return f"{self.bundle.name}:{self.title}"
 
 
-def measure_job(
-    subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]
-) -> dict[str, Any]:
+def measure_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]) -> MeasureJob:
     """Latency at fixed lengths and over real texts, and the answers to those."""
-    return {
-        **_job("measure", subject, threads),
-        "fixed": _fixed_inputs(subject.bundle, plan.lengths),
-        "texts": texts,
-        "timed": min(plan.timed, len(texts)),
-        "seconds": plan.seconds / plan.rounds,
-        "warmup": plan.warmup,
-        "repeats": plan.repeats,
-    }
+    return MeasureJob(
+        bundle=str(subject.bundle.path),
+        variant=subject.variant,
+        engine=subject.engine,
+        threads=threads,
+        fixed=_fixed_inputs(subject.bundle, plan.lengths),
+        texts=texts,
+        timed=min(plan.timed, len(texts)),
+        seconds=plan.seconds / plan.rounds,
+        warmup=plan.warmup,
+        repeats=plan.repeats,
+    )
 
 
-def scaling_job(subject: Subject, plan: Plan, threads: int) -> dict[str, Any]:
+def scaling_job(subject: Subject, plan: Plan, threads: int) -> MeasureJob:
     """Latency at one length."""
     length = min(SCALING_TOKENS, subject.bundle.manifest.max_length)
     return measure_job(subject, replace(plan, lengths=(length,)), threads, texts=())
 
 
-def bulk_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]) -> dict[str, Any]:
+def bulk_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]) -> BulkJob:
     """Throughput, the energy that it takes, and a leak check.
 
     A variant that is run text by text has no throughput at larger batches.
     """
     variant = subject.bundle.variant(subject.variant)
-    return {
-        **_job("bulk", subject, threads),
-        "texts": texts[: plan.bulk] or [_made_up(_WORDS, subject.bundle)] * plan.bulk,
-        "batches": plan.batches if variant.is_batchable else (1,),
-        "passes": plan.passes,
-        "seconds": plan.seconds / max(1, plan.bulks),
-        "calls": plan.calls,
-        "readings": LEAK_READINGS,
-    }
+    return BulkJob(
+        bundle=str(subject.bundle.path),
+        variant=subject.variant,
+        engine=subject.engine,
+        threads=threads,
+        texts=texts[: plan.bulk] or [_made_up(_WORDS, subject.bundle)] * plan.bulk,
+        batches=plan.batches if variant.is_batchable else (1,),
+        passes=plan.passes,
+        seconds=plan.seconds / max(1, plan.bulks),
+        calls=plan.calls,
+        readings=LEAK_READINGS,
+    )
 
 
-def first_label_job(subject: Subject, threads: int, texts: Sequence[Text]) -> dict[str, Any]:
+def first_label_job(subject: Subject, threads: int, texts: Sequence[Text]) -> FirstLabelJob:
     """One answer, as soon as possible."""
     text = texts[0] if texts else _made_up("A short text.", subject.bundle)
-    return {**_job("first_label", subject, threads), "text": text}
+    return FirstLabelJob(
+        bundle=str(subject.bundle.path),
+        variant=subject.variant,
+        engine=subject.engine,
+        threads=threads,
+        text=text,
+    )
 
 
-def _job(task: str, subject: Subject, threads: int) -> dict[str, Any]:
-    return {
-        "task": task,
-        "bundle": str(subject.bundle.path),
-        "variant": subject.variant,
-        "engine": subject.engine,
-        "threads": threads,
-    }
-
-
-def _fixed_inputs(bundle: Bundle, lengths: Sequence[int]) -> list[dict[str, Any]]:
+def _fixed_inputs(bundle: Bundle, lengths: Sequence[int]) -> list[FixedInput]:
     """Tokens of exactly the given lengths: plain words, repeated and cut."""
     encoder = bundle.text_encoder()
     inputs = []
@@ -101,7 +102,7 @@ def _fixed_inputs(bundle: Bundle, lengths: Sequence[int]) -> list[dict[str, Any]
             encoder.tokenizer, max_length=length, pad_id=encoder.pad_id, pairs=encoder.pairs
         )
         (tokens,) = cut.encode([_made_up(" ".join([_WORDS] * length), bundle)])
-        inputs.append(asdict(tokens))
+        inputs.append(FixedInput(tokens.ids, tokens.type_ids))
     return inputs
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from edgeadapt.measure.statistics import median
-from edgeadapt.store.record import Record, scenario_title
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import scenario_title
 
 __all__ = ["FARTHER", "disturbances", "typical_ns"]
 
@@ -82,7 +83,7 @@ def _worst(found: Mapping[_Key, float], limit: float) -> tuple[_Key, int] | None
 
 
 def _company(record: Record) -> Iterator[str]:
-    others, stolen = (record.conditions.get(name) for name in ("others", "stolen"))
+    others, stolen = (record.conditions.others, record.conditions.stolen)
     if others is not None and others > _OTHERS:
         yield f"other processes used {others:.2f} CPU cores"
     if stolen is not None and stolen > _STOLEN:
@@ -90,15 +91,14 @@ def _company(record: Record) -> Iterator[str]:
 
 
 def _slowdown(record: Record) -> Iterator[str]:
-    before, after = (record.conditions.get(name, {}) for name in ("before", "after"))
-    first, last = before.get("frequency_mhz"), after.get("frequency_mhz")
+    before, after = record.conditions.before, record.conditions.after
+    first, last = before.frequency_mhz, after.frequency_mhz
     if first and last and last < first * (1 - _SLOWER):
         yield f"the clock fell from {first:.0f} to {last:.0f} MHz"
-    if after.get("throttled") and after.get("throttled") != before.get("throttled"):
-        yield f"the CPU was throttled ({after['throttled']})"
-    governor = after.get("governor")
-    if governor and governor != "performance":
-        yield f"the CPU governor is {governor}, not performance: the clock may vary"
+    if after.throttled and after.throttled != before.throttled:
+        yield f"the CPU was throttled ({after.throttled})"
+    if after.governor and after.governor != "performance":
+        yield f"the CPU governor is {after.governor}, not performance: the clock may vary"
     paces = [_drift(sample.pace_ns) for sample in record.samples if len(sample.pace_ns) > 1]
     if paces and (drift := float(np.median(paces))) > _SLOWER:
         yield f"a fixed computation took {drift:.0%} longer in the last round than in the first"

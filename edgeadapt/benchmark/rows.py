@@ -1,8 +1,7 @@
 """From raw samples to the rows of the comparison table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +26,8 @@ from edgeadapt.metrics import (
     wilson_interval,
 )
 from edgeadapt.recipe import Task
-from edgeadapt.store.record import Record, Sample
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Memory, Sample
 
 __all__ = ["Ratios", "Row", "answers", "known_labels", "rows", "task_of"]
 
@@ -108,10 +108,6 @@ class Row:
         """``BUNDLE:VARIANT``."""
         return f"{self.bundle}:{self.variant}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return asdict(self)
-
 
 def rows(record: Record) -> list[Row]:
     """Returns one row per sample, in the record's order."""
@@ -129,13 +125,13 @@ def answers(sample: Sample) -> Logits | None:
 
 def known_labels(record: Record) -> Labels | None:
     """Returns the labels of a record's texts, where they are known."""
-    labels = record.evaluation["labels"]
+    labels = record.evaluation.labels
     return None if labels is None else np.asarray(labels, dtype=np.int64)
 
 
 def task_of(record: Record) -> Task:
     """Returns how many labels the texts of a record have."""
-    return Task(record.evaluation.get("task", Task.SINGLE_LABEL))
+    return record.evaluation.task
 
 
 def _row(
@@ -144,24 +140,32 @@ def _row(
     record: Record,
     percentiles: Mapping[str, Mapping[str, Latency]],
 ) -> Row:
+    row = _costs(sample, baseline, percentiles)
+    row = _with_accuracy(row, sample, baseline, record)
+    return _with_agreement(row, sample, record)
+
+
+def _costs(
+    sample: Sample, baseline: Sample, percentiles: Mapping[str, Mapping[str, Latency]]
+) -> Row:
+    """A row without how good the answers are."""
     own = percentiles[str(sample)]
-    last = list(sample.memory.values())[-1:]
+    last = next(reversed(list(sample.memory.values())), ())
     return Row(
         bundle=sample.bundle,
         variant=sample.variant,
         engine=sample.engine,
         method=sample.method,
-        **_quality(sample, baseline, record),
         latency_ms=own,
         texts_per_s=throughput(sample),
         threads_ms=_percentiles(sample.threads_ns),
         load_s=_scaled(median(sample.load_ns), 1e9),
         first_label_s=_scaled(median(sample.first_label_ns), 1e9),
         import_share=import_share(sample),
-        peak_mb=_scaled(median(sample.peak_bytes), 1e6),
-        import_mb=_scaled(median(sample.import_bytes), 1e6),
-        rss_mb=_held(last[0], "rss") if last else None,
-        pss_mb=_held(last[0], "pss") if last else None,
+        peak_mb=_megabytes(sample.peak_bytes),
+        import_mb=_megabytes(sample.import_bytes),
+        rss_mb=_megabytes([held.rss for held in last]),
+        pss_mb=_megabytes([held.pss for held in last]),
         peak_mb_after=_peaks(sample.memory),
         peak_mb_at_batch=_peaks(sample.bulk_memory),
         leak=leak(sample),
@@ -175,31 +179,36 @@ def _row(
     )
 
 
-def _quality(sample: Sample, baseline: Sample, record: Record) -> dict[str, Any]:
-    """How good the answers are, and how close to fp32's."""
+def _with_accuracy(row: Row, sample: Sample, baseline: Sample, record: Record) -> Row:
+    """Adds how good the answers are, where the texts have labels."""
     logits, labels, task = answers(sample), known_labels(record), task_of(record)
-    found: dict[str, Any] = {}
-    if logits is None:
-        return found
-    if labels is not None:
-        scored = score(logits, labels, task=task)
-        found |= {
-            "accuracy": scored.accuracy,
-            "accuracy_interval": wilson_interval(scored.accuracy, len(labels)),
-            "macro_f1": scored.macro_f1,
-            "macro_f1_interval": macro_f1_interval(logits, labels, task=task),
-        }
-        reference = answers(baseline)
-        if reference is not None and sample is not baseline:
-            found["against_baseline"] = difference(reference, logits, labels, task=task)
-    if (fp32 := _fp32_of(sample, record)) is not None:
-        same = agreement(fp32, logits, task=task)
-        found |= {
-            "agreement": same,
-            "agreement_interval": wilson_interval(same, len(logits)),
-            "largest_shift": largest_shift(fp32, logits),
-        }
-    return found
+    if logits is None or labels is None:
+        return row
+    scored = score(logits, labels, task=task)
+    reference = None if sample is baseline else answers(baseline)
+    against = None if reference is None else difference(reference, logits, labels, task=task)
+    return replace(
+        row,
+        accuracy=scored.accuracy,
+        accuracy_interval=wilson_interval(scored.accuracy, len(labels)),
+        macro_f1=scored.macro_f1,
+        macro_f1_interval=macro_f1_interval(logits, labels, task=task),
+        against_baseline=against,
+    )
+
+
+def _with_agreement(row: Row, sample: Sample, record: Record) -> Row:
+    """Adds how close the answers are to those of the bundle's fp32, where there are such."""
+    logits, fp32, task = answers(sample), _fp32_of(sample, record), task_of(record)
+    if logits is None or fp32 is None:
+        return row
+    same = agreement(fp32, logits, task=task)
+    return replace(
+        row,
+        agreement=same,
+        agreement_interval=wilson_interval(same, len(logits)),
+        largest_shift=largest_shift(fp32, logits),
+    )
 
 
 def _ratios(
@@ -243,13 +252,13 @@ def _fp32_of(sample: Sample, record: Record) -> Logits | None:
     return None
 
 
-def _peaks(memory: Mapping[str, Sequence[Mapping[str, int | None]]]) -> dict[str, float]:
-    held = {name: _held(children, "peak") for name, children in memory.items()}
-    return {name: value for name, value in held.items() if value is not None}
+def _peaks(memory: Mapping[str, Sequence[Memory]]) -> dict[str, float]:
+    peaks = {name: _megabytes([held.peak for held in found]) for name, found in memory.items()}
+    return {name: value for name, value in peaks.items() if value is not None}
 
 
-def _held(children: Sequence[Mapping[str, int | None]], kind: str) -> float | None:
-    return _scaled(median([child[kind] for child in children]), 1e6)
+def _megabytes(children: Sequence[int | None]) -> float | None:
+    return _scaled(median(children), 1e6)
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

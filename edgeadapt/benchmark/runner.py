@@ -1,28 +1,34 @@
 """Runs a plan: every variant in fresh processes, interleaved, so that drift hits all alike."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeadapt import __version__
 from edgeadapt.benchmark.jobs import Subject, bulk_job, first_label_job, measure_job, scaling_job
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.measure.child import run_job, time_job
-from edgeadapt.measure.conditions import conditions, others_at_work
+from edgeadapt.measure.conditions import conditions_between, read_conditions
 from edgeadapt.measure.machine import describe_machine, install_bytes, usable_cores
+from edgeadapt.measure.timed_jobs import BulkAnswer, MeasureAnswer
 from edgeadapt.metrics import check_finite
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Task
 from edgeadapt.store.bundle import Manifest
-from edgeadapt.store.record import Record, Sample
+from edgeadapt.store.evaluation import EvaluationInfo
+from edgeadapt.store.origin import Origin
+from edgeadapt.store.plan import Plan
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Sample, Start
 from edgeadapt.text import Text
 
 __all__ = ["Evaluation", "Subject", "measure"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,17 +48,28 @@ class Evaluation:
     names: tuple[str, ...] = ()
     """What the labels are called, in the order of the logits."""
 
+    def info(self, count: int) -> EvaluationInfo:
+        """Returns what a record says of the first ``count`` texts, which were answered."""
+        return EvaluationInfo(
+            origin=self.origin,
+            sha256=self.sha256,
+            texts=count,
+            labels=None if self.labels is None else self.labels[:count].tolist(),
+            task=self.task,
+            names=self.names,
+        )
+
 
 @dataclass
 class _Collected:
     """What the processes of one subject have answered so far."""
 
     subject: Subject
-    answers: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[MeasureAnswer] = field(default_factory=list)
     first_label_ns: list[int] = field(default_factory=list)
-    starts: list[dict[str, Any]] = field(default_factory=list)
-    bulks: list[dict[str, Any]] = field(default_factory=list)
-    threads_ns: dict[str, list[list[int]]] = field(default_factory=dict)
+    starts: list[Start] = field(default_factory=list)
+    bulks: list[BulkAnswer] = field(default_factory=list)
+    threads_ns: dict[str, list[Sequence[int]]] = field(default_factory=dict)
 
 
 def measure(
@@ -82,39 +99,21 @@ def measure(
     if machine.emulation:
         progress.warn(f"{machine.emulation}: only answers are measured, no times.")
         plan = plan.without_times()
-    before = conditions()
+    before = read_conditions()
     texts = evaluation.texts[: plan.texts]
-    collected = [_Collected(subject) for subject in subjects]
-    turns = _interleaved(_all_series(plan, threads, texts))
-    with progress.bar("benchmark", len(subjects) * len(turns)) as bar:
-        for series, number in turns:
-            for found in collected:
-                series.run(found, number)
-                bar.advance(note=f"{found.subject}{series.note}")
-    after = conditions()
-    labels = None if evaluation.labels is None else evaluation.labels[: len(texts)].tolist()
+    collected = _collect(subjects, _all_series(plan, threads, texts), progress)
+    after = read_conditions()
     installed = install_bytes()
     return Record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         edgeadapt=__version__,
-        machine=asdict(machine),
+        machine=machine,
         threads=threads,
-        plan=asdict(plan),
-        evaluation={
-            "origin": evaluation.origin,
-            "sha256": evaluation.sha256,
-            "texts": len(texts),
-            "labels": labels,
-            "task": evaluation.task,
-            "names": list(evaluation.names),
-        },
+        plan=plan,
+        evaluation=evaluation.info(len(texts)),
         baseline=str(baseline),
         samples=tuple(_sample(found, installed) for found in collected),
-        conditions={
-            "before": before.to_dict(),
-            "after": after.to_dict(),
-            **others_at_work(before, after),
-        },
+        conditions=conditions_between(before, after),
         bundles={subject.bundle.name: _origin(subject.bundle.manifest) for subject in subjects},
     )
 
@@ -131,6 +130,20 @@ class _Series:
     """What the progress display says of them."""
 
 
+def _collect(
+    subjects: Sequence[Subject], series: Sequence[_Series], progress: Progress
+) -> list[_Collected]:
+    """Runs every process of every series, and returns what they answered, one per subject."""
+    collected = [_Collected(subject) for subject in subjects]
+    turns = _interleaved(series)
+    with progress.bar("benchmark", len(subjects) * len(turns)) as bar:
+        for one, number in turns:
+            for found in collected:
+                one.run(found, number)
+                bar.advance(note=f"{found.subject}{one.note}")
+    return collected
+
+
 def _all_series(plan: Plan, threads: int, texts: Sequence[Text]) -> list[_Series]:
     """Everything that a plan asks for, the kinds in the order in which they begin."""
 
@@ -138,19 +151,19 @@ def _all_series(plan: Plan, threads: int, texts: Sequence[Text]) -> list[_Series
         asked = texts if number == 0 else texts[: plan.timed]
         answer = run_job(measure_job(found.subject, plan, threads, asked))
         if asked:
-            check_finite(np.asarray(answer["logits"]), where=str(found.subject))
+            check_finite(np.asarray(answer.logits), where=str(found.subject))
         found.answers.append(answer)
 
     def started(found: _Collected, _: int) -> None:
         answer, elapsed = time_job(first_label_job(found.subject, threads, texts))
         found.first_label_ns.append(elapsed)
-        found.starts.append({name: answer[name] for name in ("imported_ns", "loaded_ns")})
+        found.starts.append(Start(answer.imported_ns, answer.loaded_ns))
 
     def answered_in_bulk(found: _Collected, _: int) -> None:
         found.bulks.append(run_job(bulk_job(found.subject, plan, threads, texts)))
 
     def scaled(count: int, found: _Collected, _: int) -> None:
-        (times,) = run_job(scaling_job(found.subject, plan, count))["latency_ns"].values()
+        (times,) = run_job(scaling_job(found.subject, plan, count)).latency_ns.values()
         found.threads_ns.setdefault(str(count), []).append(times)
 
     return [
@@ -181,19 +194,13 @@ def _thread_counts() -> list[int]:
     return [n for n in range(1, cores + 1) if cores <= 8 or n & (n - 1) == 0 or n == cores]
 
 
-def _origin(manifest: Manifest) -> dict[str, Any]:
-    """Where a bundle's model comes from; of its scores in training only single figures."""
-    known = asdict(manifest.provenance).items()
-    provenance = {key: value for key, value in known if value not in (None, ())}
-    for split in ("validation", "test"):
-        scores = provenance.get(split, {})
-        provenance[split] = {k: v for k, v in scores.items() if not isinstance(v, tuple | Mapping)}
-    return {
-        "created": manifest.created,
-        "edgeadapt": manifest.edgeadapt,
-        "provenance": provenance,
-        "schemes": {name: variant.scheme for name, variant in manifest.variants.items()},
-    }
+def _origin(manifest: Manifest) -> Origin:
+    return Origin(
+        created=manifest.created,
+        edgeadapt=manifest.edgeadapt,
+        provenance=manifest.provenance,
+        schemes={name: variant.scheme for name, variant in manifest.variants.items()},
+    )
 
 
 def _sample(found: _Collected, installed: Mapping[str, int]) -> Sample:
@@ -204,32 +211,32 @@ def _sample(found: _Collected, installed: Mapping[str, int]) -> Sample:
     return Sample(
         bundle=subject.bundle.name,
         variant=subject.title,
-        engine=answers[0]["engine"],
+        engine=answers[0].engine,
         method=manifest.provenance.method or "",
         bytes=subject.bundle.variant_bytes(subject.variant),
         sha256=manifest.files[variant.file].sha256,
-        latency_ns=_per_child(answers, "latency_ns"),
-        load_ns=[answer["load_ns"] for answer in answers],
+        latency_ns=_per_child([answer.latency_ns for answer in answers]),
+        load_ns=[answer.load_ns for answer in answers],
         first_label_ns=found.first_label_ns,
-        peak_bytes=[answer["peak_bytes"] for answer in answers],
-        import_bytes=[answer["import_bytes"] for answer in answers],
-        logits=answers[0]["logits"],
+        peak_bytes=[answer.peak_bytes for answer in answers],
+        import_bytes=[answer.import_bytes for answer in answers],
+        logits=answers[0].logits,
         tokenizer_bytes=manifest.files["tokenizer.json"].bytes,
         bundle_bytes=sum(file.bytes for file in manifest.files.values()),
         runtime_bytes=sum(installed.get(name, 0) for name in needed),
-        memory=_per_child(answers, "memory"),
+        memory=_per_child([answer.memory for answer in answers]),
         starts=found.starts,
-        pace_ns=[answer["pace_ns"] for answer in answers],
-        signal_ns=[answer["signal_ns"] for answer in answers],
-        throughput=_per_child(bulks, "passes"),
-        bulk_memory=_per_child(bulks, "memory"),
-        gauge=bulks[0]["gauge"] if bulks else None,
-        leak=[bulk["leak"] for bulk in bulks],
+        pace_ns=[answer.pace_ns for answer in answers],
+        signal_ns=[answer.signal_ns for answer in answers],
+        throughput=_per_child([bulk.passes for bulk in bulks]),
+        bulk_memory=_per_child([bulk.memory for bulk in bulks]),
+        gauge=bulks[0].gauge if bulks else None,
+        leak=[bulk.leak for bulk in bulks],
         threads_ns=found.threads_ns,
     )
 
 
-def _per_child(answers: Sequence[Mapping[str, Any]], name: str) -> dict[str, list[Any]]:
+def _per_child(children: Sequence[Mapping[str, T]]) -> dict[str, list[T]]:
     """Turns one mapping per child into a mapping to one value per child."""
-    keys = answers[0][name] if answers else ()
-    return {key: [answer[name][key] for answer in answers] for key in keys}
+    names = children[0] if children else ()
+    return {name: [child[name] for child in children] for name in names}

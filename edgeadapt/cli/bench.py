@@ -1,9 +1,9 @@
 """``edgeadapt bench``."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from edgeadapt.cli.given import Given, takes
 from edgeadapt.cli.options import Force, Json, Output, Threads
 
 if TYPE_CHECKING:
-    from edgeadapt.benchmark.plan import Plan
+    from edgeadapt.store.plan import Plan
     from edgeadapt.store.record import Record
 
 __all__ = ["bench"]
@@ -123,12 +123,11 @@ def _plan(*, quick: bool, thorough: bool, lengths: str | None, batch: str | None
     from edgeadapt.benchmark.plan import PLANS, Effort
 
     plan = PLANS[Effort.QUICK if quick else Effort.THOROUGH if thorough else Effort.DEFAULT]
-    changes: dict[str, Any] = {}
     if lengths is not None:
-        changes["lengths"] = _numbers("--lengths", lengths)
+        plan = replace(plan, lengths=_numbers("--lengths", lengths))
     if batch is not None:
-        changes["batches"] = _numbers("--batch", batch)
-    return replace(plan, **changes)
+        plan = replace(plan, batches=_numbers("--batch", batch))
+    return plan
 
 
 def _numbers(option: str, given: str) -> tuple[int, ...]:
@@ -171,11 +170,11 @@ def _show(
             {
                 "record": str(path),
                 "baseline": record.baseline,
-                "machine": dict(record.machine),
-                "conditions": dict(record.conditions),
+                "machine": asdict(record.machine),
+                "conditions": asdict(record.conditions),
                 "disturbances": notes,
                 "threads": record.threads,
-                "rows": [row.to_dict() for row in found],
+                "rows": [asdict(row) for row in found],
             }
         )
     elif markdown or csv:

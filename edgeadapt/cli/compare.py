@@ -1,5 +1,6 @@
 """``edgeadapt compare``."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -46,7 +47,7 @@ def compare(
     )
     found = compare_records(first, then, fail_over=fail_over, max_drop=max_drop)
     if json:
-        print_json(found.to_dict())
+        print_json({**asdict(found), "regressions": len(found.regressions)})
     else:
         show(changes_table(found.changes))
         for note in found.notes:

@@ -1,13 +1,13 @@
 """Latency and memory of ONNX files, each in fresh processes that take turns."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgeadapt.measure.child import run_job
+from edgeadapt.measure.timed_jobs import FixedInput, GraphAnswer, GraphJob
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import EngineName
 from edgeadapt.text import Tokens
@@ -54,21 +54,24 @@ def take_turns(
         threads: CPU threads.
         progress: Where to report.
     """
-    job = {
-        "task": "graph",
-        "fixed": [asdict(texts[row]) for row in spread(texts, TIMED_TEXTS)],
-        "threads": threads,
-        "warmup": WARMUP,
-        "repeats": REPEATS,
-    }
-    answers: list[list[Mapping[str, Any]]] = [[] for _ in files]  # JSON of another process
+    chosen = [texts[row] for row in spread(texts, TIMED_TEXTS)]
+    fixed = [FixedInput(tokens.ids, tokens.type_ids) for tokens in chosen]
+    answers: list[list[GraphAnswer]] = [[] for _ in files]
     with progress.bar("latency", ROUNDS * len(files)) as bar:
         for _ in range(ROUNDS):
             for (file, engine), collected in zip(files, answers, strict=True):
-                collected.append(run_job({**job, "model": str(file), "engine": engine}))
+                job = GraphJob(
+                    model=str(file),
+                    engine=engine,
+                    threads=threads,
+                    fixed=fixed,
+                    warmup=WARMUP,
+                    repeats=REPEATS,
+                )
+                collected.append(run_job(job))
                 bar.advance()
     return [
-        Timing(tuple(sorted(map(_milliseconds, collected))), collected[0]["peak_bytes"])
+        Timing(tuple(sorted(map(_milliseconds, collected))), collected[0].peak_bytes)
         for collected in answers
     ]
 
@@ -85,5 +88,5 @@ def spread(texts: Sequence[Tokens], count: int) -> list[int]:
     return [int(order[place]) for place in places]
 
 
-def _milliseconds(answer: Mapping[str, Any]) -> float:
-    return float(np.mean([np.median(text) for text in answer["latency_ns"]])) / 1e6
+def _milliseconds(answer: GraphAnswer) -> float:
+    return float(np.mean([np.median(text) for text in answer.latency_ns])) / 1e6

@@ -16,7 +16,8 @@ from edgeadapt.documents.cells import (
     used,
 )
 from edgeadapt.measure.statistics import Interval
-from edgeadapt.store.record import Record, scenario_title
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import scenario_title
 
 __all__ = [
     "ACCURACY",
@@ -208,10 +209,10 @@ def bench_notes(rows: Sequence[Row], record: Record, *, wide: bool) -> list[str]
     notes.append("★: no other variant is at least as accurate and as fast")
     if wide:
         notes += _wide_notes(rows, record)
-    count_ = record.evaluation["texts"]
+    count_ = record.evaluation.texts
     texts = f"{count_:,} texts" if count_ else "no texts"
     threads = "1 thread" if record.threads == 1 else f"{record.threads} threads"
-    return [*notes, f"{record.machine['cpu']}, {threads}, {texts}"]
+    return [*notes, f"{record.machine.cpu}, {threads}, {texts}"]
 
 
 def _wide_notes(rows: Sequence[Row], record: Record) -> list[str]:
@@ -221,7 +222,7 @@ def _wide_notes(rows: Sequence[Row], record: Record) -> list[str]:
         "growth: of memory while so many texts were answered",
         "runtime: the engine and the libraries that it needs",
     ]
-    batches = [str(batch) for batch in record.plan.get("batches", ())]
+    batches = [str(batch) for batch in record.plan.batches]
     if any(row.texts_per_s for row in rows) and any(
         row.texts_per_s.get(batch) is None for row in rows for batch in batches
     ):

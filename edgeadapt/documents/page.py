@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.resources import files
-from typing import Any
 
 from edgeadapt.benchmark.rows import Row
 from edgeadapt.documents.benchmark import answer_columns, cost_columns
 from edgeadapt.documents.cells import Cell, Column, count, share, used
 from edgeadapt.errors import MissingExtraError
 from edgeadapt.escape import html
-from edgeadapt.store.record import scenario_title
+from edgeadapt.store.sample import scenario_title
 
 try:
     from plotly.offline import get_plotlyjs
@@ -112,19 +111,6 @@ class Measured:
     curves: Mapping[str, Curve]
     """Run -> its training."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON, of which the charts are drawn."""
-        rows = [
-            row.to_dict() | {"quantiles": quantiles}
-            for row, quantiles in zip(self.rows, self.quantiles, strict=True)
-        ]
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        return plain | {
-            "rows": rows,
-            "classes": {name: list(map(asdict, scores)) for name, scores in self.classes.items()},
-            "curves": {run: asdict(curve) for run, curve in self.curves.items()},
-        }
-
 
 _CLASS_COLUMNS: tuple[Column[ClassScores], ...] = (
     Column.of("texts", "", count, lambda scores: scores.texts),
@@ -148,7 +134,7 @@ def render(title: str, summary: str, records: Sequence[Measured]) -> str:
     figures = {
         "title": title,
         "summary": summary,
-        "records": [record.to_dict() for record in records],
+        "records": list(map(_figures, records)),
     }
     return _PAGE.format(
         title=html(title),
@@ -164,6 +150,15 @@ def render(title: str, summary: str, records: Sequence[Measured]) -> str:
         library=get_plotlyjs().replace("</script", "<\\/script"),
         script=_asset("charts.js"),
     )
+
+
+def _figures(record: Measured) -> dict[str, object]:
+    """What the charts are drawn of."""
+    rows = [
+        {**asdict(row), "quantiles": quantiles}
+        for row, quantiles in zip(record.rows, record.quantiles, strict=True)
+    ]
+    return {**asdict(record), "rows": rows}
 
 
 def _panel(title: str, facts: Mapping[str, str], notes: Sequence[str] = ()) -> str:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
 
 from edgeadapt.benchmark.noise import disturbances
 from edgeadapt.benchmark.rows import Row
@@ -27,7 +27,7 @@ __all__ = ["csv_of", "markdown_of"]
 
 def csv_of(rows: Sequence[Row]) -> str:
     """Returns every figure, a line per row; a column is a path such as ``latency_ms.16.p50``."""
-    lines = [_flat(row.to_dict()) for row in rows]
+    lines = [_flat(asdict(row)) for row in rows]
     lines = [{name: _csv(value) for name, value in line.items()} for line in lines]
     names = dict.fromkeys(name for line in lines for name in line)
     # A row without a value where others have several has no column for it alone.
@@ -57,7 +57,7 @@ def markdown_of(rows: Sequence[Row], record: Record) -> str:
     drawn = "\n".join("| " + " | ".join(map(markdown, line)) + " |" for line in table)
     notes = "".join(f"- {markdown(note)}\n" for note in disturbances(record))
     machine = (
-        f"{record.machine['cpu']}, {record.threads} threads, {record.evaluation['texts']:,} texts, "
+        f"{record.machine.cpu}, {record.threads} threads, {record.evaluation.texts:,} texts, "
         f"edgeadapt {record.edgeadapt}, {record.created[:10]}"
     )
     return (
@@ -71,12 +71,12 @@ def _in_one_line(cell: Cell) -> str:
     return f"{cell.text} ({', '.join(cell.details)})" if cell.details else cell.text
 
 
-def _csv(value: Any) -> Any:
+def _csv(value: object) -> object:
     return csv_cell(value) if isinstance(value, str) else value
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
             found |= _flat(value, f"{prefix}{name}.")

@@ -1,20 +1,22 @@
 """Starting a measured process and waiting for it without using the processor."""
 
 import contextlib
-import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter_ns
-from typing import Any
+from typing import TypeVar
 
 from edgeadapt.errors import MeasurementError
+from edgeadapt.measure.jobs import Job, job_line, read_answer
 
 __all__ = ["run_job", "time_job"]
 
+Answer = TypeVar("Answer")
 
-def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
+
+def run_job(job: Job[Answer]) -> Answer:
     """Runs one job of ``edgeadapt.measure.worker`` in a fresh process and returns its answer.
 
     Raises:
@@ -24,7 +26,7 @@ def run_job(job: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def time_job(job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def time_job(job: Job[Answer]) -> tuple[Answer, int]:
     """Like ``run_job``, with the nanoseconds from process start to the answer's arrival.
 
     The end of the process (closing files, joining threads) is not counted. The job says as
@@ -48,7 +50,7 @@ def time_job(job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
             assert process.stdout is not None
             try:
                 with contextlib.suppress(BrokenPipeError):  # it died early; stderr says why
-                    process.stdin.write(json.dumps({**job, "started_ns": started}))
+                    process.stdin.write(job_line(replace(job, started_ns=started)))
                     process.stdin.close()
                 line = process.stdout.readline()
                 elapsed = perf_counter_ns() - started
@@ -60,17 +62,7 @@ def time_job(job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         last_words = "\n".join(errors.read().strip().splitlines()[-5:])
     if code or not line:
         raise MeasurementError(
-            f"The process that measures {_subject(job)} ended with code {code}: "
+            f"The process that measures {job.subject} ended with code {code}: "
             f"{last_words or 'it said nothing.'}"
         )
-    try:
-        return json.loads(line), elapsed
-    except json.JSONDecodeError:
-        raise MeasurementError(
-            f"The process that measures {_subject(job)} gave no answer: "
-            f"expected a line of JSON, found {line.strip()!r}."
-        ) from None
-
-
-def _subject(job: Mapping[str, Any]) -> str:
-    return job.get("model") or f"{job['bundle']} ({job['variant']})"
+    return read_answer(job, line), elapsed

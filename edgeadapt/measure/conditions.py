@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
-from typing import Any
 
 from edgeadapt.measure.files import number_in, text_in
 from edgeadapt.measure.machine import load_average
+from edgeadapt.store.conditions import Conditions, Moment
 
-__all__ = ["Conditions", "conditions", "others_at_work", "pace_ns"]
+__all__ = ["Reading", "conditions_between", "pace_ns", "read_conditions"]
 
 _ROOT = Path("/")
 # Relative to the root of the file system.
@@ -21,35 +21,22 @@ _STAT = "proc/stat"
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """One moment; ``None`` where the system does not say."""
+class Reading:
+    """What the system says at one moment, with counters of which only differences are kept."""
 
-    governor: str | None
-    """How the clock is chosen, such as ``performance``; several are listed."""
-    frequency_mhz: float | None
-    """Mean of the cores' clocks."""
-    temperature_c: float | None
-    """Of the hottest sensor."""
-    throttled: str | None
-    """What has slowed the CPU down so far: the Raspberry Pi's word, or the count of events."""
-    load_average: float | None
-    """Of one minute."""
+    moment: Moment
     at: float
     """Seconds of a clock that only differences are taken of."""
     busy_s: float | None
-    """CPU seconds of all processes together since the start of the system."""
+    """CPU seconds of all processes together since the start of the system; ``None`` where the
+    system does not say."""
     stolen_s: float | None
-    """CPU seconds that a virtual machine's host gave to others."""
+    """CPU seconds that a virtual machine's host gave to others; ``None`` as for ``busy_s``."""
     own_s: float
     """CPU seconds of this process and of those that it has waited for."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns what is worth keeping."""
-        kept = ("governor", "frequency_mhz", "temperature_c", "throttled", "load_average")
-        return {name: getattr(self, name) for name in kept}
 
-
-def conditions(root: Path = _ROOT) -> Conditions:
+def read_conditions(root: Path = _ROOT) -> Reading:
     """Returns the present conditions, read from the files that Linux keeps below ``root``."""
     busy, stolen = _busy_and_stolen(root)
     cpus = root / _CPUS
@@ -57,12 +44,15 @@ def conditions(root: Path = _ROOT) -> Conditions:
     clocks = _numbers(cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
     heat = _numbers((root / _HEAT).glob("thermal_zone*/temp"))
     times = os.times()
-    return Conditions(
+    moment = Moment(
         governor=", ".join(sorted(filter(None, governors))) or None,
         frequency_mhz=sum(clocks) / len(clocks) / 1e3 if clocks else None,
         temperature_c=max(heat) / 1e3 if heat else None,
         throttled=_throttled(root),
         load_average=load_average(),
+    )
+    return Reading(
+        moment,
         at=perf_counter(),
         busy_s=busy,
         stolen_s=stolen,
@@ -70,19 +60,23 @@ def conditions(root: Path = _ROOT) -> Conditions:
     )
 
 
-def others_at_work(before: Conditions, after: Conditions) -> dict[str, float | None]:
-    """Returns how many cores other processes, and the host's other guests, kept busy meanwhile."""
+def conditions_between(before: Reading, after: Reading) -> Conditions:
+    """Returns both moments, and how many cores others kept busy meanwhile.
+
+    Others are other processes, and other guests of a virtual machine's host.
+    """
+    unknown = Conditions(before.moment, after.moment)
     seconds = after.at - before.at
-    unknown: dict[str, float | None] = {"others": None, "stolen": None}
     if before.busy_s is None or before.stolen_s is None:
         return unknown
     if after.busy_s is None or after.stolen_s is None or seconds <= 0:
         return unknown
     others = after.busy_s - before.busy_s - (after.own_s - before.own_s)
-    return {
-        "others": max(0.0, others / seconds),
-        "stolen": max(0.0, (after.stolen_s - before.stolen_s) / seconds),
-    }
+    return replace(
+        unknown,
+        others=max(0.0, others / seconds),
+        stolen=max(0.0, (after.stolen_s - before.stolen_s) / seconds),
+    )
 
 
 def pace_ns(steps: int = 20_000) -> int:

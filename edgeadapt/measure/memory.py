@@ -1,21 +1,10 @@
 """Memory of the own process, from /proc."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Memory", "memory", "peak_bytes", "resident_bytes"]
+from edgeadapt.store.sample import Memory
 
-
-@dataclass(frozen=True)
-class Memory:
-    """What a process holds at one moment; ``None`` where the system does not say."""
-
-    rss: int | None
-    """Resident bytes, those of shared libraries counted whole."""
-    pss: int | None
-    """Resident bytes, those of shared pages divided among the processes that share them."""
-    peak: int | None
-    """Most resident bytes so far."""
+__all__ = ["memory", "peak_bytes", "resident_bytes"]
 
 
 def memory() -> Memory:

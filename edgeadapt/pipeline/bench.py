@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 from edgeadapt.benchmark.evaluation import EvaluationFile, evaluation_of
 from edgeadapt.benchmark.jobs import first_label_job
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.benchmark.runner import Subject, measure
 from edgeadapt.errors import MeasurementError, MissingError, UsageError
 from edgeadapt.measure.child import run_job
@@ -18,6 +17,7 @@ from edgeadapt.runtime import ENGINES
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.folders import check_free, held
+from edgeadapt.store.plan import Plan
 from edgeadapt.store.record import Record
 
 __all__ = ["bench"]

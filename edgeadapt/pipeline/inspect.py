@@ -223,11 +223,11 @@ def _labels(names: Mapping[str, str]) -> list[str]:
 
 def _record(record: Record) -> dict[str, object]:
     return {
-        "machine": record.machine["cpu"],
+        "machine": record.machine.cpu,
         "threads": record.threads,
         "rows": [f"{sample.bundle}:{sample.variant}" for sample in record.samples],
         "baseline": record.baseline,
-        "texts": record.evaluation["texts"],
+        "texts": record.evaluation.texts,
         "disturbed_by": disturbances(record),
         "created": record.created,
     }

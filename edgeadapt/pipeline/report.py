@@ -1,8 +1,8 @@
 """``edgeadapt report``: records become one page of HTML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -16,20 +16,13 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.store import artifacts
 from edgeadapt.store.files import write_text
 from edgeadapt.store.folders import check_free, held
-from edgeadapt.store.record import Record, Sample
+from edgeadapt.store.provenance import Provenance
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Sample
+from edgeadapt.typed import from_json
 
 __all__ = ["report"]
 
-_FACTS = (
-    ("CPU", "cpu"),
-    ("cores", "cores"),
-    ("can do", "flags"),
-    ("virtual machine", "virtualized"),
-    ("container", "container"),
-    ("emulation", "emulation"),
-    ("system", "system"),
-    ("Python", "python"),
-)
 _HASH = 16
 """Digits of a hash that are shown: enough to tell two apart."""
 
@@ -82,7 +75,7 @@ def report(
 
 def _summary(records: Sequence[Record]) -> str:
     models = {str(sample) for record in records for sample in record.samples}
-    texts = max(record.evaluation["texts"] for record in records)
+    texts = max(record.evaluation.texts for record in records)
     return (
         f"{len(models)} variants in {len(records)} record{'s' * (len(records) > 1)}, up to "
         f"{texts:,} texts, every figure from fresh processes that took turns."
@@ -106,12 +99,24 @@ def _measured(name: str, record: Record) -> Measured:
 
 def _facts(record: Record) -> dict[str, str]:
     machine = record.machine
-    facts = {title: _words(machine[key]) for title, key in _FACTS if machine.get(key)}
-    if machine.get("memory_bytes"):
-        facts["memory"] = f"{machine['memory_bytes'] / 1e9:.1f} GB"
-    for when in ("before", "after"):
-        known = {k: v for k, v in record.conditions.get(when, {}).items() if v is not None}
-        if known:
+    said: dict[str, object] = {
+        "CPU": machine.cpu,
+        "cores": machine.cores,
+        "can do": machine.flags,
+        "virtual machine": machine.virtualized,
+        "container": machine.container,
+        "emulation": machine.emulation,
+        "system": machine.system,
+        "Python": machine.python,
+    }
+    facts = {title: _words(value) for title, value in said.items() if value}
+    if machine.memory_bytes:
+        facts["memory"] = f"{machine.memory_bytes / 1e9:.1f} GB"
+    for when, moment in (
+        ("before", record.conditions.before),
+        ("after", record.conditions.after),
+    ):
+        if known := {k: v for k, v in vars(moment).items() if v is not None}:
             facts[when] = ", ".join(f"{k.replace('_', ' ')} {_words(v)}" for k, v in known.items())
     if ns := typical_ns(record, "pace_ns"):
         facts["fixed computation"] = f"{ns / 1e6:.2f} ms"
@@ -120,9 +125,9 @@ def _facts(record: Record) -> dict[str, str]:
     gauges = {sample.gauge for sample in record.samples}
     return facts | {
         "threads": str(record.threads),
-        "texts": f"{record.evaluation['texts']:,}, {record.evaluation['origin']}",
+        "texts": f"{record.evaluation.texts:,}, {record.evaluation.origin}",
         "energy": ", ".join(sorted(filter(None, gauges))) or "unavailable",
-        "libraries": ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items()),
+        "libraries": ", ".join(f"{k} {v}" for k, v in machine.versions.items()),
         "edgeadapt": record.edgeadapt,
         "measured": record.created,
     }
@@ -131,43 +136,41 @@ def _facts(record: Record) -> dict[str, str]:
 def _origin(name: str, record: Record) -> dict[str, str]:
     """Where a bundle's model comes from, as far as its manifest says."""
     origin = record.bundles[name]
-    made = origin["provenance"]
-    recipe, backbone = made.get("recipe", {}), made.get("backbone", {})
-    training, test = recipe.get("training", {}), made.get("test", {})
-    facts = {
-        "run": made.get("run"),
-        "backbone": backbone.get("id"),
-        "its commit": backbone.get("commit"),
-        "method": made.get("method"),
+    made = origin.provenance
+    training = made.recipe.get("training", {})
+    facts: dict[str, object] = {
+        "run": made.run,
+        "backbone": made.backbone.id if made.backbone else None,
+        "its commit": made.backbone.commit if made.backbone else None,
+        "method": made.method,
         "trained": _trained(made),
-        "data": recipe.get("data", {}).get("dataset"),
-        "its fingerprint": made.get("data_fingerprint", "")[:_HASH],
+        "data": made.recipe.get("data", {}).get("dataset"),
+        "its fingerprint": (made.data_fingerprint or "")[:_HASH],
         "seed": training.get("seed"),
         "epochs": training.get("epochs"),
-        "accuracy on test text": f"{test['accuracy']:.2%}" if "accuracy" in test else None,
-        "exporter": made.get("exporter"),
-        "graph passes": made.get("passes"),
-        "libraries": [f"{library} {v}" for library, v in made.get("versions", {}).items()],
-        "exported": f"{origin['created']}, edgeadapt {origin['edgeadapt']}",
+        "accuracy on test text": f"{made.test.accuracy:.2%}" if made.test else None,
+        "exporter": made.exporter,
+        "graph passes": made.passes,
+        "libraries": [f"{library} {v}" for library, v in made.versions.items()],
+        "exported": f"{origin.created}, edgeadapt {origin.edgeadapt}",
     }
     for sample in record.samples:
         if sample.bundle == name:
-            scheme = origin["schemes"].get(sample.variant)
+            scheme = origin.schemes.get(sample.variant)
             facts[sample.variant] = ", ".join(filter(None, [scheme, sample.sha256[:_HASH]]))
-    return {title: _words(value) for title, value in facts.items() if value not in (None, "", [])}
+    unknown: tuple[object, ...] = (None, "", [], ())  # a seed of 0 is known
+    return {title: _words(value) for title, value in facts.items() if value not in unknown}
 
 
-def _trained(made: Mapping[str, Any]) -> str | None:
-    if not made.get("total_parameters"):
+def _trained(made: Provenance) -> str | None:
+    trained, total = made.trainable_parameters, made.total_parameters
+    if not total or trained is None:
         return None
-    share = made["trainable_parameters"] / made["total_parameters"]
-    return (
-        f"{made['trainable_parameters']:,} parameters of {made['total_parameters']:,} ({share:.2%})"
-    )
+    return f"{trained:,} parameters of {total:,} ({trained / total:.2%})"
 
 
-def _words(value: Any) -> str:
-    if isinstance(value, list):
+def _words(value: object) -> str:
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -195,7 +198,7 @@ def _classes(record: Record, found: Sequence[Row]) -> dict[str, list[ClassScores
             continue
         scored = score(logits, labels, task=task_of(record))
         count = logits.shape[1]
-        names = record.evaluation.get("names") or [f"label {number}" for number in range(count)]
+        names = record.evaluation.names or [f"label {number}" for number in range(count)]
         counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=count)
         classes[row.name] = [
             ClassScores(
@@ -216,20 +219,39 @@ def _curves(record: Record) -> dict[str, Curve]:
     """What happened in the trainings that the bundles come from, as far as those are at hand."""
     curves = {}
     for origin in record.bundles.values():
-        run = origin["provenance"].get("run")
+        run = origin.provenance.run
         # A record is data from anyone: only a plain name is looked up.
         if not run or Path(run).name != run or run == "..":
             continue
         if (history := artifacts.runs() / run / "history.jsonl").is_file():
-            lines = read_bounded(history, limit=RECORD_BYTES).splitlines()
-            curves[run] = _curve([parse_json(line, where=str(history)) for line in lines])
+            curves[run] = _curve(history)
     return curves
 
 
-def _curve(events: Sequence[Mapping[str, Any]]) -> Curve:
-    steps, epochs = (
-        [event for event in events if event["event"] == kind] for kind in ("step", "epoch")
-    )
+class _Event(TypedDict):
+    """A line of a history; other keys stand beside this."""
+
+    event: str
+
+
+class _Step(_Event):
+    step: int
+    loss: float
+
+
+class _Epoch(_Event):
+    step: int
+    accuracy: float
+
+
+def _curve(history: Path) -> Curve:
+    where = str(history)
+    lines = read_bounded(history, limit=RECORD_BYTES).splitlines()
+    events = [from_json(_Event, parse_json(line, where=where), where=where) for line in lines]
+    steps = [from_json(_Step, event, where=where) for event in events if event["event"] == "step"]
+    epochs = [
+        from_json(_Epoch, event, where=where) for event in events if event["event"] == "epoch"
+    ]
     return Curve(
         steps=[event["step"] for event in steps],
         losses=[event["loss"] for event in steps],

@@ -5,9 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.store.bundle import Bundle
-from edgeadapt.store.record import Record, Sample
+from edgeadapt.store.evaluation import EvaluationInfo
+from edgeadapt.store.machine import Machine
+from edgeadapt.store.plan import Plan
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Sample
 
 MS = 1_000_000
 """Nanoseconds."""
@@ -59,15 +62,10 @@ def make_record(
     return Record(
         created="2025-01-01T00:00:00+00:00",
         edgeadapt="0.0.0",
-        machine={"cpu": "Some CPU", "cores": 2, "versions": {}},
+        machine=Machine("Some CPU", cores=2),
         threads=2,
-        plan={"rounds": 2},
-        evaluation={
-            "origin": "by hand",
-            "sha256": None,
-            "texts": len(samples[0].logits),
-            "labels": labels,
-        },
+        plan=Plan(rounds=2),
+        evaluation=EvaluationInfo(origin="by hand", texts=len(samples[0].logits), labels=labels),
         baseline=baseline,
         samples=samples,
     )

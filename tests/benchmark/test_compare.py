@@ -7,7 +7,10 @@ import pytest
 
 from edgeadapt.benchmark.compare import Change, Verdict, compare
 from edgeadapt.errors import UsageError
+from edgeadapt.store.conditions import Conditions
+from edgeadapt.store.machine import Machine
 from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Pass
 from tests.benchmark.handmade import MS, make_record, make_sample
 
 LABELS = [0, 1, 0, 1]
@@ -15,6 +18,10 @@ LABELS = [0, 1, 0, 1]
 
 def record(**changes: Any) -> Record:
     return make_record(make_sample(**changes), labels=LABELS)
+
+
+def on_other_texts(record: Record) -> Record:
+    return replace(record, evaluation=replace(record.evaluation, sha256="another"))
 
 
 def changes(before: Record, after: Record, **limits: float) -> dict[str, Change]:
@@ -80,7 +87,7 @@ def test_a_larger_model_is_worse_and_nothing_is_left_to_chance() -> None:
 
 def test_throughput_that_falls_is_worse() -> None:
     def bulk(milliseconds: int) -> dict[str, Any]:
-        one = {"texts": 100, "ns": milliseconds * MS, "joules": None}
+        one = Pass(100, milliseconds * MS, None)
         return {"throughput": {"8": [[one] * 3]}}
 
     found = changes(record(**bulk(50)), record(**bulk(100)))["batch 8, texts/s"]
@@ -134,8 +141,7 @@ def test_two_answers_of_four_hundred_may_be_chance() -> None:
 
 
 def test_accuracy_on_other_texts_is_not_compared() -> None:
-    other = record()
-    other.evaluation["sha256"] = "another"
+    other = on_other_texts(record())
 
     found = compare(record(), other)
 
@@ -144,13 +150,12 @@ def test_accuracy_on_other_texts_is_not_compared() -> None:
 
 
 def test_times_of_other_texts_are_not_compared() -> None:
-    one = {"texts": 100, "ns": MS, "joules": None}
+    one = Pass(100, MS, None)
     timed = {
         "latency_ns": {"16": [[MS] * 70], "text": [[MS] * 70], "text-model": [[MS] * 70]},
         "throughput": {"8": [[one] * 3]},
     }
-    other = record(**timed)
-    other.evaluation["sha256"] = "another"
+    other = on_other_texts(record(**timed))
 
     figures = changes(record(**timed), other)
 
@@ -160,7 +165,7 @@ def test_times_of_other_texts_are_not_compared() -> None:
 
 
 def test_what_disturbed_either_is_said_again() -> None:
-    noisy = replace(record(), conditions={"others": 1.5})
+    noisy = replace(record(), conditions=Conditions(others=1.5))
 
     assert compare(noisy, record()).notes == ("before, other processes used 1.50 CPU cores",)
     assert compare(record(), noisy).notes == ("after, other processes used 1.50 CPU cores",)
@@ -176,7 +181,7 @@ def test_records_without_a_row_in_common_cannot_be_compared() -> None:
 def test_what_else_differs_is_said() -> None:
     after = replace(
         make_record(make_sample(), make_sample(variant="int8"), labels=LABELS),
-        machine={"cpu": "Another CPU", "versions": {"onnxruntime": "2.0"}},
+        machine=Machine("Another CPU", versions={"onnxruntime": "2.0"}),
         threads=4,
         edgeadapt="9.9.9",
     )

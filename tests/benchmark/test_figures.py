@@ -1,26 +1,24 @@
 """Figures of one sample, counted by hand."""
 
-from typing import Any
-
 import pytest
 
 from edgeadapt.benchmark.figures import import_share, joules_per_1000, leak, throughput
-from edgeadapt.store.record import Sample
+from edgeadapt.store.sample import LeakReading, Pass, Sample, Start
 from tests.benchmark.handmade import make_sample
 
 SECOND = 1_000_000_000
 
 
-def passes(*seconds: float, joules: float | None = None) -> list[dict[str, Any]]:
-    return [{"texts": 100, "ns": round(s * SECOND), "joules": joules} for s in seconds]
+def passes(*seconds: float, joules: float | None = None) -> list[Pass]:
+    return [Pass(100, round(s * SECOND), joules) for s in seconds]
 
 
-def watched(*children: list[list[int | None]]) -> Sample:
+def watched(*children: list[LeakReading]) -> Sample:
     return make_sample(leak=list(children))
 
 
-def readings(start: int, per_call: float, count: int = 50) -> list[list[int | None]]:
-    return [[10 * n, round(start + per_call * 10 * n)] for n in range(1, count + 1)]
+def readings(start: int, per_call: float, count: int = 50) -> list[LeakReading]:
+    return [(10 * n, round(start + per_call * 10 * n)) for n in range(1, count + 1)]
 
 
 def test_throughput_is_the_median_over_all_passes_of_all_processes() -> None:
@@ -51,7 +49,7 @@ def test_without_throughput_there_is_no_energy() -> None:
 
 
 def test_the_share_of_imports_is_a_median() -> None:
-    starts = [{"imported_ns": n, "loaded_ns": 90} for n in (20, 50, 70)]
+    starts = [Start(n, 90) for n in (20, 50, 70)]
 
     assert import_share(make_sample(starts=starts, first_label_ns=[100] * 3)) == 0.5
 
@@ -77,7 +75,7 @@ def test_one_process_that_grows_is_chance() -> None:
 
 
 def test_growth_before_memory_has_settled_is_no_leak() -> None:
-    early = [[10 * n, 50_000_000 + min(n, 10) * 1_000_000] for n in range(1, 51)]
+    early: list[LeakReading] = [(10 * n, 50_000_000 + min(n, 10) * 1_000_000) for n in range(1, 51)]
 
     found = leak(watched(early))
 
@@ -94,7 +92,7 @@ def test_growth_below_a_megabyte_is_noise() -> None:
 
 
 def test_memory_that_cannot_be_read_says_nothing() -> None:
-    assert leak(watched([[n, None] for n in range(10)])) is None
+    assert leak(watched([(n, None) for n in range(10)])) is None
 
 
 def test_memory_that_was_not_watched_says_nothing() -> None:

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from edgeadapt.benchmark.noise import disturbances
+from edgeadapt.store.conditions import Conditions, Moment
 from tests.benchmark.handmade import MS, make_record, make_sample
 
+QUIET = Conditions(others=0.01, stolen=0.0)
 
-def noise(conditions: dict[str, Any] | None = None, **changes: Any) -> list[str]:
+
+def noise(conditions: Conditions = QUIET, **changes: Any) -> list[str]:
     record = make_record(make_sample(**changes))
-    return disturbances(replace(record, conditions=conditions or {}))
+    return disturbances(replace(record, conditions=conditions))
 
 
 def processes(*medians: float) -> dict[str, Any]:
@@ -19,13 +22,11 @@ def processes(*medians: float) -> dict[str, Any]:
 
 
 def test_a_quiet_machine_is_not_spoken_of() -> None:
-    quiet = {"others": 0.01, "stolen": 0.0, "before": {}, "after": {}}
-
-    assert noise(quiet, pace_ns=[100, 101, 99]) == []
+    assert noise(QUIET, pace_ns=[100, 101, 99]) == []
 
 
 def test_a_record_of_version_1_says_nothing_of_the_machine() -> None:
-    assert noise() == []
+    assert noise(Conditions()) == []
 
 
 def test_processes_that_differ_are_named_with_their_figures() -> None:
@@ -49,17 +50,17 @@ def test_processes_that_differ_a_little_are_not_spoken_of() -> None:
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [
-        ({"others": 0.5, "stolen": 0.0}, "other processes used 0.50 CPU cores"),
-        ({"others": 0.0, "stolen": 0.1}, "the host gave 0.10 CPU cores"),
+        (Conditions(others=0.5, stolen=0.0), "other processes used 0.50 CPU cores"),
+        (Conditions(others=0.0, stolen=0.1), "the host gave 0.10 CPU cores"),
         (
-            {"before": {"frequency_mhz": 2000.0}, "after": {"frequency_mhz": 1500.0}},
+            Conditions(Moment(frequency_mhz=2000.0), Moment(frequency_mhz=1500.0)),
             "the clock fell from 2000 to 1500 MHz",
         ),
-        ({"before": {}, "after": {"throttled": "0x50005"}}, "throttled (0x50005)"),
-        ({"before": {}, "after": {"governor": "powersave"}}, "governor is powersave"),
+        (Conditions(after=Moment(throttled="0x50005")), "throttled (0x50005)"),
+        (Conditions(after=Moment(governor="powersave")), "governor is powersave"),
     ],
 )
-def test_what_the_machine_says_is_passed_on(conditions: dict[str, Any], expected: str) -> None:
+def test_what_the_machine_says_is_passed_on(conditions: Conditions, expected: str) -> None:
     (found,) = noise(conditions)
 
     assert expected in found
@@ -68,13 +69,13 @@ def test_what_the_machine_says_is_passed_on(conditions: dict[str, Any], expected
 @pytest.mark.parametrize(
     "conditions",
     [
-        {"before": {"frequency_mhz": 2000.0}, "after": {"frequency_mhz": 1950.0}},
-        {"before": {"throttled": "3 events"}, "after": {"throttled": "3 events"}},
-        {"before": {}, "after": {"governor": "performance"}},
-        {"others": None, "stolen": None},
+        Conditions(Moment(frequency_mhz=2000.0), Moment(frequency_mhz=1950.0)),
+        Conditions(Moment(throttled="3 events"), Moment(throttled="3 events")),
+        Conditions(after=Moment(governor="performance")),
+        Conditions(others=None, stolen=None),
     ],
 )
-def test_what_is_as_it_should_be_is_not(conditions: dict[str, Any]) -> None:
+def test_what_is_as_it_should_be_is_not(conditions: Conditions) -> None:
     assert noise(conditions) == []
 
 

@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import pytest
 
-from edgeadapt.benchmark.plan import PLANS, Effort, Plan
+from edgeadapt.benchmark.plan import PLANS, Effort
 from edgeadapt.measure.statistics import MIN_SAMPLES_P90, MIN_SAMPLES_P99
+from edgeadapt.store.plan import Plan
 
 
 @pytest.mark.parametrize("effort", Effort)

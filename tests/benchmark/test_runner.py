@@ -1,8 +1,8 @@
 """Running a plan: what is measured, in which order, and what is kept."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,16 @@ import edgeadapt
 from edgeadapt.benchmark import runner
 from edgeadapt.benchmark.runner import Evaluation, Subject, measure
 from edgeadapt.errors import MeasurementError, ModelError
+from edgeadapt.measure.jobs import FirstLabelAnswer, FirstLabelJob
+from edgeadapt.measure.timed_jobs import BulkAnswer, BulkJob, MeasureAnswer, MeasureJob
 from edgeadapt.recipe import Task
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.evaluation import EvaluationInfo
 from edgeadapt.store.machine import Machine
 from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Memory, Pass
 from tests.benchmark.handmade import copy_bundle, tiny_plan
 from tests.tasks import PAIRS, task_bundle
 
@@ -26,59 +30,60 @@ TEXTS = ("the room was warm", "a cold meal", "good", "bad", "the film was great"
 LABELS = np.asarray([1, 0, 1, 0, 1])
 NO_TEXTS = Evaluation(origin="none", sha256=None)
 TINY = tiny_plan(lengths=(8, 16, 64), rounds=2, repeats=3, starts=2, texts=4, bulks=0)
-HELD = {"rss": 5, "pss": 4, "peak": 6}
+HELD = Memory(rss=5, pss=4, peak=6)
 
 
 @dataclass
 class Jobs:
     """Every job, in the order in which it was run."""
 
-    rounds: list[Mapping[str, Any]] = field(default_factory=list)
+    rounds: list[MeasureJob] = field(default_factory=list)
     order: list[tuple[str, str, str]] = field(default_factory=list)
     """Task, name of the bundle and variant."""
-    first_labels: list[Mapping[str, Any]] = field(default_factory=list)
-    bulks: list[Mapping[str, Any]] = field(default_factory=list)
+    first_labels: list[FirstLabelJob] = field(default_factory=list)
+    bulks: list[BulkJob] = field(default_factory=list)
 
-    def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, job: MeasureJob | BulkJob) -> MeasureAnswer | BulkAnswer:
         self._note(job)
-        if job["task"] == "bulk":
-            self.bulks.append(job)
-            number = len(self.bulks)
-            return {
-                "passes": {
-                    str(size): [{"texts": len(job["texts"]), "ns": number, "joules": None}]
-                    for size in job["batches"]
-                },
-                "memory": {"loaded": HELD, **{str(size): HELD for size in job["batches"]}},
-                "gauge": None,
-                "leak": [[10, number], [20, number]],
-            }
+        return self._bulk(job) if isinstance(job, BulkJob) else self._measure(job)
+
+    def _bulk(self, job: BulkJob) -> BulkAnswer:
+        self.bulks.append(job)
+        number = len(self.bulks)
+        sizes = [str(size) for size in job.batches]
+        return BulkAnswer(
+            passes={size: [Pass(len(job.texts), number, None)] for size in sizes},
+            memory={"loaded": HELD, **dict.fromkeys(sizes, HELD)},
+            gauge=None,
+            leak=[(10, number), (20, number)],
+        )
+
+    def _measure(self, job: MeasureJob) -> MeasureAnswer:
         self.rounds.append(job)
         number = len(self.rounds)
-        lengths = [str(len(tokens["ids"])) for tokens in job["fixed"]]
-        samples = {name: [number] * job["repeats"] for name in lengths}
-        if job["timed"]:
-            samples["text"] = samples["text-model"] = [number] * job["timed"]
-        return {
-            "engine": "recording 1.0",
-            "load_ns": 10 * number,
-            "latency_ns": samples,
-            "logits": [[float(number), 0.0] for _ in job["texts"]],
-            "import_bytes": 100 * number,
-            "peak_bytes": 1000 * number,
-            "memory": {"loaded": HELD},
-            "pace_ns": number,
-            "signal_ns": number,
-        }
+        samples = {str(len(tokens.ids)): [number] * job.repeats for tokens in job.fixed}
+        if job.timed:
+            samples["text"] = samples["text-model"] = [number] * job.timed
+        return MeasureAnswer(
+            engine="recording 1.0",
+            load_ns=10 * number,
+            latency_ns=samples,
+            logits=[[float(number), 0.0] for _ in job.texts],
+            import_bytes=100 * number,
+            peak_bytes=1000 * number,
+            memory={"loaded": HELD},
+            pace_ns=number,
+            signal_ns=number,
+        )
 
-    def time(self, job: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    def time(self, job: FirstLabelJob) -> tuple[FirstLabelAnswer, int]:
         self._note(job)
         self.first_labels.append(job)
         number = len(self.first_labels)
-        return {"label": "negative", "imported_ns": number, "loaded_ns": 2 * number}, 7 * number
+        return FirstLabelAnswer("negative", number, 2 * number), 7 * number
 
-    def _note(self, job: Mapping[str, Any]) -> None:
-        self.order.append((job["task"], Path(job["bundle"]).name, job["variant"]))
+    def _note(self, job: FirstLabelJob | MeasureJob | BulkJob) -> None:
+        self.order.append((job.task, Path(job.bundle).name, job.variant))
 
 
 @pytest.fixture
@@ -141,11 +146,12 @@ def measured(subjects: list[Subject], evaluation: Evaluation) -> Record:
 def test_a_variant_without_finite_answers_is_not_measured(
     jobs: Jobs, run_plan: Callable[..., Record], monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
-    def run(job: Mapping[str, Any]) -> dict[str, Any]:
+    def run(job: MeasureJob) -> MeasureAnswer | BulkAnswer:
         answer = jobs.run(job)
-        if job["variant"] == "int8" and answer["logits"]:
-            answer["logits"][2] = [value, 0.0]
-        return answer
+        if job.variant != "int8" or not isinstance(answer, MeasureAnswer) or not answer.logits:
+            return answer
+        first, second, _, *others = answer.logits
+        return replace(answer, logits=[first, second, [value, 0.0], *others])
 
     monkeypatch.setattr(runner, "run_job", run)
 
@@ -181,8 +187,8 @@ def test_every_job_gets_the_plans_counts_and_the_threads(
 ) -> None:
     run_plan(threads=3)
 
-    assert {(job["warmup"], job["repeats"]) for job in jobs.rounds} == {(1, 3)}
-    assert {job["threads"] for job in [*jobs.rounds, *jobs.first_labels]} == {3}
+    assert {(job.warmup, job.repeats) for job in jobs.rounds} == {(1, 3)}
+    assert {job.threads for job in [*jobs.rounds, *jobs.first_labels]} == {3}
 
 
 def test_the_first_process_answers_all_texts_and_further_ones_a_part(
@@ -190,9 +196,7 @@ def test_the_first_process_answers_all_texts_and_further_ones_a_part(
 ) -> None:
     run_plan()
 
-    assert [list(job["texts"]) for job in jobs.rounds] == 3 * [list(TEXTS[:4])] + 3 * [
-        list(TEXTS[:2])
-    ]
+    assert [list(job.texts) for job in jobs.rounds] == 3 * [list(TEXTS[:4])] + 3 * [list(TEXTS[:2])]
 
 
 def test_labels_are_those_of_the_texts_that_were_answered(
@@ -200,14 +204,9 @@ def test_labels_are_those_of_the_texts_that_were_answered(
 ) -> None:
     record = run_plan()
 
-    assert record.evaluation == {
-        "origin": "by hand",
-        "sha256": "abc",
-        "texts": 4,
-        "labels": [1, 0, 1, 0],
-        "task": "single-label",
-        "names": ["bad", "good"],
-    }
+    assert record.evaluation == EvaluationInfo(
+        origin="by hand", sha256="abc", texts=4, labels=[1, 0, 1, 0], names=("bad", "good")
+    )
 
 
 def test_fewer_texts_than_planned_are_all_answered(
@@ -215,15 +214,15 @@ def test_fewer_texts_than_planned_are_all_answered(
 ) -> None:
     record = run_plan(plan=tiny_plan(texts=100, timed=50))
 
-    assert record.evaluation["texts"] == len(TEXTS)
-    assert record.evaluation["labels"] == LABELS.tolist()
+    assert record.evaluation.texts == len(TEXTS)
+    assert record.evaluation.labels == LABELS.tolist()
 
 
 def test_unlabelled_texts_have_no_labels(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
     record = run_plan(evaluation=Evaluation(origin="by hand", sha256=None, texts=TEXTS))
 
-    assert record.evaluation["labels"] is None
-    assert record.evaluation["texts"] == 4
+    assert record.evaluation.labels is None
+    assert record.evaluation.texts == 4
     assert "text" in record.samples[0].latency_ns
 
 
@@ -232,17 +231,17 @@ def test_without_texts_there_is_neither_accuracy_nor_text_latency(
 ) -> None:
     record = run_plan(evaluation=Evaluation(origin="none", sha256=None))
 
-    assert record.evaluation["texts"] == 0
-    assert record.evaluation["labels"] is None
+    assert record.evaluation.texts == 0
+    assert record.evaluation.labels is None
     assert all(sample.logits == [] for sample in record.samples)
     assert all("text" not in sample.latency_ns for sample in record.samples)
-    assert all(job["text"].strip() for job in jobs.first_labels)
+    assert all(job.text.strip() for job in jobs.first_labels)
 
 
 def test_a_cold_start_answers_the_first_text(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
     run_plan()
 
-    assert {job["text"] for job in jobs.first_labels} == {TEXTS[0]}
+    assert {job.text for job in jobs.first_labels} == {TEXTS[0]}
 
 
 def test_lengths_above_the_bundles_longest_input_are_left_out(
@@ -252,9 +251,7 @@ def test_lengths_above_the_bundles_longest_input_are_left_out(
 
     run_plan(plan=tiny_plan(lengths=(16, 32, 33, 64), bulks=0))
 
-    assert {tuple(len(tokens["ids"]) for tokens in job["fixed"]) for job in jobs.rounds} == {
-        (16, 32)
-    }
+    assert {tuple(len(tokens.ids) for tokens in job.fixed) for job in jobs.rounds} == {(16, 32)}
 
 
 @pytest.mark.parametrize("length", [3, 4, 8, 16, 31, 32])
@@ -266,8 +263,8 @@ def test_a_fixed_input_has_its_length_and_special_tokens_at_both_ends_only(
 
     run_plan(plan=tiny_plan(lengths=(length,), bulks=0))
 
-    (fixed,) = jobs.rounds[0]["fixed"]
-    tokens = fixed["ids"]
+    (fixed,) = jobs.rounds[0].fixed
+    tokens = fixed.ids
     assert len(tokens) == length
     assert tokens[0] == tokenizer.token_to_id("[CLS]")
     assert tokens[-1] == tokenizer.token_to_id("[SEP]")
@@ -324,11 +321,12 @@ def test_the_record_says_what_was_asked_for(jobs: Jobs, run_plan: Callable[..., 
 
     assert record.edgeadapt == edgeadapt.__version__
     assert record.threads == 2
-    assert record.plan["rounds"] == TINY.rounds
-    assert record.plan["lengths"] == TINY.lengths
+    assert record.plan == TINY
     assert record.baseline == "tiny:fp32"
     assert record.created.endswith("+00:00")
-    assert {"cpu", "cores", "versions"} <= set(record.machine)
+    assert record.machine.cpu
+    assert record.machine.cores
+    assert "numpy" in record.machine.versions
 
 
 def test_the_record_says_where_the_models_come_from(
@@ -338,12 +336,9 @@ def test_the_record_says_where_the_models_come_from(
 
     assert set(origins) == {"tiny", "other"}
     manifest = tiny_bundle.manifest
-    assert origins["tiny"]["created"] == manifest.created
-    assert origins["tiny"]["provenance"]["run"] == manifest.provenance.run
-    assert origins["tiny"]["schemes"]["int8"] == manifest.variants["int8"].scheme
-    scores = origins["tiny"]["provenance"]["test"]
-    assert scores["accuracy"] == manifest.provenance.test.accuracy
-    assert "confusion" not in scores
+    assert origins["tiny"].created == manifest.created
+    assert origins["tiny"].provenance == manifest.provenance
+    assert origins["tiny"].schemes["int8"] == manifest.variants["int8"].scheme
 
 
 def test_progress_ends_at_its_total(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
@@ -440,10 +435,10 @@ def test_a_fixed_input_of_pairs_has_its_length_and_two_segments(
 
     run_plan(subjects=[pair_subject], baseline=pair_subject, plan=plan, evaluation=NO_TEXTS)
 
-    (fixed,) = jobs.rounds[0]["fixed"]
-    assert len(fixed["ids"]) == len(fixed["type_ids"]) == length
-    assert fixed["type_ids"] == sorted(fixed["type_ids"])
-    assert set(fixed["type_ids"]) == {0, 1}
+    (fixed,) = jobs.rounds[0].fixed
+    assert len(fixed.ids) == len(fixed.type_ids) == length
+    assert fixed.type_ids == sorted(fixed.type_ids)
+    assert set(fixed.type_ids) == {0, 1}
 
 
 def test_a_bundle_of_pairs_starts_cold_with_a_pair(
@@ -453,7 +448,7 @@ def test_a_bundle_of_pairs_starts_cold_with_a_pair(
 
     run_plan(subjects=[pair_subject], baseline=pair_subject, plan=plan, evaluation=NO_TEXTS)
 
-    assert len(jobs.first_labels[0]["text"]) == 2
+    assert len(jobs.first_labels[0].text) == 2
 
 
 def test_the_record_says_the_task(jobs: Jobs, run_plan: Callable[..., Record]) -> None:
@@ -462,8 +457,8 @@ def test_the_record_says_the_task(jobs: Jobs, run_plan: Callable[..., Record]) -
 
     record = run_plan(evaluation=evaluation)
 
-    assert record.evaluation["task"] == "multi-label"
-    assert record.evaluation["labels"] == sets[:4].tolist()
+    assert record.evaluation.task == "multi-label"
+    assert record.evaluation.labels == sets[:4].tolist()
 
 
 def test_throughput_is_measured_in_processes_of_its_own(
@@ -472,14 +467,14 @@ def test_throughput_is_measured_in_processes_of_its_own(
     record = run_plan(plan=tiny_plan(bulks=2, starts=0, bulk=3))
 
     assert [task for task, *_ in jobs.order] == ["measure"] * 3 + ["bulk"] * 6
-    assert {tuple(job["texts"]) for job in jobs.bulks} == {TEXTS[:3]}
-    assert {(job["calls"], job["passes"]) for job in jobs.bulks} == {(20, 2)}
+    assert {tuple(job.texts) for job in jobs.bulks} == {TEXTS[:3]}
+    assert {(job.calls, job.passes) for job in jobs.bulks} == {(20, 2)}
     third = record.samples[2]
     assert third.throughput["2"] == [
-        [{"texts": 3, "ns": 3, "joules": None}],
-        [{"texts": 3, "ns": 6, "joules": None}],
+        [Pass(3, 3, None)],
+        [Pass(3, 6, None)],
     ]
-    assert third.leak == [[[10, 3], [20, 3]], [[10, 6], [20, 6]]]
+    assert third.leak == [[(10, 3), (20, 3)], [(10, 6), (20, 6)]]
     assert list(third.bulk_memory) == ["loaded", "1", "2"]
 
 
@@ -488,7 +483,7 @@ def test_throughput_without_texts_is_that_of_made_up_ones(
 ) -> None:
     run_plan(evaluation=NO_TEXTS, plan=tiny_plan(bulk=3))
 
-    assert all(len(job["texts"]) == 3 and all(job["texts"]) for job in jobs.bulks)
+    assert all(len(job.texts) == 3 and all(job.texts) for job in jobs.bulks)
 
 
 def test_every_number_of_threads_is_measured_in_turn(
@@ -498,9 +493,9 @@ def test_every_number_of_threads_is_measured_in_turn(
 
     record = run_plan(plan=tiny_plan(starts=0, bulks=0, scaling=2))
 
-    threads = [job["threads"] for job in jobs.rounds[3:]]
+    threads = [job.threads for job in jobs.rounds[3:]]
     assert threads == 2 * [1, 1, 1, 2, 2, 2, 3, 3, 3]
-    assert {len(job["fixed"][0]["ids"]) for job in jobs.rounds[3:]} == {32}
+    assert {len(job.fixed[0].ids) for job in jobs.rounds[3:]} == {32}
     assert {name: len(found) for name, found in record.samples[0].threads_ns.items()} == {
         "1": 2,
         "2": 2,
@@ -540,7 +535,7 @@ def test_another_engine_is_named_in_the_row_and_in_the_job(
     record = run_plan(subjects=subjects, baseline=subjects[0])
 
     assert [sample.variant for sample in record.samples] == ["fp32", "fp32@openvino"]
-    assert [job["engine"] for job in jobs.rounds[:2]] == [None, "openvino"]
+    assert [job.engine for job in jobs.rounds[:2]] == [None, "openvino"]
 
 
 def test_a_record_says_what_the_machine_was_up_to(
@@ -548,8 +543,8 @@ def test_a_record_says_what_the_machine_was_up_to(
 ) -> None:
     found = run_plan().conditions
 
-    assert set(found) == {"before", "after", "others", "stolen"}
-    assert found["others"] is None or found["others"] >= 0
+    assert found.before.load_average is not None
+    assert found.others is None or found.others >= 0
 
 
 def test_a_sample_says_what_everything_takes_on_disk(
@@ -585,14 +580,14 @@ def test_real_processes_measure_throughput_memory_and_leaks(
     (sample,) = record.samples
     assert list(sample.throughput) == ["1", "2"]
     for (child,) in sample.throughput.values():
-        assert [(one["texts"], one["ns"] > 0) for one in child] == [(4, True)] * 2
+        assert [(one.texts, one.ns > 0) for one in child] == [(4, True)] * 2
     assert [calls for calls, _ in sample.leak[0]] == list(range(1, 21))
     assert all(held > 1_000_000 for _, held in sample.leak[0])
     (loaded,) = sample.memory["loaded"]
-    assert 0 < loaded["pss"] <= loaded["rss"] <= loaded["peak"]
+    assert 0 < loaded.pss <= loaded.rss <= loaded.peak
     assert list(sample.threads_ns) == [str(n + 1) for n in range(len(sample.threads_ns))]
     (start,) = sample.starts
-    assert 0 < start["imported_ns"] < start["loaded_ns"] < sample.first_label_ns[0]
+    assert 0 < start.imported_ns < start.loaded_ns < sample.first_label_ns[0]
 
 
 def test_real_texts_are_repeated_until_the_time_is_over(

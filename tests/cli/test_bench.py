@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -14,12 +14,14 @@ import pytest
 
 from edgeadapt.benchmark import plan as plans
 from edgeadapt.benchmark.evaluation import EvaluationFile
-from edgeadapt.benchmark.plan import Effort, Plan
+from edgeadapt.benchmark.plan import Effort
 from edgeadapt.benchmark.rows import rows as rows_of
 from edgeadapt.data import read_rows, write_csv
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.store.bundle import Bundle, Manifest
+from edgeadapt.store.plan import Plan
 from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Pass
 from tests.benchmark.handmade import make_record, make_sample
 from tests.children import MAIN, open_edgeadapt, run_edgeadapt, run_limited
 from tests.cli.conftest import Cli, Outcome, copy_bundle, written
@@ -97,7 +99,7 @@ def test_two_bundles_are_compared(cli: Cli, folder: Path, first: Path, second: P
     assert rows["second:fp32"]["ratios"]["bytes"] == 1.0
 
     record = Record.open(folder / answer["record"])
-    recomputed = [row.to_dict() for row in rows_of(record)]
+    recomputed = [asdict(row) for row in rows_of(record)]
     assert json.loads(json.dumps(recomputed)) == answer["rows"]
 
 
@@ -130,7 +132,7 @@ def test_texts_without_labels_give_everything_but_accuracy(
         threads=1,
     )
 
-    assert record.evaluation["texts"] == 3
+    assert record.evaluation.texts == 3
     for row in rows_of(record):
         assert row.accuracy is None
         assert row.macro_f1 is None
@@ -164,7 +166,7 @@ def test_labelled_texts_of_ones_own_are_scored(folder: Path, second: Path, tmp_p
     record, _ = bench([bundle], plan=TINY, data=own, threads=1)
 
     (sample,) = record.samples
-    assert record.evaluation["labels"] == [1] * 4
+    assert record.evaluation.labels == [1] * 4
     assert rows_of(record)[0].accuracy == sum(row[1] > row[0] for row in sample.logits) / 4
 
 
@@ -453,9 +455,7 @@ def test_options_that_make_no_sense_are_refused(
 
 def test_the_table_is_short_and_wide_shows_the_rest(cli: Cli, folder: Path, first: Path) -> None:
     record = make_record(
-        make_sample(
-            bundle="first", throughput={"1": [[{"texts": 9, "ns": 10**9, "joules": None}]]}
-        ),
+        make_sample(bundle="first", throughput={"1": [[Pass(9, 10**9, None)]]}),
         baseline="first:fp32",
     )
     with pytest.MonkeyPatch.context() as patch:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeadapt.store.sample import Pass
 from tests.benchmark.handmade import MS, make_record, make_sample
 from tests.cli.conftest import Cli
 
@@ -51,7 +52,7 @@ def test_what_got_faster_is_no_regression(cli: Cli, records: Path) -> None:
 
 def test_throughput_is_shown_as_it_grew(cli: Cli, records: Path) -> None:
     for name, milliseconds in (("slow", 100), ("fast", 40)):
-        speed = {"8": [[{"texts": 100, "ns": milliseconds * MS, "joules": None}] * 3]}
+        speed = {"8": [[Pass(100, milliseconds * MS, None)] * 3]}
         make_record(make_sample(throughput=speed), labels=LABELS).write(records / f"{name}.json")
 
     faster, slower = cli("compare", "slow", "fast"), cli("compare", "fast", "slow")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.compress import timing
+from edgeadapt.measure.timed_jobs import GraphAnswer
 from edgeadapt.pipeline import export as pipeline
 from edgeadapt.pipeline.export import ExportOptions
 from edgeadapt.pipeline.export import export as run_export
@@ -342,7 +343,7 @@ def again(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is timed in fresh processes."""
-    answer = {"latency_ns": [[1_000_000]], "peak_bytes": 7}
+    answer = GraphAnswer(latency_ns=[[1_000_000]], peak_bytes=7)
     monkeypatch.setattr(timing, "run_job", lambda job: answer)
 
 

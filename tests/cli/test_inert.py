@@ -168,7 +168,7 @@ def test_the_page_of_records_holds_names_as_text(tmp_path: Path) -> None:
 
     name = f"<script>alert(1)</script>{HOSTILE}"
     record = make_record(make_sample(bundle=name), baseline=f"{name}:fp32")
-    record = replace(record, machine={**record.machine, "cpu": name})
+    record = replace(record, machine=replace(record.machine, cpu=name))
     record.write(tmp_path / "a.json")
 
     page = report([tmp_path / "a.json"], output=tmp_path / "a.html").read_text()

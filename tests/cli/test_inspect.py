@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.evaluation import EvaluationInfo
+from edgeadapt.store.machine import Machine
+from edgeadapt.store.plan import Plan
 from edgeadapt.store.record import Record
 from edgeadapt.store.run import Run
 from tests.cli.conftest import Cli
@@ -18,10 +21,10 @@ def write_record(path: Path) -> Path:
     record = Record(
         created="2026-01-02T03:04:05+00:00",
         edgeadapt="0.1.0",
-        machine={"cpu": "A small processor"},
+        machine=Machine("A small processor"),
         threads=2,
-        plan={},
-        evaluation={"origin": "none", "sha256": None, "texts": 0, "labels": None},
+        plan=Plan(),
+        evaluation=EvaluationInfo(origin="none", texts=0, labels=None),
         baseline="tiny:fp32",
         samples=(),
     )

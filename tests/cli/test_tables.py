@@ -11,7 +11,11 @@ from rich.console import Console, RenderableType
 from edgeadapt.benchmark.rows import rows
 from edgeadapt.cli.console import show
 from edgeadapt.cli.tables import bench_table, facts_table
-from edgeadapt.store.record import Record, Sample
+from edgeadapt.store.evaluation import EvaluationInfo
+from edgeadapt.store.machine import Machine
+from edgeadapt.store.plan import Plan
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Pass, Sample
 
 MILLISECOND = 1_000_000
 
@@ -45,16 +49,16 @@ def table_of(
 def record_of(
     *samples: Sample,
     labels: list[int] | None = None,
-    plan: Mapping[str, Any] | None = None,
+    plan: Plan | None = None,
     **machine: Any,
 ) -> Record:
     return Record(
         created="2026-01-02T03:04:05+00:00",
         edgeadapt="0.1.0",
-        machine={"cpu": "A small processor", **machine},
+        machine=Machine("A small processor", **machine),
         threads=2,
-        plan=plan or {},
-        evaluation={"origin": "x", "sha256": None, "texts": 4, "labels": labels},
+        plan=plan or Plan(batches=()),
+        evaluation=EvaluationInfo(origin="x", texts=4, labels=labels),
         baseline="reviews:fp32",
         samples=samples,
     )
@@ -243,7 +247,7 @@ def test_a_variant_without_a_length_has_a_dash_there() -> None:
 
 
 def passes(*batches: str) -> dict[str, Any]:
-    return {name: [[{"texts": 8, "ns": MILLISECOND, "joules": None}]] for name in batches}
+    return {name: [[Pass(8, MILLISECOND, None)]] for name in batches}
 
 
 @pytest.mark.parametrize(("batches", "said"), [(("1",), True), (("1", "8"), False)])
@@ -253,7 +257,7 @@ def test_the_caption_says_why_a_model_has_no_throughput_in_batches(
     fp32 = sample("fp32", milliseconds=5, throughput=passes("1", "8"))
     int8 = sample("int8", milliseconds=5, throughput=passes(*batches))
 
-    shown = shown_table(record_of(fp32, int8, plan={"batches": [1, 8]}))
+    shown = shown_table(record_of(fp32, int8, plan=Plan(batches=(1, 8))))
 
     assert ("run text by text" in " ".join(shown.split())) is said
 

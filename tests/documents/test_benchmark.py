@@ -14,6 +14,7 @@ from edgeadapt.documents.benchmark import bench_columns, bench_notes
 from edgeadapt.documents.page import Measured, render
 from edgeadapt.documents.plain_text import csv_of, markdown_of
 from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Pass
 from tests.benchmark.handmade import MS, make_record, make_sample
 
 RECORD = make_record(
@@ -23,7 +24,7 @@ RECORD = make_record(
         bytes=22_540_000,
         latency_ns={"16": [[1_234_000] * 70], "text": [[2 * MS] * 70]},
         peak_bytes=[123_400_000],
-        throughput={"8": [[{"texts": 100, "ns": 50 * MS, "joules": 0.5}]]},
+        throughput={"8": [[Pass(100, 50 * MS, 0.5)]]},
     ),
     labels=[0, 1, 0, 0],
 )
@@ -101,7 +102,7 @@ def test_columns_without_a_figure_are_named_below_the_wide_table() -> None:
 
 
 def test_a_leak_is_called_one() -> None:
-    grown = [[[n, 100_000_000 + 100_000 * n] for n in range(0, 1000, 100)]]
+    grown = [[(n, 100_000_000 + 100_000 * n) for n in range(0, 1000, 100)]]
     (row,) = rows(make_record(make_sample(leak=grown)))
 
     (cell,) = (column.cell(row) for column in bench_columns([row]) if column.title == "growth")

@@ -8,6 +8,8 @@ import pytest
 
 from edgeadapt.benchmark.rows import rows
 from edgeadapt.documents.plain_text import csv_of, markdown_of
+from edgeadapt.store.conditions import Conditions
+from edgeadapt.store.sample import Pass
 from tests.benchmark.handmade import MS, make_record, make_sample
 
 FP32 = make_sample(latency_ns={"16": [[2 * MS] * 64], "text": [[3 * MS] * 64]})
@@ -15,7 +17,7 @@ INT8 = make_sample(
     variant="int8",
     bytes=22_500_000,
     latency_ns={"16": [[1 * MS] * 70], "text": [[1 * MS] * 10]},
-    throughput={"8": [[{"texts": 100, "ns": 50 * MS, "joules": None}]]},
+    throughput={"8": [[Pass(100, 50 * MS, None)]]},
 )
 RECORD = make_record(FP32, INT8, labels=[0, 1, 0, 0])
 
@@ -65,7 +67,7 @@ def test_markdown_shows_each_row_and_what_it_was_measured_on() -> None:
 
 
 def test_markdown_says_what_disturbed_the_benchmark() -> None:
-    noisy = replace(RECORD, conditions={"others": 1.5})
+    noisy = replace(RECORD, conditions=Conditions(others=1.5))
 
     assert markdown_of(rows(noisy), noisy).endswith("- other processes used 1.50 CPU cores\n")
 

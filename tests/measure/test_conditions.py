@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 
 from edgeadapt.measure import conditions as module
-from edgeadapt.measure.conditions import Conditions, conditions, others_at_work, pace_ns
+from edgeadapt.measure.conditions import Reading, conditions_between, pace_ns, read_conditions
+from edgeadapt.store.conditions import Moment
 
 STAT = "cpu  1000 200 300 9000 50 30 20 70 400 0\ncpu0 1 2 3\n"
-QUIET = Conditions(
-    governor=None,
-    frequency_mhz=None,
-    temperature_c=None,
-    throttled=None,
-    load_average=0.0,
+QUIET = Reading(
+    moment=Moment(load_average=0.0),
     at=100.0,
     busy_s=50.0,
     stolen_s=1.0,
@@ -39,10 +36,14 @@ def system(tmp_path: Path) -> Callable[[str, object], None]:
 
 
 def test_a_machine_that_says_nothing_is_unknown(tmp_path: Path) -> None:
-    found = conditions(tmp_path)
+    found = read_conditions(tmp_path)
 
-    assert (found.governor, found.frequency_mhz, found.temperature_c) == (None, None, None)
-    assert (found.throttled, found.busy_s, found.stolen_s) == (None, None, None)
+    assert (found.moment.governor, found.moment.frequency_mhz, found.moment.temperature_c) == (
+        None,
+        None,
+        None,
+    )
+    assert (found.moment.throttled, found.busy_s, found.stolen_s) == (None, None, None)
 
 
 def test_clocks_are_averaged_and_the_hottest_sensor_counts(
@@ -54,9 +55,13 @@ def test_clocks_are_averaged_and_the_hottest_sensor_counts(
     for zone, millidegrees in enumerate((41_000, 63_500)):
         system(f"sys/class/thermal/thermal_zone{zone}/temp", millidegrees)
 
-    found = conditions(tmp_path)
+    found = read_conditions(tmp_path)
 
-    assert (found.frequency_mhz, found.governor, found.temperature_c) == (2000.0, "ondemand", 63.5)
+    assert (found.moment.frequency_mhz, found.moment.governor, found.moment.temperature_c) == (
+        2000.0,
+        "ondemand",
+        63.5,
+    )
 
 
 @pytest.mark.parametrize(("word", "expected"), [("0", None), ("50005", "0x50005")])
@@ -65,7 +70,7 @@ def test_a_raspberry_pi_says_what_slows_it_down(
 ) -> None:
     system(PI_THROTTLED, word)
 
-    assert conditions(tmp_path).throttled == expected
+    assert read_conditions(tmp_path).moment.throttled == expected
 
 
 def test_throttling_events_of_all_cores_are_counted(
@@ -74,7 +79,7 @@ def test_throttling_events_of_all_cores_are_counted(
     for core, count in enumerate((0, 3, 4)):
         system(f"{CPUS}/cpu{core}/thermal_throttle/core_throttle_count", count)
 
-    assert conditions(tmp_path).throttled == "7 events"
+    assert read_conditions(tmp_path).moment.throttled == "7 events"
 
 
 def test_busy_time_is_all_but_waiting_and_guests_are_in_it_already(
@@ -83,7 +88,7 @@ def test_busy_time_is_all_but_waiting_and_guests_are_in_it_already(
     system("proc/stat", STAT)
     monkeypatch.setattr(module.os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
 
-    found = conditions(tmp_path)
+    found = read_conditions(tmp_path)
 
     assert found.busy_s == pytest.approx(15.5)
     assert found.stolen_s == pytest.approx(0.7)
@@ -94,38 +99,38 @@ def test_a_host_without_the_steal_field_is_unknown(
 ) -> None:
     system("proc/stat", "cpu  1 2 3 4")
 
-    assert conditions(tmp_path).busy_s is None
+    assert read_conditions(tmp_path).busy_s is None
 
 
 def test_others_are_what_is_busy_beside_ourselves() -> None:
     after = replace(QUIET, at=110.0, busy_s=62.0, stolen_s=1.5, own_s=15.0)
 
-    assert others_at_work(QUIET, after) == {
-        "others": pytest.approx(0.2),
-        "stolen": pytest.approx(0.05),
-    }
+    found = conditions_between(QUIET, after)
+
+    assert found.others == pytest.approx(0.2)
+    assert found.stolen == pytest.approx(0.05)
 
 
 def test_rounding_gives_nobody_less_than_nothing() -> None:
     after = replace(QUIET, at=110.0, busy_s=59.0, own_s=15.0)
 
-    assert others_at_work(QUIET, after)["others"] == 0.0
+    assert conditions_between(QUIET, after).others == 0.0
 
 
 def test_where_times_are_unknown_so_are_the_others() -> None:
     unknown = replace(QUIET, at=110.0, busy_s=None)
 
-    assert others_at_work(QUIET, unknown) == {"others": None, "stolen": None}
+    found = conditions_between(QUIET, unknown)
+
+    assert (found.others, found.stolen) == (None, None)
 
 
-def test_what_is_kept_goes_into_a_record() -> None:
-    assert set(conditions().to_dict()) == {
-        "governor",
-        "frequency_mhz",
-        "temperature_c",
-        "throttled",
-        "load_average",
-    }
+def test_both_moments_are_kept() -> None:
+    after = replace(QUIET, moment=Moment(governor="powersave"), at=110.0)
+
+    found = conditions_between(QUIET, after)
+
+    assert (found.before, found.after) == (QUIET.moment, after.moment)
 
 
 def test_the_fixed_computation_takes_its_time() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.measure.memory import Memory, memory, peak_bytes, resident_bytes
+from edgeadapt.measure.memory import memory, peak_bytes, resident_bytes
+from edgeadapt.store.sample import Memory
 
 MEGABYTES = 1_000_000
 

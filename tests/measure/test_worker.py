@@ -4,7 +4,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import pytest
 import edgeadapt.runtime
 from edgeadapt.measure import worker
 from edgeadapt.measure.child import run_job
+from edgeadapt.measure.jobs import FirstLabelJob, Job, job_line, read_answer
+from edgeadapt.measure.timed_jobs import FixedInput, MeasureAnswer, MeasureJob
 from edgeadapt.metrics import Logits
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
@@ -24,9 +25,7 @@ from edgeadapt.text import TokenBatch
 from tests.tasks import PAIRS, task_bundle
 
 TEXTS = ("the room was warm", "a cold and awful meal", "good", "the plot: déjà vu, 漢字 and all")
-FIXED = tuple(
-    {"ids": ids, "type_ids": [0] * len(ids)} for ids in ([2, 10, 3], [2, 10, 11, 12, 13, 14, 3])
-)
+FIXED = [FixedInput(ids, [0] * len(ids)) for ids in ([2, 10, 3], [2, 10, 11, 12, 13, 14, 3])]
 
 PROBE = """
 import json, sys
@@ -49,9 +48,8 @@ main()
 """
 
 
-def measure_job(bundle: Bundle, **changes: Any) -> dict[str, Any]:
-    return {
-        "task": "measure",
+def measure_job(bundle: Bundle, **changes: Any) -> MeasureJob:
+    values: dict[str, Any] = {
         "bundle": str(bundle.path),
         "variant": "fp32",
         "threads": 1,
@@ -63,24 +61,18 @@ def measure_job(bundle: Bundle, **changes: Any) -> dict[str, Any]:
         "repeats": 5,
         **changes,
     }
+    return MeasureJob(**values)
 
 
-def first_label_job(bundle: Bundle, **changes: Any) -> dict[str, Any]:
-    return {
-        "task": "first_label",
-        "bundle": str(bundle.path),
-        "variant": "fp32",
-        "threads": 1,
-        "text": TEXTS[0],
-        "started_ns": 0,
-        **changes,
-    }
+def first_label_job(bundle: Bundle, **changes: Any) -> FirstLabelJob:
+    values = {"variant": "fp32", "text": TEXTS[0], **changes}
+    return FirstLabelJob(bundle=str(bundle.path), threads=1, **values)
 
 
-def answer_in_fresh_process(code: str, job: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+def answer_in_fresh_process(code: str, job: Job[Any]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
-        input=json.dumps(job),
+        input=job_line(job),
         capture_output=True,
         text=True,
         check=True,
@@ -103,34 +95,34 @@ class CountingEngine:
 
 
 @pytest.fixture(scope="module")
-def answer(tiny_bundle: Bundle) -> Mapping[str, Any]:
+def answer(tiny_bundle: Bundle) -> MeasureAnswer:
     """What a fresh process answers about fp32."""
     return run_job(measure_job(tiny_bundle))
 
 
 def answer_with(
     engine: CountingEngine,
-    job: dict[str, Any],
+    job: MeasureJob,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> dict[str, Any]:
+) -> MeasureAnswer:
     """Answers a job in this process, with another engine."""
     monkeypatch.setattr(edgeadapt.runtime, "load_engine", lambda *_, **__: engine)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(job)))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(job_line(job)))
     worker.main()
-    return dict(json.loads(capsys.readouterr().out))
+    return read_answer(job, capsys.readouterr().out)
 
 
 def test_there_are_as_many_samples_as_asked_for_at_every_length(
-    answer: Mapping[str, Any],
+    answer: MeasureAnswer,
 ) -> None:
-    counts = {name: len(samples) for name, samples in answer["latency_ns"].items()}
+    counts = {name: len(samples) for name, samples in answer.latency_ns.items()}
 
     assert counts == {"3": 5, "7": 5, "text": len(TEXTS), "text-model": len(TEXTS)}
 
 
-def test_samples_are_whole_nanoseconds_above_zero(answer: Mapping[str, Any]) -> None:
-    samples = [*answer["latency_ns"]["3"], *answer["latency_ns"]["text"], answer["load_ns"]]
+def test_samples_are_whole_nanoseconds_above_zero(answer: MeasureAnswer) -> None:
+    samples = [*answer.latency_ns["3"], *answer.latency_ns["text"], answer.load_ns]
 
     assert all(isinstance(sample, int) and sample > 0 for sample in samples)
 
@@ -142,35 +134,33 @@ def test_logits_are_those_of_the_engine_in_this_process(tiny_bundle: Bundle, var
 
     found = run_job(measure_job(tiny_bundle, variant=variant))
 
-    np.testing.assert_array_equal(np.asarray(found["logits"], dtype=np.float32), expected)
-    assert found["engine"] == engine.describe()
+    np.testing.assert_array_equal(np.asarray(found.logits, dtype=np.float32), expected)
+    assert found.engine == engine.describe()
 
 
 @pytest.mark.slow
-def test_the_torch_variant_is_measured_on_torch(
-    tiny_bundle: Bundle, answer: Mapping[str, Any]
-) -> None:
+def test_the_torch_variant_is_measured_on_torch(tiny_bundle: Bundle, answer: MeasureAnswer) -> None:
     found = run_job(measure_job(tiny_bundle, variant="torch"))
 
-    assert found["engine"].startswith("torch ")
-    np.testing.assert_allclose(found["logits"], answer["logits"], atol=1e-5)
+    assert found.engine.startswith("torch ")
+    np.testing.assert_allclose(found.logits, answer.logits, atol=1e-5)
 
 
-def test_the_peak_includes_what_was_imported(answer: Mapping[str, Any]) -> None:
-    assert 1_000_000 < answer["import_bytes"] <= answer["peak_bytes"]
+def test_the_peak_includes_what_was_imported(answer: MeasureAnswer) -> None:
+    assert 1_000_000 < answer.import_bytes <= answer.peak_bytes
 
 
 def test_without_texts_there_are_no_logits_and_no_text_latency(tiny_bundle: Bundle) -> None:
     found = run_job(measure_job(tiny_bundle, texts=[]))
 
-    assert found["logits"] == []
-    assert set(found["latency_ns"]) == {"3", "7"}
+    assert found.logits == []
+    assert set(found.latency_ns) == {"3", "7"}
 
 
 def test_without_fixed_inputs_only_texts_are_timed(tiny_bundle: Bundle) -> None:
     found = run_job(measure_job(tiny_bundle, fixed=[]))
 
-    assert set(found["latency_ns"]) == {"text", "text-model"}
+    assert set(found.latency_ns) == {"text", "text-model"}
 
 
 def test_warm_up_runs_are_made_and_not_recorded(
@@ -184,7 +174,7 @@ def test_warm_up_runs_are_made_and_not_recorded(
     lengths = [batch.input_ids.shape[1] for batch in engine.batches]
     assert lengths[: 2 * (3 + 4)] == [3] * 7 + [7] * 7
     assert len(lengths[2 * (3 + 4) :]) == 3 + 2 * len(TEXTS)
-    assert {name: len(samples) for name, samples in found["latency_ns"].items()} == {
+    assert {name: len(samples) for name, samples in found.latency_ns.items()} == {
         "3": 4,
         "7": 4,
         "text": len(TEXTS),
@@ -208,8 +198,8 @@ def test_the_first_label_is_the_classifiers(tiny_bundle: Bundle, variant: str) -
 
     found = run_job(first_label_job(tiny_bundle, variant=variant, text=TEXTS[1]))
 
-    assert found["label"] == expected
-    assert 0 < found["imported_ns"] < found["loaded_ns"]
+    assert found.label == expected
+    assert 0 < found.imported_ns < found.loaded_ns
 
 
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
@@ -239,7 +229,7 @@ def test_the_answer_is_one_line_of_json(tiny_bundle: Bundle) -> None:
     done = answer_in_fresh_process(code, first_label_job(tiny_bundle))
 
     assert done.stdout.count("\n") == 1
-    assert set(json.loads(done.stdout)) == {"label", "imported_ns", "loaded_ns"}
+    assert read_answer(first_label_job(tiny_bundle), done.stdout).label
 
 
 def test_the_worker_runs_in_any_folder(
@@ -247,7 +237,7 @@ def test_the_worker_runs_in_any_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert run_job(first_label_job(tiny_bundle))["label"]
+    assert run_job(first_label_job(tiny_bundle)).label
 
 
 def test_a_file_in_the_working_folder_does_not_take_a_librarys_place(
@@ -256,7 +246,7 @@ def test_a_file_in_the_working_folder_does_not_take_a_librarys_place(
     (tmp_path / "tokenizers.py").write_text("raise SystemExit('not the library')\n")
     monkeypatch.chdir(tmp_path)
 
-    assert run_job(first_label_job(tiny_bundle))["label"]
+    assert run_job(first_label_job(tiny_bundle)).label
 
 
 def test_pairs_arrive_as_lists_and_are_answered_as_pairs(
@@ -264,11 +254,11 @@ def test_pairs_arrive_as_lists_and_are_answered_as_pairs(
 ) -> None:
     bundle = task_bundle(tmp_path_factory, PAIRS)
     pairs = [("the room was warm", "a cold meal"), ("good", "bad")]
-    fixed = [{"ids": [2, 10, 3, 11, 3], "type_ids": [0, 0, 0, 1, 1]}]
+    fixed = [FixedInput([2, 10, 3, 11, 3], [0, 0, 0, 1, 1])]
 
     found = run_job(measure_job(bundle, texts=pairs, fixed=fixed))
-    label = run_job(first_label_job(bundle, text=pairs[0]))["label"]
+    label = run_job(first_label_job(bundle, text=pairs[0])).label
 
     expected = text_logits(load_engine(bundle, "fp32"), bundle.text_encoder(), pairs)
-    np.testing.assert_allclose(found["logits"], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.logits, expected, rtol=0, atol=1e-6)
     assert label == load(bundle.path, variant="fp32").predict(pairs[:1])[0].label

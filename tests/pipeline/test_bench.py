@@ -603,7 +603,7 @@ def test_a_bundle_is_measured_written_and_compared(
         "text": 2,
         "text-model": 2,
     }
-    assert record.evaluation["texts"] == 6
+    assert record.evaluation.texts == 6
 
 
 def test_unlabelled_data_gives_everything_but_accuracy(

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from edgeadapt.benchmark.plan import Plan
 from edgeadapt.errors import OutputExistsError
 from edgeadapt.pipeline.bench import bench
 from edgeadapt.pipeline.export import ExportOptions, export
 from edgeadapt.pipeline.merge import merge_run
 from edgeadapt.recipe import Exporter
 from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.plan import Plan
 from edgeadapt.store.run import Run
 from tests.benchmark.handmade import tiny_plan
 

@@ -175,8 +175,8 @@ def test_the_int8_report_counts_whole_label_sets(run: Run, bundle: Bundle) -> No
 def test_label_sets_are_measured(bundle: Bundle, logits: np.ndarray, tmp_path: Path) -> None:
     record, path = bench([bundle], plan=PLAN, threads=1, output=tmp_path / "record.json")
 
-    assert Record.open(path).evaluation["task"] == "multi-label"
-    np.testing.assert_array_equal(record.evaluation["labels"], KNOWN)
+    assert Record.open(path).evaluation.task == "multi-label"
+    np.testing.assert_array_equal(record.evaluation.labels, KNOWN)
     for found in (record, Record.open(path)):
         table = {row.variant: row for row in rows(found)}
         assert table["fp32"].accuracy == pytest.approx(accuracy_score(KNOWN, logits > 0))

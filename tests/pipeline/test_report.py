@@ -12,9 +12,15 @@ import pytest
 
 from edgeadapt.benchmark.rows import rows
 from edgeadapt.errors import LayoutError, OutputExistsError, UsageError
+from edgeadapt.metrics import Score
 from edgeadapt.pipeline.report import report
+from edgeadapt.store.conditions import Conditions
+from edgeadapt.store.machine import Machine
+from edgeadapt.store.origin import Origin
+from edgeadapt.store.provenance import Backbone, Provenance
 from edgeadapt.store.record import Record
 from edgeadapt.store.run import Run
+from edgeadapt.store.sample import Pass
 from tests.benchmark.handmade import MS, make_record, make_sample
 from tests.documents.browser import DARK, needs_chromium, open_page, printed, screenshot
 
@@ -28,7 +34,7 @@ def timed(milliseconds: float) -> dict[str, Any]:
         name: [[round(milliseconds * factor * MS * (1 + n / 100)) for n in range(40)]] * 2
         for name, factor in (("16", 1), ("64", 3), ("text", 2), ("text-model", 1.9))
     }
-    speed = {"texts": 100, "ns": round(milliseconds * 50 * MS), "joules": None}
+    speed = Pass(100, round(milliseconds * 50 * MS), None)
     return {"latency_ns": times, "throughput": {"1": [[speed] * 2], "8": [[speed] * 2]}}
 
 
@@ -38,8 +44,11 @@ def a_record(cpu: str = "Some CPU") -> Record:
         make_sample(variant="int8", bytes=22_500_000, **timed(1)),
         labels=LABELS,
     )
-    found.evaluation["names"] = ["bad </script><b>", "good"]
-    return replace(found, machine={"cpu": cpu, "versions": {"onnxruntime": "1.0"}})
+    return replace(
+        found,
+        machine=Machine(cpu, versions={"onnxruntime": "1.0"}),
+        evaluation=replace(found.evaluation, names=("bad </script><b>", "good")),
+    )
 
 
 @pytest.fixture
@@ -149,7 +158,7 @@ def test_several_machines_stand_side_by_side(written: Path, tmp_path: Path) -> N
 
 
 def test_what_disturbed_a_benchmark_is_said(tmp_path: Path) -> None:
-    noisy = replace(a_record(), conditions={"others": 1.5, "before": {}, "after": {}})
+    noisy = replace(a_record(), conditions=Conditions(others=1.5))
     noisy.write(tmp_path / "noisy.json")
 
     page = report([tmp_path / "noisy.json"], output=tmp_path / "page.html")
@@ -166,22 +175,23 @@ def test_texts_without_labels_give_a_page_without_accuracy(tmp_path: Path) -> No
     assert ("small:fp32", "accuracy") not in Cells(text).values
 
 
-ORIGIN = {
-    "created": "2025-01-01T00:00:00+00:00",
-    "edgeadapt": "0.9",
-    "provenance": {
-        "run": "a-run",
-        "method": "parallel",
-        "backbone": {"id": "some/encoder", "commit": "abc123"},
-        "recipe": {"data": {"dataset": "reviews"}, "training": {"seed": 7, "epochs": 4}},
-        "data_fingerprint": "f" * 64,
-        "trainable_parameters": 20,
-        "total_parameters": 1_000,
-        "test": {"accuracy": 0.875},
-        "versions": {"torch": "2.0"},
-    },
-    "schemes": {"fp32": None, "int8": "dynamic-int8"},
-}
+ORIGIN = Origin(
+    created="2025-01-01T00:00:00+00:00",
+    edgeadapt="0.9",
+    provenance=Provenance(
+        run="a-run",
+        method="parallel",
+        backbone=Backbone("some/encoder", commit="abc123"),
+        recipe={"data": {"dataset": "reviews"}, "training": {"seed": 0, "epochs": 4}},
+        data_fingerprint="f" * 64,
+        trainable_parameters=20,
+        total_parameters=1_000,
+        test=Score(texts=8, accuracy=0.875, macro_f1=0.5, precision=(), recall=()),
+        passes=("attention", "positions"),
+        versions={"torch": "2.0"},
+    ),
+    schemes={"fp32": None, "int8": "dynamic-int8"},
+)
 
 
 def test_where_the_models_come_from_is_said(tmp_path: Path) -> None:
@@ -197,7 +207,8 @@ def test_where_the_models_come_from_is_said(tmp_path: Path) -> None:
         ("its commit", "abc123"),
         ("trained", "20 parameters of 1,000 (2.00%)"),
         ("its fingerprint", "f" * 16),
-        ("seed", "7"),
+        ("seed", "0"),
+        ("graph passes", "attention, positions"),
         ("accuracy on test text", "87.50%"),
         ("libraries", "torch 2.0"),
         ("exported", "2025-01-01T00:00:00+00:00, edgeadapt 0.9"),
@@ -234,8 +245,8 @@ def test_a_record_names_no_file_outside_the_runs(in_empty_folder: Path, name: st
         (in_empty_folder / folder).mkdir(parents=True)
         (in_empty_folder / folder / "history.jsonl").write_text("never read")
     (in_empty_folder / "artifacts/history.jsonl").write_text("never read")
-    made = ORIGIN["provenance"] | {"run": name.format(root=in_empty_folder)}
-    record = replace(a_record(), bundles={"small": ORIGIN | {"provenance": made}})
+    made = replace(ORIGIN.provenance, run=name.format(root=in_empty_folder))
+    record = replace(a_record(), bundles={"small": replace(ORIGIN, provenance=made)})
     record.write(in_empty_folder / "r.json")
 
     page = report([in_empty_folder / "r.json"])
@@ -250,6 +261,27 @@ def test_a_damaged_history_is_named(in_empty_folder: Path) -> None:
 
     with pytest.raises(LayoutError, match=r"history\.jsonl is not valid JSON"):
         report([in_empty_folder / "r.json"])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("3", "expected an object, found 3"),
+        ('{"step": 1}', "the key 'event' is missing"),
+        ('{"event": "step", "step": 1, "loss": "high"}', "loss: expected a number, found 'high'"),
+        ('{"event": "epoch", "step": 1}', "the key 'accuracy' is missing"),
+    ],
+)
+def test_a_history_of_another_form_is_named(
+    in_empty_folder: Path, line: str, expected: str
+) -> None:
+    (in_empty_folder / "artifacts/runs/a-run").mkdir(parents=True)
+    (in_empty_folder / "artifacts/runs/a-run/history.jsonl").write_text(f"{line}\n")
+    replace(a_record(), bundles={"small": ORIGIN}).write(in_empty_folder / "r.json")
+
+    with pytest.raises(LayoutError, match=r"history\.jsonl: ") as caught:
+        report([in_empty_folder / "r.json"])
+    assert expected in caught.value.message
 
 
 def test_a_page_is_never_replaced_unasked(written: Path, page: Path) -> None:

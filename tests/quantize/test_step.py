@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +15,7 @@ from edgeadapt.compress.budget import Budget, Reference
 from edgeadapt.compress.climb import Taken, climb
 from edgeadapt.errors import GateError
 from edgeadapt.graph.lowered import Graphs
+from edgeadapt.measure.timed_jobs import GraphAnswer, GraphJob
 from edgeadapt.metrics import drift
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.quantize.step import Quantize, answers_of
@@ -144,21 +144,21 @@ def test_no_more_than_half_of_the_products_are_given_up(
 def test_candidates_take_turns_in_fresh_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs: list[dict[str, Any]] = []
+    jobs: list[GraphJob] = []
 
-    def run_job(job: dict[str, Any]) -> dict[str, Any]:
+    def run_job(job: GraphJob) -> GraphAnswer:
         jobs.append(job)
         slow = 10 if len(jobs) <= 2 else 1  # the first round is disturbed
-        return {"latency_ns": [[slow * 1_000_000] * 3 for _ in job["fixed"]], "peak_bytes": 7}
+        return GraphAnswer([[slow * 1_000_000] * 3 for _ in job.fixed], peak_bytes=7)
 
     monkeypatch.setattr(timing, "run_job", run_job)
 
     found = climbed(tmp_path, [USUAL], max_drop=1.0)
 
-    models = [Path(job["model"]).name for job in jobs]
+    models = [Path(job.model).name for job in jobs]
     assert models[0] == "model.onnx"
     assert models == models[:2] * timing.ROUNDS
-    assert {job["threads"] for job in jobs} == {1}
+    assert {job.threads for job in jobs} == {1}
     assert (found.taken.baseline.latency_ms, found.taken.chosen.latency_ms) == (1.0, 1.0)
     assert found.taken.chosen.peak_bytes == 7
 

@@ -12,8 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeadapt.errors import FormatVersionError, LayoutError, MissingError
+from edgeadapt.metrics import Score
 from edgeadapt.store.bundle import Bundle
-from edgeadapt.store.record import Record, Sample
+from edgeadapt.store.conditions import Conditions, Moment
+from edgeadapt.store.evaluation import EvaluationInfo
+from edgeadapt.store.machine import Machine
+from edgeadapt.store.origin import Origin
+from edgeadapt.store.plan import Plan
+from edgeadapt.store.provenance import Backbone, Provenance
+from edgeadapt.store.record import Record
+from edgeadapt.store.sample import Memory, Pass, Sample, Start
 from tests.store.manifests import change_json, edit_json
 
 SAMPLE = Sample(
@@ -33,15 +41,16 @@ SAMPLE = Sample(
 RECORD = Record(
     created="2026-01-02T03:04:05+00:00",
     edgeadapt="0.0.0",
-    machine={"cpu": "a small one", "cores": 4},
+    machine=Machine("a small one", cores=4),
     threads=2,
-    plan={"children": 2},
-    evaluation={"origin": "by hand", "texts": 2, "labels": [0, 1]},
+    plan=Plan(rounds=2),
+    evaluation=EvaluationInfo(origin="by hand", texts=2, labels=[0, 1]),
     baseline="tiny:fp32",
     samples=(SAMPLE, replace(SAMPLE, variant="fp32")),
 )
 
-NANOSECONDS = st.lists(st.integers(0, 2**63), max_size=4)
+SCHEMA = json.loads(files("edgeadapt.store").joinpath("record.schema.json").read_text())
+NANOSECONDS = st.lists(st.integers(0, 2**63 - 1), max_size=4)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -72,6 +81,91 @@ def test_no_sample_loses_a_digit_on_disk(
     record.write(tmp_path / "r.json")
 
     assert Record.open(tmp_path / "r.json") == record
+
+
+FULL = replace(
+    RECORD,
+    samples=(
+        replace(
+            SAMPLE,
+            memory={"loaded": [Memory(rss=3, pss=2, peak=4), Memory(rss=3, pss=None, peak=4)]},
+            starts=[Start(imported_ns=1, loaded_ns=2)],
+            throughput={"8": [[Pass(texts=4, ns=100, joules=None), Pass(4, 90, 0.5)]]},
+            leak=[[(10, 5), (20, None)]],
+        ),
+    ),
+    conditions=Conditions(
+        before=Moment(governor="performance", frequency_mhz=2000.0),
+        after=Moment(temperature_c=61.5, throttled="0x50005", load_average=0.5),
+        others=0.25,
+    ),
+    bundles={
+        "tiny": Origin(
+            created="2026-01-02T03:04:05+00:00",
+            edgeadapt="0.0.0",
+            provenance=Provenance(
+                run="a-run",
+                recipe={"training": {"seed": 0, "targets": None, "learn_scaling": False}},
+                backbone=Backbone("some/encoder", commit="abc"),
+                test=Score(texts=8, accuracy=0.5, macro_f1=0.25, precision=(), recall=()),
+                passes=("attention", "positions"),
+            ),
+            schemes={"fp32": None, "int8": "dynamic-int8"},
+        )
+    },
+)
+
+
+def test_everything_that_a_record_can_say_is_read_again(tmp_path: Path) -> None:
+    FULL.write(tmp_path / "r.json")
+
+    assert Record.open(tmp_path / "r.json") == FULL
+
+
+def test_what_is_not_known_of_a_model_is_left_out(tmp_path: Path) -> None:
+    FULL.write(tmp_path / "r.json")
+
+    (origin,) = json.loads((tmp_path / "r.json").read_text())["bundles"].values()
+    assert set(origin["provenance"]) == {
+        *("run", "recipe", "backbone", "validation", "test", "passes", "versions"),
+    }
+    assert origin["provenance"]["validation"] == {}
+
+
+def test_of_a_models_scores_a_record_has_no_figures_per_label(tmp_path: Path) -> None:
+    made = Provenance(test=Score(8, 0.5, 0.25, (0.5, 0.5), (1.0, 0.0), 0.1, ((4, 0), (4, 0))))
+    origin = replace(FULL.bundles["tiny"], provenance=made)
+    replace(FULL, bundles={"tiny": origin}).write(tmp_path / "r.json")
+
+    (written,) = json.loads((tmp_path / "r.json").read_text())["bundles"].values()
+
+    assert written["provenance"]["test"] == {
+        "texts": 8,
+        "accuracy": 0.5,
+        "macro_f1": 0.25,
+        "calibration_error": 0.1,
+    }
+    read = Record.open(tmp_path / "r.json").bundles["tiny"].provenance.test
+    assert read == Score(8, 0.5, 0.25, (), (), 0.1)
+
+
+def test_what_a_plan_does_not_name_was_not_measured(tmp_path: Path) -> None:
+    RECORD.write(tmp_path / "r.json")
+    change_json(tmp_path / "r.json", plan={"rounds": 2})
+
+    plan = Record.open(tmp_path / "r.json").plan
+
+    assert (plan.rounds, plan.bulks, plan.batches) == (2, 0, ())
+
+
+@pytest.mark.parametrize("name", ["machine", "plan", "evaluation", "conditions"])
+def test_an_unknown_key_is_refused_where_it_stands(tmp_path: Path, name: str) -> None:
+    RECORD.write(tmp_path / "r.json")
+    value = json.loads((tmp_path / "r.json").read_text())[name]
+    change_json(tmp_path / "r.json", **{name: {**value, "surprise": 1}})
+
+    with pytest.raises(LayoutError, match=rf"not a benchmark record: {name}: unknown key 'surpri"):
+        Record.open(tmp_path / "r.json")
 
 
 def test_a_record_carries_the_format_version(tmp_path: Path) -> None:
@@ -182,9 +276,11 @@ def test_a_record_of_version_1_is_still_read(tmp_path: Path) -> None:
         ("machine", {"cpu": 3}, "machine.cpu must be string"),
         ("machine", {"cpu": "x", "versions": ["numpy"]}, "machine.versions must be object"),
         ("machine", {"cpu": "x", "memory_bytes": "8 GB"}, "machine.memory_bytes must be integer"),
+        ("plan", {"batches": 8}, "plan.batches must be array"),
         ("conditions", {"before": {"frequency_mhz": "fast"}}, "frequency_mhz must be number"),
         ("conditions", {"after": []}, "conditions.after must be object"),
         ("bundles", {"tiny": {"backbone": "bert"}}, "backbone must be object"),
+        ("bundles", {"tiny": {"test": {"accuracy": 0.5}}}, "the key 'texts' is missing"),
         ("bundles", {"tiny": {"recipe": {"data": 3}}}, "recipe.data must be object"),
         ("bundles", {"tiny": {"run": 3}}, "run must be string"),
         ("bundles", {"tiny": {"test": {"accuracy": "high"}}}, "accuracy must be number"),
@@ -213,8 +309,31 @@ def test_the_record_of_the_results_is_still_one() -> None:
     assert record.baseline in map(str, record.samples)
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("properties.machine", Machine),
+        ("properties.plan", Plan),
+        ("properties.evaluation", EvaluationInfo),
+        ("properties.conditions", Conditions),
+        ("properties.bundles.additionalProperties", Origin),
+        ("definitions.moment", Moment),
+        ("definitions.provenance", Provenance),
+        ("definitions.provenance.properties.backbone", Backbone),
+    ],
+)
+def test_the_schema_knows_every_field_of_what_stands_around_the_samples(
+    path: str, kind: Any
+) -> None:
+    described = SCHEMA
+    for name in path.split("."):
+        described = described[name]
+
+    assert set(described["properties"]) == {field.name for field in fields(kind)}
+
+
 def test_the_schema_knows_every_field_of_a_record() -> None:
-    schema = json.loads(files("edgeadapt.store").joinpath("record.schema.json").read_text())
+    schema = SCHEMA
     sample = schema["definitions"]["sample"]
 
     assert set(schema["properties"]) == {

@@ -13,6 +13,8 @@ from edgeadapt.cli.console import show
 from edgeadapt.cli.tables import bench_table, facts_table
 from edgeadapt.store.record import Record, Sample
 
+pytestmark = pytest.mark.versions
+
 MILLISECOND = 1_000_000
 
 

@@ -1,5 +1,8 @@
 # make demo    install, train, export, quantize and benchmark on the embedded model and reviews
 # make test    install what the tests need and run them
+# make test-python PYTHON=python3.13   a wheel, and tests of each library, with another interpreter
+# make test-lowest   the same at the lowest versions that pyproject.toml allows; KEEP=torch takes
+#              torch's from constraints.txt
 # make lint    format, lint, types, layers
 # make docs    build the documentation into build/docs; a warning is an error
 # make bench   reproduce the tables of docs/results (a night on 2 cores; needs data sets, see
@@ -20,12 +23,16 @@ TRAIN := train optimum demo
 
 # One thread for each process and what it starts: two processes share two cores.
 WORKERS ?= 2
-test test-transformers5: export OMP_NUM_THREADS ?= 1
+test test-python test-lowest test-transformers5: export OMP_NUM_THREADS ?= 1
 # A worker has one half of the tests in order, so that most modules' fixtures are made once; who is
 # done first takes over from the other.
 PYTEST = -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-bare test-transformers5 lint docs bench bench-peers clean
+# The modules that carry the marker, so that pytest imports none that needs optimum, adapters or peft.
+VERSIONS = $(shell grep -rl --include='test_*.py' mark.versions tests)
+RUN_VERSIONS = -m "versions and not gpu and not data and not slow" $(VERSIONS) $(ARGS)
+
+.PHONY: help demo test test-bare test-python test-lowest test-transformers5 lint docs bench bench-peers clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -46,6 +53,21 @@ test:
 test-bare:
 	@$(PYTHON) scripts/install.py --wheel $(VENV)-bare
 	$(VENV)-bare/bin/python -I tests/bare_install.py
+
+test-python:
+	@$(PYTHON) scripts/install.py --wheel $(VENV)-python-bare
+	$(VENV)-python-bare/bin/python -I tests/bare_install.py
+	@$(PYTHON) scripts/install.py $(VENV)-python train test
+	$(VENV)-python/bin/python $(PYTEST) $(RUN_VERSIONS)
+
+test-lowest: export CONSTRAINTS = build/constraints-lowest.txt
+test-lowest:
+	@$(PYTHON) scripts/lowest_versions.py $(CONSTRAINTS)
+	@$(PYTHON) scripts/install.py --wheel $(VENV)-lowest-bare
+	$(VENV)-lowest-bare/bin/python -I tests/bare_install.py --any-size
+	@$(PYTHON) scripts/lowest_versions.py $(CONSTRAINTS) train test --keep $(KEEP)
+	@$(PYTHON) scripts/install.py $(VENV)-lowest train test
+	$(VENV)-lowest/bin/python $(PYTEST) $(RUN_VERSIONS)
 
 # The newest transformers, where optimum cannot be installed: the modules that carry the marker, so
 # that pytest imports none that needs optimum, adapters or peft.
@@ -95,4 +117,5 @@ bench-peers:
 	$(BIN)/python benchmarks/tables.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-bare $(VENV)-docs $(VENV)-transformers5 .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) $(VENV)-bare $(VENV)-docs $(VENV)-lowest $(VENV)-lowest-bare $(VENV)-python \
+	$(VENV)-python-bare $(VENV)-transformers5 .mypy_cache .ruff_cache .pytest_cache build dist

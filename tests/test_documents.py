@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from edgeadapt.cli.app import app
+from scripts import command_reference
 from scripts.recipe_reference import PAGE, with_keys
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,3 +93,20 @@ def test_the_reference_of_recipes_is_made_from_their_fields() -> None:
     assert page == with_keys(page), "run python scripts/recipe_reference.py"
     for table in ("model", "data", "adapter", "training", "export"):
         assert f"### `[{table}]`" in page
+
+
+def test_the_reference_of_commands_is_made_from_the_command_line() -> None:
+    page = command_reference.PAGE.read_text(encoding="utf-8")
+
+    assert page == command_reference.with_options(page), "run python scripts/command_reference.py"
+
+
+@pytest.mark.parametrize("name", typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+def test_the_reference_of_commands_has_every_parameter(name: str) -> None:
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    page = command_reference.PAGE.read_text(encoding="utf-8")
+
+    section = page.partition(f"\n### `edgeadapt {name}`\n")[2].partition("\n### ")[0]
+
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert len(rows) == len(command.params)

@@ -44,6 +44,8 @@ from edgeadapt.metrics import (
 from edgeadapt.recipe import Task
 from edgeadapt.typed import from_json
 
+pytestmark = pytest.mark.versions
+
 SINGLE, MULTI = Task.SINGLE_LABEL, Task.MULTI_LABEL
 
 

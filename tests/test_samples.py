@@ -14,6 +14,8 @@ from edgeadapt.store.record import Record
 from edgeadapt.store.run import Run
 from edgeadapt.training.checkpoints import Checkpoints
 
+pytestmark = pytest.mark.versions
+
 ASSETS = Path(__file__).parent / "assets"
 SAMPLES = ASSETS / "samples"
 BUNDLES = {1: ASSETS / "tiny_bundle", 2: SAMPLES / "bundle-2"}

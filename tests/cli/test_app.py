@@ -7,15 +7,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperCommand
 
 from edgeadapt import __version__
 from edgeadapt.cli.app import app
 from tests.children import MAIN, run_edgeadapt
 from tests.cli.conftest import Cli, Outcome, copy_bundle
 from tests.cli.test_bench import TINY_MAIN
+
+pytestmark = pytest.mark.versions
 
 COMMANDS = ("train", "export", "bench", "predict", "inspect")
 HEAVY = ("torch", "transformers", "datasets", "onnx", "optimum", "safetensors", "accelerate")
@@ -27,7 +29,7 @@ atexit.register(
 """
 
 
-def command_of(name: str) -> click.Command:
+def command_of(name: str) -> TyperCommand:
     group = typer.main.get_command(app)
     return group.commands[name]  # type: ignore[attr-defined, no-any-return]
 

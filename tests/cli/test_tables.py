@@ -17,6 +17,8 @@ from edgeadapt.store.plan import Plan
 from edgeadapt.store.record import Record
 from edgeadapt.store.sample import Pass, Sample
 
+pytestmark = pytest.mark.versions
+
 MILLISECOND = 1_000_000
 
 

@@ -9,6 +9,8 @@ from edgeadapt.recipe import GraphPass
 from tests.graph.exported import HEADS, assert_same_answers, exported, with_rows_alike
 from tests.models.tiny import HIDDEN
 
+pytestmark = pytest.mark.versions
+
 SINGLE = Architecture(heads=HEADS, hidden=HIDDEN, pairs=False)
 PAIRS = Architecture(heads=HEADS, hidden=HIDDEN, pairs=True)
 

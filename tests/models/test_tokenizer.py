@@ -17,7 +17,7 @@ from edgeadapt.recipe import ModelConfig
 from tests.conftest import SPECIAL, TINY_CONFIGS, make_tokenizer
 from tests.listener import Listener
 
-pytestmark = pytest.mark.transformers5
+pytestmark = [pytest.mark.transformers5, pytest.mark.versions]
 
 SPECIAL_TOKENS = dict(
     zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True)

@@ -24,6 +24,8 @@ from edgeadapt.store.sample import Pass
 from tests.benchmark.handmade import MS, make_record, make_sample
 from tests.documents.browser import DARK, needs_chromium, open_page, printed, screenshot
 
+pytestmark = pytest.mark.versions
+
 LABELS = [0, 1, 0, 0]
 BLUE = (0x00, 0x72, 0xB2)
 """Of the first row, in every chart."""

@@ -8,6 +8,8 @@ from edgeadapt.quantize.static_int8 import quantize_static
 from edgeadapt.recipe import Calibration
 from tests.quantize.graphs import INNER, WORDS, classifier_graph, logits_of
 
+pytestmark = pytest.mark.versions
+
 IDS = np.random.default_rng(1).integers(0, WORDS, (12, 9))
 TEXTS = [{"input_ids": row[None, : 3 + number % 6]} for number, row in enumerate(IDS)]
 

@@ -36,6 +36,8 @@ from tests.conftest import WORDS, make_tokenizer, review
 from tests.lively import lively_bundle
 from tests.store.manifests import change_json
 
+pytestmark = pytest.mark.versions
+
 LABELS = ("bad", "good", "mixed")
 TEXTS = [review(number)[0] for number in range(0, 300, 29)] + ["film"]
 

@@ -22,6 +22,8 @@ from edgeadapt.store.run import Run
 from tests.lively import lively_run
 from tests.store.handmade import step_of
 
+pytestmark = pytest.mark.versions
+
 TEXTS = ["film", "the film was great", "we never liked the cold soup and the dull staff"]
 
 

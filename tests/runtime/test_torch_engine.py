@@ -30,6 +30,8 @@ from edgeadapt.text import TextEncoder
 from tests.conftest import TINY_CONFIGS, make_tokenizer, review
 from tests.lively import lively_bundle, lively_model
 
+pytestmark = pytest.mark.versions
+
 LIMIT = 1e-4
 TEXTS = [review(number)[0] for number in range(0, 400, 23)] + ["film"]
 

@@ -23,6 +23,8 @@ from tests.conftest import make_tokenizer
 from tests.store.handmade import make_compression, make_gates, make_score
 from tests.store.manifests import change_json, edit_json
 
+pytestmark = pytest.mark.versions
+
 FP32 = Variant("onnx/model.onnx", "onnxruntime")
 INT8 = Variant("onnx/model_quantized.onnx", "onnxruntime", "dynamic-int8")
 TORCH = Variant("torch/model.safetensors", "torch")

@@ -11,7 +11,7 @@ from edgeadapt.recipe import Recipe
 from edgeadapt.training import checkpoints as module
 from edgeadapt.training.checkpoints import Begun, Checkpoint, Checkpoints
 
-pytestmark = pytest.mark.transformers5
+pytestmark = [pytest.mark.transformers5, pytest.mark.versions]
 
 BEGUN = Begun("edgeadapt train", Recipe().resolved(), {"data": "0" * 64})
 

@@ -23,7 +23,7 @@ from edgeadapt.training.datasets import load_dataset
 from tests.conftest import review, write_dataset
 from tests.listener import Listener
 
-pytestmark = pytest.mark.transformers5
+pytestmark = [pytest.mark.transformers5, pytest.mark.versions]
 
 Pairs = list[tuple[str, str]]
 LABELS = ("negative", "positive")

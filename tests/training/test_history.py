@@ -10,7 +10,7 @@ import pytest
 from edgeadapt.training.history import draw_curves, write_history
 from edgeadapt.training.outcome import EpochReport, StepReport
 
-pytestmark = pytest.mark.transformers5
+pytestmark = [pytest.mark.transformers5, pytest.mark.versions]
 
 
 def epoch(number: int, *, accuracy: float = 0.75) -> EpochReport:

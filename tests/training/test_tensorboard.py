@@ -12,7 +12,7 @@ from edgeadapt.text import TextEncoder
 from edgeadapt.training.tensorboard import TensorBoard
 from tests.training.test_loop import build, train
 
-pytestmark = pytest.mark.transformers5
+pytestmark = [pytest.mark.transformers5, pytest.mark.versions]
 
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -17,67 +17,74 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 
+_Bundles = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[BUNDLE]...", help="What to measure; every bundle if left out."),
+]
+_Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="CSV or JSONL to evaluate on; without labels all but accuracy is measured.",
+    ),
+]
+_Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BUNDLE[:VARIANT]",
+        help="What ratios refer to; the full fine-tune in fp32 if left out.",
+    ),
+]
+_Quick = Annotated[bool, typer.Option("--quick", help="About a minute for four variants.")]
+_Thorough = Annotated[
+    bool,
+    typer.Option(
+        "--thorough",
+        help="Everything, p99 too: twenty minutes for four variants, more with torch.",
+    ),
+]
+_Lengths = Annotated[
+    str | None,
+    typer.Option(metavar="N,N…", help="Token counts to measure latency at, such as 16,128."),
+]
+_Batch = Annotated[
+    str | None,
+    typer.Option(metavar="N,N…", help="Batch sizes to measure throughput at, such as 1,32."),
+]
+_Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME…",
+        help="onnxruntime, openvino, torch: what to run the variants on; each variant's own "
+        "engine if left out.",
+    ),
+]
+_Wide = Annotated[
+    bool,
+    typer.Option("--wide", help="Print every figure, with percentiles and ratios."),
+]
+_Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
+_Csv = Annotated[bool, typer.Option("--csv", help="Print every figure as CSV, a line per variant.")]
+
+
 @takes("data.text_column", "data.text_pair_column", "data.label_column", "data.skip_empty")
 def bench(
     given: Given,
-    bundles: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[BUNDLE]...", help="What to measure; every bundle if left out."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="CSV or JSONL to evaluate on; without labels all but accuracy is measured.",
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BUNDLE[:VARIANT]",
-            help="What ratios refer to; the full fine-tune in fp32 if left out.",
-        ),
-    ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="About a minute for four variants.")
-    ] = False,
-    thorough: Annotated[
-        bool,
-        typer.Option(
-            "--thorough",
-            help="Everything, p99 too: twenty minutes for four variants, more with torch.",
-        ),
-    ] = False,
+    bundles: _Bundles = None,
+    data: _Data = None,
+    baseline: _Baseline = None,
+    quick: _Quick = False,
+    thorough: _Thorough = False,
     threads: Threads = None,
-    lengths: Annotated[
-        str | None,
-        typer.Option(metavar="N,N…", help="Token counts to measure latency at, such as 16,128."),
-    ] = None,
-    batch: Annotated[
-        str | None,
-        typer.Option(metavar="N,N…", help="Batch sizes to measure throughput at, such as 1,32."),
-    ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,NAME…",
-            help="onnxruntime, openvino, torch: what to run the variants on; each variant's own "
-            "engine if left out.",
-        ),
-    ] = None,
+    lengths: _Lengths = None,
+    batch: _Batch = None,
+    engine: _Engine = None,
     output: Output = None,
     force: Force = False,
-    wide: Annotated[
-        bool,
-        typer.Option("--wide", help="Print every figure, with percentiles and ratios."),
-    ] = False,
+    wide: _Wide = False,
     json: Json = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the table as Markdown.")
-    ] = False,
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Print every figure as CSV, a line per variant.")
-    ] = False,
+    markdown: _Markdown = False,
+    csv: _Csv = False,
 ) -> None:
     """Measure bundles on this machine: accuracy, latency, throughput, memory, energy, size."""
     from edgeadapt.benchmark.evaluation import EvaluationFile

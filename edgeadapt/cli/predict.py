@@ -21,36 +21,43 @@ __all__ = ["predict"]
 _SHOWN_CHARACTERS = 60
 
 
+_Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder or name of the bundle.")]
+_Texts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TEXT]...", help="Texts; from --file or stdin if left out."),
+]
+_TextPair = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="The second text, where the model takes pairs."),
+]
+_File = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="One text a line, or CSV / JSONL with a text column; pairs are CSV or JSONL.",
+    ),
+]
+_TextColumn = Annotated[str, typer.Option(metavar="NAME", help="Column of a CSV or JSONL file.")]
+_TextPairColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Column of the second text; text_pair if left out."),
+]
+_Variant = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="int8 or fp32; int8 where there is one if left out."),
+]
+
+
 @takes("data.skip_empty")
 def predict(
     given: Given,
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder or name of the bundle.")],
-    texts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="Texts; from --file or stdin if left out."),
-    ] = None,
-    text_pair: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="The second text, where the model takes pairs."),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="One text a line, or CSV / JSONL with a text column; pairs are CSV or JSONL.",
-        ),
-    ] = None,
-    text_column: Annotated[
-        str, typer.Option(metavar="NAME", help="Column of a CSV or JSONL file.")
-    ] = "text",
-    text_pair_column: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Column of the second text; text_pair if left out."),
-    ] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="int8 or fp32; int8 where there is one if left out."),
-    ] = None,
+    bundle: _Bundle,
+    texts: _Texts = None,
+    text_pair: _TextPair = None,
+    file: _File = None,
+    text_column: _TextColumn = "text",
+    text_pair_column: _TextPairColumn = None,
+    variant: _Variant = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:

@@ -63,11 +63,7 @@ def bench(
         UsageError: A name, a thread count or a mix of evaluation sets is wrong.
         LayoutError: A bundle is damaged.
     """
-    if not bundles:
-        raise MissingError(
-            f"There is no bundle under {artifacts.bundles()}.",
-            hint="Write one with `edgeadapt export --quantize`, or name the bundle to measure.",
-        )
+    _check_bundles(bundles)
     if threads is not None and not 1 <= threads <= usable_cores():
         raise UsageError(
             f"--threads: expected at least 1 and at most {usable_cores()}, the cores that this "
@@ -75,12 +71,6 @@ def bench(
             hint="Leave it out for all cores.",
         )
     _check_plan(plan, bundles, progress)
-    names = [bundle.name for bundle in bundles]
-    if len(set(names)) < len(names):
-        raise UsageError(
-            f"Two bundles have the same name: found {', '.join(names)}.",
-            hint="The table tells rows apart by name: rename one of the folders.",
-        )
     path = output or artifacts.new_name(artifacts.records(), "bench", suffix=".json")
     check_free(path, force=force)
     with held(path):
@@ -98,6 +88,26 @@ def bench(
         check_free(path, force=force)  # it may have appeared meanwhile
         record.write(path)
     return record, path
+
+
+def _check_bundles(bundles: Sequence[Bundle]) -> None:
+    """Refuses no bundle, and two of one name.
+
+    Raises:
+        MissingError: There is none.
+        UsageError: Two have the same name.
+    """
+    if not bundles:
+        raise MissingError(
+            f"There is no bundle under {artifacts.bundles()}.",
+            hint="Write one with `edgeadapt export --quantize`, or name the bundle to measure.",
+        )
+    names = [bundle.name for bundle in bundles]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"Two bundles have the same name: found {', '.join(names)}.",
+            hint="The table tells rows apart by name: rename one of the folders.",
+        )
 
 
 def _check_plan(plan: Plan, bundles: Sequence[Bundle], progress: Progress) -> None:

@@ -204,19 +204,8 @@ def export(
         _write_files(folder, opened, merged, made.lowered.model, options)
         if options.evaluation and judging:
             judging.write(folder, run.info.labels)
-        manifest = Manifest(
-            labels=run.info.labels,
-            max_length=opened.encoder.max_length,
-            pad_id=made.lowered.model.encoder.pad_id,
-            variants=_variants(options, made),
-            provenance=_provenance(run, made, options),
-            gates=Gates(merged.gate(merge_parity), made.lowered.parity),
-            compression=made.compression,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            edgeadapt=__version__,
-            task=run.info.task,
-            pairs=run.info.pairs,
-        )
+        gates = Gates(merged.gate(merge_parity), made.lowered.parity)
+        manifest = _manifest(run, made, gates, options)
         (folder / "README.md").write_text(model_card(target.name, manifest), encoding="utf-8")
         Bundle.write(folder, manifest)
     return Bundle.open(target)
@@ -381,6 +370,23 @@ def _write_files(
     if options.evaluation and opened.test:
         test = opened.test.first(EVALUATION_EXAMPLES)
         write_csv(folder / EVALUATION_FILE, test.columns(opened.info.labels))
+
+
+def _manifest(run: Run, made: _Made, gates: Gates, options: ExportOptions) -> Manifest:
+    info, encoder = run.info, made.lowered.model.encoder
+    return Manifest(
+        labels=info.labels,
+        max_length=encoder.max_length,
+        pad_id=encoder.pad_id,
+        variants=_variants(options, made),
+        provenance=_provenance(run, made, options),
+        gates=gates,
+        compression=made.compression,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        edgeadapt=__version__,
+        task=info.task,
+        pairs=info.pairs,
+    )
 
 
 def _variants(options: ExportOptions, made: _Made) -> dict[str, Variant]:

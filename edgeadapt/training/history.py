@@ -4,8 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeadapt.training.outcome import EpochReport, StepReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["draw_curves", "write_history"]
 
@@ -39,6 +43,19 @@ def draw_curves(
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     losses, accuracy = figure.subplots(1, 2)
+    _draw_losses(losses, steps, epochs)
+    _draw_accuracy(accuracy, epochs, best)
+    for axes in (losses, accuracy):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    figure.suptitle(title, fontsize="medium", parse_math=False)
+    figure.savefig(path, dpi=130)
+
+
+def _draw_losses(
+    losses: "Axes", steps: Sequence[StepReport], epochs: Sequence[EpochReport]
+) -> None:
     ends = [report.step for report in epochs]
     losses.plot(
         [report.step for report in steps],
@@ -64,6 +81,10 @@ def draw_curves(
     )
     losses.set(title="Cross-entropy", xlabel="optimizer step", ylim=(0, None))
     losses.legend(frameon=False, fontsize="small")
+
+
+def _draw_accuracy(accuracy: "Axes", epochs: Sequence[EpochReport], best: EpochReport) -> None:
+    ends = [report.step for report in epochs]
     shares = [100 * report.accuracy for report in epochs]
     accuracy.plot(ends, shares, color=_SERIES[1], marker="s", clip_on=False)
     accuracy.plot(
@@ -84,9 +105,3 @@ def draw_curves(
         ylim=(max(0.0, min(shares) - room), min(100.0, max(shares) + room)),
     )
     accuracy.legend(frameon=False, fontsize="small", loc="lower right")
-    for axes in (losses, accuracy):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-    figure.suptitle(title, fontsize="medium", parse_math=False)
-    figure.savefig(path, dpi=130)

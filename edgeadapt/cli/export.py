@@ -171,11 +171,11 @@ def _quantize_again(
 
     bundle = Bundle.open(path)
     with onnx_tier("edgeadapt export BUNDLE --quantize"):
-        from edgeadapt.pipeline.export_bundle import requantize
+        from edgeadapt.pipeline.export_bundle import export_bundle
         from edgeadapt.quantize.options import Quantization
 
     asked = _recorded(bundle).updated(given.tables(), origin="command line").export
-    return requantize(
+    return export_bundle(
         bundle,
         asked=Quantization.of(asked),
         max_drop=given.values.get("export.max_drop"),

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from edgeadapt.measure.statistics import Interval, Latency
-from edgeadapt.metrics import Difference
+from edgeadapt.metrics import Difference, wilson_interval
 
 __all__ = [
     "NOT_MEASURED",
     "UNAVAILABLE",
     "Cell",
     "Column",
+    "accuracy",
     "count",
     "fixed",
     "growth",
@@ -99,6 +100,11 @@ def used(columns: Iterable[Column[R]], rows: Sequence[R]) -> list[Column[R]]:
 def share(value: float, interval: Interval | None = None) -> Cell:
     """Writes a share of 1 in percent, with half the width of its 95 % interval in points."""
     return Cell(f"{value:.1%}{_half(interval)}", value=value)
+
+
+def accuracy(value: float, texts: int) -> Cell:
+    """Writes an accuracy with the interval that follows from the number of texts."""
+    return share(value, wilson_interval(value, texts))
 
 
 def _half(interval: Interval | None) -> str:

@@ -1,6 +1,6 @@
 """The README of a bundle: what is in it, where it comes from, how to use it."""
 
-from edgeadapt.documents.cells import Column, share, text
+from edgeadapt.documents.cells import Column, accuracy, share, text
 from edgeadapt.documents.compression import (
     GATES,
     TRIALS,
@@ -12,7 +12,7 @@ from edgeadapt.documents.compression import (
 )
 from edgeadapt.documents.markdown import table
 from edgeadapt.escape import markdown, markdown_code, python_string
-from edgeadapt.metrics import Score, wilson_interval
+from edgeadapt.metrics import Score
 from edgeadapt.recipe import EngineName, Task
 from edgeadapt.store.bundle import Manifest
 from edgeadapt.store.compression import Compression
@@ -114,9 +114,9 @@ def _trained(origin: Provenance) -> str:
 def _test(scores: Score | None, task: Task) -> str:
     if scores is None:
         return "not measured: imported without data"
-    accuracy = share(scores.accuracy, wilson_interval(scores.accuracy, scores.texts))
+    right = accuracy(scores.accuracy, scores.texts)
     return (
-        f"{_MEASURES[task]} {accuracy.text}, macro-F1 {share(scores.macro_f1).text}, "
+        f"{_MEASURES[task]} {right.text}, macro-F1 {share(scores.macro_f1).text}, "
         f"{scores.texts:,} texts"
     )
 

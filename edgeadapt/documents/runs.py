@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeadapt.documents.cells import Cell, Column, count, fixed, share, text
-from edgeadapt.metrics import Score, wilson_interval
+from edgeadapt.documents.cells import Cell, Column, accuracy, count, fixed, share, text
+from edgeadapt.metrics import Score
 from edgeadapt.store.run import RunInfo
 
 __all__ = ["COMPARED", "LABELS", "SCORES", "LabelScores", "Scores", "label_scores", "measured"]
@@ -48,7 +48,7 @@ class LabelScores:
 
 
 def _accuracy(scores: Scores) -> Cell:
-    return share(scores.accuracy, wilson_interval(scores.accuracy, scores.texts))
+    return accuracy(scores.accuracy, scores.texts)
 
 
 def _trained(info: RunInfo) -> Cell:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from edgeadapt.benchmark.evaluation import EvaluationFile, evaluation_of
 from edgeadapt.benchmark.jobs import first_label_job
+from edgeadapt.benchmark.plan import PLANS, Effort
 from edgeadapt.benchmark.runner import Subject, measure
 from edgeadapt.errors import MeasurementError, MissingError, UsageError
 from edgeadapt.measure.child import run_job
@@ -32,7 +33,7 @@ _MODULES: Mapping[str, Sequence[str]] = MappingProxyType(
 def bench(
     bundles: Sequence[Bundle],
     *,
-    plan: Plan,
+    plan: Plan = PLANS[Effort.DEFAULT],
     data: EvaluationFile | None = None,
     baseline: str | None = None,
     engines: Sequence[str] = (),

@@ -36,12 +36,12 @@ from edgeadapt.store.files import sha256
 from edgeadapt.store.folders import free_name, staged_folder
 from edgeadapt.store.provenance import Requantized
 
-__all__ = ["requantize"]
+__all__ = ["export_bundle"]
 
 _CARD = "README.md"
 
 
-def requantize(
+def export_bundle(
     bundle: Bundle,
     *,
     asked: Quantization,

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeadapt.benchmark.noise import disturbances, typical_ns
 from edgeadapt.benchmark.rows import Row, answers, known_labels, rows, task_of
+from edgeadapt.documents.cells import accuracy
 from edgeadapt.documents.page import ClassScores, Curve, Measured, render
 from edgeadapt.errors import UsageError
 from edgeadapt.metrics import score
@@ -148,7 +149,9 @@ def _origin(name: str, record: Record) -> dict[str, str]:
         "its fingerprint": (made.data_fingerprint or "")[:_HASH],
         "seed": training.get("seed"),
         "epochs": training.get("epochs"),
-        "accuracy on test text": f"{made.test.accuracy:.2%}" if made.test else None,
+        "accuracy on test text": accuracy(made.test.accuracy, made.test.texts).text
+        if made.test
+        else None,
         "exporter": made.exporter,
         "graph passes": made.passes,
         "libraries": [f"{library} {v}" for library, v in made.versions.items()],

@@ -378,8 +378,9 @@ def test_the_manifest_holds_every_candidate_and_the_card_and_json_tell_of_them(
     assert found.platform == bundle.manifest.variants["int8"].platform != "auto"
     card = (bundle.path / "README.md").read_text(encoding="utf-8")
     for trial in step.trials:
-        assert f"| {trial.name} | " in card
-    assert card.count("**chosen**") == 1
+        mark = " ←" if trial.name == step.chosen else ""
+        assert f"| {trial.name}{mark} | " in card
+    assert card.count(" ← | ") == 1
 
 
 def test_four_bits_are_a_variant_of_their_own_name(run: Run, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from edgeadapt.errors import (
 )
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.pipeline.export import export
-from edgeadapt.pipeline.export_bundle import requantize
+from edgeadapt.pipeline.export_bundle import export_bundle
 from edgeadapt.platforms import this_platform
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.recipe import EngineName, Objective, Platform, Scheme
@@ -88,7 +88,7 @@ def test_a_new_variant_takes_the_old_ones_place_and_all_else_is_carried_over(
 ) -> None:
     before = content(bundle.path)
 
-    found = requantize(bundle, asked=FOUR_BITS, max_drop=1.0, output=tmp_path / "new")
+    found = export_bundle(bundle, asked=FOUR_BITS, max_drop=1.0, output=tmp_path / "new")
 
     found.verify()
     after = content(found.path)
@@ -109,7 +109,7 @@ def test_the_manifest_tells_what_was_tried_here_and_keeps_what_it_told_before(
 ) -> None:
     asked = Quantization((Scheme.INT8_WEIGHTS,), Objective.SIZE, Platform.PORTABLE, threads=1)
 
-    found = requantize(bundle, asked=asked, output=tmp_path / "new").manifest
+    found = export_bundle(bundle, asked=asked, output=tmp_path / "new").manifest
 
     before = bundle.manifest
     compression, step = compression_of(found), step_of(found, "quantize")
@@ -125,15 +125,15 @@ def test_the_manifest_tells_what_was_tried_here_and_keeps_what_it_told_before(
     assert origin.versions["onnxruntime"]
     assert found.created >= before.created
     card = (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
-    assert card.count("**chosen**") == 1
+    assert card.count(" ← | ") == 1
     assert "int8-weights" in card
     assert f"| quantized again | from {bundle.name}, on {origin.cpu} |" in card
 
 
 def test_every_choice_in_a_row_is_told(plain: Bundle, tmp_path: Path) -> None:
-    first = requantize(plain, asked=USUAL, max_drop=1.0, output=tmp_path / "first")
+    first = export_bundle(plain, asked=USUAL, max_drop=1.0, output=tmp_path / "first")
 
-    second = requantize(first, asked=FOUR_BITS, max_drop=1.0, output=tmp_path / "second")
+    second = export_bundle(first, asked=FOUR_BITS, max_drop=1.0, output=tmp_path / "second")
 
     origins = second.manifest.provenance.quantized_again
     assert [origin.bundle for origin in origins] == ["plain", "first"]
@@ -141,17 +141,19 @@ def test_every_choice_in_a_row_is_told(plain: Bundle, tmp_path: Path) -> None:
 
 
 def test_without_evaluation_no_text_is_carried_over(plain: Bundle, tmp_path: Path) -> None:
-    found = requantize(plain, asked=USUAL, max_drop=1.0, evaluation=False, output=tmp_path / "new")
+    found = export_bundle(
+        plain, asked=USUAL, max_drop=1.0, evaluation=False, output=tmp_path / "new"
+    )
 
     assert set(found.manifest.files).isdisjoint(TEXT_FILES)
     with pytest.raises(UsageError, match="carries no validation text"):
-        requantize(found, asked=USUAL, output=tmp_path / "other")
+        export_bundle(found, asked=USUAL, output=tmp_path / "other")
 
 
 def test_the_same_ways_are_tried_as_of_the_run_and_those_of_the_same_graph_cost_the_same(
     plain: Bundle, bundle: Bundle, tmp_path: Path
 ) -> None:
-    found = requantize(plain, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
+    found = export_bundle(plain, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
 
     here, there = (
         {trial.name: trial for trial in step_of(known, "quantize").trials}
@@ -180,7 +182,7 @@ def test_schemes_that_want_attention_as_products_get_it_so(
 ) -> None:
     assert count_attention(onnx.load(plain.file("onnx/model.onnx"))) > 0
 
-    found = requantize(plain, asked=asked, max_drop=1.0, output=tmp_path / "new")
+    found = export_bundle(plain, asked=asked, max_drop=1.0, output=tmp_path / "new")
 
     assert count_attention(onnx.load(found.file("onnx/model_quantized.onnx"))) == 0
     assert found.manifest.variants["int8"].engine == asked.engine
@@ -197,7 +199,7 @@ def test_a_graph_without_attention_as_one_node_is_quantized_as_it_is(
 ) -> None:
     bundle = export(run, options=replace(PLAIN, passes=()), output=tmp_path / "old")
 
-    found = requantize(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
+    found = export_bundle(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
 
     trials = step_of(found, "quantize").trials
     assert trials
@@ -212,10 +214,10 @@ def test_what_an_earlier_step_cost_is_counted(copy: Callable[..., Bundle], tmp_p
     share = FLIPPED / 24
 
     with pytest.raises(GateError, match=rf"allowed are {100 * (share - 0.01):.2f}"):
-        requantize(bundle, asked=USUAL, max_drop=share - 0.01, output=tmp_path / "b" / "x")
+        export_bundle(bundle, asked=USUAL, max_drop=share - 0.01, output=tmp_path / "b" / "x")
     assert nothing_is_at(tmp_path / "b")
 
-    found = requantize(bundle, asked=USUAL, max_drop=share + 0.2, output=tmp_path / "new")
+    found = export_bundle(bundle, asked=USUAL, max_drop=share + 0.2, output=tmp_path / "new")
     assert compression_of(found).spent.accuracy_drop >= share - 1e-9
     assert compression_of(found).spent.accuracy_before == 1.0
 
@@ -230,19 +232,19 @@ def test_without_a_budget_of_its_own_it_is_the_bundles(
     bundle = copy(spent, compression=taken)
 
     with pytest.raises(GateError, match=f"allowed are {expected}"):
-        requantize(bundle, asked=USUAL, output=tmp_path / "new")
+        export_bundle(bundle, asked=USUAL, output=tmp_path / "new")
 
 
 @pytest.mark.parametrize("max_drop", [-0.01, 1.01, float("nan")])
 def test_a_drop_that_is_no_share_is_refused(plain: Bundle, tmp_path: Path, max_drop: float) -> None:
     with pytest.raises(UsageError, match=f"--max-drop: expected a share from 0 to 1.*{max_drop}"):
-        requantize(plain, asked=USUAL, max_drop=max_drop, output=tmp_path / "new")
+        export_bundle(plain, asked=USUAL, max_drop=max_drop, output=tmp_path / "new")
 
 
 def test_test_text_chooses_nothing(copy: Callable[..., Bundle], tmp_path: Path) -> None:
     bundle = copy(lambda path: (path / "evaluation.csv").write_text("not,even\na,csv,file\n"))
 
-    found = requantize(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
+    found = export_bundle(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
 
     assert found.file("evaluation.csv").read_text() == "not,even\na,csv,file\n"
 
@@ -254,7 +256,9 @@ def test_of_a_model_that_was_trained_for_int8_no_other_way_is_tried(
     training = {**before.recipe["training"], "quant_aware": True}
     origin = replace(before, recipe={**before.recipe, "training": training})
 
-    found = requantize(copy(provenance=origin), asked=USUAL, max_drop=1.0, output=tmp_path / "new")
+    found = export_bundle(
+        copy(provenance=origin), asked=USUAL, max_drop=1.0, output=tmp_path / "new"
+    )
 
     assert len(step_of(found, "quantize").trials) == 1
 
@@ -264,7 +268,7 @@ def test_of_a_model_that_was_trained_for_int8_no_other_way_is_tried(
 
 def test_a_bundle_of_an_earlier_version_is_refused_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"tiny_bundle carries no validation text") as caught:
-        requantize(Bundle.open(OLD), asked=USUAL, output=tmp_path / "b" / "x")
+        export_bundle(Bundle.open(OLD), asked=USUAL, output=tmp_path / "b" / "x")
 
     assert "earlier version" in caught.value.hint
     assert nothing_is_at(tmp_path / "b")
@@ -283,7 +287,7 @@ def test_fixed_scales_without_training_text_are_refused_by_name(
     bundle = copy(lambda path: (path / CALIBRATION_FILE).unlink())
 
     with pytest.raises(UsageError, match=f"{option}: .* carries no training text"):
-        requantize(bundle, asked=asked, output=tmp_path / "b" / "x")
+        export_bundle(bundle, asked=asked, output=tmp_path / "b" / "x")
     assert nothing_is_at(tmp_path / "b")
 
 
@@ -299,7 +303,7 @@ def test_a_changed_file_is_noticed_before_anything_is_written(
     (bundle.path / name).write_bytes(raw)
 
     with pytest.raises(IntegrityError, match=Path(name).name):
-        requantize(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "b" / "x")
+        export_bundle(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "b" / "x")
     assert nothing_is_at(tmp_path / "b")
 
 
@@ -310,7 +314,7 @@ def test_a_bundle_with_a_file_that_the_manifest_does_not_list_is_refused(
     (bundle.path / "notes.txt").write_text("mine")
 
     with pytest.raises(IntegrityError, match=r"does not list: 'notes\.txt'"):
-        requantize(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
+        export_bundle(bundle, asked=USUAL, max_drop=1.0, output=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -324,7 +328,7 @@ def test_an_attention_that_cannot_be_taken_apart_is_named(
         onnx.save(model, path / "onnx/model.onnx")
 
     with pytest.raises(ExportError, match="cannot be taken apart"):
-        requantize(copy(directed), asked=USUAL, max_drop=1.0, output=tmp_path / "b" / "x")
+        export_bundle(copy(directed), asked=USUAL, max_drop=1.0, output=tmp_path / "b" / "x")
     assert nothing_is_at(tmp_path / "b")
 
 
@@ -335,7 +339,9 @@ def test_a_missing_engine_is_named(
     monkeypatch.delitem(sys.modules, "edgeadapt.runtime.openvino_engine", raising=False)
 
     with pytest.raises(MissingExtraError, match=r"needs the extra \[openvino\]"):
-        requantize(plain, asked=Quantization(engine=EngineName.OPENVINO), output=tmp_path / "b/x")
+        export_bundle(
+            plain, asked=Quantization(engine=EngineName.OPENVINO), output=tmp_path / "b/x"
+        )
     assert nothing_is_at(tmp_path / "b")
 
 
@@ -348,9 +354,9 @@ def test_without_a_name_it_is_called_like_the_bundle_and_the_platform(
     monkeypatch.delenv("EDGEADAPT_ARTIFACTS", raising=False)
     asked = Quantization(platform=Platform.PORTABLE)
 
-    first = requantize(plain, asked=asked, max_drop=1.0)
-    second = requantize(plain, asked=asked, max_drop=1.0)
-    again = requantize(first, asked=asked, max_drop=1.0)
+    first = export_bundle(plain, asked=asked, max_drop=1.0)
+    second = export_bundle(plain, asked=asked, max_drop=1.0)
+    again = export_bundle(first, asked=asked, max_drop=1.0)
 
     assert first.path.resolve() == in_empty_folder / "artifacts/bundles/plain-portable"
     assert [each.name for each in (second, again)] == ["plain-portable-2", "plain-portable-3"]
@@ -363,7 +369,7 @@ def test_a_bundle_is_not_replaced_by_what_was_chosen_of_it(
     before = content(bundle.path)
 
     with pytest.raises(OutputExistsError, match="plain exists already"):
-        requantize(bundle, asked=USUAL, max_drop=1.0, output=bundle.path)
+        export_bundle(bundle, asked=USUAL, max_drop=1.0, output=bundle.path)
     assert content(bundle.path) == before
 
 
@@ -372,10 +378,10 @@ def test_by_force_it_is_replaced_at_once_or_not_at_all(copy: Callable[..., Bundl
     before = content(bundle.path)
 
     with pytest.raises(GateError):
-        requantize(bundle, asked=USUAL, max_drop=0.0, output=bundle.path, force=True)
+        export_bundle(bundle, asked=USUAL, max_drop=0.0, output=bundle.path, force=True)
     assert content(bundle.path) == before
 
-    found = requantize(bundle, asked=FOUR_BITS, max_drop=1.0, output=bundle.path, force=True)
+    found = export_bundle(bundle, asked=FOUR_BITS, max_drop=1.0, output=bundle.path, force=True)
     found.verify()
     assert set(found.manifest.variants) == {"fp32", "int4"}
     assert [path.name for path in bundle.path.parent.iterdir()] == [bundle.name]

@@ -211,7 +211,7 @@ def test_where_the_models_come_from_is_said(tmp_path: Path) -> None:
         ("its fingerprint", "f" * 16),
         ("seed", "0"),
         ("graph passes", "attention, positions"),
-        ("accuracy on test text", "87.50%"),
+        ("accuracy on test text", "87.5% ±22.4"),
         ("libraries", "torch 2.0"),
         ("exported", "2025-01-01T00:00:00+00:00, edgeadapt 0.9"),
         ("int8", f"dynamic-int8, {'0' * 16}"),

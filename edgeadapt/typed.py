@@ -193,7 +193,7 @@ def _read_list(hint: Any, value: object, at: str) -> list[Any]:
     return [_read(kind, item, _item(at, number)) for number, item in enumerate(value)]
 
 
-def _read_mapping(hint: Any, value: object, at: str) -> dict[str, Any]:
+def _read_mapping(hint: Any, value: object, at: str) -> dict[str, object]:
     keys, values = get_args(hint)
     mapping = _mapping(value, at)
     return {_read(keys, key, at): _read(values, item, _key(at, key)) for key, item in mapping}
@@ -230,7 +230,7 @@ def _is_required(each: Field[Any]) -> bool:
     return each.default is MISSING and each.default_factory is MISSING
 
 
-def _read_typed_dict(kind: Any, value: object, at: str) -> dict[str, Any]:
+def _read_typed_dict(kind: Any, value: object, at: str) -> dict[str, object]:
     """Checks the keys that are known; others are kept as they are."""
     hints, given = _hints(kind), dict(_mapping(value, at))
     for name in sorted(kind.__required_keys__ - given.keys()):
@@ -292,7 +292,7 @@ def _reader(hint: Any) -> _Reader:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: type) -> dict[str, Any]:  # annotations are anything that Python can say
     return get_type_hints(kind, include_extras=True)
 
 

@@ -178,6 +178,7 @@ class _Simulation:
         self._latest: tuple[Tensor, Tensor] | None = None
         self._frozen: dict[nn.Module, tuple[int, Tensor]] = {}
 
+    # Whatever a model is called with, as torch hands it to a hook.
     def begin(self, module: nn.Module, args: Any, named: dict[str, Any]) -> None:
         """Looks at the inputs of a pass, before it."""
         mask = named.get("attention_mask")

@@ -23,6 +23,10 @@ from edgeadapt.text import tokenizer_errors
 
 __all__ = ["SENTENCEPIECE_FILES", "own_files", "settle"]
 
+# Settings of tokenizers: keys and types depend on the class and on who wrote the file, and the
+# library that reads them checks them.
+_Settings = Mapping[str, Any]
+
 SENTENCEPIECE_FILES = (
     "sentencepiece.bpe.model",
     "spm.model",
@@ -152,7 +156,7 @@ def _check_named(file: Path, key: str, value: object, own: str | None, *, is_who
     )
 
 
-def _stated(folder: Path) -> Mapping[str, Any]:
+def _stated(folder: Path) -> _Settings:
     """The content of tokenizer_config.json; nothing where there is none."""
     file = folder / "tokenizer_config.json"
     if not file.is_file():
@@ -160,13 +164,13 @@ def _stated(folder: Path) -> Mapping[str, Any]:
     return read_json(file, refusal=ModelError)
 
 
-def _taken(kind: type[PreTrainedTokenizerFast]) -> dict[str, Any]:
+def _taken(kind: type[PreTrainedTokenizerFast]) -> _Settings:
     """Arguments of a tokenizer's class -> their defaults."""
     parameters = inspect.signature(kind.__init__).parameters.values()
     return {"add_prefix_space": False} | {each.name: each.default for each in parameters}
 
 
-def _parts(tokenizer: Tokenizer) -> dict[str, Any]:
+def _parts(tokenizer: Tokenizer) -> _Settings:
     content = json.loads(tokenizer.to_str())
     return {part: content[part] for part in _PARTS}
 
@@ -212,7 +216,7 @@ _PROBES: Mapping[str, Callable[[Tokenizer], bool | None]] = MappingProxyType(
 
 
 def _check_kept(
-    tokenizer: PreTrainedTokenizerFast, stated: Mapping[str, Any], folder: Path, *, pairs: bool
+    tokenizer: PreTrainedTokenizerFast, stated: _Settings, folder: Path, *, pairs: bool
 ) -> None:
     """Raises ``ModelError`` for settings that change the tokens and that no bundle can carry."""
     content = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -225,7 +229,7 @@ def _check_kept(
 
 
 def _unkept(
-    content: Mapping[str, Any], stated: Mapping[str, Any], used: Mapping[str, Any], *, pairs: bool
+    content: _Settings, stated: _Settings, used: _Settings, *, pairs: bool
 ) -> Iterator[tuple[str, str, object]]:
     """File, key and value of each such setting."""
     if stated.get("split_special_tokens"):

@@ -56,6 +56,7 @@ class Optimizer:
         Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization (arXiv 1711.05101).
         """
         assert config.learning_rate is not None, "the recipe is resolved before training"
+        # Whether in the head, whether decayed -> a parameter group as torch takes it.
         groups: dict[tuple[bool, bool], dict[str, Any]] = {}
         for name, parameter in trained.items():
             in_head, decays = name in head, parameter.ndim > 1

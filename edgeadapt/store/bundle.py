@@ -14,19 +14,21 @@ NAME/
   torch/               the merged checkpoint, only with --with-torch
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Self
 
-from edgeadapt.errors import LayoutError, MissingError, UnfinishedError, UsageError
+from edgeadapt.errors import LayoutError, UsageError
 from edgeadapt.recipe import EngineName, Platform, Scheme, Task
 from edgeadapt.store.bundle_1 import upgraded_bundle
 from edgeadapt.store.compression import Compression
-from edgeadapt.store.files import read_json, sha256
+from edgeadapt.store.files import read_json
 from edgeadapt.store.gates import Gates
-from edgeadapt.store.listing import check_file, check_listed, check_names, files_in
-from edgeadapt.store.manifests import read_manifest, write_manifest
+from edgeadapt.store.layout import FileInfo, Layout
+from edgeadapt.store.listing import check_names
+from edgeadapt.store.manifests import Upgrade, write_manifest
 from edgeadapt.store.provenance import Provenance
 from edgeadapt.text import TextEncoder
 from edgeadapt.typed import Check, Count, Names, from_json
@@ -51,14 +53,6 @@ TEXT_FILES = (EVALUATION_FILE, VALIDATION_FILE, LOGITS_FILE, CALIBRATION_FILE)
 """Files that come from the data; a bundle without evaluation has none of them."""
 
 _TOKENIZER = "tokenizer.json"
-
-
-@dataclass(frozen=True)
-class FileInfo:
-    """What the manifest knows of a file."""
-
-    sha256: str
-    bytes: Count
 
 
 @dataclass(frozen=True)
@@ -127,14 +121,16 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(Layout):
     """A complete bundle."""
 
-    path: Path
     manifest: Manifest
 
+    KIND: ClassVar[str] = "bundle"
+    MANIFEST: ClassVar[str] = "manifest.json"
     FORMAT_VERSION: ClassVar[int] = 2
     """Version 2 has a hash of manifest.json itself, and one report on all compression."""
+    UPGRADES: ClassVar[Mapping[int, Upgrade]] = MappingProxyType({1: upgraded_bundle})
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -145,26 +141,14 @@ class Bundle:
             UnfinishedError: The folder has no manifest.
             LayoutError: The manifest is newer, damaged, changed or not a bundle's.
         """
-        if not path.is_dir():
-            found = "a file" if path.exists() else "nothing"
-            raise MissingError(
-                f"There is no bundle at {path}: expected a folder, found {found}.",
-                hint="Name an existing one, or write one with: edgeadapt export --quantize",
-            )
-        file = path / "manifest.json"
-        if not file.is_file():
-            if (path / "run.json").is_file():
-                raise LayoutError(
-                    f"{path} is a run: expected a bundle.",
-                    hint=f"Make a bundle of it with: edgeadapt export {path} --quantize",
-                )
-            raise UnfinishedError(
-                f"{path} is not a bundle: it has no manifest.json.",
-                hint="Export it again; a finished bundle has its manifest written last.",
-            )
-        value = read_manifest(
-            file, supported=cls.FORMAT_VERSION, hashed_from=2, upgrades={1: upgraded_bundle}
+        export = f"Make a bundle of it with: edgeadapt export {path} --quantize"
+        value = cls.read(
+            path,
+            missing="Name an existing one, or write one with: edgeadapt export --quantize",
+            unfinished="Export it again; a finished bundle has its manifest written last.",
+            others={"run.json": ("run", export)},
         )
+        file = path / cls.MANIFEST
         manifest = from_json(Manifest, value, where=f"{file} is not a bundle's")
         for name in (_TOKENIZER, *(variant.file for variant in manifest.variants.values())):
             if name not in manifest.files:
@@ -180,43 +164,22 @@ class Bundle:
     @classmethod
     def write(cls, path: Path, manifest: Manifest) -> Self:
         """Hashes every file under ``path`` and writes the manifest, last and atomically."""
-        names = [name for name in files_in(path) if name != "manifest.json"]
-        files = {
-            name: FileInfo(sha256(path / name), (path / name).stat().st_size) for name in names
-        }
-        manifest = replace(manifest, files=files)
-        write_manifest(path / "manifest.json", asdict(manifest), version=cls.FORMAT_VERSION)
+        manifest = replace(manifest, files=cls.hashed(path))
+        write_manifest(path / cls.MANIFEST, asdict(manifest), version=cls.FORMAT_VERSION)
         return cls(path, manifest)
 
     @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.path.resolve().name
+    def names(self) -> Collection[str]:
+        """Relative paths of all files but the manifest."""
+        return self.manifest.files.keys()
 
-    def file(self, name: str) -> Path:
-        """Returns the path of one of the bundle's files after checking its hash.
+    def hash_of(self, name: str) -> str:
+        """Returns the SHA-256 that the manifest lists for one of ``names``."""
+        return self.manifest.files[name].sha256
 
-        Raises:
-            IntegrityError: The file is missing or changed.
-            LayoutError: The manifest lists no such file.
-        """
-        if name not in self.manifest.files:
-            raise LayoutError(f"{self.path / 'manifest.json'} lists no file {name!r}.")
-        listed = self.manifest.files[name]
-        return check_file(self.path, name, sha256=listed.sha256, size=listed.bytes)
-
-    def check_listed(self, *, under: str = "") -> None:
-        """Refuses files that the manifest does not list.
-
-        Args:
-            under: Looks at this folder of the bundle only: what opens a folder as a whole, such
-                as ``torch``, reads what is not listed, too.
-
-        Raises:
-            IntegrityError: There is one.
-            LayoutError: There is a link to a folder, or something that is neither file nor folder.
-        """
-        check_listed(self.path, {*self.manifest.files, "manifest.json"}, under=under)
+    def size_of(self, name: str) -> int:
+        """Returns the bytes that it lists."""
+        return self.manifest.files[name].bytes
 
     def folder_of(self, variant: str) -> Path:
         """Returns the folder of a variant's file after checking everything in it.
@@ -296,14 +259,3 @@ class Bundle:
             for file, info in self.manifest.files.items()
             if PurePosixPath(file).parent == folder
         )
-
-    def verify(self) -> None:
-        """Checks the hash of every file, and that there is no other.
-
-        Raises:
-            IntegrityError: A file is missing, changed, or not listed.
-            LayoutError: The folder holds a link that leaves it, or something that is no file.
-        """
-        self.check_listed()
-        for name in self.manifest.files:
-            self.file(name)

@@ -14,18 +14,19 @@ NAME/
   curves.png
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, NotRequired, Self, TypedDict
 
-from edgeadapt.errors import LayoutError, MissingError, UnfinishedError
+from edgeadapt.errors import MissingError
 from edgeadapt.metrics import Score
 from edgeadapt.recipe import Recipe, Task
-from edgeadapt.store.files import sha256
-from edgeadapt.store.listing import check_file, check_listed, check_names, files_in
+from edgeadapt.store.layout import Layout
+from edgeadapt.store.listing import check_names
 from edgeadapt.store.machine import TrainingMachine
-from edgeadapt.store.manifests import read_manifest, write_manifest
+from edgeadapt.store.manifests import Upgrade, write_manifest
 from edgeadapt.store.provenance import Backbone, RecipeTables
 from edgeadapt.store.run_1 import upgraded_run
 from edgeadapt.store.training import DataReport, FrozenHashes, Imported
@@ -48,6 +49,9 @@ PREDICTIONS_FILE = "predictions.csv"
 
 UNFINISHED = "checkpoint"
 """Folder in which a training keeps its state until the run is finished."""
+
+
+_RUN_OF_A_BUNDLE = "Name the run that it was made from; `edgeadapt inspect` says which."
 
 
 class _Apart(TypedDict):
@@ -110,17 +114,21 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Layout):
     """A finished run."""
 
-    path: Path
     info: RunInfo
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Relative path -> bytes of every file; runs of version 1 do not say them."""
 
+    KIND: ClassVar[str] = "run"
+    MANIFEST: ClassVar[str] = "run.json"
     FORMAT_VERSION: ClassVar[int] = 2
     """Version 2 has a hash of run.json itself, the sizes of files, and ``null`` where version 1 had
     empty scores."""
+    UPGRADES: ClassVar[Mapping[int, Upgrade]] = MappingProxyType({1: upgraded_run})
+    BESIDES: ClassVar[str | None] = UNFINISHED
+    """A training that replaces the run keeps its state there until it is done."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -132,26 +140,15 @@ class Run:
             LayoutError: ``run.json`` is newer, damaged, changed or not a run's.
             RecipeError: Its recipe holds what this edgeadapt does not know.
         """
-        if not path.is_dir():
-            raise MissingError(
-                f"There is no run at {path}.", hint="Train one with: edgeadapt train"
-            )
-        if not (path / "run.json").is_file():
-            if (path / "manifest.json").is_file():
-                raise LayoutError(
-                    f"{path} is a bundle: expected a run.",
-                    hint="Name the run that it was made from; `edgeadapt inspect` says which.",
-                )
-            raise UnfinishedError(
-                f"{path} is not a finished run: it has no run.json.",
-                hint=f"Go on with: edgeadapt train --resume {path}"
-                if (path / UNFINISHED).is_dir()
-                else "Train again; a finished run writes run.json last.",
-            )
-        file = path / "run.json"
-        value = read_manifest(
-            file, supported=cls.FORMAT_VERSION, hashed_from=2, upgrades={1: upgraded_run}
+        value = cls.read(
+            path,
+            missing="Train one with: edgeadapt train",
+            unfinished=f"Go on with: edgeadapt train --resume {path}"
+            if (path / UNFINISHED).is_dir()
+            else "Train again; a finished run writes run.json last.",
+            others={"manifest.json": ("bundle", _RUN_OF_A_BUNDLE)},
         )
+        file = path / cls.MANIFEST
         where = f"{file} is not a run's"
         apart = from_json(_Apart, value, where=where)
         value.pop("sizes", None)
@@ -177,36 +174,22 @@ class Run:
     @classmethod
     def write(cls, path: Path, info: RunInfo) -> Self:
         """Hashes every file under ``path`` and writes ``run.json``, last and atomically."""
-        names = [name for name in files_in(path) if name != "run.json"]
-        info = replace(info, files={name: sha256(path / name) for name in names})
-        sizes = {name: (path / name).stat().st_size for name in names}
+        files = cls.hashed(path)
+        info = replace(info, files={name: each.sha256 for name, each in files.items()})
+        sizes = {name: each.bytes for name, each in files.items()}
         value = {**asdict(info), "sizes": sizes}
-        write_manifest(path / "run.json", value, version=cls.FORMAT_VERSION)
+        write_manifest(path / cls.MANIFEST, value, version=cls.FORMAT_VERSION)
         return cls(path, info, sizes)
 
     @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.path.resolve().name
+    def names(self) -> Collection[str]:
+        """Relative paths of all files but the manifest."""
+        return self.info.files.keys()
 
-    def file(self, name: str) -> Path:
-        """Returns the path of one of the run's files after checking its hash.
+    def hash_of(self, name: str) -> str:
+        """Returns the SHA-256 that the manifest lists for one of ``names``."""
+        return self.info.files[name]
 
-        Raises:
-            IntegrityError: The file is missing, unknown or changed.
-        """
-        if name not in self.info.files:
-            raise LayoutError(f"{self.path / 'run.json'} lists no file {name!r}.")
-        return check_file(self.path, name, sha256=self.info.files[name], size=self.sizes.get(name))
-
-    def verify(self) -> None:
-        """Checks the hash of every file, and that there is no other.
-
-        Raises:
-            IntegrityError: A file is missing, changed, or not listed.
-            LayoutError: The folder holds a link that leaves it, or something that is no file.
-        """
-        # A training that replaces the run keeps its state there until it is done.
-        check_listed(self.path, {*self.info.files, "run.json"}, besides=UNFINISHED)
-        for name in self.info.files:
-            self.file(name)
+    def size_of(self, name: str) -> int | None:
+        """Returns the bytes that it lists; ``None`` for a run of version 1."""
+        return self.sizes.get(name)

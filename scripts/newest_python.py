@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NEWEST = 14
-"""All dependencies have wheels up to Python 3.14."""
+"""The compiled dependencies have wheels up to Python 3.14."""
 _PROBE = "import ensurepip, sys, venv; print(*sys.version_info[:2])"
 
 

@@ -155,7 +155,7 @@ def measure(dataset: str, recipe: str, seed: str, backbone: str | None) -> dict[
         "dataset": dataset,
         "recipe": recipe,
         "seed": int(seed),
-        "settings": {name: info.recipe[name] for name in ("adapter", "training")},
+        "settings": {name: info.recipe.to_dict()[name] for name in ("adapter", "training")},
         "examples": dict(info.data.examples),
         "trainable_parameters": info.trainable_parameters,
         "total_parameters": info.total_parameters,

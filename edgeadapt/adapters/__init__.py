@@ -1,4 +1,4 @@
-"""Adapter kinds: what is trained on a frozen backbone, and how it folds back into it."""
+"""Adapter kinds: parameters trained on a frozen backbone, and folding them into its weights."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -35,5 +35,6 @@ ADAPTERS: Mapping[AdapterKind, type[Adapter]] = MappingProxyType(
 
 
 def make_adapters(config: AdapterConfig) -> dict[AdapterKind, Adapter]:
-    """Makes an adapter of each kind that the method names, in a fixed order."""
+    """Makes one adapter for each kind in the configured method."""
+    # In the order of the enum, so that a seed draws the same weights however the method is spelled.
     return {kind: ADAPTERS[kind](config) for kind in AdapterKind if kind in config.kinds}

@@ -1,7 +1,7 @@
 """The adapter contract.
 
-A kind attaches itself to a backbone by putting parts around its dense layers, lists its own
-parameters, and folds itself into the surrounding weights as far as mathematics allows.
+An adapter kind attaches itself to a backbone by wrapping dense layers, lists the parameters that it
+trains, and folds itself into the surrounding weights where the result is mathematically equal.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,16 +39,16 @@ class BackboneModel:
     """A ``…ForSequenceClassification``; adapters replace submodules of it."""
     spec: BackboneSpec
     activation: str
-    """Name of the FFN's non-linearity."""
+    """Name of the FFN's activation function."""
     pretrained: Mapping[str, nn.Parameter]
-    """The encoder's own parameters without the head's, under the names they have before any
-    adapter is attached: so names do not depend on the order of attaching."""
+    """Name -> parameter of the encoder, without the head. Names are those from before any adapter
+    was attached, so they do not depend on the order of attachment."""
     head: Mapping[str, nn.Parameter]
     """The task head's parameters under their names in the model."""
 
     @classmethod
     def of(cls, model: PreTrainedModel, spec: BackboneSpec) -> Self:
-        """Looks a fresh model over, before anything is attached."""
+        """Describes a newly loaded model, before any adapter is attached."""
         head = {
             name: parameter
             for prefix in spec.head
@@ -65,14 +65,15 @@ class BackboneModel:
 
     @property
     def repeats_layers(self) -> bool:
-        """Whether the model runs some layer more than once, as it does where they share weights."""
+        """Whether the model runs a layer more than once, as ALBERT does with its shared weights."""
         return len(self.layers()) != int(getattr(self.model.config, self.spec.depth_key))
 
     def layers(self, chosen: str | None = None) -> list[Layer]:
         """Returns transformer layers, first to last.
 
         Args:
-            chosen: Numbers and ranges, counted from 0, such as ``0,2-4``; all where none is given.
+            chosen: Layer numbers and inclusive ranges, counted from 0, such as ``0,2-4``;
+                ``None`` for all layers.
 
         Raises:
             ModelError: A number is beyond the last layer, or a range ends before it begins.
@@ -93,9 +94,9 @@ class BackboneModel:
 
 @dataclass(frozen=True)
 class Kept:
-    """A bottleneck that could not be folded: ``h + U f(D x + d) + u`` with ``h`` of a dense layer.
+    """A bottleneck that could not be folded: ``h + U f(D x + d) + u``.
 
-    Scaling is in ``up`` already.
+    ``h`` is the output of the dense layer that it is attached to. ``up`` includes the scaling.
     """
 
     layer: str
@@ -108,16 +109,16 @@ class Kept:
     """Name in transformers' table of activations."""
     up: nn.Linear
     norm: nn.LayerNorm | None = None
-    """Normalizes what is read, where ``reads`` says so."""
+    """Normalizes the bottleneck's input; set where ``reads`` is ``Reads.NORMED``."""
 
     @property
     def parameters(self) -> int:
-        """Number of weights; biases that were folded away are zero and do not count."""
+        """Number of weights and biases; an up bias that was folded away is zero and not counted."""
         bias = len(self.up.bias) if self.up.bias.any() else 0
         return self.macs_per_token + len(self.down.bias) + bias
 
     def module(self) -> nn.Sequential:
-        """Returns what is added, as a module: (batch, seq, hidden) -> (batch, seq, hidden)."""
+        """Returns the bottleneck as a module: (batch, seq, hidden) -> (batch, seq, hidden)."""
         up = self.up
         if not up.bias.any():
             up = dense(up.weight.detach(), None)
@@ -126,7 +127,7 @@ class Kept:
 
     @property
     def macs_per_token(self) -> int:
-        """Multiply-accumulates that each token costs."""
+        """Multiply-accumulate operations per token."""
         return self.down.weight.numel() + self.up.weight.numel()
 
 
@@ -135,25 +136,25 @@ class Adapter(Protocol):
 
     @property
     def per_layer(self) -> bool:
-        """Whether transformer layers that share weights have to be told apart first."""
+        """Whether transformer layers that share weights must first get weights of their own."""
 
     def __init__(self, config: AdapterConfig) -> None: ...
 
     def attach(self, backbone: BackboneModel) -> None:
-        """Puts parts around dense layers so that the adapter is in the forward pass.
+        """Wraps dense layers so that the adapter becomes part of the forward pass.
 
         Raises:
-            ModelError: This backbone cannot carry it.
+            ModelError: The adapter cannot be attached to this backbone.
         """
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Returns what the kind trains, under names that are stable across processes.
+        """Returns the parameters that this kind trains, by names that are stable across processes.
 
-        Valid after ``attach``. The task head is not among them: every method trains it.
+        Call it after ``attach``. The task head is not included, since every method trains it.
         """
 
     def fold(self) -> Sequence[Kept]:
-        """Folds the adapter into stock layers, in place, and returns what stays."""
+        """Folds the adapter into stock layers, in place; returns what cannot be folded."""
 
 
 def _ranges(chosen: str) -> list[range]:

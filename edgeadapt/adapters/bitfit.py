@@ -1,7 +1,7 @@
 """BitFit: only biases and LayerNorms are trained.
 
-Ben Zaken et al. 2022, BitFit (arXiv 2106.10199); LayerNorm weights are trained along, as adapter
-papers do. Combine it: ``parallel+bitfit`` still merges exactly.
+Ben Zaken et al. 2022, BitFit (arXiv 2106.10199). LayerNorm weights are trained too, as is usual in
+papers on adapters. In combination, ``parallel+bitfit`` still merges exactly.
 """
 
 from torch import nn
@@ -15,5 +15,5 @@ class BitFit(InPlace):
     """Trains every vector (bias, LayerNorm weight) of the backbone's own layers."""
 
     def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
-        """Accepts one-dimensional parameters."""
+        """Returns True for one-dimensional parameters: biases and LayerNorm weights."""
         return parameter.ndim == 1

@@ -1,4 +1,4 @@
-"""The bottleneck, and the kinds that put one behind a dense layer and differ only in the place."""
+"""The bottleneck module, and the base of the kinds that place one after a sublayer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ __all__ = ["After", "Bottleneck", "BottleneckAfter", "Factored", "Reading", "Sit
 
 @dataclass(frozen=True)
 class Site:
-    """A sublayer of a transformer layer, in a backbone's words; dotted names relative to it."""
+    """A sublayer of a transformer layer; dotted names are relative to that layer."""
 
     first: str
-    """A dense layer that reads the sublayer's input."""
+    """A dense layer whose input is the sublayer's input."""
     last: str
-    """The dense layer that gives the sublayer's output."""
+    """The dense layer whose output is the sublayer's output."""
     norm: str | None
-    """LayerNorm of the residual sum; ``None`` where norms come before."""
+    """LayerNorm of the residual sum; ``None`` in a pre-norm backbone."""
 
 
 def site(spec: BackboneSpec, sublayer: str) -> Site:
-    """Returns where ``attention`` or ``ffn`` begins and ends."""
+    """Returns the first and last dense layer of ``attention`` or ``ffn``."""
     if sublayer == "attention":
-        # The value's: DeBERTa sends its relative positions through query and key as well.
+        # Not query or key: in DeBERTa their input is also the relative positions.
         return Site(spec.value.dense, spec.attention_output, spec.attention_norm)
     return Site(spec.ffn_in, spec.ffn_out, spec.ffn_norm)
 
@@ -70,14 +70,14 @@ class Factored(nn.Module):
 class Bottleneck(nn.Module):
     """``x -> s · (U f(D x + d) + u)``: (…, hidden) -> (…, hidden).
 
-    At first ``U`` and ``u`` are zero, so that the adapted model is the backbone (as He et al. 2022
-    start theirs); ``D`` is uniform after Kaiming.
+    ``U`` and ``u`` are initialized to zero, so that the adapted model starts equal to the backbone
+    (as in He et al. 2022); ``D`` uses the Kaiming uniform initialization.
 
     Args:
-        hidden: Width of what comes in and goes out.
+        hidden: Width of the input and of the output.
         config: Width, activation, scaling and dropout.
         activation: Name of f.
-        projection: Makes a layer from its widths in and out.
+        projection: Makes a layer from its input width and output width.
 
     Raises:
         ModelError: There is no such activation.
@@ -112,7 +112,7 @@ class Bottleneck(nn.Module):
             self.scaling = nn.Parameter(torch.tensor(config.scaling))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Returns what is added: (…, hidden) -> (…, hidden)."""
+        """Returns the bottleneck's output: (…, hidden) -> (…, hidden)."""
         return self.expand(self.activation(self.down(hidden)))
 
     def expand(self, neurons: Tensor) -> Tensor:
@@ -121,7 +121,11 @@ class Bottleneck(nn.Module):
         return added
 
     def settle(self) -> tuple[nn.Linear, nn.Linear]:
-        """Multiplies scaling and factors out, into two dense layers that it returns."""
+        """Replaces both projections by plain dense layers, ``up`` including the scaling.
+
+        Returns:
+            Down and up.
+        """
         down, up = _plain(self.down), _plain(self.up)
         self.down, self.up = down, dense(self.scaling * up.weight, self.scaling * up.bias)
         if isinstance(self.scaling, nn.Parameter):
@@ -132,14 +136,14 @@ class Bottleneck(nn.Module):
 
 
 class Reading(Part):
-    """``x -> base(x) + bottleneck(what it reads)``; stays in the merged model.
+    """``x -> base(x) + bottleneck(r)``, where ``reads`` selects r; stays in the merged model.
 
     Args:
         base: The dense layer.
-        bottleneck: What is added.
-        reads: What it takes in.
-        tap: Around a dense layer that reads the sublayer's input; needed for that input.
-        norm: The LayerNorm behind; needed for ``Reads.NORMED``.
+        bottleneck: Its output is added to the dense layer's.
+        reads: What the bottleneck takes as its input.
+        tap: Keeps the sublayer's input; required unless ``reads`` is ``Reads.OUTPUT``.
+        norm: The LayerNorm of the residual sum; required for ``Reads.NORMED``.
     """
 
     def __init__(
@@ -154,11 +158,11 @@ class Reading(Part):
         super().__init__(base)
         self.bottleneck = bottleneck
         self.reads = reads
-        # In a list: these modules belong to others.
+        # In lists, so that torch does not register them: they are submodules of other modules.
         self._tap, self._norm = [tap], [norm]
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Returns the dense layer's output with the bottleneck's added: (…, in) -> (…, hidden)."""
+        """Returns the sum of both outputs: (…, in) -> (…, hidden)."""
         output: Tensor = self.base(hidden)
         return torch.add(output, self.bottleneck(self._read(output)))
 
@@ -172,7 +176,7 @@ class Reading(Part):
         return normed
 
     def fold(self, linear: nn.Linear) -> nn.Module:
-        """Folds the scaling into ``U`` and, where the reading allows, ``u`` into the dense layer.
+        """Folds the scaling into ``U`` and, unless ``Reads.NORMED``, ``u`` into the dense layer.
 
         With ``h' = W x + (b + u)``: ``h + U f(D h + d) + u = h' + U f(D h' + d - D u)``.
         """
@@ -190,7 +194,7 @@ class Reading(Part):
         self.bottleneck.settle()
 
     def kept(self, layer: Layer, sublayer: str) -> Kept:
-        """Says what stayed, after folding."""
+        """Returns the folded bottleneck and its place; call it after ``fold``."""
         assert isinstance(self.bottleneck.down, nn.Linear)
         assert isinstance(self.bottleneck.up, nn.Linear)
         return Kept(
@@ -205,13 +209,13 @@ class Reading(Part):
 
 
 class After(Reading):
-    """A bottleneck behind the sublayer."""
+    """A bottleneck after the sublayer."""
 
     nesting = Nesting.AFTER
 
 
 class BottleneckAfter:
-    """Bottlenecks behind some sublayers of every layer, before the residual sum.
+    """Bottlenecks after one or both sublayers of each layer, before the residual sum.
 
     Args:
         config: Width, activation, scaling, placement, layers and dropout are used.
@@ -219,18 +223,18 @@ class BottleneckAfter:
 
     per_layer: ClassVar[bool] = True
     placement: ClassVar[Placement]
-    """Where no other is configured; each kind sets its own."""
+    """The default placement; each kind sets its own."""
 
     def __init__(self, config: AdapterConfig) -> None:
         self._config = config
         self._attached: list[tuple[Layer, str, str, After]] = []
 
     def attach(self, backbone: BackboneModel) -> None:
-        """Puts a bottleneck around the last dense layer of each chosen sublayer.
+        """Wraps the last dense layer of each chosen sublayer with a bottleneck.
 
         Raises:
-            ModelError: There is no such activation or layer, something else is attached there, or
-                the bottlenecks are to read a LayerNorm that this backbone does not have.
+            ModelError: The activation or a layer does not exist, another bottleneck is attached
+                there, or ``original_ln_before`` is set and the backbone is pre-norm.
         """
         placement = self._config.placement or self.placement
         for layer in backbone.layers(self._config.layers):
@@ -240,7 +244,7 @@ class BottleneckAfter:
                 self._attached.append((layer, sublayer, place.last, part))
 
     def make_bottleneck(self, hidden: int, activation: str) -> Bottleneck:
-        """Makes one; a kind with other projections overrides this."""
+        """Makes one bottleneck; a kind with other projections overrides this."""
         return Bottleneck(hidden, self._config, activation)
 
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -252,7 +256,7 @@ class BottleneckAfter:
         }
 
     def fold(self) -> Sequence[Kept]:
-        """Folds what is linear; the bottlenecks stay, each between two dense layers."""
+        """Folds scalings and biases; the bottlenecks stay, each between two dense layers."""
         for layer, _, last, _ in self._attached:
             collapse(layer.module, last)
         return [part.kept(layer, sublayer) for layer, sublayer, _, part in self._attached]
@@ -264,8 +268,8 @@ class BottleneckAfter:
             return put_around(layer.module, place.last, lambda base: After(base, bottleneck))
         if place.norm is None:
             raise ModelError(
-                f"{backbone.spec.model_type} has no LayerNorm behind its sublayers for the "
-                "bottlenecks to read: expected original_ln_before = false.",
+                f"{backbone.spec.model_type} has no LayerNorm after its sublayers, which the "
+                "bottlenecks would read: expected original_ln_before = false.",
                 hint="Leave original_ln_before out of the recipe.",
             )
         norm = layer.module.get_submodule(place.norm)

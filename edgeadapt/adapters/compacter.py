@@ -1,9 +1,9 @@
-"""Compacter: Houlsby's bottlenecks, their projections made of Kronecker products.
+"""Compacter: Houlsby bottlenecks whose projections are sums of Kronecker products.
 
-Karimi Mahabadi et al. 2021, Compacter: Efficient Low-Nesting Hypercomplex Adapter Layers (arXiv
-2106.04647): ``W = Σ_i A_i ⊗ (s_i t_iᵀ)``, i = 1 … n. The small matrices A, of shape (n, n, n), are
-shared by all projections of the model (section 4.2), s and t are their own. Merged, every
-projection is the dense layer that its products make.
+Karimi Mahabadi et al. 2021, Compacter: Efficient Low-Rank Hypercomplex Adapter Layers (arXiv
+2106.04647): ``W = Σ_i A_i ⊗ (s_i t_iᵀ)``, i = 1 … n. All projections of the model share the small
+matrices A, of shape (n, n, n) (section 4.2); each has its own s and t. Merging replaces every
+projection by the dense layer with the weight W.
 """
 
 import torch
@@ -17,7 +17,7 @@ from edgeadapt.recipe import AdapterConfig, Placement
 __all__ = ["Compacter"]
 
 _SUMMANDS = 4
-"""n, the number of Kronecker products, and what both widths have to be multiples of."""
+"""n, the number of Kronecker products. Both widths of a projection must be multiples of it."""
 
 
 class Compacter(BottleneckAfter):
@@ -30,16 +30,16 @@ class Compacter(BottleneckAfter):
         self._shared = nn.Parameter(torch.empty(_SUMMANDS, _SUMMANDS, _SUMMANDS))
 
     def attach(self, backbone: BackboneModel) -> None:
-        """Draws the shared matrices and attaches the bottlenecks.
+        """Initializes the shared matrices at random and attaches the bottlenecks.
 
         Raises:
-            ModelError: As ``BottleneckAfter.attach``, or a width is no multiple of 4.
+            ModelError: As ``BottleneckAfter.attach``, or a width is not a multiple of 4.
         """
         nn.init.normal_(self._shared, std=_SUMMANDS**-0.5)
         super().attach(backbone)
 
     def make_bottleneck(self, hidden: int, activation: str) -> Bottleneck:
-        """Makes one with projections of factors."""
+        """Makes a bottleneck whose projections are sums of Kronecker products."""
 
         def projection(width_in: int, width_out: int) -> Factored:
             return _Kronecker(width_in, width_out, self._shared)
@@ -70,7 +70,7 @@ class _Kronecker(Factored):
         self.left = nn.Parameter(torch.empty(_SUMMANDS, width_out // _SUMMANDS))
         self.right = nn.Parameter(torch.empty(_SUMMANDS, width_in // _SUMMANDS))
         self.bias = nn.Parameter(torch.zeros(width_out))
-        # So that the product's entries vary as those of a dense layer after Kaiming.
+        # These deviations give W the variance of a dense layer with Kaiming initialization.
         nn.init.normal_(self.left, std=1.0)
         nn.init.normal_(self.right, std=(3 * width_in) ** -0.5)
 

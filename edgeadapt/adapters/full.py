@@ -11,5 +11,5 @@ class Full(InPlace):
     """Trains the whole backbone."""
 
     def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
-        """Accepts everything."""
+        """Returns True for every parameter."""
         return True

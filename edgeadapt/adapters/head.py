@@ -8,8 +8,8 @@ __all__ = ["Head"]
 
 
 class Head(InPlace):
-    """Trains nothing of the backbone; the task head is trained by every method."""
+    """Trains no backbone parameter; every method trains the task head."""
 
     def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
-        """Accepts nothing."""
+        """Returns False for every parameter."""
         return False

@@ -1,8 +1,8 @@
-"""(IA)³: learned factors on keys, values and the FFN's inner neurons; folds exactly.
+"""(IA)³: learned scaling factors on keys, values and the FFN's inner neurons; folds exactly.
 
 Liu et al. 2022, Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context
-Learning (arXiv 2205.05638), section 3.3. A factor per output of a dense layer scales its rows and
-bias, a factor per input its columns.
+Learning (arXiv 2205.05638), section 3.3. To fold, a factor per output of a dense layer scales the
+rows of its weight and its bias; a factor per input scales the columns of its weight.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ __all__ = ["IA3"]
 
 
 class IA3:
-    """Factors, 1 at first, on keys, values and the FFN's inner neurons of every layer.
+    """Scaling factors, initialized to 1, on keys, values and FFN neurons of every layer.
 
     Args:
         config: ``layers`` is used.
@@ -33,10 +33,10 @@ class IA3:
         self._attached: list[tuple[Layer, str, _Scaled]] = []
 
     def attach(self, backbone: BackboneModel) -> None:
-        """Puts factors behind keys and values and before the FFN's second dense layer.
+        """Scales the outputs of keys and values and the input of the FFN's second dense layer.
 
         Raises:
-            ModelError: There is no such layer.
+            ModelError: A configured layer does not exist.
         """
         spec = backbone.spec
         for layer in backbone.layers(self._config.layers):
@@ -59,7 +59,7 @@ class IA3:
         }
 
     def fold(self) -> Sequence[Kept]:
-        """Scales rows and columns; nothing stays."""
+        """Scales rows and columns of the weights; nothing is left over."""
         for layer, at, _ in self._attached:
             collapse(layer.module, at)
         return ()
@@ -72,7 +72,7 @@ class _Scaled(Foldable):
 
 
 class _ScaledOut(_Scaled):
-    """``x -> l ⊙ base(x)``; outputs that belong to no block stay as they are."""
+    """``x -> l ⊙ base(x)``; outputs outside the blocks have the factor 1."""
 
     nesting = Nesting.OUTPUT_SCALE
 

@@ -1,4 +1,4 @@
-"""Kinds that train weights which the backbone already has: nothing to attach, nothing to fold."""
+"""Base of the kinds that train existing backbone weights: nothing to attach, nothing to fold."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ __all__ = ["InPlace"]
 
 
 class InPlace:
-    """Trains the backbone's own parameters that ``selects`` accepts.
+    """Trains the backbone parameters for which ``selects`` returns True.
 
     Args:
-        config: ``layers`` is used; where some are named, what is outside of them is not trained.
+        config: ``layers`` is used; where it is set, parameters outside these layers stay frozen.
     """
 
     def __init__(self, config: AdapterConfig) -> None:
@@ -23,18 +23,18 @@ class InPlace:
 
     @property
     def per_layer(self) -> bool:
-        """Whether some layers are named: weights that all of them share are in none alone."""
+        """Whether single layers are configured: to train one, it must not share its weights."""
         return self._config.layers is not None
 
     def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
-        """Says whether a parameter of a module is trained; each kind answers for itself."""
+        """Returns whether a parameter of a module is trained; each kind implements this."""
         raise NotImplementedError
 
     def attach(self, backbone: BackboneModel) -> None:
-        """Remembers the parameters; the forward pass stays as it is.
+        """Selects the parameters; the forward pass does not change.
 
         Raises:
-            ModelError: There is no such layer.
+            ModelError: A configured layer does not exist.
         """
         roots = [backbone.model]
         if self._config.layers is not None:
@@ -53,5 +53,5 @@ class InPlace:
         return dict(self._parameters)
 
     def fold(self) -> Sequence[Kept]:
-        """Does nothing: the trained values are where they belong."""
+        """Does nothing: the trained values are already the backbone's weights."""
         return ()

@@ -1,8 +1,8 @@
 """LayerNorm tuning: only weights and biases of LayerNorms are trained.
 
 Qi et al. 2022, Parameter-Efficient Tuning on Layer Normalization for Pre-trained Language Models
-(arXiv 2211.08682); Houlsby et al. 2019 train them beside their adapters. Combine it:
-``houlsby+layernorm``.
+(arXiv 2211.08682). Houlsby et al. 2019 train them together with their adapters, which is
+``houlsby+layernorm`` here.
 """
 
 from torch import nn
@@ -16,5 +16,5 @@ class LayerNorm(InPlace):
     """Trains the backbone's LayerNorms."""
 
     def selects(self, module: nn.Module, parameter: nn.Parameter) -> bool:
-        """Accepts what a LayerNorm owns."""
+        """Returns True for the parameters of a LayerNorm."""
         return isinstance(module, nn.LayerNorm)

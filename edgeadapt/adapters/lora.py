@@ -1,8 +1,8 @@
-"""LoRA: low-rank products on dense layers; folds exactly.
+"""LoRA: low-rank updates of dense layers; folds exactly.
 
-Hu et al. 2022, LoRA: Low-Nesting Adaptation of Large Language Models (arXiv 2106.09685):
-``W' = W + s · B A`` with A of shape (r, in) and B of shape (out, r), B zero at first. The paper's
-α/r is ``scaling`` here.
+Hu et al. 2022, LoRA: Low-Rank Adaptation of Large Language Models (arXiv 2106.09685):
+``W' = W + s · B A`` with A of shape (r, in) and B of shape (out, r), B initialized to zero.
+``scaling`` is the paper's α/r.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ __all__ = ["LoRA"]
 
 
 def _places(spec: BackboneSpec, target: LoraTarget) -> dict[str, Projection]:
-    """Name in the parameters -> where."""
+    """Returns parameter name -> the projection of the backbone that it adapts."""
     first, last = Projection(spec.ffn_in), Projection(spec.ffn_out)
     return {
         LoraTarget.QUERY: {"query": spec.query},
@@ -36,7 +36,7 @@ def _places(spec: BackboneSpec, target: LoraTarget) -> dict[str, Projection]:
 
 
 class LoRA:
-    """Low-rank products on the dense layers that ``targets`` names.
+    """Low-rank updates of the dense layers in ``targets``.
 
     Args:
         config: ``rank``, ``targets``, ``scaling``, ``layers`` and ``dropout`` are used.
@@ -49,10 +49,10 @@ class LoRA:
         self._attached: list[tuple[Layer, str, _LowRank]] = []
 
     def attach(self, backbone: BackboneModel) -> None:
-        """Puts one part around each dense layer, for all targets that are blocks of it.
+        """Wraps each dense layer once, for all targets that are blocks of its rows.
 
         Raises:
-            ModelError: There is no such layer.
+            ModelError: A configured layer does not exist.
         """
         for layer in backbone.layers(self._config.layers):
             by_dense: dict[str, dict[str, Projection]] = {}
@@ -73,14 +73,14 @@ class LoRA:
         }
 
     def fold(self) -> Sequence[Kept]:
-        """Adds the products to the weights; nothing stays."""
+        """Adds the products to the weights; nothing is left over."""
         for layer, at, _ in self._attached:
             collapse(layer.module, at)
         return ()
 
 
 class _Factors(nn.Module):
-    """The factors of one target."""
+    """The factors A and B of one target."""
 
     def __init__(self, width_in: int, rows: slice, rank: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class _Factors(nn.Module):
 
 
 class _LowRank(Foldable):
-    """``x -> base(x) + s · B A x``, on the outputs that belong to each target."""
+    """``x -> base(x) + s · B A x``, added to the rows of each target."""
 
     nesting = Nesting.LOW_RANK
 

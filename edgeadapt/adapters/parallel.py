@@ -1,4 +1,4 @@
-"""Parallel adapters, the kind that costs nothing at run time.
+"""Parallel adapters: bottlenecks that merge into the FFN as additional neurons.
 
 He et al. 2022, Towards a Unified View of Parameter-Efficient Transfer Learning (arXiv 2110.04366):
 a bottleneck beside the FFN, ``h = FFN(x) + s · (U f(D x + d) + u)``.
@@ -7,12 +7,12 @@ With the FFN's own activation as f, the bottleneck is r more neurons of the FFN:
 
     W1' = [W1; D]    b1' = [b1; d]    W2' = [W2, s·U]    b2' = b2 + s·u
 
-so the merged model is a stock one with ``intermediate_size + r``. The adapter is attached in just
-this form, one half in each dense layer of the FFN: the activation between them is shared by
-construction, and training and merging cannot disagree. A gated FFN, ``W2 (f(a) ⊙ g)`` with
-``[a ; g] = W1 x + b1``, takes the same neurons with a gate of weight 0 and bias 1.
+so the merged model is a stock model with ``intermediate_size + r``. Training uses the same form: D
+widens the first dense layer of the FFN and U the second, and both share the activation in between,
+so that training and merging compute the same. In a gated FFN, ``W2 (f(a) ⊙ g)`` with
+``[a ; g] = W1 x + b1``, the additional neurons have a gate of weight 0 and bias 1.
 
-Beside the attention, or with another activation, the bottleneck stays.
+A bottleneck beside the attention, or with another activation, cannot be merged and stays.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,8 @@ class Parallel:
         """Widens both dense layers of every FFN, or puts a bottleneck beside the sublayer.
 
         Raises:
-            ModelError: There is no such activation or layer, or something else is attached there.
+            ModelError: The activation or a layer does not exist, or another bottleneck is attached
+                there.
         """
         placement = self._config.placement or Placement.FFN
         chosen = backbone.layers(self._config.layers)
@@ -76,9 +77,10 @@ class Parallel:
         }
 
     def fold(self) -> Sequence[Kept]:
-        """Makes stock layers of widened ones; returns the bottlenecks that stay.
+        """Turns widened layers into stock layers; returns the bottlenecks that cannot be folded.
 
-        Layers without an adapter are widened by neurons of weight 0, so that all have one width.
+        Layers without an adapter get neurons of weight 0, since a stock model has one
+        ``intermediate_size`` for all layers.
         """
         while self._plain_ffns:
             ffn = self._plain_ffns.pop()
@@ -106,7 +108,7 @@ class _Attached:
     sublayer: str
     bottleneck: Bottleneck
     part: "_Beside | None"
-    """What holds it where it could not become neurons of the FFN."""
+    """The part that holds the bottleneck; ``None`` where it became neurons of the FFN."""
 
 
 @dataclass(frozen=True)
@@ -197,10 +199,10 @@ class _WidenedOut(Foldable):
         self.bottleneck = bottleneck
 
     def forward(self, hidden: Tensor) -> Tensor:
-        # One split: its gradient is one cat, where two slices have two sums with zeros.
+        # One split, not two slices: its gradient is one cat, theirs are two zero-padded sums.
         inner, more = torch.split(hidden, [self._width, hidden.shape[-1] - self._width], dim=-1)
         plain: Tensor = self.base(inner)
-        # A copy of r columns, kept for U's gradient: a view would keep all of them in memory.
+        # Copied because U's gradient needs these r columns: a view would keep the whole tensor.
         return plain + self.bottleneck.expand(more.contiguous())
 
     def folded(self, inner: Affine) -> Affine:

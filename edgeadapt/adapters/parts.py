@@ -1,7 +1,7 @@
-"""Parts around a dense layer: how several adapters share one place.
+"""Wrappers ("parts") around a dense layer, which let several adapters share one layer.
 
-A part is a module with a dense layer, or another part, inside. Parts stand in the order of their
-nesting, whatever the order in which they were put there, and fold from the inside out.
+A part is a module that wraps a dense layer or another part. Parts are nested in the order of
+``Nesting``, regardless of the order in which they were attached, and fold from the inside out.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Nesting(IntEnum):
-    """From the inside out; ``purpose`` says what a part of that nesting does."""
+    """Position of a part, from the inside out; ``purpose`` describes it in error messages."""
 
     purpose: str
 
@@ -49,7 +49,7 @@ class Nesting(IntEnum):
 
 
 class Part(nn.Module):
-    """Something around a dense layer.
+    """A wrapper around a dense layer.
 
     Args:
         base: The dense layer, or a part around it.
@@ -62,18 +62,19 @@ class Part(nn.Module):
         self.base = base
 
     def fold(self, linear: nn.Linear) -> nn.Module:
-        """Returns what takes the part's place, given the dense layer inside.
+        """Returns the replacement of this part, given the dense layer inside.
 
-        A dense layer where the part folds wholly, else the part, the rest of it folded.
+        That is a dense layer if the whole part folds, else the part itself with its linear
+        operations folded.
         """
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Folds what can be folded within the part itself, where another one stays inside it."""
+        """Folds within the part; called instead of ``fold`` if a part stays inside this one."""
 
 
 class Affine(NamedTuple):
-    """What a dense layer computes, ``x -> W x + b``."""
+    """Weight and bias of an affine map, ``x -> W x + b``."""
 
     weight: Tensor
     """``(out, in)``."""
@@ -82,19 +83,19 @@ class Affine(NamedTuple):
 
 
 class Foldable(Part):
-    """A part that is one product with the dense layer inside it."""
+    """A part that is, together with the dense layer inside, an affine map."""
 
     def folded(self, inner: Affine) -> Affine:
-        """Returns the product of the whole, given the one inside; gradients flow through it."""
+        """Returns the affine map of the whole, given the inner one; it is differentiable."""
         raise NotImplementedError
 
     def fold(self, linear: nn.Linear) -> nn.Module:
-        """Returns a dense layer that computes the whole."""
+        """Returns a dense layer equivalent to this part and the layer inside."""
         return dense(*self.folded(Affine(linear.weight, linear.bias)))
 
 
 class Tap(Part):
-    """Passes everything through and keeps the last input for one reader elsewhere."""
+    """Keeps the input of a dense layer for a bottleneck elsewhere; the output does not change."""
 
     nesting = Nesting.TAP
 
@@ -109,11 +110,11 @@ class Tap(Part):
         return output
 
     def take(self) -> Tensor:
-        """Returns the input of the latest forward pass and forgets it."""
+        """Returns the input of the latest forward pass and releases it."""
         return self._seen.pop()
 
     def fold(self, linear: nn.Linear) -> nn.Module:
-        """Returns itself: its reader stays too."""
+        """Returns itself: the bottleneck that reads it stays too."""
         return self
 
 
@@ -121,18 +122,18 @@ P = TypeVar("P", bound="Part")
 
 
 def put_around(parent: nn.Module, name: str, make: Callable[[nn.Module], P]) -> P:
-    """Makes a part around the dense layer at a dotted name, at the depth of its nesting.
+    """Wraps the dense layer at a dotted name with a new part, in the order of ``Nesting``.
 
     Raises:
-        ModelError: A part of that nesting is there already.
+        ModelError: A part of the same nesting already wraps it.
     """
     part = make(parent.get_submodule(name))
-    part.to(innermost(part).weight)  # type and device
+    part.to(innermost(part).weight)  # the same dtype and device
     holder, at = parent, name
     while isinstance(inner := holder.get_submodule(at), Part) and inner.nesting >= part.nesting:
         if inner.nesting == part.nesting != Nesting.TAP:
             raise ModelError(
-                f"Two adapters want the same place at {name!r}: expected at most one that "
+                f"Two adapters are attached to {name!r}: expected at most one that "
                 f"{part.nesting.purpose}, found two.",
                 hint="Leave one of the kinds out.",
             )
@@ -143,9 +144,9 @@ def put_around(parent: nn.Module, name: str, make: Callable[[nn.Module], P]) -> 
 
 
 def collapse(parent: nn.Module, name: str) -> None:
-    """Folds the parts at a dotted name from the inside out, as far as they fold.
+    """Folds the parts at a dotted name from the inside out, as far as possible.
 
-    Calling it again changes nothing.
+    Idempotent: several adapters may collapse the same layer.
     """
     module = parent.get_submodule(name)
     if not isinstance(module, Part):
@@ -162,7 +163,7 @@ def innermost(module: nn.Module) -> nn.Linear:
     """Returns the dense layer inside all parts.
 
     Raises:
-        ModelError: There is none.
+        ModelError: The module inside is not an ``nn.Linear``.
     """
     while isinstance(module, Part):
         module = module.base
@@ -172,9 +173,9 @@ def innermost(module: nn.Module) -> nn.Linear:
 
 
 def product_of(module: nn.Module) -> Affine | None:
-    """Returns what a dense layer and the parts around it compute; gradients flow through it.
+    """Returns the affine map of a dense layer and its parts; it is differentiable.
 
-    ``None`` where a part is more than a product.
+    ``None`` if a part is not affine.
     """
     if isinstance(module, nn.Linear):
         return Affine(module.weight, module.bias)

@@ -231,7 +231,7 @@ def test_combined_kinds_answer_and_fold_alike_in_every_order(
 def test_kinds_with_bottlenecks_behind_the_same_layer_are_refused_by_name(
     sources: dict[str, ModelSource], pair: tuple[AdapterKind, AdapterKind]
 ) -> None:
-    with pytest.raises(ModelError, match=r"Two adapters want the same place at") as caught:
+    with pytest.raises(ModelError, match=r"Two adapters are attached to") as caught:
         build(sources["bert"], "+".join(pair))
 
     assert f"--method {'+'.join(pair)}: " in str(caught.value)

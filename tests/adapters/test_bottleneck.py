@@ -285,7 +285,7 @@ def test_original_ln_before_reads_the_layer_norm_of_the_residual_sum(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_original_ln_before_is_refused_where_norms_come_before(kind: str) -> None:
-    with pytest.raises(ModelError, match="modernbert has no LayerNorm behind its sublayers"):
+    with pytest.raises(ModelError, match="modernbert has no LayerNorm after its sublayers"):
         adapt(make_model("modernbert"), config(kind, original_ln_before=True))
 
 

@@ -136,7 +136,7 @@ def test_a_second_part_of_the_same_rank_is_refused_by_place_and_purpose_and_chan
         put_around(holder, "at.dense", other)
     before = nested(holder.get_submodule("at.dense"))
 
-    with pytest.raises(ModelError, match=r"same place at 'at\.dense'") as caught:
+    with pytest.raises(ModelError, match=r"attached to 'at\.dense'") as caught:
         put_around(holder, "at.dense", Second)
 
     assert f"expected at most one that {purpose}, found two" in str(caught.value)

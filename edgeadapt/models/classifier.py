@@ -1,4 +1,4 @@
-"""A backbone with adapters and a task head: built, frozen, hashed, saved and restored."""
+"""A backbone with adapters and a task head: build, freeze, hash, save and load it."""
 
 import hashlib
 import re
@@ -39,15 +39,15 @@ HEAD_FILE = "head.safetensors"
 
 @dataclass(frozen=True)
 class AdaptedClassifier:
-    """A stock classifier with adapters attached; only adapters and head have gradients."""
+    """A stock classifier with adapters attached; only adapters and head are trained."""
 
     backbone: BackboneModel
     adapters: Mapping[str, Adapter]
     """Kind -> adapter."""
     unshared_parameters: int = 0
-    """Weights that the backbone grew by because layers that shared them got copies."""
+    """Number of weights added by giving layers that shared weights copies of their own."""
     checkpoint_head: CheckpointHead = field(default_factory=CheckpointHead)
-    """What became of the output layer that the checkpoint holds."""
+    """Whether the checkpoint's output layer was kept."""
 
     @classmethod
     def build(
@@ -62,23 +62,23 @@ class AdaptedClassifier:
     ) -> Self:
         """Loads a backbone, puts a head on it, attaches adapters and freezes the rest.
 
-        A head that the checkpoint holds for the same labels is kept, its rows in the order of
-        ``labels``; else a new one is drawn.
+        A head that the checkpoint holds for the same labels is kept, its rows reordered to
+        ``labels``; otherwise a new one is initialized at random.
 
-        New weights are drawn from torch's global generator, kind by kind in a fixed order: seed it
-        before.
+        New weights are drawn from torch's global generator in a fixed order of kinds. Seed it first
+        for a reproducible result.
 
         Args:
             source: The checkpoint.
-            labels: Their names, in the order of their indices.
-            config: What to attach.
-            depth: Keep only the first so many transformer layers.
-            task: How many labels a text has; plain transformers learns of it from config.json.
-            rows: Which output of the checkpoint's head is for which label; decided by the names
-                in its config.json where left out, or as they are where it gives none.
+            labels: Label names, in the order of their indices.
+            config: The adapters to attach.
+            depth: Number of transformer layers to keep, from the first; ``None`` for all.
+            task: How many labels a text has; written as ``problem_type`` into the model's config.
+            rows: The row of the checkpoint's head for each label. By default, rows are matched by
+                the label names in its config.json, or kept in order if that has none.
 
         Raises:
-            ModelError: The checkpoint does not fit, or the backbone cannot carry the adapters.
+            ModelError: The checkpoint is invalid, or the adapters cannot be attached to it.
         """
         if rows is None:
             own = source.outputs()
@@ -109,18 +109,19 @@ class AdaptedClassifier:
 
     @property
     def new_head(self) -> frozenset[str]:
-        """Parameters of the head that were drawn at random."""
+        """Names of the head's parameters that were initialized at random."""
         return self.checkpoint_head.drawn
 
     @property
     def model(self) -> PreTrainedModel:
-        """The classifier itself, adapters in place."""
+        """The Hugging Face model, with the adapters attached."""
         return self.backbone.model
 
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
-        """Returns what the adapters train, as ``KIND.NAME``, whatever their order.
+        """Returns the parameters that the adapters train, by ``KIND.NAME``.
 
-        What two kinds train, as ``bitfit`` and ``full`` do, is listed once.
+        A parameter that two kinds train, as with ``bitfit`` and ``full``, is listed once, under the
+        kind that comes first in the alphabet.
         """
         listed: dict[int, tuple[str, nn.Parameter]] = {}
         for kind, adapter in sorted(self.adapters.items()):
@@ -129,19 +130,19 @@ class AdaptedClassifier:
         return dict(listed.values())
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """Returns everything that is trained: adapters and head."""
+        """Returns all trained parameters, those of adapters and head, by name."""
         return self.adapter_parameters() | dict(self.backbone.head)
 
     def count_parameters(self) -> tuple[int, int]:
-        """Returns the numbers of trained and of all parameters."""
+        """Returns the number of trained parameters and the number of all parameters."""
         trained = sum(parameter.numel() for parameter in self.trained().values())
         return trained, sum(parameter.numel() for parameter in self.model.parameters())
 
     def frozen_sha256(self) -> str:
-        """Returns a SHA-256 over name, type, shape and bytes of every weight that is not trained.
+        """Returns a SHA-256 over name, dtype, shape and bytes of every frozen weight.
 
-        It identifies the backbone too: weights are taken under the names they had before
-        anything was attached.
+        It also identifies the backbone, because the names are those from before any adapter was
+        attached.
         """
         trained = {id(parameter) for parameter in self.trained().values()}
         digest = hashlib.sha256()
@@ -153,7 +154,7 @@ class AdaptedClassifier:
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Writes adapters and head, and nothing else, as safetensors."""
+        """Writes the weights of adapters and head, without the frozen ones, as safetensors."""
         folder.mkdir(parents=True, exist_ok=True)
         for file, parameters in self._files().items():
             if parameters:
@@ -161,27 +162,28 @@ class AdaptedClassifier:
                 save_file(tensors, folder / file)
 
     def load(self, folder: Path) -> None:
-        """Reads back what ``save`` wrote.
+        """Loads the weights that ``save`` wrote.
 
         Raises:
-            IntegrityError: A tensor is missing, unexpected or of another shape.
+            IntegrityError: A file cannot be read, or a tensor is missing, unexpected or of another
+                shape.
         """
         for name, parameters in self._files().items():
             file = folder / name
             if not parameters and not file.exists():
                 continue
             try:
-                found = load_file(file)
+                tensors = load_file(file)
             except (OSError, SafetensorError) as error:
                 raise IntegrityError(f"{file} cannot be read: {error}") from None
-            _restore(parameters, found, file)
+            _restore(parameters, tensors, file)
 
     def _files(self) -> dict[str, dict[str, nn.Parameter]]:
         return {ADAPTER_FILE: self.adapter_parameters(), HEAD_FILE: dict(self.backbone.head)}
 
 
 def load_stock(folder: Path) -> PreTrainedModel:
-    """Loads a saved stock classifier the way plain transformers does.
+    """Loads a saved stock classifier with plain transformers.
 
     Raises:
         ModelError: A key is missing, unexpected or of another shape.
@@ -193,7 +195,8 @@ def load_stock(folder: Path) -> PreTrainedModel:
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    # With sizes ignored they are reported, like every other key that does not fit.
+    # ignore_mismatched_sizes makes transformers report wrong shapes instead of raising, so that one
+    # error can name all keys that do not fit.
     wrong = [str(key) for kind in report.values() for key in kind]
     if wrong:
         raise ModelError(
@@ -205,7 +208,10 @@ def load_stock(folder: Path) -> PreTrainedModel:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keeps transformers from announcing what is checked and reported here anyway."""
+    """Turns off transformers' warnings and progress bars for the block.
+
+    What they warn of on loading, such as missing keys, is checked and reported here.
+    """
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -229,7 +235,12 @@ def _attach(adapters: Iterable[Adapter], backbone: BackboneModel, *, method: str
 def _pretrained(
     source: ModelSource, labels: Sequence[str], *, depth: int | None, task: Task
 ) -> tuple[PreTrainedModel, frozenset[str], frozenset[str]]:
-    """Returns the model, and what was drawn at random: absent weights, those of another shape."""
+    """Loads the stock model with a head for the given labels.
+
+    Returns:
+        The model, the names of weights that the checkpoint does not hold, and of those that it
+        holds in another shape. Both were initialized at random.
+    """
     names = dict(enumerate(labels))
     shapes = check_weight_files(source.folder)
     check_weight_names(shapes, source.spec, folder=source.folder)
@@ -238,7 +249,7 @@ def _pretrained(
         num_labels=len(labels),
         id2label=names,
         label2id={name: number for number, name in names.items()},
-        problem_type=task.problem_type,  # which activation other loaders apply
+        problem_type=task.problem_type,  # selects the activation in other loaders: softmax, sigmoid
         **_truncated(source, depth),
     )
     check_declared_sizes(config, source.spec, values, where=str(source.folder / "config.json"))
@@ -249,12 +260,12 @@ def _pretrained(
                 config=config,
                 trust_remote_code=False,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # a head for other labels is replaced
+                ignore_mismatched_sizes=True,  # a head for other labels is replaced, not refused
                 dtype=torch.float32,
             )
     except EdgeAdaptError:
         raise
-    except Exception as error:  # noqa: BLE001 - anything may be in the folder
+    except Exception as error:  # noqa: BLE001 - transformers lets errors of any type through
         raise ModelError(
             f"{source.folder} cannot be loaded: {type(error).__name__}: {error}",
             hint="config.json and weights do not belong together, or a file is damaged.",
@@ -280,16 +291,16 @@ def _check_shapes(
     """Raises ``ModelError`` where the encoder's weights have other shapes than config.json says."""
     spec = source.spec
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    odd = []
+    wrong = []
     for key in sorted(mismatched):
         if not key.startswith(spec.head):
-            found = shapes.get(key) or shapes.get(key.removeprefix(f"{spec.encoder}."))
-            shown = f", found {list(found)}" if found else ""  # else stored under an older name
-            odd.append(f"{key} (expected {expected.get(key)}{shown})")
-    if odd:
+            stored = shapes.get(key) or shapes.get(key.removeprefix(f"{spec.encoder}."))
+            shown = f", found {list(stored)}" if stored else ""  # absent: stored under an old name
+            wrong.append(f"{key} (expected {expected.get(key)}{shown})")
+    if wrong:
         raise ModelError(
-            f"{source.folder}: {len(odd)} weights of the encoder are of another shape than "
-            f"config.json says: {', '.join(odd[:5])}.",
+            f"{source.folder}: {len(wrong)} weights of the encoder are of another shape than "
+            f"config.json says: {', '.join(wrong[:5])}.",
             hint="config.json and weights do not belong together.",
         )
 
@@ -303,7 +314,11 @@ def _check_encoder(
     depth: int | None,
     shapes: Collection[str],
 ) -> None:
-    """Raises ``ModelError`` unless the model's layers are the checkpoint's, and finite."""
+    """Raises ``ModelError`` unless the encoder's weights are the checkpoint's, and finite.
+
+    transformers initializes a missing weight at random and drops an unexpected one, with no more
+    than a warning.
+    """
     spec = source.spec
     missing = [key for key in absent if not key.startswith(spec.head)]
     if missing:
@@ -316,8 +331,8 @@ def _check_encoder(
     surplus = _surplus(unexpected, spec, beyond=None if depth is None else kept)
     if surplus:
         raise ModelError(
-            f"{source.folder}: the layers of a stock {spec.model_type} of {kept} layers have no "
-            f"place for {len(surplus)} weights of the checkpoint: {', '.join(surplus[:5])}.",
+            f"{source.folder}: {len(surplus)} weights of the checkpoint do not exist in a stock "
+            f"{spec.model_type} of {kept} layers: {', '.join(surplus[:5])}.",
             hint="It is of another architecture, holds adapters, or config.json says another "
             f"{spec.depth_key}.",
         )
@@ -325,15 +340,18 @@ def _check_encoder(
 
 
 def _surplus(unexpected: Iterable[str], spec: BackboneSpec, *, beyond: int | None) -> list[str]:
-    """Weights of layers that the model lacks; those from layer ``beyond`` on were cut off."""
+    """Returns weights in the checkpoint's layers that the model does not have.
+
+    Those from layer ``beyond`` on are left out: they were cut off on purpose.
+    """
     layers = re.escape(spec.layers.removeprefix(f"{spec.encoder}."))
     pattern = re.compile(rf"(?:{re.escape(spec.encoder)}\.)?{layers}\.(\d+)\.")
-    found = [(key, pattern.match(key)) for key in sorted(unexpected)]
-    return [key for key, at in found if at and (beyond is None or int(at[1]) < beyond)]
+    matches = [(key, pattern.match(key)) for key in sorted(unexpected)]
+    return [key for key, at in matches if at and (beyond is None or int(at[1]) < beyond)]
 
 
 def _truncated(source: ModelSource, depth: int | None) -> dict[str, int]:
-    """The change of the checkpoint's settings that leaves only its first layers."""
+    """Returns the settings of config.json that keep only the first ``depth`` layers."""
     if depth is None:
         return {}
     spec = source.spec
@@ -348,7 +366,7 @@ def _truncated(source: ModelSource, depth: int | None) -> dict[str, int]:
     if groups == 1:
         return {spec.depth_key: depth}
     assert spec.groups_key
-    # As many layers to a group as before, so that each layer finds the group it had.
+    # The number of layers per group stays the same, so that each layer keeps its group.
     if depth * groups % found:
         raise ModelError(
             f"--backbone-layers {depth}: expected a multiple of {found // gcd(found, groups)}, as "

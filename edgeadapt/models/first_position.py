@@ -1,7 +1,7 @@
-"""The last layer for the first position alone, which is all that the head reads.
+"""Compute the last layer for the first position only, which is all that the head reads.
 
-The attention still sees every token; what follows it in the last layer, four fifths of that
-layer's work, is done for one token per text. The logits are the same.
+The attention still reads every token. The operations after it in the last layer, four fifths of
+that layer's work, run for one token per text. The logits are the same.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ __all__ = ["first_position_only"]
 
 @contextmanager
 def first_position_only(backbone: BackboneModel) -> Iterator[None]:
-    """Leaves the other positions out of the last layer for the block, where the backbone allows.
+    """Restricts the last layer to the first position for the block, where the backbone allows it.
 
     Args:
-        backbone: With its adapters attached. One that reads the input of the attention needs every
-            position of it; then nothing changes.
+        backbone: With its adapters attached. Nothing changes if an adapter reads the attention's
+            input, since it needs every position.
     """
     end = backbone.spec.attention_end
     if end is None or backbone.repeats_layers:

@@ -1,4 +1,4 @@
-"""The output layer that a checkpoint brings along, made to fit the labels at hand."""
+"""Fit the output layer of a checkpoint to the labels that are trained."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,15 @@ __all__ = ["CheckpointHead", "fit_head"]
 
 @dataclass(frozen=True)
 class CheckpointHead:
-    """What became of the output layer of a checkpoint."""
+    """Whether a checkpoint's output layer exists and was kept."""
 
     found: bool = False
     """Whether the checkpoint holds one."""
     drawn: frozenset[str] = frozenset()
-    """Parameters of the whole head that were drawn at random, because the checkpoint does not hold
-    them or holds them for other labels."""
+    """Names of the head's parameters that were initialized at random, because the checkpoint does
+    not hold them or holds them for other labels."""
     note: str = ""
-    """What a user should know of it, in a sentence; empty where it is used as it is."""
+    """A sentence for the user on what was changed; empty where the layer is used unchanged."""
 
 
 def fit_head(
@@ -34,15 +34,15 @@ def fit_head(
     missing: frozenset[str],
     mismatched: frozenset[str],
 ) -> CheckpointHead:
-    """Moves the rows of the output layer to where their labels are, or draws them anew.
+    """Reorders the rows of the output layer to match the labels, or initializes them at random.
 
     Args:
-        model: As loaded, with as many outputs as there are labels.
-        spec: The backbone's row.
-        rows: For each label the row of the checkpoint.
+        model: As loaded, with one output per label.
+        spec: The backbone's description.
+        rows: The checkpoint's row for each label.
         whose: The checkpoint's name, for the note.
-        missing: Parameters that the checkpoint does not hold, drawn at random.
-        mismatched: Those that it holds in another shape, drawn at random too.
+        missing: Parameters that the checkpoint does not hold, so that loading initialized them.
+        mismatched: Parameters that it holds in another shape, so that loading initialized them.
     """
     path = STOCK_HEADS[spec.model_type].out
     layer = model.get_submodule(path)
@@ -52,14 +52,17 @@ def fit_head(
     if names <= missing:
         return CheckpointHead(found=False, drawn=drawn)
     if rows.order is not None and names & mismatched:
-        note = f"The head of {whose} has not the outputs that its config.json says: a new head is"
-        return CheckpointHead(found=True, drawn=drawn, note=f"{note} drawn.")
+        note = (
+            f"The head of {whose} does not have the outputs that its config.json says: a new head "
+            "is initialized."
+        )
+        return CheckpointHead(found=True, drawn=drawn, note=note)
     with torch.no_grad():
         if rows.order is not None:
             for parameter in layer.parameters():
                 parameter.copy_(parameter[list(rows.order)])
         elif not names & drawn:
-            # As transformers draws the output layer of most of its classifiers.
+            # The initialization of most of transformers' classifiers.
             layer.weight.normal_(std=float(model.config.initializer_range))
             layer.bias.zero_()
     if rows.order is None:

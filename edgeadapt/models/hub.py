@@ -1,7 +1,7 @@
-"""Fetching a model or data set from the Hugging Face hub, or saying quickly that it cannot be had.
+"""Download a model or data set from the Hugging Face hub, or fail within seconds when offline.
 
-Everything is fetched as files into the shared hub cache; the code that reads a folder then reads
-these. No code from a repository is ever run.
+Files are downloaded into the shared hub cache and then read like any local folder. No code from a
+repository is ever run.
 """
 
 import os
@@ -27,7 +27,7 @@ class Snapshot:
     """Files of one commit of a hub repository.
 
     Args:
-        folder: Where they are.
+        folder: Local folder that holds the files.
         commit: The commit's hash.
     """
 
@@ -43,9 +43,9 @@ def fetch(
 
     Args:
         repository: A hub id such as ``bert-base-uncased`` or ``stanfordnlp/imdb``.
-        kind: What it holds.
-        revision: Commit, tag or branch; the main branch where none is given.
-        patterns: Shell-style patterns of the files to take.
+        kind: Whether the repository holds a model or a data set.
+        revision: Commit, tag or branch; ``None`` for the main branch.
+        patterns: Shell-style patterns of the files to download.
 
     Raises:
         HubError: The hub cannot be reached and the cache has no copy, or the hub has no such
@@ -74,14 +74,14 @@ def fetch(
         status = error.response.status_code if error.response is not None else "no"
         at = f" at revision {revision!r}" if revision else ""
         raise HubError(
-            f"The hub gave no {kind} {repository!r}{at} (HTTP status {status}).",
+            f"The hub did not return the {kind} {repository!r}{at} (HTTP status {status}).",
             hint=f"Check the id and {_REVISION_OPTION[kind]}; a private repository needs a token "
             "in HF_TOKEN.",
         ) from None
     except (OSError, ValueError) as error:
         raise HubError(
             f"{repository!r} cannot be fetched from the hub: {error}",
-            hint="Check the id and the connection; what was fetched is kept, so try again.",
+            hint="Check the id and the connection, and try again: files already fetched are kept.",
         ) from None
     return Snapshot(Path(folder), Path(folder).name)
 
@@ -97,10 +97,10 @@ def _unreachable(repository: str, kind: Kind) -> HubError:
 
 
 def _reachable() -> bool:
-    """Says within a few seconds whether the hub answers.
+    """Returns within a few seconds whether the hub is reachable.
 
-    A name look-up cannot be given a time limit, so the question is asked in a thread that is
-    left behind when it takes too long.
+    A DNS look-up has no timeout, so the request runs in a daemon thread, which is abandoned when
+    it takes too long.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return False
@@ -113,7 +113,7 @@ def _reachable() -> bool:
                 urllib.request.Request(endpoint, method="HEAD"), timeout=_PROBE_SECONDS
             ).close()
         except urllib.error.HTTPError:
-            pass  # an answer all the same
+            pass  # an error status is an answer too: the hub is reachable
         except (OSError, ValueError):
             return
         answered.set()

@@ -1,4 +1,4 @@
-"""Logits from torch, over texts, for validation and for the parity gates."""
+"""Compute logits of texts in torch, for validation and for the parity gates."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ from edgeadapt.text import Text, TextEncoder, TokenBatch
 __all__ = ["EVALUATION_BATCH", "to_device", "to_inputs", "torch_logits"]
 
 EVALUATION_BATCH = 32
-"""Texts that are answered at a time where nobody asks for another number."""
+"""Default batch size, in texts, of inference."""
 
 
 def to_inputs(batch: TokenBatch, model: PreTrainedModel) -> dict[str, Tensor]:
-    """Returns a batch as the keyword arguments of ``model``, on its device."""
+    """Returns the keyword arguments of ``model`` for a batch, on the model's device."""
     names = ["input_ids", "attention_mask"]
     if backbone_spec(model.config.model_type).token_type_ids:
         names.append("token_type_ids")
@@ -34,7 +34,7 @@ def torch_logits(
 ) -> Logits:
     """Returns float32 logits of shape ``(texts, labels)``, in the order of ``texts``.
 
-    The model is put into evaluation mode for the while.
+    The model is in evaluation mode during the call; its mode is restored afterwards.
 
     Raises:
         ValueError: There are no texts.
@@ -51,7 +51,7 @@ def torch_logits(
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copies to a GPU while it computes, from pinned memory; on the CPU it is the same tensor."""
+    """Copies a tensor to a GPU asynchronously, from pinned memory; a no-op on the CPU."""
     if device.type == "cpu":
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)

@@ -1,14 +1,14 @@
-"""A classifier as its dynamic int8 graph will compute it, with gradients.
+"""Simulate dynamic int8 quantization in torch, with gradients, for quantization-aware training.
 
-Every product with weights rounds what ONNX Runtime rounds. Weights are those of the merged model:
-a trained part shares its scales with the frozen layer around it, ``s_o = max_i |W'_oi| / 127`` for
-each output (64 where weights have 7 bits). Activations take ``s = (max x - min x) / 255`` and a
-zero point for each text, zero always in the range (the ONNX operator ``DynamicQuantizeLinear``).
-Embeddings have a scale a row. Sums are float32; ONNX Runtime's are of integers, and the same up to
-float32's rounding.
+Every product with weights rounds the values that ONNX Runtime rounds. Weights are those of the
+merged model, so that an adapter and the frozen layer that it merges into share their scales:
+``s_o = max_i |W'_oi| / 127`` for each output o (64 instead of 127 for 7-bit weights). Activations
+have one scale ``s = (max x - min x) / 255`` and one zero point per text, and zero is always in the
+range (the ONNX operator ``DynamicQuantizeLinear``). Embeddings have one scale per row. Sums are
+computed in float32; ONNX Runtime sums integers, which is the same up to float32 rounding.
 
-Rounding passes gradients on as they are (Bengio et al. 2013, arXiv 1308.3432): with ranges that
-follow the values nothing is clipped.
+The gradient of rounding is the identity (straight-through estimator, Bengio et al. 2013, arXiv
+1308.3432). No value is clipped, because the ranges are computed from the values.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,29 +30,29 @@ from edgeadapt.models.first_position import first_position_only
 __all__ = ["int8_simulated"]
 
 _WEIGHT_LEVELS = {8: 127, 7: 64}
-"""Bits of a weight -> levels of either sign, as onnxruntime counts them."""
+"""Bits of a weight -> its largest quantized value, as in onnxruntime; the range is symmetric."""
 _ROW_LEVELS = 127
-"""Of an embedding, of either sign."""
+"""Largest quantized value of an embedding; the range is symmetric."""
 _LEVELS = 255
-"""Of an activation."""
+"""Largest quantized value of an activation; the smallest is 0."""
 
 
 @contextmanager
 def int8_simulated(
     backbone: BackboneModel, *, pairs: bool = False, weight_bits: int = 8
 ) -> Iterator[None]:
-    """Computes the classifier in simulated int8 for the block, adapters as good as merged.
+    """Makes the classifier compute in simulated int8 for the block, as if adapters were merged.
 
-    Number for number that is the graph of BERT, RoBERTa, XLM-RoBERTa, ELECTRA and DeBERTa with
-    adapters that fold, after all passes, with a scale for each channel. The graphs of DistilBERT,
-    MPNet, ModernBERT and ALBERT differ in their last layer, and bottlenecks that stay read what
-    export has moved a bias into: there the roundings are of the same size, but not the same.
-    Dropout within adapters that fold is left out.
+    For BERT, RoBERTa, XLM-RoBERTa, ELECTRA and DeBERTa with adapters that fold, the result equals
+    the exported graph after all graph passes, with one scale per channel. Two cases differ in
+    single roundings, though not in their size: the last layer of DistilBERT, MPNet, ModernBERT and
+    ALBERT, and bottlenecks that stay, since the export folds a bias into their input.
+    Dropout within adapters that fold is not applied.
 
     Args:
         backbone: With its adapters attached.
-        pairs: Whether texts are pairs, so that embeddings of segments differ.
-        weight_bits: 8, or 7 as for CPUs without VNNI.
+        pairs: Whether texts are pairs, so that both segment embeddings are used.
+        weight_bits: 8, or 7 for CPUs without VNNI.
     """
     simulation = _Simulation(_WEIGHT_LEVELS[weight_bits])
     with ExitStack() as stack:
@@ -75,10 +75,11 @@ def int8_simulated(
 def _tables(
     backbone: BackboneModel, *, pairs: bool
 ) -> Iterator[tuple[nn.Module, Callable[[Tensor], Tensor]]]:
-    """The tables of embeddings, each with how it is looked up.
+    """Yields each embedding table with its simulated look-up.
 
-    Where there is one kind of segment, its embedding is added to those of positions. Positions
-    that begin at 0 are a slice of their table, in float16; others are looked up like words.
+    As the exported graph does it: if all tokens have the same segment, its embedding is added to
+    the position embeddings. Positions that begin at 0 are a slice of a float16 table; others are
+    looked up and quantized like words.
     """
     named = {
         name.rpartition(".")[2]: module
@@ -104,7 +105,7 @@ def _looked_up(
     types: nn.Embedding | None,
     ids: Tensor,
 ) -> Tensor:
-    """Looks rows up and rounds them, with the embedding of the first of ``types`` added."""
+    """Looks up rows, adds the first segment embedding if ``types`` is given, and rounds."""
     rows = type(table).forward(table, ids)
     return rounding(rows if types is None else rows + types.weight[0])
 
@@ -114,7 +115,7 @@ def _in_half(values: Tensor) -> Tensor:
 
 
 def _products(module: nn.Module) -> Iterator[tuple[nn.Module, Callable[[], Affine]]]:
-    """The outermost modules that are products, each with a function that returns it."""
+    """Yields the outermost modules that are affine maps, each with a function that returns it."""
     if isinstance(module, Factored):
         yield module, lambda: Affine(*module.product())
     elif product_of(module) is not None:
@@ -130,7 +131,7 @@ def _known(product: Affine | None) -> Affine:
 
 
 def _of_first_position(backbone: BackboneModel) -> set[nn.Module]:
-    """The last layer's dense layers behind its attention, where one position of them is read."""
+    """Returns the dense layers after the last attention if only their first position is read."""
     pooling = getattr(backbone.model.config, "classifier_pooling", "cls")
     if backbone.repeats_layers or pooling != "cls":
         return set()
@@ -139,7 +140,7 @@ def _of_first_position(backbone: BackboneModel) -> set[nn.Module]:
 
 
 class _Attention:
-    """The last layer's attention, of which the first position alone is read."""
+    """The last layer's attention, computed for the first position only."""
 
     def __init__(self, backbone: BackboneModel, layer: nn.Module, name: str) -> None:
         spec, config = backbone.spec, backbone.model.config
@@ -147,11 +148,11 @@ class _Attention:
         self.heads: int = config.num_attention_heads
         self.dropout: float = config.attention_probs_dropout_prob
         self.projections = [
-            layer.get_submodule(each.dense) for each in (spec.query, spec.key, spec.value)
+            layer.get_submodule(place.dense) for place in (spec.query, spec.key, spec.value)
         ]
 
     def products(self) -> list[Affine]:
-        """Query, key and value."""
+        """Returns the affine maps of query, key and value."""
         return [_known(product_of(projection)) for projection in self.projections]
 
 
@@ -166,10 +167,10 @@ def _last_attention(backbone: BackboneModel) -> _Attention | None:
 
 
 class _Simulation:
-    """What the products of one forward pass share.
+    """The state of one simulated forward pass: its mask, and the activation rounded last.
 
     Args:
-        levels: Of a weight, of either sign.
+        levels: Largest quantized value of a weight.
     """
 
     def __init__(self, levels: int) -> None:
@@ -180,7 +181,7 @@ class _Simulation:
 
     # Whatever a model is called with, as torch hands it to a hook.
     def begin(self, module: nn.Module, args: Any, named: dict[str, Any]) -> None:
-        """Looks at the inputs of a pass, before it."""
+        """Forward pre-hook: takes the attention mask and drops the state of the previous pass."""
         mask = named.get("attention_mask")
         self._mask, self._latest = None, None
         if mask is not None and not bool(mask.all()):
@@ -190,28 +191,29 @@ class _Simulation:
     def linear(
         self, module: nn.Module, product: Callable[[], Affine], narrow: bool, hidden: Tensor
     ) -> Tensor:
-        """Computes ``W x + b`` of rounded weights and values."""
+        """Computes ``W x + b`` with rounded weights and activations."""
         weight, bias = product()
         is_frozen = isinstance(module, nn.Linear) and not weight.requires_grad
         rounded = self._of_frozen(module, weight) if is_frozen else self._weight(weight)
         return F.linear(self._activation(hidden, narrow=narrow), rounded, bias)
 
     def _of_frozen(self, module: nn.Module, weight: Tensor) -> Tensor:
-        version, found = self._frozen.get(module, (-1, weight))
-        if version != weight._version or found.device != weight.device:
-            # Made while a model is judged it would be of no use to training, which keeps it.
+        version, rounded = self._frozen.get(module, (-1, weight))
+        if version != weight._version or rounded.device != weight.device:
+            # Not an inference tensor, even during evaluation: training uses the cached one, and
+            # autograd does not accept inference tensors.
             with torch.inference_mode(False), torch.no_grad():
-                found = self._weight(weight)
-            self._frozen[module] = weight._version, found
-        return found
+                rounded = self._weight(weight)
+            self._frozen[module] = weight._version, rounded
+        return rounded
 
     def attention(
         self, attention: _Attention, hidden: Tensor, *args: Any, **named: Any
     ) -> tuple[Tensor, None]:
-        """Returns what the first position attends to, ``(batch, 1, hidden)``.
+        """Returns the attention's output at the first position, ``(batch, 1, hidden)``.
 
-        As ``graph/first_position.py`` computes it: every head is a row, and the sum over tokens
-        comes before the products with keys' and values' weights.
+        Computed as in ``graph/first_position.py``: one row per head, and the sum over tokens comes
+        before the products with the weights of key and value.
         """
         query, key, value = attention.products()
         inner = len(query.weight)
@@ -219,12 +221,14 @@ class _Simulation:
         heads = torch.eye(attention.heads, dtype=hidden.dtype, device=hidden.device)
         heads = heads.repeat_interleave(size, dim=1)
         first = self._activation(hidden[:, :1])
-        asked = F.linear(first, self._weight(query.weight * size**-0.5), _scaled(query, size))
+        queries = F.linear(first, self._weight(query.weight * size**-0.5), _scaled(query, size))
         keys = F.linear(
-            self._activation(asked * heads, by_position=False), self._weight(key.weight.T)
+            self._activation(queries * heads, by_position=False), self._weight(key.weight.T)
         )
         scores = keys @ hidden.transpose(1, 2)
-        if key.bias is not None:  # adds the same to every score, which is nothing to a softmax
+        # The key's bias adds the same number to every score, which softmax cancels. With the factor
+        # 0 it stays in the autograd graph, so that it has a gradient.
+        if key.bias is not None:
             scores = torch.add(scores, key.bias.sum(), alpha=0)
         if self._mask is not None:
             scores = scores.masked_fill(self._pad.transpose(1, 2), torch.finfo(scores.dtype).min)
@@ -244,19 +248,19 @@ class _Simulation:
     def _activation(
         self, values: Tensor, *, narrow: bool = False, by_position: bool = True
     ) -> Tensor:
-        """Rounds values to 8 bits within the range that those of their text have.
+        """Rounds activations to 8 bits within the range of each text.
 
         Args:
-            values: ``(batch, seq, …)`` or, once for each text, ``(batch, …)``.
-            narrow: Within the range of the first position alone.
-            by_position: Whether the second of three dimensions is that of positions.
+            values: ``(batch, seq, …)``, or ``(batch, …)`` with one row per text.
+            narrow: Whether the range is that of the first position only.
+            by_position: Whether the second of three dimensions is the position.
         """
         if self._latest is not None and self._latest[0] is values:
             return self._latest[1]
         with torch.no_grad():
             seen = values[:, :1] if narrow else values
             if self._mask is not None and by_position and seen.shape[:-1] == self._mask.shape:
-                seen = seen.masked_fill(self._pad, 0)  # which every range holds anyway
+                seen = seen.masked_fill(self._pad, 0)  # every range contains 0 anyway
             seen = seen.flatten(1)
             low, high = seen.amin(1).clamp(max=0), seen.amax(1).clamp(min=0)
             scale = (high - low) / _LEVELS
@@ -279,12 +283,14 @@ def _by_row(rows: Tensor, levels: int = _ROW_LEVELS) -> Tensor:
 
 
 def _rounded(values: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
-    """Returns the nearest values that have a level."""
+    """Returns the nearest values that the quantized type can represent."""
     rounded: Tensor = _Rounded.apply(values, scale, zero)  # type: ignore[no-untyped-call]
     return rounded
 
 
 class _Rounded(torch.autograd.Function):
+    """Rounding with the identity as its gradient."""
+
     @staticmethod
     def forward(ctx: Any, values: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
         levels = (values / scale).round_()

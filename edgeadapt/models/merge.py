@@ -1,4 +1,4 @@
-"""Folding adapters into the backbone, and proving that nothing changed."""
+"""Fold adapters into the backbone and save the result as a stock checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,22 +22,22 @@ class Merged:
     """A classifier after folding."""
 
     model: PreTrainedModel
-    """The whole of it: ``stock`` where everything folded, else with the kept bottlenecks in it."""
+    """The complete model: ``stock`` if everything folded, else with the kept bottlenecks."""
     stock: PreTrainedModel
-    """A stock model of everything that folded."""
+    """A stock model with everything that folded, without the kept bottlenecks."""
     kept: Sequence[Kept]
     """The bottlenecks that did not fold."""
     unshared_bytes: int
-    """fp32 bytes that the model grew by because layers do not share their weights any more."""
+    """fp32 bytes added because layers that shared weights have their own now."""
 
     @property
     def is_stock(self) -> bool:
-        """Whether plain transformers can load the whole of it."""
+        """Whether plain transformers can load the complete model."""
         return not self.kept
 
     @property
     def leftover(self) -> Leftover:
-        """What stays, in numbers."""
+        """Counts of what did not fold."""
         return Leftover(
             parameters=sum(kept.parameters for kept in self.kept),
             macs_per_token=sum(kept.macs_per_token for kept in self.kept),
@@ -45,18 +45,18 @@ class Merged:
         )
 
     def gate(self, parity: Parity) -> MergeGate:
-        """Returns what a bundle says of the merge.
+        """Returns the result of the merge that a bundle records.
 
         Args:
-            parity: The merged model against the adapters.
+            parity: The merged model compared with the model with adapters.
         """
         return MergeGate(parity, self.leftover, self.unshared_bytes)
 
     def save(self, folder: Path) -> PreTrainedModel:
-        """Saves a stock checkpoint and returns it as plain transformers reads it back.
+        """Saves a stock checkpoint and returns it as reloaded by plain transformers.
 
         Raises:
-            ExportError: Adapters are left over; saved, they would be dropped in silence.
+            ExportError: Some adapters did not fold; a stock checkpoint cannot hold them.
             ModelError: A key is missing, unexpected or of another shape on reload.
         """
         if not self.is_stock:
@@ -72,13 +72,13 @@ class Merged:
 
 
 def merge(classifier: AdaptedClassifier) -> Merged:
-    """Folds every adapter in place. The classifier is used up.
+    """Folds every adapter in place. The classifier must not be used afterwards.
 
     ``stock`` is a new instance of the stock class, its ``intermediate_size`` widened as needed,
     into which every tensor is loaded strictly.
     """
     classifier.model.cpu()
-    kept = [stays for adapter in classifier.adapters.values() for stays in adapter.fold()]
+    kept = [part for adapter in classifier.adapters.values() for part in adapter.fold()]
     classifier.model.eval()
     stock = _stock(classifier.backbone)
     return Merged(
@@ -106,7 +106,7 @@ def _stock(backbone: BackboneModel) -> PreTrainedModel:
 
 
 def _without_parts(model: PreTrainedModel) -> dict[str, Tensor]:
-    """The model's tensors under their stock names, without those of parts around dense layers."""
+    """Returns the model's tensors by their stock names, without those of adapter parts."""
     parts = [name for name, module in model.named_modules() if isinstance(module, Part)]
     state: dict[str, Tensor] = model.state_dict()
     for part in sorted(parts, key=len, reverse=True):  # the inner ones first

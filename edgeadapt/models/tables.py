@@ -1,4 +1,4 @@
-"""Whether a model has an embedding for every id that its tokenizer gives."""
+"""Check that a model has an embedding for every id that its tokenizer produces."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,27 @@ __all__ = ["check_tables", "padding_mismatch"]
 
 
 def check_tables(encoder: TextEncoder, source: ModelSource, *, segments: bool) -> None:
-    """Compares ids with the rows of the tables of words and segments.
+    """Checks token ids and segment ids against the sizes of the embedding tables.
 
-    Positions need no comparison: ``ModelSource.max_length`` keeps texts within their table.
+    Positions need no check: ``ModelSource.max_length`` keeps texts within their table.
 
     Args:
         encoder: The checkpoint's tokenizer.
         source: The checkpoint.
-        segments: Whether the tokenizer says that the model takes segment ids.
+        segments: Whether the tokenizer's settings list segment ids among the model's inputs.
 
     Raises:
-        ModelError: An id has no row, or segment ids would be dropped.
+        ModelError: An id has no embedding, or segment ids would be dropped.
     """
     _check_words(encoder, source)
     _check_segments(encoder, source, segments=segments)
 
 
 def padding_mismatch(encoder: TextEncoder, source: ModelSource) -> str | None:
-    """Returns a warning where the model numbers positions by another padding id than is used."""
+    """Returns a warning if the model and the tokenizer use different padding ids.
+
+    RoBERTa-like models skip padding tokens when they number positions.
+    """
     if not source.spec.position_offset:
         return None
     padding = source.first_position() - 1
@@ -35,9 +38,9 @@ def padding_mismatch(encoder: TextEncoder, source: ModelSource) -> str | None:
         return None
     token = encoder.tokenizer.id_to_token(padding)
     return (
-        f"{source.folder}: the model takes token {padding} ({token!r}) for padding when it numbers "
+        f"{source.folder}: the model treats token {padding} ({token!r}) as padding when it numbers "
         f"positions, and the tokenizer pads with {encoder.pad_id}: each {token!r} in a text shifts "
-        "the positions behind it."
+        "the positions after it."
     )
 
 
@@ -62,7 +65,8 @@ def _check_segments(encoder: TextEncoder, source: ModelSource, *, segments: bool
     rows, usual_rows = source.number("type_vocab_size"), source.default("type_vocab_size")
     kinds = "pairs of texts" if encoder.pairs else "texts"
     where = f"{source.folder}: the tokenizer gives {kinds} the segment id {given}"
-    # Where none are given, segment 0 is looked up; DeBERTa alone has no table at 0 rows.
+    # A model without segment ids as input looks up segment 0. DeBERTa alone has no table if
+    # type_vocab_size is 0, its default.
     used = given if taken else 0
     if rows is not None and (rows or usual_rows) and used >= rows:
         raise ModelError(
@@ -86,7 +90,7 @@ def _check_segments(encoder: TextEncoder, source: ModelSource, *, segments: bool
 
 
 def _around(encoder: TextEncoder) -> tuple[Sequence[int], Sequence[int]]:
-    """Ids and segment ids of the special tokens, and segment ids of a text or pair."""
+    """Returns the ids of the special tokens, and the segment ids of a short text or pair."""
     empty: Text = ("", "") if encoder.pairs else ""
     short: Text = ("a", "a") if encoder.pairs else "a"
     bare, filled = encoder.encode([empty, short])

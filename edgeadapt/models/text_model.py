@@ -1,4 +1,4 @@
-"""A merged model in memory with its tokenizer, as compression steps take and make it."""
+"""A merged model in memory with its tokenizer: the input and output of compression steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ __all__ = ["TextModel"]
 
 @dataclass(frozen=True)
 class TextModel:
-    """A merged model and the tokenizer that goes with it."""
+    """A merged model and its tokenizer."""
 
     merged: Merged
     encoder: TextEncoder
     shares_rows: bool = False
-    """Whether word pieces have the same embeddings, of which a graph then holds one."""
+    """Whether several word pieces share one embedding, which the graph then stores once."""
 
     def logits(self, texts: Sequence[Text]) -> Logits:
         """Returns logits of shape ``(texts, labels)``."""

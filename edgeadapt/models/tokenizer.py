@@ -1,4 +1,4 @@
-"""From a checkpoint's tokenizer files to the tokenizer of runs and bundles."""
+"""Load a checkpoint's tokenizer files as the tokenizer of runs and bundles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _CONVERTERS = {"sentencepiece": "sentencepiece", "google.protobuf": "protobuf"}
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """A tokenizer, ready to encode, and what other loaders want to know of it."""
+    """A tokenizer, and the settings files that other loaders need."""
 
     encoder: TextEncoder
     special_tokens: Mapping[str, str]
@@ -44,17 +44,18 @@ class TokenizerFiles:
 def load_tokenizer(
     source: ModelSource, *, max_length: int, pairs: bool = False, progress: Progress = SILENT
 ) -> TokenizerFiles:
-    """Loads a checkpoint's fast tokenizer without its padding.
+    """Loads a checkpoint's fast tokenizer, without its padding settings.
 
     Args:
         source: The checkpoint.
         max_length: Longest input in tokens.
         pairs: Whether the texts are pairs.
-        progress: Where to warn of settings that have no effect here.
+        progress: Receives warnings about settings that have no effect here.
 
     Raises:
-        ModelError: There is none, it has no padding token, it cannot tell two texts apart, it
-            gives ids that the model has no embeddings for, or its files contradict each other.
+        ModelError: There is no fast tokenizer, it has no padding token, it puts no special token
+            between the texts of a pair, it produces ids that the model has no embeddings for, or
+            its files contradict each other.
     """
     tokenizer = stock_tokenizer(source.folder)
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or tokenizer.pad_token_id is None:
@@ -67,7 +68,7 @@ def load_tokenizer(
     }
     options |= settle(tokenizer, source.folder, pairs=pairs)
     backend = tokenizer.backend_tokenizer
-    # The encoder takes the side from here, and so does every reader of the saved file.
+    # Stored in tokenizer.json, where the encoder and every other reader find the side.
     backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
     if tokenizer.truncation_side != "right":
         options["truncation_side"] = tokenizer.truncation_side
@@ -76,11 +77,11 @@ def load_tokenizer(
     )
     if pairs:
         _check_pairs(backend, source)
-    # Only what a file says counts: the generic class has other inputs in each transformers version.
+    # Taken from the file, not from the class: its default differs between transformers versions.
     inputs = options.get("model_input_names") or ["token_type_ids"]
     check_tables(encoder, source, segments="token_type_ids" in inputs)
     _warn(tokenizer, encoder, source, progress)
-    # transformers.js and both Python loaders know the class by its name without "Fast".
+    # transformers.js and both Python loaders expect the class name without "Fast".
     name = type(tokenizer).__name__.removesuffix("Fast")
     special = {
         key: token for key, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
@@ -99,13 +100,13 @@ def load_tokenizer(
 
 
 def stock_tokenizer(folder: Path) -> Any:
-    """Returns what transformers makes of a folder's tokenizer files, and of no others.
+    """Loads a tokenizer with transformers, reading no files outside the folder.
 
     Raises:
-        ModelError: There are none, or it cannot read them.
+        ModelError: The folder has no tokenizer files, or transformers cannot read them.
     """
     if not any((folder / name).is_file() for name in _VOCABULARY_FILES):
-        # transformers 5 would make an empty tokenizer of its own.
+        # transformers 5 would return a tokenizer with an empty vocabulary.
         raise ModelError(
             f"{folder} has no tokenizer: expected one of {', '.join(_VOCABULARY_FILES)}."
         )
@@ -117,14 +118,14 @@ def stock_tokenizer(folder: Path) -> Any:
 
 
 def _check_whole(folder: Path) -> None:
-    """Raises ``ModelError`` where a part of the tokenizer is missing that the rest needs."""
+    """Raises ``ModelError`` if a required part of the tokenizer is missing."""
     file = folder / "tokenizer.json"
     if file.is_file():
         content = read_json(file, limit=TOKENIZER_BYTES, refusal=ModelError)
         if not isinstance(content.get("model"), dict):
             raise ModelError(
-                f'{file} is not a whole tokenizer: it lacks "model", an object with the '
-                "vocabulary.",
+                f'{file} is not a complete tokenizer: expected "model", an object with the '
+                "vocabulary, found none.",
                 hint="Save the tokenizer again, or download the file again.",
             )
         return
@@ -137,7 +138,7 @@ def _check_whole(folder: Path) -> None:
 
 
 def _check_converters(folder: Path) -> None:
-    """Raises ``ModelError`` where packages are missing that the only vocabulary file needs."""
+    """Raises ``ModelError`` if packages are missing that reading a SentencePiece model needs."""
     if any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt", "vocab.json")):
         return
     file = next(name for name in SENTENCEPIECE_FILES if (folder / name).is_file())
@@ -153,7 +154,7 @@ def _check_converters(folder: Path) -> None:
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # of a package around it
+    except ModuleNotFoundError:  # the parent package is not installed
         return False
 
 
@@ -175,25 +176,25 @@ def _warn(
     source: ModelSource,
     progress: Progress,
 ) -> None:
-    """Says what the files ask for and does not happen, or happens and looks like a mistake."""
+    """Warns of settings that are not applied, and of settings that look like a mistake."""
     if tokenizer.padding_side != "right":
-        # Where positions are counted from the left, padding there would change the answer to a
-        # text with its neighbours in the batch. Alone it is not padded at all.
+        # Padding on the left shifts the positions of a text by the length of the longest text in
+        # the batch, so that its logits would depend on the batch.
         progress.warn(
             f"{source.folder}: padding_side {tokenizer.padding_side!r} is replaced by 'right', so "
-            "that a text has the same answer alone and in a batch."
+            "that a text has the same logits alone and in a batch."
         )
     if not encoder.tokenizer.num_special_tokens_to_add(encoder.pairs):
         progress.warn(
             f"{source.folder}: the tokenizer adds no special tokens: the head reads the first "
-            "token of the text in place of [CLS]."
+            "token of the text instead of [CLS]."
         )
     if mismatch := padding_mismatch(encoder, source):
         progress.warn(mismatch)
 
 
 def _additional(tokenizer: PreTrainedTokenizerFast) -> dict[str, list[str]]:
-    """Special tokens besides the named ones; transformers 5 has another word for them."""
+    """Returns special tokens besides the named ones; transformers 5 renamed the attribute."""
     for name in ("additional_special_tokens", "extra_special_tokens"):
         tokens = getattr(tokenizer, name, None)
         if isinstance(tokens, list) and tokens:

@@ -1,9 +1,10 @@
-"""What a tokenizer's files say of its tokens: kept, or refused where they contradict each other.
+"""Keep a tokenizer's settings as in its files, and refuse files that contradict each other.
 
 ``tokenizer.json`` is the tokenizer itself; ``tokenizer_config.json`` holds arguments of the
-transformers class around it. Where an argument is left out the class uses its own default, which
-some classes then write over what ``tokenizer.json`` says (BERT's lower-cases a cased tokenizer).
-Here the file's word stands, and an argument that says otherwise is an error.
+transformers class that wraps it. For an argument that is left out the class uses its own default,
+and some classes then overwrite a part of ``tokenizer.json`` with it (BERT's class lower-cases a
+cased tokenizer). Here ``tokenizer.json`` takes precedence, and an argument that contradicts it is
+an error.
 """
 
 import inspect
@@ -43,53 +44,53 @@ _FILE_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "added_tokens_file": ("added_tokens.json",),
     }
 )
-"""Argument that names a file -> what a checkpoint's own file of this kind is called."""
+"""Argument that names a file -> possible names of that file in a checkpoint."""
 _ARGUMENT_FILES = ("tokenizer_config.json", "special_tokens_map.json")
-"""Files whose keys transformers hands to the tokenizer's class as arguments."""
+"""Files whose keys transformers passes to the tokenizer's class as arguments."""
 
 _PARTS = ("normalizer", "pre_tokenizer", "post_processor")
-"""Parts of a tokenizer.json that decide the tokens, besides its vocabulary."""
+"""Parts of a tokenizer.json, besides the vocabulary, that determine the tokens."""
 _CASED = 0.01
-"""Share of pieces with capital letters from which a vocabulary is a cased one."""
+"""A vocabulary with more than this share of capitalized pieces counts as cased."""
 _CAPITALIZED_MARKS = ("[", "<")
-"""How special tokens, such as [UNK], begin: their capital letters say nothing of the text."""
+"""First characters of special tokens such as [UNK], which are capitalized in any vocabulary."""
 
 
 def settle(
     tokenizer: PreTrainedTokenizerFast, folder: Path, *, pairs: bool
 ) -> dict[str, bool | None]:
-    """Gives a loaded tokenizer back what its tokenizer.json says.
+    """Restores the parts of a loaded tokenizer that differ from its tokenizer.json.
 
     Args:
-        tokenizer: As transformers loaded it; changed in place.
-        folder: Where it was loaded from.
+        tokenizer: As loaded by transformers; changed in place.
+        folder: The folder that it was loaded from.
         pairs: Whether the texts are pairs.
 
     Returns:
-        The arguments of tokenizer_config.json with which transformers makes the same tokenizer.
+        The arguments of tokenizer_config.json with which transformers loads the same tokenizer.
 
     Raises:
-        ModelError: The files contradict each other, or ask for what cannot be kept.
+        ModelError: The files contradict each other, or hold a setting that bundles cannot keep.
     """
     stated = _stated(folder)
     backend, file = tokenizer.backend_tokenizer, folder / "tokenizer.json"
     if file.is_file():
         with tokenizer_errors(ModelError, f"{file} is not a tokenizer"):
             own = Tokenizer.from_file(str(file))
-        backend.model = own.model  # transformers 5 makes its own of the vocabulary
+        backend.model = own.model  # transformers 5 builds a new one from the vocabulary
         loaded_parts, own_parts = _parts(backend), _parts(own)
         for part in _PARTS:
             if loaded_parts[part] != own_parts[part]:
                 setattr(backend, part, getattr(own, part))
     taken = _taken(type(tokenizer))
-    found = {key: probe(backend) for key, probe in _PROBES.items() if key in taken}
-    for key, value in found.items():
-        said = stated.get(key)
-        if isinstance(said, bool) and value is not None and said != value:
+    actual = {key: probe(backend) for key, probe in _PROBES.items() if key in taken}
+    for key, value in actual.items():
+        setting = stated.get(key)
+        if isinstance(setting, bool) and value is not None and setting != value:
             raise ModelError(
-                f"{folder / 'tokenizer_config.json'}: {key} is {_json(said)}, and tokenizer.json "
-                f"does the opposite: expected {_json(value)}.",
-                hint=f"Set {key} to {_json(value)}, or make tokenizer.json anew from the "
+                f"{folder / 'tokenizer_config.json'}: {key} is {_json(setting)}, and "
+                f"tokenizer.json does the opposite: expected {_json(value)}.",
+                hint=f"Set {key} to {_json(value)}, or make tokenizer.json again from the "
                 "vocabulary: the model was trained with one of the two.",
             )
     _check_kept(tokenizer, stated, folder, pairs=pairs)
@@ -97,25 +98,25 @@ def settle(
     if "do_lower_case" not in stated and not file.is_file():
         _check_case(backend, folder)
     options: dict[str, bool | None] = {
-        key: value for key, value in found.items() if value is not None and value != taken[key]
+        key: value for key, value in actual.items() if value is not None and value != taken[key]
     }
-    if "strip_accents" in options and options["strip_accents"] == found["do_lower_case"]:
-        options["strip_accents"] = None  # follows do_lower_case
+    if "strip_accents" in options and options["strip_accents"] == actual["do_lower_case"]:
+        options["strip_accents"] = None  # None means: the same as do_lower_case
     return options
 
 
 def own_files(folder: Path) -> dict[str, str | None]:
-    """Returns the folder's own files for each argument in which its settings name a file.
+    """Returns the folder's own file for each argument in its settings that names a file.
 
-    transformers opens what such an argument names, wherever that is, in place of the folder's
-    own file. Old versions saved the paths of their cache there.
+    transformers opens the file that such an argument names, even outside the folder, instead of the
+    folder's own. Old versions saved the paths of their cache there.
 
     Returns:
-        Argument -> path, to be passed to ``from_pretrained``, where it goes before the settings;
-        ``None`` where the folder has no such file, and needs none beside its tokenizer.json.
+        Argument -> path, to be passed to ``from_pretrained``, where it overrides the settings;
+        ``None`` if the folder has no such file and does not need it beside its tokenizer.json.
 
     Raises:
-        ModelError: A file is named that the folder does not have, and needs.
+        ModelError: A setting names a file that the tokenizer needs and the folder does not have.
     """
     files: dict[str, str | None] = {}
     is_whole = (folder / "tokenizer.json").is_file()
@@ -126,20 +127,20 @@ def own_files(folder: Path) -> dict[str, str | None]:
             if not key.endswith("_file"):
                 continue
             names = _FILE_KEYS.get(key, ())
-            own = next((each for each in names if (folder / each).is_file()), None)
+            own = next((candidate for candidate in names if (folder / candidate).is_file()), None)
             if value is not None:
                 _check_named(file, key, value, own, is_whole=is_whole)
             if own is not None:
                 files[key] = str(folder / own)
             elif value is not None:
-                files[key] = None  # so that what is named is not opened
+                files[key] = None  # overrides the setting, so that the named file is not opened
     return files
 
 
 def _check_named(file: Path, key: str, value: object, own: str | None, *, is_whole: bool) -> None:
-    """Raises ``ModelError`` unless the folder's own files can stand for the one that is named.
+    """Raises ``ModelError`` unless the folder's own files can replace the file that is named.
 
-    A whole tokenizer.json can stand for all, unless another file of the folder is named.
+    A complete tokenizer.json replaces any file, unless another file that the folder has is named.
     """
     is_name = isinstance(value, str) and Path(value).name == value
     is_another_here = is_name and value != own and (file.parent / str(value)).is_file()
@@ -157,7 +158,7 @@ def _check_named(file: Path, key: str, value: object, own: str | None, *, is_who
 
 
 def _stated(folder: Path) -> _Settings:
-    """The content of tokenizer_config.json; nothing where there is none."""
+    """Returns the content of tokenizer_config.json; empty if there is none."""
     file = folder / "tokenizer_config.json"
     if not file.is_file():
         return {}
@@ -165,9 +166,9 @@ def _stated(folder: Path) -> _Settings:
 
 
 def _taken(kind: type[PreTrainedTokenizerFast]) -> _Settings:
-    """Arguments of a tokenizer's class -> their defaults."""
-    parameters = inspect.signature(kind.__init__).parameters.values()
-    return {"add_prefix_space": False} | {each.name: each.default for each in parameters}
+    """Returns argument -> default value of a tokenizer's class."""
+    parameters = inspect.signature(kind.__init__).parameters
+    return {"add_prefix_space": False} | {n: arg.default for n, arg in parameters.items()}
 
 
 def _parts(tokenizer: Tokenizer) -> _Settings:
@@ -179,7 +180,8 @@ def _json(value: object) -> str:
     return json.dumps(value)
 
 
-# What a tokenizer does, found by trying it: normalizers of different kinds do the same.
+# Probes: what a tokenizer does is found by running it on a text, because the same behavior can come
+# from different kinds of normalizers.
 
 
 def _normalized(tokenizer: Tokenizer, text: str) -> str:
@@ -200,8 +202,8 @@ def _spaces_chinese(tokenizer: Tokenizer) -> bool:
 
 def _prefixes_space(tokenizer: Tokenizer) -> bool | None:
     state = json.loads(tokenizer.to_str())["pre_tokenizer"] or {}
-    found: bool | None = state.get("add_prefix_space")
-    return found
+    prefixes: bool | None = state.get("add_prefix_space")
+    return prefixes
 
 
 _PROBES: Mapping[str, Callable[[Tokenizer], bool | None]] = MappingProxyType(
@@ -212,18 +214,19 @@ _PROBES: Mapping[str, Callable[[Tokenizer], bool | None]] = MappingProxyType(
         "add_prefix_space": _prefixes_space,
     }
 )
-"""Argument of tokenizer_config.json -> what a tokenizer does, ``None`` without such a part."""
+"""Argument of tokenizer_config.json -> a function that returns the tokenizer's actual behavior,
+``None`` if the tokenizer has no such part."""
 
 
 def _check_kept(
     tokenizer: PreTrainedTokenizerFast, stated: _Settings, folder: Path, *, pairs: bool
 ) -> None:
-    """Raises ``ModelError`` for settings that change the tokens and that no bundle can carry."""
+    """Raises ``ModelError`` for settings that change the tokens and that a bundle cannot hold."""
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     for where, key, found in _unkept(content, stated, tokenizer.init_kwargs, pairs=pairs):
         raise ModelError(
             f"{folder / where}: {key} is {_json(found)}: expected it not to be set. It changes the "
-            "tokens, and bundles cannot carry it.",
+            "tokens, and bundles cannot hold it.",
             hint="Remove it if the model was trained without it, or use another --model.",
         )
 
@@ -231,22 +234,22 @@ def _check_kept(
 def _unkept(
     content: _Settings, stated: _Settings, used: _Settings, *, pairs: bool
 ) -> Iterator[tuple[str, str, object]]:
-    """File, key and value of each such setting."""
+    """Yields file, key and value of each such setting."""
     if stated.get("split_special_tokens"):
         yield "tokenizer_config.json", "split_special_tokens", True
     if content["model"].get("dropout"):
         yield "tokenizer.json", "model.dropout", content["model"]["dropout"]
     strategy = used.get("truncation_strategy", "longest_first")
     if pairs and strategy in ("only_first", "only_second"):
-        # Of a pair, the longer text is cut first.
+        # Bundles support only longest_first, which cuts the longer text of a pair.
         where = "tokenizer_config.json" if "truncation_strategy" in stated else "tokenizer.json"
         yield where, "truncation_strategy", strategy
 
 
 def _check_unknown(tokenizer: Tokenizer, folder: Path) -> None:
-    """Raises ``ModelError`` where a word that is not in the vocabulary could not be encoded."""
+    """Raises ``ModelError`` if words outside the vocabulary could not be encoded."""
     model = tokenizer.model
-    # Byte-pair encoding leaves such words out instead, or spells them in bytes.
+    # Byte-pair encoding needs no unknown token: it drops such words or encodes their bytes.
     if isinstance(model, WordPiece | WordLevel) and model.token_to_id(model.unk_token) is None:
         raise ModelError(
             f"{folder}: the vocabulary has no {model.unk_token!r}, the token for words that are "
@@ -255,7 +258,7 @@ def _check_unknown(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def _check_case(tokenizer: Tokenizer, folder: Path) -> None:
-    """Raises ``ModelError`` where pieces have capitals, and texts are lower-cased by default."""
+    """Raises ``ModelError`` if a cased vocabulary would be used with lower-cased texts."""
     pieces = [piece for piece in tokenizer.get_vocab() if not piece.startswith(_CAPITALIZED_MARKS)]
     cased = [piece for piece in pieces if piece != piece.lower()]
     if _lowers(tokenizer) and len(cased) > _CASED * len(pieces):

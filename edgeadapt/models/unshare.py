@@ -1,8 +1,8 @@
-"""Giving layers that share their weights weights of their own, as adapters per layer need.
+"""Give each layer of a weight-sharing backbone its own copy, for adapters that differ per layer.
 
-ALBERT (Lan et al. 2020, arXiv 1909.11942) runs one group of layers many times. With as many groups
-as layers the same class has a set of weights for each of them; the answers stay the same, the
-bytes multiply.
+ALBERT (Lan et al. 2020, arXiv 1909.11942) runs one group of layers many times. The same class holds
+one set of weights per layer if the number of groups equals the number of layers. The logits stay
+the same; the size is multiplied.
 """
 
 from transformers import PreTrainedModel
@@ -14,7 +14,7 @@ __all__ = ["unshare"]
 
 
 def unshare(model: PreTrainedModel, spec: BackboneSpec) -> PreTrainedModel:
-    """Returns a stock model in which every layer has a copy of the weights it used.
+    """Returns a stock model in which every layer has its own copy of its weights.
 
     Raises:
         ModelError: A group holds more than one layer.
@@ -23,7 +23,7 @@ def unshare(model: PreTrainedModel, spec: BackboneSpec) -> PreTrainedModel:
     config = model.config
     if config.inner_group_num != 1:
         raise ModelError(
-            f"Groups of {config.inner_group_num} layers cannot be told apart: expected "
+            f"Groups of {config.inner_group_num} layers cannot be separated: expected "
             "inner_group_num = 1 in config.json.",
             hint="Use --method bitfit, head or full, which leave layers shared.",
         )

@@ -1,4 +1,4 @@
-"""A checkpoint's weights, looked at before a library loads them."""
+"""Check a checkpoint's weight files before transformers loads them."""
 
 import pickle
 import re
@@ -21,12 +21,12 @@ __all__ = ["check_finite_weights", "check_weight_files", "check_weight_names", "
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 _SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
-"""How files of weights end, also those that are not read."""
+"""Suffixes of weight files, including formats that are not read."""
 _INDEX = ".index.json"
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
-"""Types of weights, as safetensors calls them."""
+"""Types of weights, by their names in safetensors."""
 _COUNTERS = ("position_ids", "token_type_ids")
-"""How the names of saved buffers end that hold 0, 1, 2 …; models make their own."""
+"""Suffixes of saved integer buffers (0, 1, 2 …), ignored because models create their own."""
 _PEFT = "base_model.model"
 _WRAPPERS: Mapping[str, str] = MappingProxyType(
     {
@@ -37,14 +37,13 @@ _WRAPPERS: Mapping[str, str] = MappingProxyType(
         "module": "DataParallel",
     }
 )
-"""What is put around a model or its layers while it is trained, as it stands in the names of the
-weights -> who puts it there."""
+"""Name that a training wrapper adds to the names of weights -> the wrapper, for messages."""
 _MERGE = (
     "Save the model without the adapter's modules, in PEFT: "
     "model.merge_and_unload().save_pretrained(FOLDER)"
 )
 _LEVELS = 4
-"""Most tables inside each other that are searched for weights."""
+"""Depth to which nested dicts in a pickle are searched for weights."""
 _AGAIN = "Copy or download the whole folder again."
 
 
@@ -55,10 +54,10 @@ class _Index(TypedDict):
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Returns the files that transformers takes a checkpoint's weights from.
+    """Returns the files that transformers loads a checkpoint's weights from.
 
     Raises:
-        ModelError: There are none, or the index of a sharded checkpoint does not fit its files.
+        ModelError: There are none, or the index of a sharded checkpoint does not match its files.
     """
     for name in (SAFE, PICKLED):
         if (folder / name).is_file():
@@ -75,14 +74,14 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def check_weight_files(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Checks that every file of weights is there, whole, and holds floating numbers.
+    """Checks that every weight file exists, is complete, and holds floating-point tensors.
 
     Returns:
         Name of each tensor in the files -> its shape.
 
     Raises:
-        ModelError: A file is missing, damaged, needs code to be run, or holds packed weights.
-        IntegrityError: A file is a git-lfs pointer, or what a failed download left in its place.
+        ModelError: A file is missing or damaged, would run code, or holds quantized weights.
+        IntegrityError: A file is a git-lfs pointer or the remains of a failed download.
     """
     shapes = {}
     for file in weight_files(folder):
@@ -90,13 +89,13 @@ def check_weight_files(folder: Path) -> dict[str, tuple[int, ...]]:
         types = _safe_types(file) if file.suffix == ".safetensors" else _pickled_types(file)
         for name, kind, shape in types:
             shapes[name] = shape
-            # A single whole number counts something, such as the steps of an average.
+            # A single integer is a counter, such as the steps of averaged weights, not a weight.
             if kind not in _FLOATS and shape and not name.endswith(_COUNTERS):
                 raise ModelError(
                     f"{file}: {name}: expected floating weights ({', '.join(sorted(_FLOATS))}), "
                     f"found {kind}.",
-                    hint="Quantized and packed weights cannot be trained on. Use the checkpoint "
-                    "that this one was made from.",
+                    hint="Quantized and packed weights cannot be trained. Use the checkpoint that "
+                    "this one was made from.",
                 )
     if not shapes:
         raise ModelError(
@@ -106,17 +105,17 @@ def check_weight_files(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def check_weight_names(names: Iterable[str], spec: BackboneSpec, *, folder: Path) -> None:
-    """Checks that a checkpoint's weights were saved without what was wrapped around the model.
+    """Checks that the names of weights contain no prefix of a training wrapper, such as FSDP.
 
-    transformers would find none of them, and draw them all.
+    transformers would recognize none of them, and initialize all weights at random.
 
     Args:
-        names: Of the tensors in the files.
-        spec: Where the layers of the model are.
-        folder: Of the checkpoint, for the message.
+        names: Names of the tensors in the files.
+        spec: The backbone's description, for the names of its layers.
+        folder: The checkpoint's folder, for the message.
 
     Raises:
-        ModelError: The names of the layers' weights have a prefix, or a wrapper's name inside.
+        ModelError: Names of the layers' weights have a prefix, or contain a wrapper's name.
     """
     inner = spec.layers.removeprefix(f"{spec.encoder}.")
     pattern = re.compile(rf"(.*?\.)??(?:{re.escape(spec.encoder)}\.)?{re.escape(inner)}\.\d+\.")
@@ -125,7 +124,7 @@ def check_weight_names(names: Iterable[str], spec: BackboneSpec, *, folder: Path
     odd = {name for name, prefix in prefixes.items() if prefix or bare[name] != name}
     inside = {name for name in odd if (at := pattern.match(name)) and not at[1]}
     if not odd or (len(odd) < len(prefixes) and not inside):
-        return  # those that are odd are another model's, which is left out
+        return  # only some names have a prefix: those of a second model, which is not loaded
     name = min(inside or odd)
     parts = [f"{part}." for part in _WRAPPERS if f".{part}." in f".{name}"]
     change = "".join(f".replace({part!r}, '')" for part in parts)
@@ -141,7 +140,7 @@ def check_weight_names(names: Iterable[str], spec: BackboneSpec, *, folder: Path
 
 
 def _unwrapped(name: str) -> str:
-    """The name of a weight without those of wrappers."""
+    """Returns the name of a weight without the names of wrappers."""
     name = f".{name}"
     for wrapper in _WRAPPERS:
         name = name.replace(f".{wrapper}.", ".")
@@ -149,9 +148,10 @@ def _unwrapped(name: str) -> str:
 
 
 def _whose(prefix: str) -> str:
-    """Says of which model type weights are; nothing where the prefix is of none."""
-    other = next((each for each in BACKBONES.values() if prefix == f"{each.encoder}."), None)
-    if other is None or other.encoder == "model":  # ModernBERT's word, and everyone's
+    """Returns a hint naming the model type whose prefix this is; empty if it is of none."""
+    other = next((spec for spec in BACKBONES.values() if prefix == f"{spec.encoder}."), None)
+    # "model", ModernBERT's prefix, is too common to identify a model type.
+    if other is None or other.encoder == "model":
         return ""
     return (
         f"They look like the weights of a {other.model_type} model: config.json and weights do not "
@@ -160,7 +160,7 @@ def _whose(prefix: str) -> str:
 
 
 def _renaming(file: Path, change: str) -> str:
-    """Says how to rename the weights of a file, in Python that can be copied."""
+    """Returns a hint with Python code, to be copied, that renames the weights of a file."""
     load, save = "torch.load(file, weights_only=True)", "torch.save(weights, file)"
     imports = "import torch"
     if file.suffix == ".safetensors":
@@ -173,10 +173,10 @@ def _renaming(file: Path, change: str) -> str:
 
 
 def check_finite_weights(parameters: Mapping[str, nn.Parameter], *, where: Path) -> None:
-    """Checks that weights are numbers.
+    """Checks that all weights are finite in fp32.
 
     Raises:
-        ModelError: One is NaN or infinite in fp32; the message names it.
+        ModelError: A weight is NaN or infinite; the message names its tensor.
     """
     for name, parameter in parameters.items():
         if not bool(parameter.detach().isfinite().all()):
@@ -195,14 +195,16 @@ def _shards(index: Path) -> list[Path]:
         names = set(from_json(_Index, content, where=str(index))["weight_map"].values())
     except LayoutError as error:
         raise ModelError(error.message, hint=_AGAIN) from None
-    odd = [name for name in names if Path(name).name != name]
+    outside = [name for name in names if Path(name).name != name]
     files = sorted(index.parent / name for name in names)
     missing = [file.name for file in files if not file.is_file()]
-    if odd or missing or not files:
-        found = f"found names that leave it: {odd[0]}" if odd else f"missing {', '.join(missing)}"
+    if outside or missing or not files:
+        problem = f"missing {', '.join(missing)}"
+        if outside:
+            problem = f"found a path outside it: {outside[0]}"
         raise ModelError(
             f"{index} names {len(files)} files of weights: expected all of them in the same "
-            f"folder, {found}.",
+            f"folder, {problem}.",
             hint=_AGAIN,
         )
     return files
@@ -212,8 +214,8 @@ def _safe_types(file: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     try:
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 - it is no mapping
-                found = opened.get_slice(name)
-                yield name, found.get_dtype(), tuple(found.get_shape())
+                tensor = opened.get_slice(name)
+                yield name, tensor.get_dtype(), tuple(tensor.get_shape())
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{file} cannot be loaded: {error}", hint=_AGAIN) from None
 
@@ -224,9 +226,9 @@ def _pickled_types(file: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         raise ModelError(
-            f"{file}: expected a pickle of tensors alone, found one that is damaged or needs code "
-            f"to be run{f' ({code[1]})' if code else ''}. Nothing of it was run.",
-            hint="Ask its author for safetensors, or convert it where you trust it.",
+            f"{file}: expected a pickle that holds only tensors, found one that is damaged or "
+            f"needs code to be run{f' ({code[1]})' if code else ''}. No code was run.",
+            hint="Ask its author for safetensors, or convert it yourself if you trust it.",
         ) from None
     except Exception as error:  # noqa: BLE001 - torch raises many kinds
         raise ModelError(f"{file} cannot be loaded: {error}", hint=_AGAIN) from None
@@ -238,8 +240,8 @@ def _pickled_types(file: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         keys = max(inside, key=lambda keys: inside[keys])
         where = "".join(f"[{key!r}]" for key in keys)
         raise ModelError(
-            f"{file}: expected a table of tensors, found {inside[keys]} of them in the table "
-            f"{where} inside it: it is the checkpoint of a training, not of a model.",
+            f"{file}: expected a table of tensors, found {inside[keys]} of them in the nested "
+            f"table {where}: it is a training checkpoint, not a model.",
             hint=f"Save the weights alone, in Python: import torch; file = {str(file)!r}; "
             f"torch.save(torch.load(file, weights_only=True){where}, file)",
         )
@@ -257,7 +259,7 @@ def _pickled_types(file: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
 def _tables_inside(
     table: Mapping[Any, Any], keys: tuple[object, ...] = ()
 ) -> dict[tuple[object, ...], int]:
-    """Keys that lead to a table of tensors inside a table -> how many it has."""
+    """Returns keys that lead to a nested table of tensors -> the number of tensors in it."""
     inside: dict[tuple[object, ...], int] = {}
     for key, value in table.items():
         if isinstance(value, Mapping) and len(keys) < _LEVELS:

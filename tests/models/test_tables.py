@@ -208,5 +208,5 @@ def test_positions_numbered_by_another_padding_id_are_warned_of(tmp_path: Path) 
 
     load_tokenizer(with_config(source, pad_token_id=3), max_length=9, progress=listener)
 
-    assert "takes token 3 ('[SEP]') for padding" in "".join(listener.warned)
+    assert "treats token 3 ('[SEP]') as padding" in "".join(listener.warned)
     assert "pads with 0" in "".join(listener.warned)

@@ -108,7 +108,7 @@ def test_type_and_mode_stay(training: bool) -> None:
 
 @pytest.mark.parametrize("method", ["parallel", "houlsby", "lora+bitfit", "ia3"])
 def test_groups_of_several_layers_are_refused(method: str) -> None:
-    with pytest.raises(ModelError, match="Groups of 2 layers cannot be told apart") as caught:
+    with pytest.raises(ModelError, match="Groups of 2 layers cannot be separated") as caught:
         adapt(albert(inner_group_num=2), AdapterConfig(method=method))
 
     assert "inner_group_num = 1" in str(caught.value)

@@ -285,7 +285,7 @@ def test_a_longest_input_beyond_the_positions_is_saved_as_what_was_used(
     run = train(recipe, output=tmp_path / "run", progress=listener)
 
     assert run.info.recipe.model.max_length == 40
-    assert "Inputs are cut to 40 tokens in place of 500" in "".join(listener.said)
+    assert "Inputs are cut to 40 tokens instead of 500" in "".join(listener.said)
 
 
 def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(

@@ -1,1 +1,1 @@
-"""From examples and a classifier to trained weights."""
+"""Train a classifier: data sets, objectives, the loop, checkpoints."""

@@ -1,4 +1,4 @@
-"""Batches of texts of similar length, so that little of a batch is padding."""
+"""Form batches of texts of similar length, to reduce padding."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["bucketed", "in_parts"]
 
 _POOL_BATCHES = 32
-"""Batches whose texts are sorted together: larger wastes less padding, smaller mixes more."""
+"""Batches whose texts are sorted together: more reduces padding, fewer gives better shuffling."""
 
 
 def bucketed(
@@ -16,13 +16,13 @@ def bucketed(
 ) -> list[NDArray[np.int64]]:
     """Returns the row numbers of each batch of one epoch, in the order of training.
 
-    All rows are shuffled, then sorted by length within pools, cut into batches, and the batches
-    shuffled: every row once, texts of similar length together, no order from short to long.
+    All rows are shuffled, then sorted by length within pools of several batches; the pools are cut
+    into batches, and the batches are shuffled. Every row occurs once.
 
     Args:
         lengths: Tokens per row.
         batch_size: Rows per batch; the last of a pool may be smaller.
-        generator: Source of the shuffling.
+        generator: Random numbers for the shuffling.
     """
     order = generator.permutation(len(lengths))
     sizes = np.asarray(lengths)
@@ -38,15 +38,15 @@ def bucketed(
 def in_parts(
     rows: NDArray[np.int64], lengths: Sequence[int], tokens: int
 ) -> list[NDArray[np.int64]]:
-    """Returns the rows of a batch in parts of at most so many tokens, padding counted.
+    """Splits a batch into micro-batches of at most ``tokens`` tokens, padding included.
 
-    The weighted sum of the parts' gradients is the batch's; only one part's activations are in
-    memory at a time. A text that is longer than that is a part of its own.
+    The weighted sum of their gradients is the gradient of the batch, and only the activations of
+    one micro-batch are in memory at a time. A longer text is a micro-batch of its own.
 
     Args:
         rows: Row numbers of the batch.
-        lengths: Tokens per row, of all rows.
-        tokens: At least 1.
+        lengths: Tokens per row, for all rows of the data.
+        tokens: Largest number of tokens; at least 1.
     """
     sizes = np.asarray(lengths)[rows]
     order = np.argsort(-sizes, kind="stable")

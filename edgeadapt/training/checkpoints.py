@@ -1,4 +1,4 @@
-"""Where training is, on disk, so that it goes on bit for bit after a kill at any moment."""
+"""Save and load the training state, so that a killed training resumes with identical results."""
 
 import json
 import shutil
@@ -25,23 +25,23 @@ from edgeadapt.typed import from_json
 __all__ = ["Begun", "Checkpoint", "Checkpoints"]
 
 _ABOUT_VERSION = 2
-"""Version 2 has a hash of about.json itself."""
+"""Version 2 added a hash of about.json itself."""
 _LATEST_VERSION = 1
-"""latest.json needs no hash of itself: it is one file name and the hash of that file."""
+"""latest.json holds no hash of itself: its content is a file name and the hash of that file."""
 _ABOUT, _LATEST, _STEPS = "about.json", "latest.json", "step-*.safetensors"
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What a training was begun with: whoever resumes it has to train the same."""
+    """The inputs of a training, which must be the same when it is resumed."""
 
     command: str
-    """Such as ``edgeadapt train``."""
+    """The command that started it, such as ``edgeadapt train``."""
     recipe: Recipe
     sha256: Mapping[str, str]
-    """What has to be the same -> its hash: ``data`` or ``texts``, ``backbone``, ``tokenizer``."""
+    """Input -> its hash: ``data`` or ``texts``, ``backbone``, ``tokenizer``."""
     text: TextFile | None = None
-    """What is read, where that is not the recipe's data set."""
+    """The text file of ``edgeadapt pretrain``; ``None`` where the recipe's data set is read."""
 
     def to_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
@@ -55,29 +55,30 @@ class Begun:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, object], *, where: str) -> Self:
-        """Reads what ``to_dict`` returned, also by an earlier edgeadapt.
+        """Converts the result of ``to_dict``, of this or an earlier edgeadapt.
 
         Raises:
             LayoutError: A key is missing or has another type.
-            RecipeError: The recipe holds what this edgeadapt does not know.
+            RecipeError: The recipe holds a setting that this edgeadapt does not support.
         """
-        left = dict(value)
-        apart = [
-            {key: left.pop(key) for key in _names(kind) if key in left} for kind in (_Begun, _Text)
-        ]
-        given = from_json(_Begun, apart[0], where=where)
-        text = from_json(_Text, apart[1], where=where) if apart[1] else None
+        hashes = dict(value)
+        begun_keys, text_keys = (
+            {key: hashes.pop(key) for key in _names(kind) if key in hashes}
+            for kind in (_Begun, _Text)
+        )
+        begun = from_json(_Begun, begun_keys, where=where)
+        text = from_json(_Text, text_keys, where=where) if text_keys else None
         return cls(
-            given.command,
-            Recipe.from_recorded(given.recipe, origin=where),
-            from_json(dict[str, str], left, where=where),
+            begun.command,
+            Recipe.from_recorded(begun.recipe, origin=where),
+            from_json(dict[str, str], hashes, where=where),
             None if text is None else TextFile(Path(text.text), text.column, text.skip_empty),
         )
 
 
 @dataclass(frozen=True)
 class _Begun:
-    """The keys of every ``about.json``; the hashes beside them depend on the command."""
+    """The keys in every ``about.json``; the keys of the hashes depend on the command."""
 
     command: str
     recipe: RecipeTables
@@ -85,7 +86,7 @@ class _Begun:
 
 @dataclass(frozen=True)
 class _Text:
-    """``TextFile`` in the keys of ``about.json``."""
+    """``TextFile``, in the keys of ``about.json``."""
 
     text: str
     column: str = "text"
@@ -98,7 +99,7 @@ def _names(kind: type) -> list[str]:
 
 @dataclass(frozen=True)
 class _Latest:
-    """What ``latest.json`` says."""
+    """The content of ``latest.json``."""
 
     file: str
     sha256: str
@@ -106,40 +107,40 @@ class _Latest:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One state of training."""
+    """The state of a training after some step."""
 
     tensors: Mapping[str, Tensor]
-    """Weights, moments and random states, on the CPU."""
+    """Weights, optimizer moments and random states, on the CPU."""
     values: Mapping[str, object]
-    """The rest: plain values that JSON can hold."""
+    """The rest of the state, as values that JSON can hold."""
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """A folder that holds the latest state, and what is being trained.
+    """A folder that holds the latest checkpoint and the inputs of the training.
 
-        about.json                 what is trained: whoever goes on has to train the same
-        step-00000200.safetensors  tensors, and the plain values in its metadata
-        latest.json                names that file and its hash
+        about.json                 the inputs, which must be the same on resuming
+        step-00000200.safetensors  tensors; its metadata holds the other values
+        latest.json                the name of that file and its hash
 
-    ``latest.json`` is written last, so that it always names a whole file: the one before, until
-    the next is on the disk.
+    ``latest.json`` is written last, so that it always names a complete file: the previous
+    checkpoint, until the next one is on the disk.
     """
 
     folder: Path
     every: int
-    """Steps between two of them; at an epoch's end and an interruption there is one anyhow, and
-    no other where this is 0."""
+    """Steps between two checkpoints, besides those after each epoch and on an interruption; 0 for
+    these only."""
 
     @contextmanager
     def kept(self, begun: Begun, *, anew: bool) -> Iterator[None]:
-        """Makes the folder for the block; it stays after a failure where a state was saved.
+        """Creates the folder for the block, and removes it if the block fails before a checkpoint.
 
-        A folder that cannot be written to is noticed here, before the first step.
+        Since ``about.json`` is written here, an error on writing occurs before the first step.
 
         Args:
-            begun: What is trained.
-            anew: Forget the states of whatever was trained here before.
+            begun: The inputs of the training.
+            anew: Whether to remove the checkpoints of an earlier training in this folder.
 
         Raises:
             EdgeAdaptError: The disk is full.
@@ -154,34 +155,34 @@ class Checkpoints:
             if not self.exist():
                 shutil.rmtree(self.folder)
                 if ours:
-                    with suppress(OSError):  # it holds something else
+                    with suppress(OSError):  # not empty: it holds other files
                         self.folder.parent.rmdir()
             raise
 
     def has_begun(self) -> bool:
-        """Returns whether it is known what is trained here."""
+        """Returns whether the inputs of a training are recorded here."""
         return (self.folder / _ABOUT).is_file()
 
     def exist(self) -> bool:
-        """Returns whether a state has been saved."""
+        """Returns whether a checkpoint has been saved."""
         return (self.folder / _LATEST).is_file()
 
     def forget(self) -> None:
-        """Removes every state."""
+        """Removes every checkpoint."""
         (self.folder / _LATEST).unlink(missing_ok=True)
         for file in self.folder.glob(_STEPS):
             file.unlink()
 
     def begun(self) -> Begun:
-        """Returns what is trained.
+        """Returns the inputs of the training.
 
         Raises:
-            MissingError: There is nothing to go on with.
-            LayoutError: It is damaged, or newer than this edgeadapt.
+            MissingError: No training was begun here.
+            LayoutError: The file is damaged, or newer than this edgeadapt.
         """
         if not (self.folder / _ABOUT).is_file():
             raise MissingError(
-                f"{self.folder.parent} holds no unfinished training: nothing to go on with.",
+                f"{self.folder.parent} holds no unfinished training: nothing to resume.",
                 hint="Name the folder of a training that was stopped, or train without --resume.",
             )
         path = self.folder / _ABOUT
@@ -189,12 +190,13 @@ class Checkpoints:
         return Begun.from_dict(value, where=str(path))
 
     def save(self, step: int, checkpoint: Checkpoint) -> None:
-        """Writes a state, then removes the one before.
+        """Writes a checkpoint, then removes the previous one.
 
         Raises:
-            EdgeAdaptError: The disk is full. The state before is still there.
+            EdgeAdaptError: The disk is full. The previous checkpoint is kept.
         """
-        # Never the file that latest.json names: an epoch may end where a state was just saved.
+        # A new name even for the same step, as when an epoch ends right after a checkpoint: the
+        # file that latest.json names must not change before latest.json does.
         name = free_name(self.folder, f"step-{step:08d}", suffix=".safetensors").name
         tensors = {key: tensor.contiguous() for key, tensor in checkpoint.tensors.items()}
         metadata = {"values": json.dumps(dict(checkpoint.values))}
@@ -206,10 +208,10 @@ class Checkpoints:
                 file.unlink()
 
     def load(self) -> Checkpoint | None:
-        """Reads the latest state; ``None`` where none has been saved yet.
+        """Reads the latest checkpoint; ``None`` if none has been saved yet.
 
         Raises:
-            LayoutError: It is damaged, or newer than this edgeadapt.
+            LayoutError: The checkpoint is damaged, or newer than this edgeadapt.
         """
         if not self.exist():
             return None

@@ -1,8 +1,8 @@
-"""What a CPU spends most of a training step on besides matrix products, done in less time.
+"""Faster CPU implementations of operations that, besides matrix products, dominate a training step.
 
-Dropout draws 16 random bits per value where torch draws a number. Attention with dropout keeps one
-matrix of weights for its backward pass where torch keeps two. Frozen weights are cast once where
-autocast casts them in every pass. The numbers are in ``benchmarks/notes/training.md``.
+Dropout draws 16 random bits per value, where torch draws a whole number. Attention with dropout
+keeps one matrix of weights for its backward pass, where torch keeps two. Frozen weights are cast
+once, where autocast casts them in every pass. Measurements: ``benchmarks/notes/training.md``.
 """
 
 import math
@@ -21,17 +21,19 @@ __all__ = ["CpuKernels"]
 _DRAWS = 1 << 16
 _LOWEST = -(1 << 15)
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Of as many bytes."""
+"""Size in bytes -> integer type."""
 
 
 class CpuKernels(TorchFunctionMode):
-    """The block in which torch's own functions are replaced, whatever model calls them.
+    """Replaces torch's functions for the block, in any model.
 
-    Not for a model that is compiled, which does most of this by itself, nor for one whose layers
-    are computed again in the backward pass: they would be so without the replacements.
+    Do not use it with torch.compile, which applies most of these optimizations itself, nor with
+    activation checkpointing: the recomputation in the backward pass would run without the
+    replacements.
 
     Args:
-        cast: What frozen weights of dense layers are cast to, as autocast would; or nothing.
+        cast: Type that frozen weights of dense layers are cast to, as by autocast; ``None`` for no
+            cast.
     """
 
     def __init__(self, cast: torch.dtype | None = None) -> None:
@@ -52,20 +54,20 @@ class CpuKernels(TorchFunctionMode):
 
     def _linear(
         self,
-        input: Tensor,  # noqa: A002 - some call it by name
+        input: Tensor,  # noqa: A002 - torch's name, which callers pass as a keyword
         weight: Tensor,
         bias: Tensor | None = None,
     ) -> Tensor:
         return F.linear(input, self._cast(weight), None if bias is None else self._cast(bias))
 
     def _cast(self, tensor: Tensor) -> Tensor:
-        """Returns a frozen tensor's copy, made once unless the tensor is written to."""
+        """Returns a cached cast of a frozen tensor, renewed when the tensor is written to."""
         if tensor.requires_grad or tensor.is_inference():
             return tensor
         version, cast = self._casts.get(tensor, (-1, tensor))
         if version != tensor._version:
-            # Made while a model is judged it would be of no use to training, which keeps it for
-            # gradients.
+            # Not an inference tensor, even during evaluation: training uses the cached one, and
+            # autograd does not accept inference tensors.
             with torch.inference_mode(False):
                 cast = tensor.to(self._dtype)
             self._casts[tensor] = tensor._version, cast
@@ -109,7 +111,7 @@ class CpuKernels(TorchFunctionMode):
 
 
 def _dropout(
-    input: Tensor,  # noqa: A002 - some call it by name
+    input: Tensor,  # noqa: A002 - torch's name, which callers pass as a keyword
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,
@@ -138,7 +140,7 @@ class _Dropout(torch.autograd.Function):
 class _Attention(torch.autograd.Function):
     """``dropout(softmax(s · Q Kᵀ + mask)) V``, of shape ``(…, tokens, width)``.
 
-    Keeps the softmax alone: what dropout made of it is computed again.
+    Saves the softmax for the backward pass and computes its dropout again there.
     """
 
     @staticmethod
@@ -152,8 +154,8 @@ class _Attention(torch.autograd.Function):
         scale: float,
     ) -> Tensor:
         heads = tuple(query.shape[:-2])
-        # Heads stand apart in memory, as products want them; transposed they would be copied.
-        query, key, value = (each.flatten(0, -3).contiguous() for each in (query, key, value))
+        # Contiguous per head: bmm would otherwise copy the transposed tensors in every call.
+        query, key, value = (t.flatten(0, -3).contiguous() for t in (query, key, value))
         scores = torch.bmm(query, key.mT).mul_(scale)
         if mask is not None:
             _by_head(scores, heads).add_(mask)
@@ -177,8 +179,8 @@ class _Attention(torch.autograd.Function):
         of_value = torch.bmm(dropped.mT, gradient)
         of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
         of_scores *= ctx.scale
-        found = (torch.bmm(of_scores, key), torch.bmm(of_scores.mT, query), of_value)
-        return *(_by_head(each, heads) for each in found), None, None, None
+        gradients = (torch.bmm(of_scores, key), torch.bmm(of_scores.mT, query), of_value)
+        return *(_by_head(flat, heads) for flat in gradients), None, None, None
 
 
 def _by_head(flat: Tensor, heads: tuple[int, ...]) -> Tensor:
@@ -186,7 +188,11 @@ def _by_head(flat: Tensor, heads: tuple[int, ...]) -> Tensor:
 
 
 def _added(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Returns what a mask adds to the scores: numbers, so that a row without any key has no NaN."""
+    """Returns the mask as numbers to add to the scores.
+
+    Masked positions have the lowest finite number, not -inf, so that the softmax of a row without
+    any key is not NaN.
+    """
     lowest = torch.finfo(dtype).min
     if mask.dtype is torch.bool:
         return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, lowest)
@@ -194,22 +200,23 @@ def _added(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _threshold(p: float) -> int:
-    """How many of all draws drop a value."""
+    """Returns how many of the 2**16 possible draws drop a value."""
     return round(p * _DRAWS)
 
 
 def _kept(like: Tensor, p: float) -> Tensor:
-    """Returns integers as wide as the values: all bits where one is kept, none where it drops."""
+    """Returns a bit mask in integers of the values' size: all bits set where a value is kept."""
     count = like.numel()
     draws = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
     bits = draws.view(torch.int16)[:count].view(like.shape)
     threshold = _LOWEST + _threshold(p)
-    # Below it, threshold - 1, and from it on, threshold: then 0 and -1, of which all bits are set.
+    # clamp_ gives threshold - 1 for dropped and threshold for kept values; the rest of the line
+    # turns these into 0 and -1, whose bits are all set.
     bits.clamp_(threshold - 1, threshold).neg_().add_(threshold - 1)
     return bits.to(_INTEGERS[like.element_size()])
 
 
 def _drop(values: Tensor, kept: Tensor, p: float) -> Tensor:
-    """Returns the kept values, scaled so that the mean stays, and zeros."""
+    """Returns the kept values, scaled so that the mean is preserved, and zeros elsewhere."""
     scaled = values * (_DRAWS / (_DRAWS - _threshold(p)))
     return scaled.view(kept.dtype).bitwise_and_(kept).view(values.dtype)

@@ -1,4 +1,4 @@
-"""Finding the examples a recipe names: embedded, a file, a folder of files, or from the hub."""
+"""Load the examples of a recipe: embedded, from a file, a folder of files, or the hub."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -52,26 +52,26 @@ _HUB_FILES = ("*.parquet", "*.csv", "*.jsonl", "*.json", "README.md")
 
 @dataclass(frozen=True)
 class _Found:
-    """What is there, before labels are read."""
+    """The tables that were read, before their labels are parsed."""
 
     tables: dict[str, Table]
     """Split -> its rows."""
     where: str
     """A name for messages."""
     names: tuple[str, ...] | None = None
-    """Labels as ``labels.json`` names them."""
+    """Label names of ``labels.json``; ``None`` if there is no such file."""
     unread: tuple[str, ...] = ()
-    """Files, or splits of the hub, that are not used."""
+    """Files, or splits of a hub data set, that are not used."""
 
 
 @dataclass(frozen=True)
 class _Labelled:
-    """What is used of it, and what its labels are called."""
+    """The tables that are used, the names of their labels, and the rows to skip."""
 
     tables: dict[str, Table]
     names: tuple[str, ...]
     skip: dict[str, frozenset[int]]
-    """Split -> numbers of the rows to leave out, from 1."""
+    """Split -> numbers of the rows to skip, counted from 1."""
 
 
 def load_dataset(config: DataConfig, *, progress: Progress = SILENT) -> Dataset:
@@ -79,15 +79,15 @@ def load_dataset(config: DataConfig, *, progress: Progress = SILENT) -> Dataset:
 
     Splits that the data does not have are held out of train: stratified, seeded by
     ``config.split_seed``, duplicates kept together. For a fold of a cross-validation, train and
-    validation are one pool; a part of it is tested on, another held out of the rest, and the
-    data's own test examples are left alone.
+    validation form one pool: the fold is its test split, and validation is held out of the other
+    folds. The data's own test split is not used.
 
     Args:
-        config: What to read, and how.
-        progress: Where to say what was left out, and to warn of files that were not read.
+        config: The data set and how to read it.
+        progress: Receives notes on skipped rows and warnings about files that are not read.
 
     Raises:
-        DataError: The data cannot be read, or not trained on.
+        DataError: The data cannot be read, or does not suffice for training.
         HubError: A hub id cannot be fetched.
     """
     found = _find(config, progress)
@@ -112,10 +112,10 @@ def load_dataset(config: DataConfig, *, progress: Progress = SILENT) -> Dataset:
 
 
 def check_there(config: DataConfig) -> None:
-    """Checks that there is data where the recipe names a file or folder, not a hub id.
+    """Checks that a file or folder named by the recipe exists; a hub id is not checked.
 
     Raises:
-        DataError: There is none.
+        DataError: It does not exist.
     """
     path = Path(config.dataset).expanduser()
     is_path = path.suffix.lower() in READ or config.dataset.startswith((".", "/", "~"))
@@ -128,7 +128,10 @@ def check_there(config: DataConfig) -> None:
 
 
 def pinned_data(data: DataConfig) -> DataConfig:
-    """Returns local data by its absolute path: the run may be used from elsewhere."""
+    """Returns the configuration with the absolute path of local data.
+
+    The run may later be used from another working directory.
+    """
     local = Path(data.dataset).expanduser()
     if data.dataset == DataConfig.dataset or not local.exists():
         return data
@@ -136,10 +139,10 @@ def pinned_data(data: DataConfig) -> DataConfig:
 
 
 def _label(found: _Found, config: DataConfig, progress: Progress) -> _Labelled:
-    """Finds out what the labels are called and which rows have none."""
+    """Determines the names of the labels and the rows to skip."""
     train = found.tables["train"]
-    known = found.names or train.classes or None
-    # labels.json may give classes other names: then it is by index that they are told.
+    names = found.names or train.classes or None
+    # labels.json may rename the classes: then labels stay indices instead of class names.
     renamed = found.names is not None and set(found.names) != set(train.classes)
     tables = {
         split: table if renamed else table.named(config.label_column)
@@ -148,11 +151,11 @@ def _label(found: _Found, config: DataConfig, progress: Progress) -> _Labelled:
     skip: dict[str, frozenset[int]] = {}
     for split in sorted(tables, key=lambda split: split != "train"):
         where = f"{found.where}, {split}"
-        skip[split] = _rows_to_skip(tables[split], split, where, config, known, progress)
+        skip[split] = _rows_to_skip(tables[split], split, where, config, names, progress)
         if split == "train" and len(skip[split]) == len(tables[split].rows):
             raise DataError(f"{where}: every row was left out: expected texts with labels.")
-        if known is None:  # train comes first
-            known = infer_labels(
+        if names is None:  # only for train, which is first
+            names = infer_labels(
                 tables[split].rows,
                 column=config.label_column,
                 where=where,
@@ -160,11 +163,11 @@ def _label(found: _Found, config: DataConfig, progress: Progress) -> _Labelled:
                 skip=skip[split],
                 progress=progress,
             )
-    assert known is not None
+    assert names is not None
     used = {split: table for split, table in tables.items() if len(skip[split]) < len(table.rows)}
     for split in tables.keys() - used.keys():
         progress.warn(f"{found.where}: the {split} split is left out: no row of it can be used.")
-    return _Labelled(used, known, skip)
+    return _Labelled(used, names, skip)
 
 
 def _rows_to_skip(
@@ -175,10 +178,10 @@ def _rows_to_skip(
     names: tuple[str, ...] | None,
     progress: Progress,
 ) -> frozenset[int]:
-    """Returns the numbers of rows without a text or label, where they may be left out.
+    """Returns the numbers of rows without a text or label, if the recipe allows skipping them.
 
     Raises:
-        DataError: A row has no label, and may not be left out.
+        DataError: A row has no label, and ``skip_unlabelled`` is not set.
     """
     rows, column = table.rows, config.label_column
     empty = empty_rows(rows, _text_columns(config)) if config.skip_empty else frozenset()
@@ -189,7 +192,7 @@ def _rows_to_skip(
         if split != "train" and not any(column in row for row in rows):
             raise DataError(
                 f"{where}: no column {column!r}: found {', '.join(map(str, rows[0])) or 'none'}.",
-                hint="Name the column with --label-column, or go on without this split with "
+                hint="Name the column with --label-column, or leave this split out with "
                 "--skip-unlabelled.",
             )
         missing = frozenset(number for number in missing if column in rows[number - 1])
@@ -204,18 +207,18 @@ def _refuse_unlabelled(
     if not missing:
         return
     first = min(missing)
-    found = table.rows[first - 1][column]
+    field = table.rows[first - 1][column]
     if len(missing) == count and split != "train":
         raise DataError(
             f"{where}: the {split} split is unlabelled: no row has a label in {column!r}, found "
-            f"{found!r}.",
-            hint=f"--skip-unlabelled goes on without it: {split} texts are held out of train then.",
+            f"{field!r}.",
+            hint=f"--skip-unlabelled leaves it out; {split} texts are then held out of train.",
         )
-    if isinstance(found, str) and is_word_for_missing(found):
-        raise missing_word(found, f"{where}, row {first}", column)
+    if isinstance(field, str) and is_word_for_missing(field):
+        raise missing_word(field, f"{where}, row {first}", column)
     raise DataError(
         f"{where}, row {first}: the label in {column!r} is empty: expected a name or a number, "
-        f"found {found!r}.",
+        f"found {field!r}.",
         hint="Remove the row or fill it in; --skip-unlabelled leaves such rows out.",
     )
 
@@ -231,7 +234,7 @@ def _examples(
         split: list(label_fields(table.rows, column, f"{where}, {split}", labelled.skip[split]))
         for split, table in labelled.tables.items()
     }
-    # One kind of list in all splits: a short one may not tell.
+    # Decided over all splits together: the lists of a small split may be ambiguous.
     multi_hot = config.task is Task.MULTI_LABEL and is_multi_hot(
         chain.from_iterable(fields.values()), count=len(names)
     )
@@ -290,7 +293,7 @@ def _complete(splits: dict[str, Examples], names: tuple[str, ...], config: DataC
 
 
 def _find(config: DataConfig, progress: Progress) -> _Found:
-    """Reads what the recipe names."""
+    """Reads the tables of the recipe's data set."""
     if config.dataset == _EMBEDDED:
         with as_file(files("edgeadapt") / "demo") as folder:
             return _read_folder(folder, config, SILENT, where="the embedded reviews")
@@ -332,7 +335,7 @@ def _read_folder(folder: Path, config: DataConfig, progress: Progress, *, where:
 
 
 def _joined(shards: Sequence[Table], where: str) -> Table:
-    """Returns the rows of all shards of a split; messages count rows through all of them."""
+    """Concatenates the shards of a split; row numbers in messages count through all of them."""
     if len({shard.classes for shard in shards}) > 1:
         raise DataError(f"{where}: expected the same class names in all shards, found others.")
     check_rows(sum(len(shard.rows) for shard in shards), where)
@@ -355,7 +358,7 @@ def _read(path: Path, config: DataConfig, progress: Progress) -> Table:
 
 
 def _read_hub(config: DataConfig, progress: Progress) -> _Found:
-    """Reads a hub snapshot with Hugging Face datasets: it knows the card's split tables."""
+    """Reads a hub snapshot with Hugging Face datasets, which applies the card's list of splits."""
     import datasets
 
     snapshot = hub.fetch(

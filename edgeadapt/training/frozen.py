@@ -1,7 +1,7 @@
-"""The layers below the lowest one that is trained: run once, and remembered.
+"""Cache the output of the layers below the lowest trained one.
 
-Nothing there changes, so that their output for a training text is the same in every epoch. They
-run without dropout, whether they are remembered or not.
+These layers do not change, so their output for a training text is the same in every epoch. They
+run without dropout, with or without the cache, so that the cache does not change the training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,19 +25,19 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class FrozenLayers:
-    """A classifier's first layers, in which nothing is trained, and its embeddings below them."""
+    """A classifier's embeddings and its first layers, up to the lowest trained layer."""
 
     backbone: BackboneModel
     count: int
-    """How many; 0 where the first layer or the embeddings are trained."""
+    """Number of layers; 0 if the first layer or the embeddings are trained."""
 
     @classmethod
     def below(cls, backbone: BackboneModel, trained: Mapping[str, nn.Parameter]) -> Self:
-        """Finds them.
+        """Finds the frozen layers of a model.
 
         Args:
             backbone: With its adapters attached.
-            trained: Every parameter that is trained.
+            trained: All trained parameters, by name.
         """
         ids = {id(parameter) for parameter in trained.values()}
         if backbone.repeats_layers:
@@ -45,16 +45,16 @@ class FrozenLayers:
         layers = [layer.module for layer in backbone.layers()]
         inside = {id(p) for layer in layers for p in layer.parameters()}
         head = {id(p) for p in backbone.head.values()}
-        if ids - inside - head:  # embeddings, or what stands beside the layers
+        if ids - inside - head:  # embeddings, or modules outside the layers, are trained
             return cls(backbone, 0)
         frozen = [not ids & {id(p) for p in layer.parameters()} for layer in layers]
         return cls(backbone, frozen.index(False) if False in frozen else len(layers))
 
     def begin_training(self, dropout: Dropout) -> None:
-        """Puts the model into training mode, without dropout in these layers and the embeddings.
+        """Sets training mode, but without dropout in the frozen layers and the embeddings.
 
         Args:
-            dropout: What drops out in the layers above, beside the adapters in them.
+            dropout: Which dropout applies in the layers above; that of adapters always does.
         """
         spec = self.backbone.spec
         model = self.backbone.model.train()
@@ -65,22 +65,23 @@ class FrozenLayers:
                 if dropout is not Dropout.NONE or isinstance(module, Part):
                     module.train()
             if dropout is Dropout.HIDDEN:
-                # Its own mode only, which fused attention goes by; its parts keep theirs.
+                # Only this module's own flag, which decides whether attention weights drop out; its
+                # submodules stay in training mode.
                 attention = spec.query.dense.rpartition(".")[0]
                 layer.module.get_submodule(attention).training = False
 
     def bytes_for(self, tokens: Sequence[Tokens]) -> int:
-        """Returns how much it takes to remember their output for some texts, in float32."""
+        """Returns the size in bytes of their cached float32 output for some texts."""
         width = int(self.backbone.model.config.hidden_size)
         return 4 * width * sum(map(len, tokens))
 
     @torch.inference_mode()
     def remember(self, text_encoder: TextEncoder, tokens: Sequence[Tokens]) -> "Remembered":
-        """Runs them over texts, in evaluation mode.
+        """Runs the frozen layers on texts, in evaluation mode, and returns their output.
 
         Args:
-            text_encoder: Pads.
-            tokens: Of each text.
+            text_encoder: The tokenizer, for padding.
+            tokens: Tokens of each text.
         """
         model = self.backbone.model
         was_training = model.training
@@ -114,23 +115,23 @@ class FrozenLayers:
 
 @dataclass(frozen=True)
 class Remembered:
-    """What frozen layers gave for each training text."""
+    """The cached output of the frozen layers for each training text."""
 
     layers: FrozenLayers
     states: Sequence[Tensor]
-    """Per text, of shape ``(tokens, hidden)``."""
+    """Hidden states of shape ``(tokens, hidden)`` per text."""
     form: tuple[bool, ...] | None
-    """Which elements of a layer's output are hidden states; ``None`` where it is no tuple."""
+    """Which elements of a layer's output tuple are hidden states; ``None`` if it is a tensor."""
 
     @contextmanager
     def replayed(self, rows: Sequence[int]) -> Iterator[None]:
-        """For the block, the frozen layers give what they gave for these texts.
+        """Makes the frozen layers return the cached output of these texts for the block.
 
         Args:
-            rows: Of the batch that the model is run on.
+            rows: Row numbers of the texts in the batch.
         """
         hidden = nn.utils.rnn.pad_sequence([self.states[row] for row in rows], batch_first=True)
-        # Made in inference mode, which autograd does not take.
+        # A copy, because autograd does not accept tensors made in inference mode.
         hidden = hidden.clone()
         backbone = self.layers.backbone
         place = backbone.model.get_submodule(backbone.spec.layers)
@@ -146,7 +147,7 @@ class Remembered:
 
 
 class _Enough(Exception):  # noqa: N818 - no error
-    """Ends a forward pass."""
+    """Ends a forward pass after the last frozen layer."""
 
 
 @contextmanager
@@ -158,15 +159,16 @@ def _stopping() -> Iterator[None]:
 
 
 class _Given(nn.Module):
-    """A layer that gives what it was given, in the form that the real one does.
+    """A stand-in for a layer that returns given hidden states, in the form of the real layer.
 
-    Whatever else an encoder asks a layer for, such as its kind of attention, the real one answers.
+    Other attributes that an encoder reads, such as the type of attention, are those of the real
+    layer.
     """
 
     def __init__(self, hidden: Tensor, form: tuple[bool, ...] | None, real: nn.Module) -> None:
         super().__init__()
         self.hidden, self.form = hidden, form
-        self.real = [real]  # in a list, so that it is no submodule
+        self.real = [real]  # in a list, so that torch does not register it as a submodule
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""What happened during training, as a file of lines and as a picture."""
+"""Write the history of a training as JSON lines, and draw its curves."""
 
 import json
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["draw_curves", "write_history"]
 
 _SERIES = ("#0072B2", "#D55E00")
-"""Two colours that stay apart in every kind of colour vision (Okabe and Ito 2008)."""
+"""Two colours that colour-blind readers can distinguish (Okabe and Ito 2008)."""
 
 
 def write_history(path: Path, steps: Sequence[StepReport], epochs: Sequence[EpochReport]) -> None:
-    """Writes one JSON object a line: logged steps and epochs in the order they happened."""
+    """Writes one JSON object per line: logged steps and epochs, in order of time."""
     lines = [(report.step, 0, {"event": "step", **asdict(report)}) for report in steps]
     lines += [(report.step, 1, {"event": "epoch", **asdict(report)}) for report in epochs]
     ordered = sorted(lines, key=lambda line: line[:2])
@@ -35,7 +35,7 @@ def draw_curves(
     title: str,
 ) -> None:
     """Draws losses and validation accuracy over the steps as a PNG."""
-    # The object interface needs no display and leaves pyplot's global state alone.
+    # The object interface needs no display and does not change pyplot's global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

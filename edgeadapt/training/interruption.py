@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as requests that training looks at between two steps."""
+"""Turn Ctrl-C and SIGTERM into requests that training checks between two steps."""
 
 import signal
 import threading
@@ -12,13 +12,13 @@ __all__ = ["Stop", "stop_requests"]
 
 @dataclass
 class Stop:
-    """Whether to stop, and why."""
+    """A request to stop."""
 
     number: int | None = None
-    """The signal that asked for it."""
+    """Number of the received signal; ``None`` if there was none."""
 
     def ends(self) -> BaseException:
-        """Returns what the signal ends a process by: exit code 130 or 143."""
+        """Returns the exception to end the process with: exit code 130 or 143."""
         if self.number == signal.SIGINT:
             return KeyboardInterrupt()
         return SystemExit(128 + (self.number or 0))
@@ -26,9 +26,9 @@ class Stop:
 
 @contextmanager
 def stop_requests() -> Iterator[Stop]:
-    """Takes note of the first SIGINT or SIGTERM in the block; a second one acts at once.
+    """Records the first SIGINT or SIGTERM in the block; a second one has its usual effect.
 
-    Outside the main thread, where Python delivers no signals, nothing changes.
+    Does nothing outside the main thread, since Python handles signals only there.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""The training loop: the same for every kind of adapter and for full fine-tuning."""
+"""The training loop, for every kind of adapter and for full fine-tuning."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -32,10 +32,10 @@ T = TypeVar("T")
 
 
 def choose_device(wanted: Device, team: Team = ALONE) -> torch.device:
-    """Returns the device to train on; each process of a machine has a GPU of its own.
+    """Returns the device to train on; each process of a machine gets its own GPU.
 
     Raises:
-        UsageError: CUDA is asked for and there is none.
+        UsageError: CUDA is requested and not available.
     """
     if wanted is Device.CUDA and not torch.cuda.is_available():
         raise UsageError(
@@ -58,26 +58,26 @@ def fit(
     board: TensorBoard | None = None,
     progress: Progress = SILENT,
 ) -> Outcome:
-    """Trains some parameters of a model in place and leaves the best epoch's weights in them.
+    """Trains some parameters of a model in place and sets them to the best epoch's values.
 
-    The best epoch has the highest validation accuracy; among equals, the lowest loss.
+    The best epoch has the highest validation accuracy; ties go to the lowest validation loss.
 
     Args:
-        objective: What is learned. Its model is moved to ``device``.
-        trained: The parameters, under their names.
-        head: Names of those of the task head, which have a rate of their own.
-        config: The optimization; its learning rate is set.
-        device: Where to train.
-        checkpoints: Where the state is kept while training, and goes on from where there is one;
-            the weights are then bit for bit those of a training that was never stopped.
-        team: The processes that train together; the leading one keeps the state.
-        board: Is told of steps and epochs as they happen.
-        progress: Where to report.
+        objective: The loss and its data. Its model is moved to ``device``.
+        trained: The parameters to train, by name.
+        head: Names of the task head's parameters, which have their own learning rate.
+        config: Settings of the optimization, with ``epochs`` and ``learning_rate`` resolved.
+        device: The device to train on.
+        checkpoints: Where to save the state. If there is a checkpoint, training resumes from it;
+            the final weights are identical to those of an uninterrupted training.
+        team: The processes that train together; the leading one writes checkpoints.
+        board: Receives logged steps and epochs.
+        progress: Receives messages and the progress bar.
 
     Raises:
-        TrainingError: The loss is no longer finite, or GPU memory ran out.
-        UsageError: The state is of another number of processes.
-        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; the state has been saved.
+        TrainingError: The loss is not finite, or GPU memory ran out.
+        UsageError: The checkpoint was written by another number of processes.
+        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM was received; a checkpoint was saved.
     """
     objective.model.to(device)
     loop = _Loop(objective, trained, head, config, device, checkpoints, team, board)
@@ -88,8 +88,8 @@ def fit(
             loop.run_epoch(bar, stop)
     if len(loop.outcome.epochs) < loop.epochs:
         progress.say(
-            f"Stopped after epoch {len(loop.outcome.epochs)} of {loop.epochs}: no better one in "
-            f"{config.patience}."
+            f"Stopped early after epoch {len(loop.outcome.epochs)} of {loop.epochs}: no "
+            f"improvement in {config.patience} epochs."
         )
     loop.take_best()
     return loop.outcome
@@ -97,21 +97,21 @@ def fit(
 
 @dataclass
 class _Epoch:
-    """What the epoch under way has come to."""
+    """Counts and losses of the current epoch so far."""
 
     batches: int = 0
     examples: int = 0
     loss: float = 0.0
-    """Summed over the examples."""
+    """Sum over the examples."""
     unlogged: list[float] = field(default_factory=list)
-    """Losses of the batches since the last report."""
+    """Losses of the batches since the last logged step."""
 
     @property
     def mean_loss(self) -> float:
         return self.loss / self.examples
 
     def count(self, loss: float, examples: int) -> None:
-        """Adds a batch and its mean loss."""
+        """Adds a batch with its mean loss."""
         self.batches += 1
         self.examples += examples
         self.loss += loss * examples
@@ -120,18 +120,18 @@ class _Epoch:
 
 @dataclass(frozen=True)
 class _Progress:
-    """How far training is, beside the tensors of a checkpoint."""
+    """The part of a checkpoint that is not tensors."""
 
     processes: int
-    """That train together."""
+    """Number of processes that train together."""
     steps: int
-    """Optimizer steps."""
+    """Optimizer steps so far."""
     under_way: _Epoch
     outcome: Outcome
 
 
 class _Loop:
-    """What steps and epochs share, and the state that a checkpoint holds."""
+    """The state of a training: what steps and epochs share, and what a checkpoint holds."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class _Loop:
         self.under_way = _Epoch()
 
     def run_epoch(self, bar: Bar, stop: Stop) -> None:
-        """Trains on what is left of the epoch, and validates."""
+        """Trains on the remaining batches of the epoch, and validates."""
         epoch = len(self.outcome.epochs) + 1
         self.objective.begin_training()
         batches = bucketed(
@@ -190,7 +190,7 @@ class _Loop:
         self.under_way.count(value, len(rows))
 
     def _backward(self, rows: np.ndarray) -> float:
-        """Adds a batch's gradients up, part by part, and returns its loss."""
+        """Accumulates a batch's gradients over its micro-batches and returns its loss."""
         value = 0.0
         for part in in_parts(rows, self.lengths, self.objective.most_tokens):
             loss, share = self.objective.loss(part), self.objective.share(part, rows)
@@ -199,9 +199,10 @@ class _Loop:
         return value
 
     def _in_memory(self, rows: np.ndarray, compute: Callable[[], T]) -> T:
-        """Returns what ``compute`` does, or says how many texts of the batch memory is enough for.
+        """Calls ``compute``; if memory runs out, raises an error with the batch size that fits.
 
-        Only behind the handler is everything free again that the failed attempt held.
+        The error is made after the handler, because the caught exception's traceback keeps the
+        tensors of the failed attempt in memory.
         """
         try:
             return compute()
@@ -216,7 +217,7 @@ class _Loop:
         )
 
     def _log(self, rate: float) -> None:
-        """Reports the mean loss of the batches since the last report."""
+        """Logs the mean loss of the batches since the last logged step."""
         report = StepReport(self.optimizer.steps, fmean(self.under_way.unlogged), rate)
         self.under_way.unlogged.clear()
         self.outcome.steps.append(report)
@@ -225,10 +226,10 @@ class _Loop:
 
     def _validate(self, epoch: int, bar: Bar) -> None:
         started = perf_counter()
-        found = self.objective.judge()
-        if not math.isfinite(found.loss):
+        judgement = self.objective.judge()
+        if not math.isfinite(judgement.loss):
             raise TrainingError(
-                f"The validation loss is {found.loss} after epoch {epoch}: expected a finite "
+                f"The validation loss is {judgement.loss} after epoch {epoch}: expected a finite "
                 "number.",
                 hint="Try a smaller --learning-rate.",
             )
@@ -236,24 +237,25 @@ class _Loop:
             epoch=epoch,
             step=self.optimizer.steps,
             train_loss=self.under_way.mean_loss,
-            validation_loss=found.loss,
-            accuracy=found.accuracy,
-            macro_f1=found.score.macro_f1 if found.score else None,
+            validation_loss=judgement.loss,
+            accuracy=judgement.accuracy,
+            macro_f1=judgement.score.macro_f1 if judgement.score else None,
             seconds=self.outcome.training_seconds - sum(e.seconds for e in self.outcome.epochs),
         )
         self.outcome.seconds += perf_counter() - started
-        if self.outcome.add(report, found.score):
+        if self.outcome.add(report, judgement.score):
             self.best_weights = {n: p.detach().clone() for n, p in self.trained.items()}
         if self.board is not None:
             self.board.epoch(report)
         bar.advance(0, note=f"epoch {epoch}: validation accuracy {report.accuracy:.1%}")
 
     def take_best(self) -> None:
-        """Puts the best epoch's weights into the classifier."""
+        """Copies the best epoch's weights into the model."""
         _copy(self.best_weights, self.trained)
 
     def _check_point(self, stop: Stop, *, due: bool = False) -> None:
-        """Saves the state where it is time to, and stops where that is asked for."""
+        """Saves a checkpoint if one is due or a stop is requested, and then stops if requested."""
+        # One process may have received the signal; all of them have to stop at the same step.
         stop.number = self.team.largest(stop.number or 0) or None
         if self.checkpoints is not None:
             every = self.checkpoints.every
@@ -277,7 +279,7 @@ class _Loop:
             "best": self.best_weights,
             "adamw": self.optimizer.tensors(),
             "random": {
-                f"{at}/{name}": t for at, each in enumerate(random) for name, t in each.items()
+                f"{rank}/{name}": t for rank, own in enumerate(random) for name, t in own.items()
             },
         }
         tensors = {
@@ -289,19 +291,19 @@ class _Loop:
         return Checkpoint(tensors, asdict(progress))
 
     def restore(self) -> None:
-        """Goes on from the latest checkpoint, where there is one."""
-        found = self.checkpoints.load() if self.checkpoints else None
-        if found is None:
+        """Restores the latest checkpoint, if there is one."""
+        checkpoint = self.checkpoints.load() if self.checkpoints else None
+        if checkpoint is None:
             return
-        reached = from_json(_Progress, found.values, where="The state of training")
+        reached = from_json(_Progress, checkpoint.values, where="The state of training")
         if reached.processes != self.team.size:
             raise UsageError(
-                f"The training was begun with {reached.processes} processes: found "
-                f"{self.team.size}.",
-                hint="Go on with as many, by accelerate launch --num_processes.",
+                f"Cannot resume: expected {reached.processes} processes, with which the training "
+                f"was begun, found {self.team.size}.",
+                hint=f"Use accelerate launch --num_processes {reached.processes}.",
             )
         groups: dict[str, dict[str, Tensor]] = {"best": {}}
-        for key, tensor in found.tensors.items():
+        for key, tensor in checkpoint.tensors.items():
             group, _, name = key.partition("/")
             groups.setdefault(group, {})[name] = tensor
         _copy(groups["trained"], self.trained)
@@ -320,6 +322,6 @@ def _copy(tensors: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter])
 
 
 def _few(rows: np.ndarray) -> str:
-    """Rows of the training data, counted from 1."""
+    """Lists the first five rows of the training data, counted from 1, for a message."""
     shown = ", ".join(str(row + 1) for row in sorted(rows)[:5])
     return shown + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")

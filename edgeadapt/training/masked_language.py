@@ -1,4 +1,4 @@
-"""Masked-language modelling: the task that encoders are pretrained on, on the user's own text."""
+"""Masked-language modelling, the pretraining task of encoders, on the user's own text."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -17,16 +17,16 @@ from edgeadapt.training.objectives import Compute, Judgement, Loss
 __all__ = ["MaskedLanguage", "WordPieces"]
 
 _CHOSEN, _MASKED, _RANDOM = 0.15, 0.8, 0.1
-"""Share of tokens to be guessed, and of these: shares that become the mask or a random token."""
+"""Share of tokens to predict; of these, the shares replaced by the mask and by a random token."""
 
 
 class WordPieces:
-    """The vocabulary, as far as masking needs it.
+    """The part of a vocabulary that masking needs.
 
     Args:
         size: Number of token ids.
         mask: Id of the mask token.
-        special: Ids that are never chosen.
+        special: Ids of special tokens, which are never masked.
     """
 
     def __init__(self, *, size: int, mask: int, special: Sequence[int]) -> None:
@@ -35,9 +35,10 @@ class WordPieces:
     def choose(
         self, ids: Tensor, attention_mask: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """Returns ids with some of them masked, and which; both of shape ``(batch, seq)``.
+        """Masks some ids at random; at least one per batch, if the batch has any that may be.
 
-        At least one is, in every batch that holds a token to choose.
+        Returns:
+            The masked ids, and which ones are to be predicted; both of shape ``(batch, seq)``.
 
         Source: Devlin et al. 2019, BERT (arXiv 1810.04805), section 3.1.
         """
@@ -55,18 +56,18 @@ class WordPieces:
 
 
 class MaskedLanguage:
-    """Cross-entropy of the chosen tokens.
+    """Cross-entropy of the masked tokens.
 
-    The model's own language head is used, and only on the chosen positions: over a vocabulary of
-    30,000 it costs as much per token as a small encoder.
+    The model's language head is applied only at the masked positions: with a vocabulary of 30,000
+    it costs as much per token as a small encoder.
 
     Args:
-        encoder_model: The encoder that is trained, adapters in place.
-        language_model: The same architecture with its language head; its own encoder is set aside.
-        encoder: Turns texts into tokens.
+        encoder_model: The encoder that is trained, with its adapters attached.
+        language_model: The same architecture with its language head; its own encoder is not used.
+        encoder: The tokenizer.
         words: The vocabulary.
-        train: Texts.
-        validation: Texts that judge, always masked alike.
+        train: Training texts.
+        validation: Validation texts, masked in the same way in every epoch.
         compute: How to run the models.
     """
 
@@ -86,20 +87,20 @@ class MaskedLanguage:
         self.tokens, self.validation = encoder.encode(train), validation
         self.lengths = [len(tokens) for tokens in self.tokens]
         output = language_model.get_output_embeddings()
-        output.weight = encoder_model.get_input_embeddings().weight  # as they are tied
+        output.weight = encoder_model.get_input_embeddings().weight  # tied, as in pretraining
         self.states = _Given()
         setattr(language_model, language_model.base_model_prefix, self.states)
         self.model = nn.ModuleList([encoder_model, language_model])
 
     def head(self) -> dict[str, nn.Parameter]:
-        """Returns what the language head trains; its output embeddings are the encoder's own."""
+        """Returns the language head's parameters, without the embeddings tied to the encoder's."""
         tied = self.encoder_model.get_input_embeddings().weight
         parameters = self.language_model.named_parameters()
         return {f"language.{name}": p for name, p in parameters if p is not tied}
 
     @property
     def most_tokens(self) -> int:
-        """Tokens whose loss is computed at once."""
+        """Largest number of tokens in a micro-batch, padding included."""
         return self.compute.most_tokens
 
     def begin_training(self) -> None:
@@ -107,7 +108,7 @@ class MaskedLanguage:
         self.model.train()
 
     def loss(self, rows: np.ndarray) -> Loss:
-        """Returns the mean loss of the tokens chosen in some training texts; 0 without any."""
+        """Returns the mean loss of the masked tokens of some texts; 0 if no token is masked."""
         batch = self.encoder.pad([self.tokens[row] for row in rows])
         with self.compute.running(self.encoder_model.device):
             logits, labels = self._guess(batch, None)
@@ -115,13 +116,13 @@ class MaskedLanguage:
         return Loss(loss, loss.detach())
 
     def share(self, part: np.ndarray, rows: np.ndarray) -> float:
-        """Every token counts alike: of so many of each text, about, some are chosen."""
-        mine, all_ = (sum(self.lengths[row] for row in each) for each in (part, rows))
-        return float(mine / all_)
+        """Returns the share of tokens, since about the same share of each text is masked."""
+        in_part, in_all = (sum(self.lengths[row] for row in some) for some in (part, rows))
+        return float(in_part / in_all)
 
     @torch.inference_mode()
     def judge(self) -> Judgement:
-        """Returns loss and share of right guesses on validation text."""
+        """Returns loss and accuracy of the masked tokens on validation text."""
         self.model.eval()
         generator = torch.Generator().manual_seed(0)
         losses, right = [], []
@@ -132,7 +133,7 @@ class MaskedLanguage:
         return Judgement(float(torch.cat(losses).mean()), float(torch.cat(right).float().mean()))
 
     def _guess(self, batch: TokenBatch, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Returns logits of the chosen tokens, shape ``(chosen, vocabulary)``, and their ids."""
+        """Returns logits of the masked tokens, shape ``(masked, vocabulary)``, and their ids."""
         ids = torch.from_numpy(batch.input_ids)
         masked, chosen = self.words.choose(ids, torch.from_numpy(batch.attention_mask), generator)
         inputs = to_inputs(batch, self.encoder_model)
@@ -145,7 +146,7 @@ class MaskedLanguage:
 
 
 class _Given(nn.Module):
-    """Stands where the language model expects its encoder, and returns what it was given."""
+    """Takes the place of the language model's encoder, and returns given hidden states."""
 
     hidden: Tensor
 
@@ -154,7 +155,7 @@ class _Given(nn.Module):
 
 
 class _Output(SimpleNamespace):
-    """What heads read of an encoder's output: its first element, by number or by name."""
+    """An encoder's output with the only element that heads read, by number or by name."""
 
     def __init__(self, hidden: Tensor) -> None:
         super().__init__(last_hidden_state=hidden, hidden_states=None, attentions=None)

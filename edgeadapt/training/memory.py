@@ -1,4 +1,4 @@
-"""When memory runs out: how much would have fitted."""
+"""When GPU memory runs out, find the batch size that fits."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,16 +19,18 @@ def out_of_memory(
     forget: Callable[[], None],
     alone: bool = True,
 ) -> TrainingError:
-    """Tries smaller and smaller batches of the longest texts, and returns the error that tells.
+    """Returns an error that names the largest batch of the longest texts that fits, by halving.
 
-    With nothing of the failed attempt left in memory, or it finds too little.
+    Call it when the tensors of the failed attempt are no longer referenced, since they would
+    reduce the result.
 
     Args:
-        objective: The loss of a batch needed more memory than there is.
-        batch_size: Texts in that batch.
-        step: Its number, from 1.
+        objective: The objective whose loss ran out of memory.
+        batch_size: Number of texts in the failed batch.
+        step: Number of the step, from 1.
         forget: Clears gradients.
-        alone: Whether this is the only process: others would wait for what is tried here.
+        alone: Whether this is the only process. With several nothing is tried, because every
+            backward pass waits for all of them.
     """
     if not alone:
         return TrainingError(

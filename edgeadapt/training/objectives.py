@@ -1,4 +1,4 @@
-"""What is learned: the loss of a batch, and how well the model does on held-out text."""
+"""Training objectives: the loss of a batch, and the evaluation on held-out text."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -26,43 +26,44 @@ from edgeadapt.training.team import ALONE, Team
 __all__ = ["Classification", "Compute", "Judgement", "Objective"]
 
 _FAST_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
-"""CPUs with one of these multiply bfloat16 at twice float32's rate or more; others emulate it."""
+"""CPU flags with which bfloat16 products run at twice the rate of float32 or more; without them,
+bfloat16 is emulated."""
 _KEPT_SHAPES = {Precision.FP32: 4, Precision.BF16: 32}
-"""oneDNN keeps code for each shape that it met on a CPU: the 1,024 of its default take 700 MB after
-some epochs of bfloat16 products, and are no faster."""
+"""Capacity of oneDNN's cache of compiled code per tensor shape. The default of 1,024 shapes takes
+700 MB after some epochs of bfloat16 products, and is no faster."""
 _MOST_TOKENS = {Precision.FP32: 512, Precision.BF16: 768}
-"""At once, on a CPU: with more of them it is no faster, and needs more memory."""
+"""Tokens per micro-batch on a CPU: more are no faster and need more memory."""
 _MOST_TOKENS_ON_GPU = 65_536
 
 
 @dataclass(frozen=True)
 class Compute:
-    """How a model is run while it is trained."""
+    """How a model is run during training."""
 
     precision: Precision = Precision.FP32
-    """Not ``auto``."""
+    """``fp32`` or ``bf16``; ``auto`` is resolved by ``on``."""
     compiled: bool = False
-    """Whether through torch.compile."""
+    """Whether to use torch.compile."""
     kernels: CpuKernels | None = None
-    """What replaces torch's own, on a CPU."""
+    """Replacements of torch functions on a CPU; ``None`` for none."""
     most_tokens: int = _MOST_TOKENS[Precision.FP32]
-    """Tokens that go through the model at once, padding counted."""
+    """Largest number of tokens in a micro-batch, padding included."""
 
     USUAL: ClassVar["Compute"]
 
     @classmethod
     def on(cls, device: torch.device, config: TrainingConfig) -> Self:
-        """Returns what is asked for, or what suits the device."""
+        """Returns the configured settings, with defaults chosen for the device."""
         precision = config.precision
         if precision is Precision.AUTO:
             fast = device.type == "cuda" or _FAST_BFLOAT16 & (cpu_flags() or frozenset())
-            # bfloat16 is as coarse as what int8 rounds to, and would hide it.
+            # bfloat16 rounds as coarsely as int8 does, which would hide the simulated rounding.
             usable = fast and not config.quant_aware
             precision = Precision.BF16 if usable else Precision.FP32
         kernels, most_tokens = None, _MOST_TOKENS_ON_GPU
         if device.type == "cpu":
             most_tokens = _MOST_TOKENS[precision]
-            # oneDNN reads them when it is first used.
+            # oneDNN reads these variables at its first use.
             os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KEPT_SHAPES[precision]))
             os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
             if not (config.compile or config.activation_checkpointing):
@@ -72,11 +73,12 @@ class Compute:
 
     @contextmanager
     def running(self, device: torch.device) -> Iterator[None]:
-        """The block in which a model computes its loss."""
+        """Applies precision and kernels to the block, in which the model computes its loss."""
         with ExitStack() as stack:
             if self.precision is Precision.BF16:
                 if device.type == "cpu":
-                    # Fused attention for bfloat16 takes a CPU three times as long as two products.
+                    # On a CPU, fused attention in bfloat16 takes three times as long as the two
+                    # matrix products of the MATH backend.
                     stack.enter_context(sdpa_kernel(SDPBackend.MATH))
                 stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
             if self.kernels is not None:
@@ -89,31 +91,32 @@ Compute.USUAL = Compute()
 
 @dataclass(frozen=True)
 class Judgement:
-    """How well a model does on held-out text."""
+    """The evaluation of a model on held-out text."""
 
     loss: float
     """Mean over the examples."""
     accuracy: float
-    """Share of right answers, 0 to 1."""
+    """Share of correct predictions, 0 to 1."""
     score: Score | None = None
-    """Of a classifier."""
+    """All scores of a classifier; ``None`` for other objectives."""
 
 
 class Loss(NamedTuple):
-    """How far a model is from some training examples; both are means, and scalars."""
+    """The loss of some training examples; both are means, as scalar tensors."""
 
     minimized: Tensor
-    """With gradients."""
+    """The loss to minimize; with gradients."""
     shown: Tensor
-    """Without label smoothing, which held-out text has none of either; without gradients."""
+    """The loss to report: without label smoothing, so that it is comparable with the validation
+    loss; without gradients."""
 
 
 class Objective(Protocol):
-    """What a training loop needs to know of the task."""
+    """The interface between the training loop and the task."""
 
     @property
     def model(self) -> nn.Module:
-        """All that the loss is computed with."""
+        """The model, or models, that the loss is computed with."""
 
     @property
     def lengths(self) -> Sequence[int]:
@@ -121,7 +124,7 @@ class Objective(Protocol):
 
     @property
     def most_tokens(self) -> int:
-        """Tokens whose loss is computed at once, padding counted; but of at least one example."""
+        """Largest number of tokens in a micro-batch, padding included; a longer text is its own."""
 
     def begin_training(self) -> None:
         """Puts the model into training mode."""
@@ -129,29 +132,31 @@ class Objective(Protocol):
     def loss(self, rows: np.ndarray) -> Loss:
         """Returns the mean loss of some training examples.
 
-        Of this process's share of them, weighted so that the mean over all processes is theirs.
+        With several processes: of this process's share of them, weighted so that the mean over the
+        processes is the mean over the examples.
         """
 
     def share(self, part: np.ndarray, rows: np.ndarray) -> float:
-        """Returns what the loss of a part of a batch counts in the loss of the whole, 0 to 1."""
+        """Returns the weight of a micro-batch's mean loss in that of its batch, 0 to 1."""
 
     def judge(self) -> Judgement:
-        """Returns how well the model does on held-out text, without changing it."""
+        """Evaluates the model on held-out text, without changing it."""
 
 
 class Classification:
-    """Cross-entropy against labels; multi-label, the binary one of every label.
+    """Cross-entropy against labels; for a multi-label task, binary cross-entropy of each label.
 
     Args:
         model: Returns logits of shape ``(batch, labels)``.
-        encoder: Turns texts into tokens.
-        train: Labelled examples.
-        validation: Labelled examples that judge.
+        encoder: The tokenizer.
+        train: Labelled training examples.
+        validation: Labelled validation examples.
         task: How many labels a text has.
-        smoothing: Probability mass spread over all labels while training.
+        smoothing: Label smoothing: probability mass spread over all labels in training.
         frozen: The model's first layers that are not trained, if any.
-        memory: Bytes that their output for the training texts may take, so that they run once.
-        dropout: What drops out in the layers above them, beside the adapters in them.
+        memory: Largest size in bytes of the cached output of ``frozen``; it is not cached if it
+            would be larger.
+        dropout: Which dropout applies in the trained layers; that of adapters always does.
         team: The processes that train together.
         compute: How to run the model while training.
     """
@@ -188,11 +193,11 @@ class Classification:
 
     @property
     def most_tokens(self) -> int:
-        """Tokens whose loss is computed at once."""
+        """Largest number of tokens in a micro-batch, padding included."""
         return self.compute.most_tokens
 
     def begin_training(self) -> None:
-        """Puts the model into training mode, and runs what has to run only once."""
+        """Puts the model into training mode; on the first call, wraps it and fills the cache."""
         if self.forward is None:
             self.forward = self.team.wrap(self.model, self.model.device)
             if self.compute.compiled:
@@ -209,7 +214,9 @@ class Classification:
         """Returns the weighted loss of this process's share of some training examples."""
         assert self.forward is not None, "training has begun"
         weight = self.team.weight(rows)
-        rows = self.team.share(rows) if weight else rows[:1]  # everyone takes part in every step
+        # A process without a share runs one example with weight 0, since the gradients of a step
+        # are averaged over all processes.
+        rows = self.team.share(rows) if weight else rows[:1]
         inputs = to_inputs(self.encoder.pad([self.tokens[row] for row in rows]), self.model)
         device = self.model.device
         labels = to_device(self.labels[rows], device)
@@ -222,15 +229,16 @@ class Classification:
         return Loss(weight * minimized, weight * shown)
 
     def share(self, part: np.ndarray, rows: np.ndarray) -> float:
-        """Every example counts alike."""
+        """Returns the share of examples."""
         return len(part) / len(rows)
 
     def cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        """Returns the mean loss of some logits; a subclass may add other terms to it.
+        """Returns the mean loss of a batch; a subclass may add other terms to it.
 
         Args:
             logits: Shape ``(batch, labels)``.
-            labels: Shape ``(batch,)``; multi-label, ``(batch, labels)`` of zeros and ones.
+            labels: Shape ``(batch,)``; for a multi-label task, zeros and ones of shape
+                ``(batch, labels)``.
             smoothing: Probability mass spread over all labels.
         """
         if self.task is Task.MULTI_LABEL:
@@ -242,18 +250,18 @@ class Classification:
         """Returns loss and scores on validation text."""
         logits = self._logits(self.validation.texts)
         labels = self.validation.known_labels()
-        found = score(logits, labels, task=self.task)
-        return Judgement(mean_loss(logits, labels, task=self.task), found.accuracy, found)
+        scores = score(logits, labels, task=self.task)
+        return Judgement(mean_loss(logits, labels, task=self.task), scores.accuracy, scores)
 
     def _logits(self, texts: Sequence[Text]) -> Logits:
-        """Returns logits of all texts, of which each process computes its share."""
-        mine = self.team.share(texts)
+        """Returns logits of all texts; each process computes its share of them."""
+        own = self.team.share(texts)
         logits = np.empty((len(texts), self.model.config.num_labels), dtype=np.float32)
-        found = (
-            torch_logits(self.model, self.encoder, mine, batch_size=EVALUATION_BATCH)
-            if mine
+        computed = (
+            torch_logits(self.model, self.encoder, own, batch_size=EVALUATION_BATCH)
+            if own
             else logits[:0]
         )
-        for rank, part in enumerate(self.team.gathered([found])):
+        for rank, part in enumerate(self.team.gathered([computed])):
             Team(rank, self.team.size).share(logits)[:] = part
         return logits

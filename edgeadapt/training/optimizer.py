@@ -1,4 +1,4 @@
-"""AdamW with warm-up and linear decay."""
+"""AdamW with linear warm-up and linear decay of the learning rate."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ __all__ = ["Optimizer", "rate_at"]
 
 
 def rate_at(step: int, *, warmup_steps: int, total_steps: int) -> float:
-    """Returns the factor on the peak rate at a step, counted from 0.
+    """Returns the learning rate at a step, counted from 0, as a factor of the peak rate.
 
-    Rises linearly to 1 over the warm-up, then falls linearly towards 0 at ``total_steps``.
+    It rises linearly to 1 during the warm-up, then falls linearly to 0 at ``total_steps``.
     """
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
@@ -24,17 +24,17 @@ def rate_at(step: int, *, warmup_steps: int, total_steps: int) -> float:
 
 @dataclass
 class Optimizer:
-    """One optimizer step: move the rate on, clip, update."""
+    """AdamW with its schedule; each step sets the rate, clips the gradients and updates."""
 
     trained: Mapping[str, nn.Parameter]
     adamw: torch.optim.AdamW
     peak: float
-    """The largest rate."""
+    """The learning rate after the warm-up."""
     clip_norm: float
     warmup_steps: int
     total_steps: int
     steps: int = field(default=0, init=False)
-    """Taken so far."""
+    """Steps taken so far."""
 
     @classmethod
     def make(
@@ -45,13 +45,13 @@ class Optimizer:
         total_steps: int,
         head: Collection[str] = (),
     ) -> Self:
-        """Makes AdamW over the trained parameters; vectors are not decayed.
+        """Makes AdamW for the trained parameters; vectors have no weight decay.
 
         Args:
-            trained: The parameters, under their names.
-            config: Rates and decay; they are set.
-            total_steps: Over how many steps the rate falls.
-            head: Names of the task head's parameters, which have a rate of their own.
+            trained: The parameters, by name.
+            config: Learning rates and weight decay, resolved.
+            total_steps: Steps after which the learning rate is 0.
+            head: Names of the task head's parameters, which have their own learning rate.
 
         Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization (arXiv 1711.05101).
         """
@@ -68,7 +68,8 @@ class Optimizer:
             groups.setdefault((in_head, decays), group)["params"].append(parameter)
         return cls(
             trained,
-            # One pass over memory instead of about ten: a fifth of a step of full fine-tuning.
+            # fused: one pass over memory instead of about ten, which saves a fifth of a step of
+            # full fine-tuning.
             torch.optim.AdamW(list(groups.values()), lr=config.learning_rate, fused=True),
             config.learning_rate,
             config.clip_norm,
@@ -78,7 +79,7 @@ class Optimizer:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step, for all but the head."""
+        """The learning rate of the next step, for all parameters but the head's."""
         factor = rate_at(self.steps, warmup_steps=self.warmup_steps, total_steps=self.total_steps)
         return self.peak * factor
 
@@ -105,7 +106,7 @@ class Optimizer:
         }
 
     def load(self, tensors: Mapping[str, Tensor], *, steps: int) -> None:
-        """Takes back what ``tensors`` gave after so many steps."""
+        """Restores the result of ``tensors``, saved after ``steps`` steps."""
         self.steps = steps
         for path, tensor in tensors.items():
             key, _, name = path.partition("/")

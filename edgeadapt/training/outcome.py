@@ -1,4 +1,4 @@
-"""What training led to, step by step and epoch by epoch."""
+"""The results of a training: its logged steps, its epochs and its best epoch."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ class StepReport:
     """One logged optimizer step."""
 
     step: int
-    """Counted from 1 over all epochs."""
+    """Number of the step, counted from 1 over all epochs."""
     loss: float
     """Mean training loss since the last logged step, without label smoothing."""
     learning_rate: float
@@ -20,7 +20,7 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """The state after an epoch."""
+    """The results of one epoch."""
 
     epoch: int
     """Counted from 1."""
@@ -31,30 +31,30 @@ class EpochReport:
     accuracy: float
     """On validation text, 0 to 1."""
     macro_f1: float | None
-    """On validation text, 0 to 1; ``None`` where nothing is classified."""
+    """On validation text, 0 to 1; ``None`` in pretraining."""
     seconds: float
-    """Training time of the epoch, validation not counted."""
+    """Training time of the epoch, without validation."""
 
     def merit(self) -> tuple[float, float]:
-        """Returns what makes one epoch better than another: accuracy, then a lower loss."""
+        """Returns the key by which epochs are compared: higher accuracy, then lower loss."""
         return self.accuracy, -self.validation_loss
 
 
 @dataclass
 class Outcome:
-    """What training led to; the model holds the best epoch's weights."""
+    """The results of a training, which add up while it runs."""
 
     steps: list[StepReport] = field(default_factory=list)
     epochs: list[EpochReport] = field(default_factory=list)
     best: EpochReport | None = None
     best_score: Score | None = None
-    """The best epoch's, on validation text; ``None`` where nothing is classified."""
+    """The best epoch's scores on validation text; ``None`` in pretraining."""
     seconds: float = 0.0
     """Wall time, validation included."""
     training_seconds: float = 0.0
-    """Wall time of the steps alone."""
+    """Wall time of the steps only."""
     examples: int = 0
-    """Trained on, over all epochs."""
+    """Number of examples trained on, summed over all epochs."""
 
     @property
     def examples_per_second(self) -> float:
@@ -62,7 +62,7 @@ class Outcome:
         return self.examples / self.training_seconds
 
     def count(self, examples: int, *, seconds: float) -> None:
-        """Adds a step of so many examples."""
+        """Adds a step with its number of examples."""
         self.examples += examples
         self.seconds += seconds
         self.training_seconds += seconds
@@ -76,7 +76,12 @@ class Outcome:
         return True
 
     def goes_on(self, *, epochs: int, patience: int | None) -> bool:
-        """Returns whether another epoch follows: there is one, and hope in it."""
+        """Returns whether to train another epoch.
+
+        Args:
+            epochs: Number of epochs to train at most.
+            patience: Number of epochs without improvement after which to stop; ``None`` for never.
+        """
         done = len(self.epochs)
-        waited = done - self.best.epoch if self.best else 0
-        return done < epochs and (patience is None or waited < patience)
+        without_gain = done - self.best.epoch if self.best else 0
+        return done < epochs and (patience is None or without_gain < patience)

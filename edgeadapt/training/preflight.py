@@ -1,4 +1,4 @@
-"""What can be refused before torch is loaded, which takes seconds."""
+"""Checks that run before torch is loaded, which takes seconds."""
 
 from pathlib import Path
 
@@ -11,16 +11,16 @@ __all__ = ["preflight"]
 
 
 def preflight(data: DataConfig, target: Path | None, *, force: bool) -> None:
-    """Checks what needs no torch; training checks it again.
+    """Checks data and output paths early; training checks them again.
 
     Args:
-        data: What to train on.
-        target: Folder to write, where it is named.
-        force: Whether it may be replaced.
+        data: The data to train on.
+        target: Folder to write; ``None`` if the user named none.
+        force: Whether an existing folder may be overwritten.
 
     Raises:
-        DataError: The data names a file that is not there.
-        OutputExistsError: There is something at ``target``.
+        DataError: The data names a file that does not exist.
+        OutputExistsError: ``target`` exists and may not be overwritten.
     """
     check_there(data)
     if target is not None and not (target / UNFINISHED).is_dir():

@@ -1,4 +1,4 @@
-"""A training that writes to a folder, and can be resumed there after it was stopped."""
+"""A training that writes to a folder and can be resumed there after an interruption."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -20,24 +20,24 @@ __all__ = ["Resumable", "is_blank"]
 
 @dataclass(frozen=True)
 class Resumable:
-    """One training: its folder, and the command that resumes it.
+    """A training: its folder, and the command that resumes it.
 
-    Of several processes the leading one locks, claims and writes.
+    With several processes, only the leading one locks, checks and writes the folder.
     """
 
     command: str
-    """Such as ``edgeadapt train``."""
+    """The command, such as ``edgeadapt train``."""
     target: Path
-    """What it writes when it is finished; until then its state is in a folder below."""
+    """The folder that is written at the end; until then a subfolder holds the checkpoints."""
     team: Team = ALONE
 
     def state(self, recipe: Recipe) -> Checkpoints:
-        """Returns where the state is kept while it is trained."""
+        """Returns the folder of the training's checkpoints."""
         return Checkpoints(self._state_folder, every=recipe.training.checkpoint_steps)
 
     @property
     def has_state(self) -> bool:
-        """Whether a state was saved."""
+        """Whether a checkpoint was saved."""
         return self._any_state.exist()
 
     @property
@@ -50,42 +50,44 @@ class Resumable:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps other commands from writing the target for the block.
+        """Locks the target against other commands for the block.
 
         Raises:
-            OutputExistsError: Another one is writing it.
+            OutputExistsError: Another command is writing it.
         """
         with held(self.target) if self.team.leads else nullcontext():
             yield
 
     def claim(self, *, force: bool) -> None:
-        """Makes sure that a new training overwrites nothing that it may not.
+        """Checks that a new training may write the target.
 
-        One that was killed before its first state has nothing to resume: its folder is taken over.
+        The folder of a training that was killed before its first checkpoint is overwritten, as
+        there is nothing to resume.
 
         Raises:
-            OutputExistsError: There is an unfinished training, or anything else.
+            OutputExistsError: The target exists, or is an unfinished training, and ``force`` is not
+                set.
         """
         if not self.team.leads or is_blank(self.target):
             return
         if not force and self.has_state:
             raise OutputExistsError(
-                f"{self.target} holds a training that was not finished.",
-                hint=f"Go on with: {self.command} --resume {self.target}  or begin anew with "
+                f"{self.target} holds an unfinished training.",
+                hint=f"Resume it with: {self.command} --resume {self.target}  or start over with "
                 "--force.",
             )
         check_free(self.target, force=force)
 
     def begun(self) -> Begun:
-        """Returns what a training that was stopped was begun with.
+        """Returns the inputs of the interrupted training.
 
         Raises:
-            MissingError: There is none, or another command's.
-            LayoutError: It is damaged, or newer than this edgeadapt.
+            MissingError: There is none, or it belongs to another command.
+            LayoutError: Its files are damaged, or newer than this edgeadapt.
         """
         if not self._state_folder.is_dir():
             raise MissingError(
-                f"{self.target} holds no unfinished training: nothing to go on with.",
+                f"{self.target} holds no unfinished training: nothing to resume.",
                 hint=self._instead(),
             )
         begun = self._any_state.begun()
@@ -93,32 +95,32 @@ class Resumable:
             raise MissingError(
                 f"{self.target} was begun by another command: expected {self.command}, found "
                 f"{begun.command}.",
-                hint=f"Go on with: {begun.command} --resume {self.target}",
+                hint=f"Resume it with: {begun.command} --resume {self.target}",
             )
         return begun
 
     def _instead(self) -> str:
-        """Says what to do where there is nothing to resume."""
+        """Returns a hint for a folder without a training to resume."""
         if any((self.target / name).is_file() for name in ("run.json", "pretraining.json")):
-            return "It is finished. To begin anew, give the command that made it, with --force."
+            return "It is finished. To start over, repeat the original command with --force."
         homes = (
             ("edgeadapt train", artifacts.runs()),
             ("edgeadapt pretrain", artifacts.checkpoints()),
         )
         for command, folder in homes:
             if command != self.command and (folder / self.target.name / UNFINISHED).is_dir():
-                return f"Go on with: {command} --resume {self.target.name}"
-        return "Name the folder of a training that was stopped, or begin one without --resume."
+                return f"Resume it with: {command} --resume {self.target.name}"
+        return "Name the folder of a training that was stopped, or start one without --resume."
 
     def check_same(self, begun: Begun, sha256: Mapping[str, str]) -> None:
-        """Checks that a training is resumed with what it was begun with.
+        """Checks that the inputs of a resumed training have not changed.
 
         Args:
-            begun: What it was begun with.
-            sha256: What has to be the same -> its hash now.
+            begun: The inputs at the start of the training.
+            sha256: Input -> its hash now.
 
         Raises:
-            IntegrityError: Something is another one now.
+            IntegrityError: An input has changed.
         """
         sources = {
             "data": begun.recipe.data.dataset,
@@ -131,48 +133,49 @@ class Resumable:
                 raise IntegrityError(
                     f"{self.target}: the {name} changed since this training was begun: expected "
                     f"sha256 {expected}, found {found} ({source}).",
-                    hint="Bring it back as it was, or begin anew with --force.",
+                    hint="Restore the original, or start over with --force.",
                 )
 
     @contextmanager
     def written(self, begun: Begun, *, anew: bool) -> Iterator[Path | None]:
-        """The seeded block in which it is trained, and the folder to write what it made into.
+        """Seeds the block in which the model is trained, and yields a folder for the results.
 
-        The folder takes the target's name when the block ends. Where it fails, the states that
-        were saved stay.
+        The folder is renamed to the target when the block ends. If the block fails, the checkpoints
+        are kept.
 
         Args:
-            begun: What is trained.
-            anew: Forget the states of whatever was trained here before.
+            begun: The inputs of the training.
+            anew: Whether to remove the checkpoints of an earlier training in this folder.
 
         Yields:
-            The folder; ``None`` for a process that does not lead.
+            The folder; ``None`` in a process that does not lead.
         """
         training, folder = begun.recipe.training, None
         with ExitStack() as stack:
             if self.team.leads:
                 stack.enter_context(self.state(begun.recipe).kept(begun, anew=anew))
                 folder = stack.enter_context(staged_folder(self.target, force=True, lock=False))
-            self.team.agreed("begun")  # nobody looks for a state that is about to be forgotten
+            # Wait for the leading process, so that none reads a checkpoint that it is removing.
+            self.team.agreed("begun")
             stack.enter_context(seeded(training.seed, threads=training.threads))
             yield folder
         self.team.agreed("written")
 
     @contextmanager
     def explained(self, progress: Progress) -> Iterator[None]:
-        """Says how to resume, where the block is interrupted and a state was saved."""
+        """Prints how to resume if the block is interrupted after a checkpoint."""
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
             if self.has_state:
-                progress.warn(f"Interrupted. Go on with: {self.command} --resume {self.target}")
+                progress.warn(f"Interrupted. Resume with: {self.command} --resume {self.target}")
             raise
 
 
 def is_blank(target: Path) -> bool:
-    """Returns whether a folder holds nothing but a training that was killed before its first state.
+    """Returns whether a folder holds only a training that was killed before its first checkpoint.
 
-    Nothing is lost where another one takes its place.
+    Such a folder can be overwritten without loss.
     """
     state = Checkpoints(target / UNFINISHED, every=0)
     return state.folder.is_dir() and not state.exist() and list(target.iterdir()) == [state.folder]

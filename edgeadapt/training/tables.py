@@ -1,4 +1,4 @@
-"""Examples in parquet files and hub data sets: rows, and the names of their classes."""
+"""Read examples from parquet files and hub data sets: rows, and the names of their classes."""
 
 import json
 from collections.abc import Sequence
@@ -19,8 +19,10 @@ from edgeadapt.errors import DataError
 __all__ = ["MOST_VALUES", "Table", "dataset_table", "read_parquet"]
 
 _BATCH_ROWS = 64
-"""Few, so that a text that is there once and stands for many rows does not fill the memory."""
+"""Rows read at a time. Few, because a dictionary-encoded file can repeat one long text in every row
+and so expand to far more than its size."""
 MOST_VALUES = MOST_BYTES // 8
+"""Most values that a parquet file may declare."""
 _SAMPLE = "Split it, or take a sample of it."
 
 
@@ -30,10 +32,10 @@ class Table:
 
     rows: Rows
     classes: tuple[str, ...] = ()
-    """Names of the classes that labels are indices of, where the file says so."""
+    """Names of the classes, if the file declares them; labels are then indices of these."""
 
     def named(self, column: str) -> "Table":
-        """Returns the rows with names in place of the indices of classes; of -1, with none."""
+        """Returns the rows with class indices replaced by names, and -1 by ``None``."""
         if not self.classes:
             return self
         return Table(
@@ -52,15 +54,15 @@ class Table:
 
 
 def read_parquet(path: Path, columns: Sequence[str], *, label_column: str) -> Table:
-    """Reads a parquet file that may be hostile: what it expands to is bounded beforehand.
+    """Reads a parquet file, after checking that its expanded size is within bounds.
 
     Args:
-        path: The file.
-        columns: The columns that are needed; all are read where one is missing.
+        path: The file, which is not trusted.
+        columns: The columns to read; if one is missing, all columns are read.
         label_column: Column of the label, for the names of its classes.
 
     Raises:
-        DataError: The file cannot be read, is empty or too large, or has a column twice.
+        DataError: The file cannot be read, is empty or too large, or has a duplicate column.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -73,7 +75,8 @@ def read_parquet(path: Path, columns: Sequence[str], *, label_column: str) -> Ta
             for field in schema
             if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
         ]
-        # As indices into the different texts, of which a small file may repeat one for ever.
+        # Dictionary-encoded: a small file can repeat one text in any number of rows, and would
+        # otherwise be expanded on reading.
         file = parquet.ParquetFile(path, read_dictionary=texts)
     except Exception as error:  # noqa: BLE001 - pyarrow raises many kinds
         raise DataError(f"{path} cannot be read as parquet: {error}") from None
@@ -84,7 +87,7 @@ def read_parquet(path: Path, columns: Sequence[str], *, label_column: str) -> Ta
     rows: list[dict[str, object]] = []
     size = 0
     try:
-        # Once to add up sizes, in little memory, and once to make rows.
+        # The first pass adds up sizes in little memory, the second makes the rows.
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
             size += sum(map(_size, batch.columns))
             _check_size(size, path)
@@ -104,7 +107,7 @@ def dataset_table(dataset: Any, columns: Sequence[str], where: str, *, label_col
     """Reads one split of a Hugging Face data set.
 
     Raises:
-        DataError: It is too large.
+        DataError: The split is too large.
     """
     from datasets import ClassLabel
 
@@ -120,13 +123,13 @@ def dataset_table(dataset: Any, columns: Sequence[str], where: str, *, label_col
         )
     label = column_called(dataset.column_names, label_column) or label_column
     feature = dataset.features.get(label)
-    feature = getattr(feature, "feature", feature)  # of a sequence's elements
+    feature = getattr(feature, "feature", feature)  # for a list of labels, that of its elements
     classes = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
     return Table(list(dataset.to_list()), tuple(name.strip() for name in classes))
 
 
 def _check_metadata(metadata: Any, path: Path) -> None:
-    """Checks what a file says that it expands to."""
+    """Checks the expanded size that a file declares in its metadata."""
     check_rows(metadata.num_rows, str(path))
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     _check_size(sum(group.total_byte_size for group in groups), path)
@@ -150,7 +153,7 @@ def _check_size(size: int, path: Path) -> None:
 
 
 def _size(column: Any) -> int:
-    """Bytes of a column, each repetition of a text counted."""
+    """Returns the expanded size of a column in bytes, counting each repetition of a text."""
     import pyarrow as pa
     from pyarrow import compute
 
@@ -161,13 +164,13 @@ def _size(column: Any) -> int:
 
 
 def _classes_in(metadata: dict[bytes, bytes], column: str) -> tuple[str, ...]:
-    """Names of a column's classes in what ``datasets`` writes into a parquet file's schema."""
+    """Returns a column's class names, as ``datasets`` stores them in a parquet file's schema."""
     try:
         feature = json.loads(metadata[b"huggingface"])["info"]["features"][column]
         feature = feature.get("feature", feature)
         names = feature["names"] if feature["_type"] == "ClassLabel" else ()
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
-        return ()  # written by something else
+        return ()  # not written by datasets
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return ()
     return tuple(name.strip() for name in names)

@@ -1,4 +1,4 @@
-"""Training as TensorBoard shows it, while it happens."""
+"""Write training metrics for TensorBoard during training."""
 
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ class TensorBoard:
     """Writes event files that ``tensorboard --logdir`` reads.
 
     Args:
-        folder: Where to; a training that goes on adds to what is there.
+        folder: Folder of the event files; a resumed training adds to them.
 
     Raises:
         MissingExtraError: TensorBoard is not installed.

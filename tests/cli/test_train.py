@@ -426,7 +426,7 @@ def test_an_existing_run_is_replaced_only_by_force(
         (("--method", "lora", "--targets", "values"), ["unknown target 'values'", "query, key"]),
         (("--method", "lora", "--rank", "0"), ["--rank", "at least 1", "found 0"]),
         (("--method", "compacter", "--dimension", "6"), ["multiples of 4", "found 6"]),
-        (("--method", "sequential+houlsby"), ["--method sequential+houlsby", "same place"]),
+        (("--method", "sequential+houlsby"), ["--method sequential+houlsby", "are attached to"]),
         (("--backbone-layers", "0"), ["--backbone-layers", "at least 1", "found 0"]),
         (("--backbone-layers", "3"), ["--backbone-layers 3", "expected 1 to 2"]),
         (("--model", "./nowhere"), ["no folder ./nowhere"]),
@@ -608,7 +608,7 @@ def test_nothing_but_a_name_goes_with_resume(
     cli("train", "--resume", "mine", "--epochs", "3", "--force").fails_with(
         "--epochs, --force", hint="Leave them out"
     )
-    cli("train", "--resume", "mine").fails_with("mine", "nothing to go on with")
+    cli("train", "--resume", "mine").fails_with("mine", "nothing to resume")
 
 
 def test_baselines_are_shown_beside_the_run(

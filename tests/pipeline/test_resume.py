@@ -275,7 +275,7 @@ def test_a_training_that_was_stopped_is_not_begun_anew_by_accident(
     target = tmp_path / "stopped"
     train_until(9, monkeypatch, recipe, output=target)
 
-    with pytest.raises(OutputExistsError, match="not finished") as caught:
+    with pytest.raises(OutputExistsError, match="holds an unfinished training") as caught:
         train(recipe, output=target)
 
     assert f"--resume {target}" in caught.value.hint
@@ -356,7 +356,7 @@ def test_without_an_unfinished_training_there_is_nothing_to_go_on_with(
     whole: Run, tmp_path: Path
 ) -> None:
     for folder, hint in ((tmp_path / "nowhere", "was stopped"), (whole.path, "It is finished")):
-        with pytest.raises(MissingError, match="nothing to go on with") as caught:
+        with pytest.raises(MissingError, match="nothing to resume") as caught:
             resume(folder)
 
         assert str(folder) in caught.value.message
@@ -372,7 +372,7 @@ def test_the_command_that_began_a_training_is_named(
     with pytest.raises(MissingError) as caught:
         resume(tmp_path / "runs/mine")
 
-    assert caught.value.hint == "Go on with: edgeadapt pretrain --resume mine"
+    assert caught.value.hint == "Resume it with: edgeadapt pretrain --resume mine"
 
 
 def test_a_full_disk_loses_the_last_interval_at_most(

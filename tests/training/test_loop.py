@@ -397,7 +397,8 @@ def test_training_stops_after_epochs_without_a_better_one(
 
     assert outcome.best is not None
     assert len(outcome.epochs) == outcome.best.epoch + 2 < 12
-    assert said.lines == [f"Stopped after epoch {len(outcome.epochs)} of 12: no better one in 2."]
+    epochs = len(outcome.epochs)
+    assert said.lines == [f"Stopped early after epoch {epochs} of 12: no improvement in 2 epochs."]
 
 
 def test_a_loss_that_is_not_finite_is_told_with_its_texts(

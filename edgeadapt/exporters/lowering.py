@@ -1,4 +1,4 @@
-"""From a merged model to its fp32 graph: export, splice what did not fold, rewrite exactly."""
+"""Lower a merged model to its fp32 graph: export, splice in bottlenecks, apply exact passes."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -28,30 +28,30 @@ def lower(
 ) -> Exporter:
     """Writes a merged model as one ONNX file and returns the exporter that was used.
 
-    Its stock part is exported, attention is fused while its shape is still the known one,
-    bottlenecks that stayed are spliced in, and the other passes follow.
+    The stock part is exported and its attention fused; then the bottlenecks that did not fold are
+    spliced in, which would break the pattern that the fusion matches; the other passes follow.
 
     Args:
         merged: The model.
         path: The file to write.
-        exporter: What writes the stock part.
-        passes: Exact rewritings of the graph.
-        pairs: Whether the model takes pairs of texts.
+        exporter: The exporter of the stock part.
+        passes: Exact passes over the graph.
+        pairs: Whether the model's input is pairs of texts.
 
     Raises:
         MissingExtraError: The exporter is not installed.
-        ExportError: The model cannot be expressed.
+        ExportError: The model cannot be exported.
     """
     used = export_onnx(merged.stock, path, exporter=exporter)
     config = merged.stock.config
-    known = Architecture(heads=config.num_attention_heads, hidden=config.hidden_size, pairs=pairs)
+    facts = Architecture(heads=config.num_attention_heads, hidden=config.hidden_size, pairs=pairs)
     first = {GraphPass.ATTENTION} & set(passes)
-    model = rewrite(onnx.load(path), first, known)
+    model = rewrite(onnx.load(path), first, facts)
     if not merged.is_stock:
         spec = backbone_spec(config.model_type)
-        opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+        opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
         model = splice(model, [_splice(kept, spec, opset) for kept in merged.kept])
-    onnx.save(rewrite(model, set(passes) - first, known), path)
+    onnx.save(rewrite(model, set(passes) - first, facts), path)
     return used
 
 

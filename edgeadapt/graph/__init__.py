@@ -1,4 +1,4 @@
-"""Exact passes over ONNX graphs: none of them changes what a model computes."""
+"""Exact passes over ONNX graphs: rewrite a graph without changing its results."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -19,40 +19,40 @@ __all__ = ["PASSES", "Architecture", "rewrite"]
 
 @dataclass(frozen=True)
 class Architecture:
-    """What passes have to know of a model beyond its graph."""
+    """Facts about a model that passes need and the graph does not hold."""
 
     heads: int
     """Attention heads of each layer."""
     hidden: int
     """Width of the hidden states."""
     pairs: bool
-    """Whether it takes pairs of texts, which have two segments."""
+    """Whether its input is pairs of texts, which have two segments."""
 
 
 PASSES: Mapping[GraphPass, Callable[[onnx.ModelProto, Architecture], onnx.ModelProto]] = (
     MappingProxyType(
         {
-            GraphPass.ATTENTION: lambda model, known: fuse_attention(
-                model, heads=known.heads, hidden=known.hidden
+            GraphPass.ATTENTION: lambda model, facts: fuse_attention(
+                model, heads=facts.heads, hidden=facts.hidden
             ),
-            GraphPass.TOKEN_TYPES: lambda model, known: (
-                model if known.pairs else fold_token_types(model)
+            GraphPass.TOKEN_TYPES: lambda model, facts: (
+                model if facts.pairs else fold_token_types(model)
             ),
-            GraphPass.POSITIONS: lambda model, known: slice_positions(model),
-            GraphPass.FIRST_POSITION: lambda model, known: first_position_only(model),
-            GraphPass.RESIDUAL_SUMS: lambda model, known: keep_residual_sums(model),
-            GraphPass.SHARED_ROWS: lambda model, known: share_rows(model),
+            GraphPass.POSITIONS: lambda model, _: slice_positions(model),
+            GraphPass.FIRST_POSITION: lambda model, _: first_position_only(model),
+            GraphPass.RESIDUAL_SUMS: lambda model, _: keep_residual_sums(model),
+            GraphPass.SHARED_ROWS: lambda model, _: share_rows(model),
         }
     )
 )
-"""In the order in which they run."""
+"""Passes in the order in which they run: some rely on the form that an earlier one leaves."""
 
 
 def rewrite(
-    model: onnx.ModelProto, passes: Collection[GraphPass], known: Architecture
+    model: onnx.ModelProto, passes: Collection[GraphPass], architecture: Architecture
 ) -> onnx.ModelProto:
-    """Returns a copy after the passes that are asked for, in their order."""
+    """Applies the given passes, in the order of ``PASSES``, and returns a copy."""
     for name, run in PASSES.items():
         if name in passes:
-            model = run(model, known)
+            model = run(model, architecture)
     return model

@@ -1,7 +1,8 @@
-"""Fusing each layer's attention into one node, before anything that hides it is put in.
+"""Fuse each layer's attention into one node.
 
-ONNX Runtime's fusion looks for attention's exact shape, up to the dense layer and the LayerNorm
-behind it. A bottleneck in between hides it; so fuse first, splice then (``graph/splice.py``).
+ONNX Runtime's fusion matches the exact pattern of attention, up to the dense layer and the
+LayerNorm after it. A bottleneck in between breaks the pattern, so attention is fused before
+bottlenecks are spliced in (``graph/splice.py``).
 """
 
 import logging
@@ -19,20 +20,21 @@ _OPERATORS = ("Attention", "MultiHeadAttention", "QAttention")
 
 
 def fuse_attention(model: onnx.ModelProto, *, heads: int, hidden: int) -> onnx.ModelProto:
-    """Returns a copy in which every attention that ONNX Runtime knows is one ``Attention`` node.
+    """Returns a copy in which each attention is one ``Attention`` node.
 
-    Architectures that it does not know come back with the attention they had.
+    Attention that ONNX Runtime's fusion does not recognize is left unchanged.
 
     Args:
-        model: As an exporter wrote it.
+        model: A graph as written by an exporter.
         heads: Attention heads of each layer.
         hidden: Width of the hidden states.
     """
     options = FusionOptions("bert")
-    # The whole mask, as every loader gives it: lengths alone would ask for padding on the right.
+    # Keep the mask as input. The alternative, text lengths, would only support padding on the
+    # right.
     options.use_raw_attention_mask(True)
-    # SkipLayerNormalization is slower on CPUs than Add and LayerNormalization, and a splice needs
-    # the Add. The rest is left to the session, which fuses it for the machine that it runs on.
+    # SkipLayerNormalization is slower on CPUs than Add and LayerNormalization, and splicing needs
+    # the Add. The other fusions are left to the session, which chooses them for its machine.
     options.enable_skip_layer_norm = False
     options.enable_bias_skip_layer_norm = False
     options.enable_embed_layer_norm = False
@@ -56,13 +58,13 @@ def fuse_attention(model: onnx.ModelProto, *, heads: int, hidden: int) -> onnx.M
 
 
 def count_attention(model: onnx.ModelProto) -> int:
-    """Returns the number of nodes that are a whole attention."""
+    """Returns the number of fused attention nodes."""
     return sum(node.op_type in _OPERATORS for node in model.graph.node)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the optimizer from telling of every node; the parity gate judges what it did."""
+    """Silences the optimizer's log for the block; the parity gate checks the result."""
     root = logging.getLogger("onnxruntime.transformers")
     before = root.level
     root.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""A graph that is being changed: who makes a tensor, who reads it, what is constant."""
+"""Edit an ONNX graph: find producers, readers and constants; add, remove and sort nodes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -13,10 +13,10 @@ __all__ = ["Edited", "reads", "rename_inputs", "sort"]
 
 
 class Edited:
-    """A copy of a model, and what is needed to change it.
+    """A copy of a model, with methods to change its graph.
 
     Args:
-        model: Stays as it is.
+        model: Copied; it is not changed.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -29,7 +29,7 @@ class Edited:
         return self.model.graph
 
     def producer(self, tensor: str) -> onnx.NodeProto | None:
-        """Returns the node that makes a tensor; ``None`` for inputs and initializers."""
+        """Returns the node that computes a tensor; ``None`` for inputs and initializers."""
         return next((node for node in self.graph.node if tensor in node.output), None)
 
     def readers(self, tensor: str) -> list[onnx.NodeProto]:
@@ -37,11 +37,11 @@ class Edited:
         return [node for node in self.graph.node if tensor in reads(node)]
 
     def is_output(self, tensor: str) -> bool:
-        """Returns whether the model gives the tensor."""
+        """Returns whether a tensor is an output of the model."""
         return any(value.name == tensor for value in self.graph.output)
 
     def constant(self, tensor: str) -> NDArray[np.generic] | None:
-        """Returns the value of an initializer or a ``Constant``; ``None`` for what is computed."""
+        """Returns the value of an initializer or ``Constant``; ``None`` for other tensors."""
         for initializer in self.graph.initializer:
             if initializer.name == tensor:
                 return np.asarray(numpy_helper.to_array(initializer))
@@ -52,7 +52,7 @@ class Edited:
         return np.asarray(numpy_helper.to_array(values[0])) if values else None
 
     def rank(self, tensor: str) -> int | None:
-        """Returns the number of a constant's dimensions; ``None`` for what is computed."""
+        """Returns the number of dimensions of a constant; ``None`` for other tensors."""
         for initializer in self.graph.initializer:
             if initializer.name == tensor:
                 return len(initializer.dims)
@@ -60,14 +60,17 @@ class Edited:
         return None if value is None else value.ndim
 
     def tables(self, *operators: str) -> Iterator[tuple[onnx.NodeProto, NDArray[np.generic]]]:
-        """Yields nodes that take rows of a constant matrix which nothing else reads, and that.
+        """Yields each node that reads rows of a constant matrix, with that matrix.
+
+        Matrices that other nodes read as well are left out. The graph may be changed between two
+        items.
 
         Args:
-            operators: What the nodes are; the graph may be changed in between.
+            operators: Operators of the nodes, such as ``Gather``.
         """
         for node in [node for node in self.graph.node if node.op_type in operators]:
             name = node.input[0]
-            axis = next((each.i for each in node.attribute if each.name == "axis"), 0)
+            axis = next((setting.i for setting in node.attribute if setting.name == "axis"), 0)
             if axis or self.rank(name) != 2 or len(self.readers(name)) != 1:
                 continue
             table = self.constant(name)
@@ -80,14 +83,14 @@ class Edited:
         return name
 
     def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: object) -> str:
-        """Adds a node of one output, at the end until ``finished`` puts it in its place."""
+        """Adds a node with one output and returns the output's name; ``finished`` sorts it in."""
         node = helper.make_node(operator, inputs, [output], name=f"{output}_{operator}")
         node.attribute.extend(helper.make_attribute(k, v) for k, v in sorted(attributes.items()))
         self.graph.node.append(node)
         return output
 
     def redirect(self, old: str, new: str, nodes: Iterable[onnx.NodeProto]) -> None:
-        """Lets nodes read one tensor in place of another."""
+        """Makes nodes read the tensor ``new`` instead of ``old``."""
         for node in nodes:
             rename_inputs(node, old, new)
 
@@ -96,12 +99,12 @@ class Edited:
         self.graph.node.remove(node)
 
     def use(self, domain: str) -> None:
-        """Lets nodes be of another domain's operators."""
+        """Imports a domain, so that nodes can use its operators."""
         if all(opset.domain != domain for opset in self.model.opset_import):
             self.model.opset_import.append(helper.make_opsetid(domain, 1))
 
     def finished(self) -> onnx.ModelProto:
-        """Returns the model with its nodes in order, and without what nobody needs any more.
+        """Returns the model with its nodes sorted and unused nodes, constants and inputs removed.
 
         Raises:
             ExportError: The graph has a cycle.
@@ -126,7 +129,7 @@ class Edited:
 
 
 def reads(node: onnx.NodeProto) -> set[str]:
-    """Returns the names of all tensors that a node needs from outside."""
+    """Returns the names of all tensors that a node reads, including those its subgraphs read."""
     names = set(node.input)
     for subgraph in _subgraphs(node):
         own = {value.name for value in (*subgraph.input, *subgraph.initializer)}
@@ -136,7 +139,7 @@ def reads(node: onnx.NodeProto) -> set[str]:
 
 
 def rename_inputs(node: onnx.NodeProto, old: str, new: str) -> None:
-    """Lets a node, and its branches, read one tensor in place of another."""
+    """Makes a node, and its subgraphs, read the tensor ``new`` instead of ``old``."""
     for position, name in enumerate(node.input):
         if name == old:
             node.input[position] = new
@@ -146,24 +149,24 @@ def rename_inputs(node: onnx.NodeProto, old: str, new: str) -> None:
 
 
 def sort(graph: onnx.GraphProto) -> None:
-    """Orders nodes so that each comes after those whose outputs it reads.
+    """Sorts nodes topologically: each comes after those whose outputs it reads.
 
     Raises:
-        ExportError: There is a cycle.
+        ExportError: The graph has a cycle.
     """
-    known = {value.name for value in (*graph.input, *graph.initializer)} | {""}
+    available = {value.name for value in (*graph.input, *graph.initializer)} | {""}
     waiting, ordered = list(graph.node), []
     while waiting:
-        ready = [node for node in waiting if reads(node) <= known]
+        ready = [node for node in waiting if reads(node) <= available]
         if not ready:
             raise ExportError(f"The graph has a cycle at {waiting[0].name!r}.")
         ordered += ready
-        known |= {name for node in ready for name in node.output}
-        waiting = [node for node in waiting if not set(node.output) <= known]
+        available |= {name for node in ready for name in node.output}
+        waiting = [node for node in waiting if not set(node.output) <= available]
     del graph.node[:]
     graph.node.extend(ordered)
 
 
 def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    """Branches of an ``If`` or bodies of a ``Loop``, which read the tensors around them too."""
+    """Returns the branches of an ``If`` or body of a ``Loop``, which may read outer tensors."""
     return [attribute.g for attribute in node.attribute if attribute.HasField("g")]

@@ -1,9 +1,9 @@
-"""Computing of the last layer only what the classifier reads: its first position.
+"""Compute only the first position of the last layer, where the classifier reads no other.
 
-A classifier that takes the first position's hidden state needs that position's query, residual sum
-and FFN alone. Keys and values of the others need not be computed either: with one query, the scores
-``q · (W_k x_t)`` are ``(W_kᵀ q) · x_t``, and the weighted mean of values is ``W_v`` times the
-weighted mean of ``x_t``. A key's bias adds the same to every score and falls out of the softmax.
+Such a classifier needs only the first position's query, residual sum and FFN. The keys and values
+of the other positions need not be computed either: with one query, the scores ``q · (W_k x_t)`` are
+``(W_kᵀ q) · x_t``, and the weighted mean of values is ``W_v`` times the weighted mean of ``x_t``.
+The key's bias adds the same number to every score, which softmax cancels.
 """
 
 import numpy as np
@@ -20,14 +20,14 @@ _ROW_WISE = {
     "Add", "Sum", "Sub", "Mul", "Div", "Pow", "Sqrt", "Erf", "Tanh", "Sigmoid", "Relu", "Gelu",
     "FastGelu", "BiasGelu", "LayerNormalization", "Identity",
 }  # fmt: skip
-"""Operators that treat every position alone, where constants are vectors or numbers."""
+"""Operators that compute each position independently, if their constants are vectors or scalars."""
 
 
 def first_position_only(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a copy that computes of its last layer no position but the first.
+    """Returns a copy that computes only the first position of its last layer.
 
-    A model that reads more than that position is only copied. Attention is reduced where it is one
-    node (``graph/attention.py``), what comes after it in any case.
+    A model that reads other positions too is copied unchanged. Attention is reduced only if it is
+    one node (``graph/attention.py``); the operations after it are reduced in any case.
     """
     edited = Edited(model)
     pick = _first_position(edited)
@@ -50,8 +50,8 @@ def first_position_only(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _first_position(edited: Edited) -> onnx.NodeProto | None:
-    """The node that picks the first position of hidden states that nothing else reads."""
-    found = [
+    """Returns the ``Gather`` of the first position, if no other node reads the hidden states."""
+    picks = [
         node
         for node in edited.graph.node
         if node.op_type == "Gather"
@@ -59,13 +59,13 @@ def _first_position(edited: Edited) -> onnx.NodeProto | None:
         and edited.rank(node.input[0]) is None
         and _is_zero(edited.constant(node.input[1]))
     ]
-    if len(found) != 1 or not _reads_alone(edited, found[0].input[0], found):
+    if len(picks) != 1 or not _reads_alone(edited, picks[0].input[0], picks):
         return None
-    return found[0]
+    return picks[0]
 
 
 def _narrowed(edited: Edited, pick: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """The nodes whose output is needed of the first position alone, all of them row-wise."""
+    """Returns the row-wise nodes of whose output only the first position is read."""
     narrow: list[onnx.NodeProto] = []
     for node in reversed(edited.graph.node):
         alone = _reads_alone(edited, node.output[0], [*narrow, pick])
@@ -75,14 +75,14 @@ def _narrowed(edited: Edited, pick: onnx.NodeProto) -> list[onnx.NodeProto]:
 
 
 def _reads_alone(edited: Edited, tensor: str, nodes: list[onnx.NodeProto]) -> bool:
-    """Whether these nodes read a tensor and nobody else does."""
+    """Returns whether these nodes are the only readers of a tensor."""
     readers = edited.readers(tensor)
-    known = all(reader in nodes for reader in readers)
-    return bool(readers) and known and not edited.is_output(tensor)
+    only_these = all(reader in nodes for reader in readers)
+    return bool(readers) and only_these and not edited.is_output(tensor)
 
 
 def _is_row_wise(edited: Edited, node: onnx.NodeProto) -> bool:
-    """Whether a node treats every position alone."""
+    """Returns whether a node computes each position independently."""
     ranks = [edited.rank(tensor) for tensor in node.input]
     if node.op_type == "MatMul":
         return ranks[1] == 2
@@ -90,7 +90,7 @@ def _is_row_wise(edited: Edited, node: onnx.NodeProto) -> bool:
 
 
 def _narrow(edited: Edited, tensor: str, first: str, *, alone: bool) -> str:
-    """Returns a tensor's first position, shape ``(batch, 1, width)``."""
+    """Adds the first position of a tensor, shape ``(batch, 1, width)``, and returns its name."""
     producer = edited.producer(tensor)
     if alone and producer is not None:
         attention = FusedAttention.of(edited, producer)
@@ -100,9 +100,10 @@ def _narrow(edited: Edited, tensor: str, first: str, *, alone: bool) -> str:
 
 
 def _of_first(attention: FusedAttention, edited: Edited, first: str, name: str) -> str:
-    """Adds what the first position attends to, ``(batch, 1, width)``, and returns its name.
+    """Adds attention for the first position, ``(batch, 1, width)``; returns its output's name.
 
-    Every head is a row, so that weights stay matrices, which quantization knows.
+    Heads are rows of a matrix, not a dimension of the weights: quantization needs weights that are
+    matrices.
     """
     query_weight, key_weight, value_weight = np.split(attention.weights, 3, axis=1)
     query_bias, _, value_bias = np.split(attention.biases, 3)
@@ -136,7 +137,7 @@ def _of_first(attention: FusedAttention, edited: Edited, first: str, name: str) 
 
 
 def _added(mask: str, edited: Edited, name: str) -> str:
-    """What is added to the scores, ``(batch, 1, seq)``: nothing, or enough to be left out."""
+    """Adds the mask in the form that is added to scores, ``(batch, 1, seq)``: 0 or -1e9."""
     numbers = edited.add("Cast", [mask], f"{name}_mask", to=TensorProto.FLOAT)
     one = edited.add_constant(f"{name}_one", np.array(1, dtype=np.float32))
     least = edited.add_constant(f"{name}_least", np.array(1e9, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""An attention that is one node, as a value."""
+"""Read a fused ``Attention`` node."""
 
 from dataclasses import dataclass
 
@@ -14,21 +14,21 @@ __all__ = ["FusedAttention", "attribute"]
 _CONTRIB = "com.microsoft"
 _KNOWN = frozenset({"num_heads", "mask_filter_value", "scale", "unidirectional"})
 _MASK_VALUE = -10_000.0
-"""What ONNX Runtime adds to the scores of padding where the node names nothing."""
+"""ONNX Runtime's default for ``mask_filter_value``, which is added to the scores of padding."""
 
 
 @dataclass(frozen=True)
 class FusedAttention:
-    """What ONNX Runtime's ``Attention`` computes, where it has no more than the usual inputs."""
+    """The inputs and settings of ONNX Runtime's ``Attention``, without optional inputs."""
 
     source: str
     """Hidden states, ``(batch, seq, width)``."""
     mask: str | None
-    """1 where a token is read, 0 for padding, ``(batch, seq)``."""
+    """Attention mask ``(batch, seq)``: 1 for tokens, 0 for padding; ``None`` if there is none."""
     weights: NDArray[np.float32]
-    """Query's, key's and value's side by side: ``(width, 3 · heads · size)``."""
+    """Weights of query, key and value side by side: ``(width, 3 · heads · size)``."""
     biases: NDArray[np.float32]
-    """Likewise: ``(3 · heads · size,)``."""
+    """Biases of query, key and value: ``(3 · heads · size,)``."""
     heads: int
     scale: float
     """Factor on the products of queries and keys."""
@@ -37,11 +37,11 @@ class FusedAttention:
 
     @classmethod
     def of(cls, edited: Edited, node: onnx.NodeProto) -> "FusedAttention | None":
-        """Reads a node; ``None`` where it is no such attention."""
+        """Reads a node; returns ``None`` for any other node, or one with other inputs."""
         if (
             node.op_type != "Attention"
             or node.domain != _CONTRIB
-            or any(each.name not in _KNOWN for each in node.attribute)
+            or any(setting.name not in _KNOWN for setting in node.attribute)
             or attribute(node, "unidirectional")
             or len(node.input) < 3
             or any(node.input[4:])
@@ -70,9 +70,9 @@ class FusedAttention:
 
 
 def attribute(node: onnx.NodeProto, name: str) -> float | int | None:
-    """Returns a node's number of that name; ``None`` where it has none."""
-    for each in node.attribute:
-        if each.name == name:
-            value = helper.get_attribute_value(each)
+    """Returns the number in a node's attribute; ``None`` if it has no such attribute."""
+    for candidate in node.attribute:
+        if candidate.name == name:
+            value = helper.get_attribute_value(candidate)
             return value if isinstance(value, int | float) else None
     return None

@@ -1,4 +1,4 @@
-"""fp32 graphs on disk, as compression steps on ONNX take them."""
+"""fp32 graphs on disk: the input of compression steps on ONNX."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ __all__ = ["Graphs"]
 
 @dataclass(frozen=True)
 class Graphs:
-    """An fp32 model in its two forms, with texts in its tokens."""
+    """An fp32 model in two forms, with the texts that steps need, tokenized."""
 
     fused: Path
-    """With attention as one node, where the model has such nodes."""
+    """The form with fused attention, if fusion is possible."""
     products: Path
-    """With attention as products; the same file where no attention is one node."""
+    """The form with attention as separate products; the same file if no attention was fused."""
     texts: Sequence[Tokens] = ()
-    """The reference's texts in the tokens of this model."""
+    """Validation texts, by which candidates are judged."""
     calibration: Sequence[Tokens] = ()
-    """Training texts, for schemes with fixed scales."""
+    """The calibration set: training texts, for static quantization."""
 
     def form(self, *, fused: bool) -> Path:
-        """Returns the form that a candidate wants."""
+        """Returns the file of one form."""
         return self.fused if fused else self.products

@@ -1,7 +1,7 @@
-"""Taking the embeddings of positions as they stand, instead of looking them up one by one.
+"""Replace the look-up of position embeddings by a slice of their table.
 
-A model without padding on the left numbers its positions 0, 1, 2 …: their embeddings are the first
-rows of the table.
+Positions are 0, 1, 2 …, since texts are not padded on the left: their embeddings are the first rows
+of the table.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ __all__ = ["slice_positions"]
 
 
 def slice_positions(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a copy that takes the first rows of the table of positions.
+    """Returns a copy that slices the table of position embeddings.
 
-    A model that numbers positions otherwise, as RoBERTa does, is only copied.
+    A model with other position ids, such as RoBERTa, is copied unchanged.
     """
     edited = Edited(model)
     for lookup in [node for node in edited.graph.node if node.op_type == "Gather"]:
@@ -34,21 +34,24 @@ def slice_positions(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _length(edited: Edited, lookup: onnx.NodeProto) -> str | None:
-    """The input whose second size is how many rows a look-up takes from the first one on."""
+    """Returns the tensor whose second dimension is the number of first rows that a node looks up.
+
+    ``None`` if the node does not look up the first rows of a table.
+    """
     numbers = edited.producer(lookup.input[1])
     if edited.rank(lookup.input[0]) != 2 or numbers is None or numbers.op_type != "Slice":
         return None
-    known = [edited.constant(name) for name in (numbers.input[0], *numbers.input[1:2])]
-    if any(value is None for value in known):
+    constants = [edited.constant(name) for name in (numbers.input[0], *numbers.input[1:2])]
+    if any(value is None for value in constants):
         return None
-    iota, start = (np.ravel(np.asarray(value)) for value in known)
+    iota, start = (np.ravel(np.asarray(value)) for value in constants)
     if start.tolist() != [0] or iota.tolist() != list(range(len(iota))):
         return None
     return _second_size(edited, numbers.input[2])
 
 
 def _second_size(edited: Edited, tensor: str) -> str | None:
-    """The tensor whose second size another one is: ``Unsqueeze(Gather(Shape(tensor), 1))``."""
+    """Returns x if ``tensor`` is x's second dimension: ``Unsqueeze(Gather(Shape(x), 1))``."""
     for operator in ("Unsqueeze", "Gather", "Shape"):
         node = edited.producer(tensor)
         if node is None or node.op_type != operator:

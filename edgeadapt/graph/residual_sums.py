@@ -1,7 +1,7 @@
-"""Keeping residual sums and LayerNormalization apart, whoever loads the graph.
+"""Prevent the fusion of residual sums with LayerNormalization.
 
-ONNX Runtime fuses ``Add`` and LayerNormalization into SkipLayerNormalization, which a CPU takes
-several times as long for as for both. ``Sum`` of two tensors is the same and not fused.
+On loading, ONNX Runtime fuses ``Add`` and LayerNormalization into SkipLayerNormalization, which on
+CPUs takes several times as long as both. ``Sum`` of two tensors is equivalent and not fused.
 """
 
 import onnx

@@ -1,7 +1,7 @@
-"""Tables of embeddings without the rows that they hold twice.
+"""Store equal rows of embedding tables once.
 
-A vocabulary that was made smaller by letting word pieces share rows leaves a table in which many
-rows are alike. Each is kept once, behind a list that says which row an id has.
+After a vocabulary was reduced by letting word pieces share embeddings, many rows of the table are
+equal. Each is stored once, and a second table maps ids to rows.
 """
 
 from hashlib import blake2b
@@ -15,16 +15,16 @@ __all__ = ["share_rows"]
 
 
 def share_rows(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a copy whose tables hold rows that are alike once, where that makes them smaller.
+    """Returns a copy whose tables hold equal rows once, if that makes them smaller.
 
-    A table that something else reads too is only copied.
+    A table that other nodes read as well is left unchanged.
     """
     edited = Edited(model)
     for lookup, table in edited.tables("Gather"):
         name, ids = lookup.input
         numbers: dict[bytes, int] = {}
-        hashes = (blake2b(row.tobytes(), digest_size=16).digest() for row in table)
-        row_of = np.array([numbers.setdefault(each, len(numbers)) for each in hashes], np.int32)
+        digests = (blake2b(row.tobytes(), digest_size=16).digest() for row in table)
+        row_of = np.array([numbers.setdefault(key, len(numbers)) for key in digests], np.int32)
         firsts = np.unique(row_of, return_index=True)[1]
         if table[firsts].nbytes + row_of.nbytes >= table.nbytes:
             continue

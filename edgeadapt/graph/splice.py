@@ -1,7 +1,7 @@
-"""Putting bottlenecks into the graph of a stock model, each behind the dense layer it adapts.
+"""Insert bottlenecks into the graph of a stock model, each after the dense layer that it adapts.
 
-A merged model whose bottlenecks did not fold is exported without them, so that the graph is the
-stock one that every fusion knows, and gets them back here.
+A merged model with bottlenecks that did not fold is exported without them, so that fusions
+recognize the stock graph. The bottlenecks are inserted afterwards.
 """
 
 from collections.abc import Sequence
@@ -19,41 +19,42 @@ __all__ = ["Splice", "splice"]
 
 @dataclass(frozen=True)
 class Splice:
-    """A bottleneck and where it goes."""
+    """A bottleneck and its place."""
 
     dense: str
-    """Dotted name of the dense layer to whose output the bottleneck's is added."""
+    """Dotted name of the dense layer; the bottleneck's output is added to this layer's."""
     first: str
     """Dotted name of a dense layer that reads the sublayer's input."""
     reads: Reads
+    """What the bottleneck takes as its input."""
     fragment: onnx.ModelProto
-    """The bottleneck as a graph of one float input and one output, both (batch, seq, hidden)."""
+    """The bottleneck as a graph with one float input and one output, both (batch, seq, hidden)."""
 
 
 def splice(model: onnx.ModelProto, splices: Sequence[Splice]) -> onnx.ModelProto:
-    """Returns a copy of a stock graph with every bottleneck in its place.
+    """Returns a copy of a stock graph with all bottlenecks inserted.
 
     Raises:
         ExportError: A dense layer is not in the graph, or nothing reads its output.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    for number, each in enumerate(splices):
-        _insert(result.graph, each, number)
+    for number, insertion in enumerate(splices):
+        _insert(result.graph, insertion, number)
     sort(result.graph)
     return result
 
 
-def _insert(graph: onnx.GraphProto, each: Splice, number: int) -> None:
-    """Adds one bottleneck: ``output -> output + bottleneck(what it reads)``."""
-    output = _scope(graph, each.dense)[-1].output[0]
-    if each.reads is Reads.NORMED:
-        # LayerNorm reads the residual sum, and so does the bottleneck.
-        output = _only_reader(graph, output, each.dense).output[0]
-    source = _input(graph, each) if each.reads is Reads.INPUT else output
-    # The sum belongs to the dense layer's scope, where the next bottleneck on it finds it.
-    prefix = f"/{each.dense.replace('.', '/')}/adapter.{number}"
-    fragment = compose.add_prefix(each.fragment, f"{prefix}/").graph
+def _insert(graph: onnx.GraphProto, insertion: Splice, number: int) -> None:
+    """Adds one bottleneck: ``output -> output + bottleneck(source)``."""
+    output = _scope(graph, insertion.dense)[-1].output[0]
+    if insertion.reads is Reads.NORMED:
+        # The bottleneck reads the same tensor as the LayerNorm: the residual sum.
+        output = _only_reader(graph, output, insertion.dense).output[0]
+    source = _input(graph, insertion) if insertion.reads is Reads.INPUT else output
+    # Named in the dense layer's scope, so that the next bottleneck on that layer is added to it.
+    prefix = f"/{insertion.dense.replace('.', '/')}/adapter.{number}"
+    fragment = compose.add_prefix(insertion.fragment, f"{prefix}/").graph
     changed = f"{prefix}_sum"
     for node in graph.node:
         rename_inputs(node, output, changed)
@@ -66,32 +67,32 @@ def _insert(graph: onnx.GraphProto, each: Splice, number: int) -> None:
     )
 
 
-def _input(graph: onnx.GraphProto, each: Splice) -> str:
-    """Name of the tensor that the sublayer reads."""
+def _input(graph: onnx.GraphProto, insertion: Splice) -> str:
+    """Returns the name of the tensor that the sublayer reads."""
     producers = {name: node for node in graph.node for name in node.output}
-    above = producers.get(_scope(graph, each.dense)[0].input[0])
+    above = producers.get(_scope(graph, insertion.dense)[0].input[0])
     if above is not None and above.op_type == "Attention":
-        return str(above.input[0])  # its own dense layers are in the node
+        return str(above.input[0])  # the fused node contains the dense layers that read the input
     initializers = {tensor.name for tensor in graph.initializer}
-    reader = _scope(graph, each.first)[0]
+    reader = _scope(graph, insertion.first)[0]
     return next(str(name) for name in reader.input if name not in initializers)
 
 
 def _scope(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
-    """The nodes that an exporter wrote for one module, in their order."""
+    """Returns the nodes that an exporter wrote for one module, in order."""
     ending = f".{name}"
-    found = [
+    nodes = [
         node
         for node in graph.node
         if node.name.rpartition("/")[0].replace("/", ".").endswith(ending)
     ]
-    if not found:
+    if not nodes:
         raise ExportError(
             f"The exported graph has no nodes for the dense layer {name!r}: expected nodes called "
             f"…/{name.replace('.', '/')}/….",
-            hint="Try the other --exporter, or a --method that folds wholly, such as parallel.",
+            hint="Try the other --exporter, or a --method that folds completely, such as parallel.",
         )
-    return found
+    return nodes
 
 
 def _only_reader(graph: onnx.GraphProto, tensor: str, name: str) -> onnx.NodeProto:

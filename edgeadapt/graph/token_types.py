@@ -1,7 +1,7 @@
-"""Adding the embedding of the first segment to that of every position, once and for all.
+"""Fold the embedding of the first segment into another embedding table.
 
-A model of single texts has one segment: looking its embedding up for every token and adding it
-changes nothing from text to text.
+In a model for single texts, every token has the same segment, so its embedding is a constant that
+need not be looked up and added at run time.
 """
 
 import numpy as np
@@ -16,10 +16,10 @@ _INPUT = "token_type_ids"
 
 
 def fold_token_types(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a copy without segment ids, for single texts; one that takes none is only copied.
+    """Returns a copy without segment ids; a model without segments is copied unchanged.
 
     Args:
-        model: Looks embeddings of segments up in a table and adds them to those of positions.
+        model: A model for single texts.
     """
     edited = Edited(model)
     for lookup in list(edited.graph.node):
@@ -30,13 +30,16 @@ def fold_token_types(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _table(edited: Edited, node: onnx.NodeProto) -> NDArray[np.float32] | None:
-    """The table of embeddings that a node looks rows up in; ``None`` for any other node."""
+    """Returns the embedding table that a node looks up rows of; ``None`` for other nodes."""
     table = edited.constant(node.input[0]) if node.op_type == "Gather" else None
     return None if table is None or table.ndim != 2 else np.asarray(table, np.float32)
 
 
 def _fold(edited: Edited, lookup: onnx.NodeProto, row: NDArray[np.float32]) -> None:
-    """Adds a row to every row of the smallest other table of the sum that a look-up is part of."""
+    """Removes a look-up, adding its row to the smallest other table in the same sum.
+
+    The smallest, because it is stored anew. Nothing changes if another node reads that table.
+    """
     readers = edited.readers(lookup.output[0])
     if len(readers) != 1 or readers[0].op_type != "Add":
         return
@@ -48,7 +51,7 @@ def _fold(edited: Edited, lookup: onnx.NodeProto, row: NDArray[np.float32]) -> N
     ]
     if not others:
         return
-    table, target = min(others, key=lambda each: len(each[0]))
+    table, target = min(others, key=lambda other: len(other[0]))
     name = target.input[0]
     if len(edited.readers(name)) != 1 or len(edited.readers(target.output[0])) != 1:
         return
@@ -58,14 +61,14 @@ def _fold(edited: Edited, lookup: onnx.NodeProto, row: NDArray[np.float32]) -> N
 
 
 def _summands(edited: Edited, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """The nodes, no sums themselves, whose outputs end in the same sum."""
+    """Returns all nodes, other than sums, whose outputs are added up in the same sum."""
     while len(readers := edited.readers(node.output[0])) == 1 and readers[0].op_type == "Add":
         (node,) = readers
-    found: list[onnx.NodeProto] = []
+    summands: list[onnx.NodeProto] = []
     waiting = [node]
     while waiting:
         for tensor in waiting.pop().input:
             producer = edited.producer(tensor)
             if producer is not None:
-                (waiting if producer.op_type == "Add" else found).append(producer)
-    return found
+                (waiting if producer.op_type == "Add" else summands).append(producer)
+    return summands

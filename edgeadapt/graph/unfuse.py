@@ -1,7 +1,7 @@
-"""Taking attention apart again, where it was fused into one node (``graph/attention.py``).
+"""Split fused attention (``graph/attention.py``) into separate operators again.
 
-Schemes that quantize nothing but products with weights want these as products of their own, and
-engines other than ONNX Runtime know no such node. A bundle's graph is the fused one.
+A bundle holds the fused graph, but some quantization schemes support only separate products with
+weights, and engines other than ONNX Runtime do not support the fused node.
 """
 
 import numpy as np
@@ -16,23 +16,22 @@ __all__ = ["unfuse_attention"]
 
 
 def unfuse_attention(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Returns a copy in which each ``Attention`` node is products, sums and a softmax.
+    """Returns a copy in which each ``Attention`` node is replaced by products, sums and a softmax.
 
-    Query, key and value come from one product, of weights ``(width, 3 · heads · size)``: it reads
-    one tensor, and its output channels are those of the three.
+    Query, key and value are computed by one product, with weights ``(width, 3 · heads · size)``.
 
     Raises:
-        ExportError: A node has inputs or settings that are not understood.
+        ExportError: A node has unsupported inputs or settings.
     """
     edited = Edited(model)
-    added: dict[tuple[str, float], str] = {}  # layers share their mask
+    added: dict[tuple[str, float], str] = {}  # all layers share one mask
     for node in [node for node in edited.graph.node if node.op_type == "Attention"]:
         attention = FusedAttention.of(edited, node)
         if attention is None:
             raise ExportError(
-                f"The attention {node.name!r} cannot be taken apart: expected weights and biases "
-                "that are constant, and at most a mask beside them.",
-                hint="Choose a scheme that takes attention as one node: --scheme dynamic-int8.",
+                f"The attention {node.name!r} cannot be split: expected constant weights and "
+                "biases, and at most a mask besides them.",
+                hint="Choose a scheme that supports fused attention: --scheme dynamic-int8.",
             )
         mask = None
         if attention.mask is not None:
@@ -46,16 +45,19 @@ def unfuse_attention(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _scope(node: onnx.NodeProto) -> str:
-    """The module that an exporter made the node of, as names of its nodes begin."""
+    """Returns the prefix of the names of a module's nodes."""
     return str(node.output[0].rpartition("/")[0] or node.name)
 
 
 def _added(edited: Edited, mask: str, value: float, name: str) -> str:
-    """What is added to the scores, ``(batch, 1, 1, seq)``: 0, or ``value`` for padding."""
+    """Adds the mask in the form that is added to scores, ``(batch, 1, 1, seq)``.
+
+    It is 0 for tokens and ``value`` for padding.
+    """
     numbers = {"read": 0.0, "padding": value}
     read, padding = (
-        edited.add_constant(f"{name}_{each}", np.array(number, np.float32))
-        for each, number in numbers.items()
+        edited.add_constant(f"{name}_{suffix}", np.array(number, np.float32))
+        for suffix, number in numbers.items()
     )
     axes = edited.add_constant(f"{name}_axes", np.array([1, 2], np.int64))
     chosen = edited.add("Cast", [mask], f"{name}_bool", to=TensorProto.BOOL)
@@ -66,7 +68,7 @@ def _added(edited: Edited, mask: str, value: float, name: str) -> str:
 def _add_products(
     edited: Edited, attention: FusedAttention, mask: str | None, scope: str, output: str
 ) -> None:
-    """Adds what an attention computes, from its source to ``output``, ``(batch, seq, inner)``."""
+    """Adds the operators of one attention; ``output`` has the shape ``(batch, seq, inner)``."""
     heads, inner = attention.heads, attention.inner
 
     def constant(name: str, value: np.ndarray) -> str:
@@ -78,7 +80,7 @@ def _add_products(
     projection = f"{scope}/query_key_value"
     weights = constant("query_key_value.weight", attention.weights)
     edited.graph.node.append(
-        # Named as an exporter names a dense layer's: reports and ``keep`` show it.
+        # Named like an exported dense layer, because reports and ``keep`` show this name.
         helper.make_node(
             "MatMul", [attention.source, weights], [f"{projection}/product"], f"{projection}/MatMul"
         )

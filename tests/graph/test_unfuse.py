@@ -193,7 +193,7 @@ def test_schemes_that_know_no_such_node_quantize_every_product(
     ids=["unidirectional", "rotary", "sizes", "bias"],
 )
 def test_an_attention_of_another_kind_is_refused_by_name(model: onnx.ModelProto) -> None:
-    with pytest.raises(ExportError, match="'Attention_0' cannot be taken apart"):
+    with pytest.raises(ExportError, match="'Attention_0' cannot be split"):
         unfuse_attention(model)
 
 

@@ -1,4 +1,4 @@
-"""From a torch classifier to ONNX, behind one table of exporters."""
+"""Export a torch classifier to ONNX, with one of several exporters."""
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -35,21 +35,21 @@ EXPORTERS: Mapping[Exporter, Callable[[PreTrainedModel, Path], None]] = MappingP
 def export_onnx(model: PreTrainedModel, path: Path, *, exporter: Exporter) -> Exporter:
     """Writes a classifier as one ONNX file without external data.
 
-    The graph takes int64 ``input_ids``, ``attention_mask`` and, where the model has segments,
-    ``token_type_ids`` of shape ``(batch, seq)``, and gives float32 ``logits`` of shape
+    Inputs are int64 ``input_ids``, ``attention_mask`` and, if the model has segments,
+    ``token_type_ids``, of shape ``(batch, seq)``. The output is float32 ``logits`` of shape
     ``(batch, labels)``.
 
     Args:
-        model: In memory, so that adapters in it are exported too.
+        model: The model; adapters in it are exported too.
         path: The file to write.
-        exporter: ``auto`` takes optimum where it is installed.
+        exporter: ``auto`` selects optimum if it is installed, else torch.
 
     Returns:
         The exporter that was used.
 
     Raises:
         MissingExtraError: The exporter is not installed.
-        ExportError: The file came with external data.
+        ExportError: The exporter wrote more than one file.
     """
     if exporter is Exporter.AUTO:
         exporter = Exporter.OPTIMUM if _has_optimum() else Exporter.TORCH
@@ -63,5 +63,5 @@ def export_onnx(model: PreTrainedModel, path: Path, *, exporter: Exporter) -> Ex
 
 
 def _has_optimum() -> bool:
-    # A dotted name cannot be looked up before its parent is known to be there.
+    # find_spec raises an error for a dotted name whose parent package is missing.
     return find_spec("optimum") is not None and find_spec("optimum.exporters.onnx") is not None

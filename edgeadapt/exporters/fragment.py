@@ -1,4 +1,4 @@
-"""A single module as a small ONNX graph, to be spliced into a larger one."""
+"""Export a single module as a small ONNX graph, to be spliced into a larger one."""
 
 import io
 
@@ -15,9 +15,9 @@ def export_fragment(module: nn.Module, *, hidden: int, opset: int) -> onnx.Model
     """Returns ``module`` as a graph from ``x`` to ``y``, both float32 (batch, seq, hidden).
 
     Args:
-        module: Takes and gives one tensor of that shape.
-        hidden: Its width.
-        opset: Of the graph that the fragment is for.
+        module: A module with one input and one output of that shape.
+        hidden: Width of the hidden states.
+        opset: Opset of the larger graph.
     """
     file = io.BytesIO()
     with quiet_tracing():

@@ -1,4 +1,4 @@
-"""Tracing without its warnings."""
+"""Silence the warnings of tracing."""
 
 import logging
 import warnings
@@ -10,9 +10,10 @@ __all__ = ["quiet_tracing"]
 
 @contextmanager
 def quiet_tracing() -> Iterator[None]:
-    """Keeps exporters from warning of every shape that they treat as constant.
+    """Silences exporters' warnings for the block, most of which are about constant shapes.
 
-    The parity gates, at other batch sizes and lengths, judge whether they were right to.
+    The parity gates check the exported model at other batch sizes and lengths, and so would find a
+    shape that must not be constant.
     """
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "optimum.exporters.onnx")]
     before = [logger.level for logger in loggers]

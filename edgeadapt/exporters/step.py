@@ -1,4 +1,4 @@
-"""Lowering to ONNX as a step of the chain: exact, and proven by a parity gate."""
+"""Lowering to ONNX as a step of the compression chain: exact, and checked by a parity gate."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,63 +27,64 @@ class Lowered(Graphs):
     """The graphs of a model, and how they were made."""
 
     model: TextModel
-    """What they were made of."""
+    """The model that was lowered."""
     exporter: Exporter
-    """The one that was used; never ``auto``."""
+    """The exporter that was used; never ``auto``."""
     passes: tuple[GraphPass, ...]
-    """Exact rewritings of the fused form."""
+    """The exact passes that were applied to the fused form."""
     parity: Parity
-    """The fused form against torch."""
+    """The fused form compared with torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lower:
-    """The step: one proposal, which costs nothing."""
+    """The step. It has one proposal, which is exact and so uses none of the accuracy budget."""
 
     gate: ParityGate
-    """Real texts; it takes the tokenizer of the model at hand."""
+    """The parity gate's texts; its tokenizer is replaced by that of the model to lower."""
     exporter: Exporter
     passes: tuple[GraphPass, ...]
     pairs: bool
-    """Whether the model takes pairs of texts."""
+    """Whether the model's input is pairs of texts."""
     with_products: bool
-    """Write the form with attention as products too, which quantization may want."""
+    """Whether to write the form with unfused attention too, which some schemes need."""
     judging: Sequence[Text] = ()
-    """Texts that later steps are judged by."""
+    """Validation texts, by which later steps are judged."""
     calibration: Sequence[Text] = ()
-    """Texts that later steps take fixed scales from."""
+    """The calibration set of later steps."""
 
     name: ClassVar[str] = "onnx"
     candidates: ClassVar[str] = "graphs"
     remedy: ClassVar[str] = ""
 
     def rounds(self, model: TextModel) -> Iterator[Sequence[Proposal]]:
-        """Yields the one graph there is."""
+        """Yields the only proposal."""
         yield [Proposal("ONNX fp32", lambda folder: self.lowered(model, folder))]
 
     def fallbacks(self, model: TextModel) -> Sequence[Sequence[Proposal]]:
-        """Returns nothing."""
+        """Returns no proposals."""
         return ()
 
     def ordered(self, model: TextModel, allowed: Sequence[Trial]) -> Sequence[Trial]:
-        """Returns the one there is."""
+        """Returns the only trial."""
         return allowed
 
     def baseline(self, model: TextModel) -> Baseline:
-        """Returns nothing: what is exact is not compared."""
+        """Returns an empty baseline: an exact step is not compared."""
         return Baseline()
 
     def lowered(self, model: TextModel, folder: Path) -> Lowered:
         """Writes the graphs of a model into a folder.
 
         Raises:
-            GateError: ONNX Runtime answers otherwise than torch.
+            GateError: The logits of ONNX Runtime differ from those of torch.
             MissingExtraError: The exporter is not installed.
-            ExportError: The model cannot be expressed.
+            ExportError: The model cannot be exported.
         """
         passes, fused = self._passes(model), folder / "model.onnx"
         gate = replace(self.gate, encoder=model.encoder)
-        before = gate.of_model(model.merged.model)  # nothing that exports it can change it now
+        # Computed before the export, which might change the model.
+        before = gate.of_model(model.merged.model)
         used = lower(model.merged, fused, exporter=self.exporter, passes=passes, pairs=self.pairs)
         after = gate.of_engine(OnnxRuntimeEngine(fused))
         parity = gate.compare("ONNX fp32 against torch", before, after, limit=ONNX_LIMIT)
@@ -91,7 +92,7 @@ class Lower:
         products = fused
         if self.with_products and count_attention(onnx.load(fused)):
             products = folder / "products.onnx"
-            others = tuple(each for each in passes if each is not GraphPass.ATTENTION)
+            others = tuple(name for name in passes if name is not GraphPass.ATTENTION)
             lower(model.merged, products, exporter=used, passes=others, pairs=self.pairs)
         return Lowered(
             fused,
@@ -105,6 +106,6 @@ class Lower:
         )
 
     def _passes(self, model: TextModel) -> tuple[GraphPass, ...]:
-        """Those asked for; rows that are shared are held once, whatever was asked for."""
+        """Returns the configured passes, and the one that stores shared rows once, if needed."""
         shared = [GraphPass.SHARED_ROWS] if model.shares_rows else []
         return tuple(dict.fromkeys([*self.passes, *shared]))

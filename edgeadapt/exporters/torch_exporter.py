@@ -1,4 +1,4 @@
-"""Export through torch alone, where optimum is not installed."""
+"""Export with torch only, where optimum is not installed."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from edgeadapt.exporters.quiet import quiet_tracing
 __all__ = ["export"]
 
 _OPSET = 17
-"""The newest that every runtime we name reads, LayerNormalization included."""
+"""The newest opset that all supported runtimes read. It includes LayerNormalization."""
 
 
 class _LogitsOnly(nn.Module):
-    """Takes tensors by position and gives one tensor: what tracing understands."""
+    """A model with positional inputs and one tensor as its output, as tracing requires."""
 
     def __init__(self, model: PreTrainedModel, names: list[str]) -> None:
         super().__init__()
@@ -30,7 +30,8 @@ class _LogitsOnly(nn.Module):
 def export(model: PreTrainedModel, path: Path) -> None:
     """Writes ``model`` to ``path`` with the TorchScript exporter.
 
-    The newer exporter's graph loses attention fusion and writes external data (torch 2.13).
+    Not the newer dynamo exporter: attention in its graph cannot be fused, and it writes external
+    data (torch 2.13).
     """
     names = ["input_ids", "attention_mask"]
     if backbone_spec(model.config.model_type).token_type_ids:

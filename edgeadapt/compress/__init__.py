@@ -1,5 +1,5 @@
-"""Compression: steps that share one accuracy budget, and the search over what they propose.
+"""Compression: steps that share one accuracy budget, and the search over their proposals.
 
-A step is anything that makes a model smaller or faster and may cost accuracy. This package knows no
-step by name and no type of model: what it hands from one step to the next is the steps' own affair.
+A step makes a model smaller or faster and may cost accuracy. This package depends on no particular
+step and no type of model: it passes each step's result to the next one without looking into it.
 """

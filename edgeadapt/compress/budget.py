@@ -1,4 +1,4 @@
-"""The accuracy budget of an export, and what every step is judged against."""
+"""The accuracy budget of an export, and the reference that every step is compared with."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,17 @@ from edgeadapt.text import Text
 __all__ = ["DECIDING_TEXTS", "MAX_DROP", "SLACK", "Budget", "Reference"]
 
 MAX_DROP = ExportConfig.max_drop
-"""The budget where none is given."""
+"""The default budget."""
 DECIDING_TEXTS = 1_000
-"""Validation texts from which on the interval of the drop has to meet the budget too."""
+"""Number of validation texts from which the confidence interval of the drop is checked too. With
+fewer texts, the interval is too wide to decide by."""
 SLACK = 0.01
-"""How far beyond the budget the interval may reach."""
+"""How far the confidence interval may exceed the budget, as a share of accuracy."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What all steps together may cost."""
+    """The accuracy that all steps together may cost."""
 
     max_drop: float
     """Largest accuracy drop against the uncompressed fp32 model, 0 to 1."""
@@ -34,17 +35,17 @@ class Budget:
             )
 
     def met_by(self, drift: Drift) -> bool:
-        """Returns whether a drop is allowed; written so that NaN is not."""
+        """Returns whether a drop is within the budget; a model with NaN logits never is."""
         if not np.isfinite(drift.largest_shift):
             return False
         likely = drift.texts < DECIDING_TEXTS or drift.drop_interval[1] <= self.max_drop + SLACK
         return bool(drift.accuracy_drop <= self.max_drop and likely)
 
     def check(self, finished: Drift) -> None:
-        """Judges a finished model once more.
+        """Checks the finished model once more.
 
         Raises:
-            GateError: It costs more than allowed, although each step was within the budget.
+            GateError: It exceeds the budget, although each step was within it.
         """
         if not self.met_by(finished):
             raise GateError(
@@ -56,9 +57,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Reference:
-    """The uncompressed fp32 model's answers on validation text.
+    """The uncompressed fp32 model's logits on validation text.
 
-    No step takes another reference: what a chain of steps costs is measured from here.
+    All steps of a chain are compared with this one reference, so that none can spend again what an
+    earlier one has spent.
     """
 
     texts: tuple[Text, ...]
@@ -68,7 +70,7 @@ class Reference:
     """Shape ``(texts, labels)``."""
 
     def cost_of(self, logits: Logits) -> Drift:
-        """Returns what a compressed model's answers to the same texts cost.
+        """Returns the drift of a compressed model on the same texts.
 
         Args:
             logits: Shape ``(texts, labels)``.

@@ -1,4 +1,4 @@
-"""Which of several trials is the best, by what a user wants of it."""
+"""Rank trials by the objective that the user chose."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -9,21 +9,22 @@ from edgeadapt.recipe import Objective
 __all__ = ["by_objective"]
 
 _MOST_NOISE = 0.3
-"""On a machine that is busier than that, a third of the latency is still worth having."""
+"""Largest tolerance for latency: even on a noisy machine, larger differences decide."""
 
 
 def by_objective(
     trials: Sequence[Trial], objective: Objective, *, noise: float = 0.0
 ) -> list[Trial]:
-    """Returns the trials, the best first.
+    """Returns the trials, best first.
 
-    Of those that are alike by the objective, the one whose logits are closest to the reference
-    comes first. Labels would tell less: among few texts all of them keep all labels.
+    Of trials that are equal by the objective, within a tolerance, the one whose logits are closest
+    to the reference comes first. Labels would not distinguish them, as on few texts often all
+    trials keep all labels.
 
     Args:
-        trials: Measured ones.
-        objective: What is compared first.
-        noise: Share of a latency that is chance on this machine now.
+        trials: Trials with their measurements.
+        objective: What to optimize.
+        noise: Measured noise of latencies on this machine, as a share of the latency.
     """
     left, ordered = list(trials), []
     while left:
@@ -55,7 +56,7 @@ def _size(trial: Trial) -> float:
 
 
 def _memory(trial: Trial) -> float:
-    """Without /proc the file's size has to do: it is most of what differs."""
+    """Returns peak memory; without /proc the file's size, which accounts for most differences."""
     return trial.peak_bytes or trial.bytes
 
 
@@ -66,8 +67,8 @@ _ORDER: Mapping[Objective, Sequence[tuple[Callable[[Trial], float], float]]] = M
         Objective.MEMORY: ((_memory, 0.02), (_latency, 0.1)),
     }
 )
-"""What is compared in turn, and up to which share of the least figures are alike.
+"""The measures to compare, in order, each with its tolerance as a share of the smallest figure.
 
-On a shared machine a few percent of latency are chance, and nobody asked for a file of twice the
-size to win them; nor for one scale a weight, to win a hundredth of the size.
+Without a tolerance, a few percent of latency, which are noise on a shared machine, would outweigh a
+file of twice the size; and one percent of size would outweigh the accuracy of per-channel scales.
 """

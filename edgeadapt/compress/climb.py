@@ -1,8 +1,8 @@
 """The search over chains of compression steps.
 
-Depth first: what wins most in the first step is tried first, and is given up only where nothing
-that follows is accurate enough with it. Everything is judged against the same reference by the same
-budget, so that no step can spend what an earlier one has spent already.
+Depth first: the proposal that saves most in the first step is tried first, and dropped only if no
+continuation is accurate enough. All models are compared with the same reference under the same
+budget, so that the budget cannot be spent twice.
 """
 
 import shutil
@@ -25,23 +25,23 @@ __all__ = ["Taken", "climb"]
 
 @dataclass(frozen=True)
 class Taken:
-    """A step of the chain that was found."""
+    """A step of the chosen chain."""
 
     step: str
-    """Its name."""
+    """Name of the step."""
     candidates: str
-    """What it proposes, in the plural."""
+    """Its kind of proposals, in the plural."""
     trials: tuple[Trial, ...]
-    """All that was tried of it behind the steps before, in the order of trying."""
+    """All trials of this step on the result of the previous steps, in order of time."""
     chosen: Trial
     model: Any
-    """What it made."""
+    """The model that the step made."""
     baseline: Baseline
-    """What was measured of the model that it was given."""
+    """Measurements of the model before the step."""
 
     @property
     def report(self) -> StepReport:
-        """What a bundle says of it."""
+        """The step's report in a bundle."""
         return StepReport(
             name=self.step,
             candidates=self.candidates,
@@ -64,30 +64,30 @@ def climb(
     """Finds the first chain of proposals, one of each step, that meets the budget.
 
     Args:
-        model: What the first step is given.
-        steps: In the order in which they are taken.
-        budget: What all of them may cost together.
-        reference: What they are judged against.
-        folder: Where steps write, made where it is missing. Nothing stays there of chains that were
-            given up.
-        progress: Where to report.
+        model: The input of the first step.
+        steps: The steps, in order.
+        budget: The accuracy that all steps together may cost.
+        reference: The logits that candidates are compared with.
+        folder: Folder for the steps' files, created if missing. Files of discarded chains are
+            removed.
+        progress: Receives messages.
 
     Raises:
         GateError: No chain meets the budget.
     """
     folder.mkdir(exist_ok=True)
     search = _Search(budget, reference, folder, progress)
-    found = search.below(_Place((), model, ()), tuple(steps))
-    if found is None:
-        found = search.fallen_back(steps[-1])
-    if found is None:
+    chain = search.below(_Place((), model, ()), tuple(steps))
+    if chain is None:
+        chain = search.fallen_back(steps[-1])
+    if chain is None:
         raise search.refusal(steps)
-    return found
+    return chain
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the search stands: the steps taken so far, what they made, and where."""
+    """A node of the search: the steps taken so far, their model and their folders."""
 
     taken: tuple[Taken, ...]
     model: Any
@@ -95,26 +95,30 @@ class _Place:
 
     @property
     def drop(self) -> float:
-        """What the steps so far cost."""
+        """Accuracy drop of the steps so far."""
         drifts = [taken.chosen.drift for taken in self.taken if taken.chosen.drift]
         return drifts[-1].accuracy_drop if drifts else 0.0
 
     @property
     def words(self) -> str:
-        """What was chosen so far, for messages."""
+        """The chosen proposals so far, for messages."""
         chosen = [taken.chosen.name for taken in self.taken if taken.chosen.drift]
         return f" after {', '.join(chosen)}" if chosen else ""
 
 
 @dataclass(frozen=True)
 class _Refused:
+    """A trial that exceeded the budget, kept for the error message."""
+
     trial: Trial
     step: Step
     behind: str
-    """What had been chosen before, in words: the models themselves would fill the memory."""
+    """The proposals chosen before it, in words: keeping the models would fill the memory."""
 
 
 class _Search:
+    """The state of one search."""
+
     def __init__(
         self, budget: Budget, reference: Reference, folder: Path, progress: Progress
     ) -> None:
@@ -122,17 +126,18 @@ class _Search:
         self.folder, self.progress = folder, progress
         self.refused: list[_Refused] = []
         self.nearest: _Place | None = None
-        """Before the last step, where nothing of it was accurate enough: the least costly place."""
+        """Of the places before the last step, the one with the smallest drop: where fallbacks
+        start."""
         self.tried_there: list[Trial] = []
 
     def below(self, place: _Place, steps: tuple[Step, ...]) -> tuple[Taken, ...] | None:
-        """Returns the chain that goes on from a place, or nothing."""
+        """Returns the first chain from a place that meets the budget; ``None`` if there is none."""
         step, *rest = steps
         trials: list[Trial] = []
         for further in self._further(step, place, step.rounds(place.model), trials):
-            found = self.below(further, tuple(rest)) if rest else further.taken
-            if found is not None:
-                return found
+            chain = self.below(further, tuple(rest)) if rest else further.taken
+            if chain is not None:
+                return chain
             self._remove(further.folders[-1:])
         if not rest and (self.nearest is None or place.drop < self.nearest.drop):
             former, self.nearest, self.tried_there = self.nearest, place, trials
@@ -140,7 +145,7 @@ class _Search:
         return None
 
     def fallen_back(self, step: Step) -> tuple[Taken, ...] | None:
-        """Returns the chain that ends in a fallback of the last step, or nothing."""
+        """Returns a chain that ends in a fallback of the last step; ``None`` if there is none."""
         place = self.nearest
         if place is None:
             return None
@@ -155,7 +160,7 @@ class _Search:
         rounds: Iterable[Sequence[Proposal]],
         trials: list[Trial],
     ) -> Iterator[_Place]:
-        """Yields where a step leads to that may be taken, and collects all trials."""
+        """Yields the places that a step leads to within the budget; appends to ``trials``."""
         for proposals in rounds:
             judged = [self._judged(proposal) for proposal in proposals]
             self.refused += [_Refused(t, step, place.words) for t in judged if not t.allowed]
@@ -187,26 +192,26 @@ class _Search:
         return Trial(proposal, cost, answers.bytes, self.budget.met_by(cost))
 
     def _remove(self, folders: Iterable[Path]) -> None:
-        """Removes what chains that were given up hold on disk, but for the nearest place's."""
+        """Removes the folders of discarded chains, except those of the nearest place."""
         for folder in set(folders) - set(self.nearest.folders if self.nearest else ()):
             shutil.rmtree(folder, ignore_errors=True)
 
     def refusal(self, steps: Sequence[Step]) -> GateError:
-        """Returns the error that says how far the best chain is from what is allowed."""
+        """Returns the error for a failed search, which names the best chain and its drop."""
         remedies = [step.remedy for step in steps if step.remedy]
         hint = (
             "No bundle was written. Allow more with --max-drop, train longer"
             f"{''.join(f', {remedy}' for remedy in remedies[:-1])}, or {remedies[-1]}."
         )
-        # The last step that was reached: its trials hold what all before it cost.
-        last = max((each.step for each in self.refused), key=list(steps).index)
-        refused = [each for each in self.refused if each.step is last]
-        numbers = [each.trial for each in refused if np.isfinite(each.trial.cost.largest_shift)]
+        # The last step that was reached: its trials include the cost of all steps before it.
+        last = max((entry.step for entry in self.refused), key=list(steps).index)
+        refused = [entry for entry in self.refused if entry.step is last]
+        numbers = [entry.trial for entry in refused if np.isfinite(entry.trial.cost.largest_shift)]
         if not numbers:
             name = refused[0].trial.name
             return GateError(f"{name}: some logits are not numbers on held-out texts.", hint=hint)
         nearest = closest(numbers)[0]
-        behind = next(each.behind for each in refused if each.trial is nearest)
+        behind = next(entry.behind for entry in refused if entry.trial is nearest)
         cost = nearest.cost
         low, high = cost.drop_interval
         likely = f" and an interval below {100 * (self.budget.max_drop + SLACK):.2f}"

@@ -1,4 +1,4 @@
-"""What a bundle says of a chain of steps."""
+"""Report a chain of compression steps in a bundle."""
 
 from collections.abc import Iterable
 
@@ -21,16 +21,16 @@ def compression_of(
     platform: Platform | None = None,
     engine: EngineName | None = None,
 ) -> Compression:
-    """Returns the report of a chain; steps that are exact are not in it.
+    """Returns the report of a chain, without exact steps.
 
     Args:
         chain: The steps that were taken.
-        budget: What they were allowed to cost together.
-        spent: What the finished file costs.
-        earlier: Steps that were taken before, of which those that are taken again are left out.
-        objective: What the model is best at, where a step chose by that.
-        platform: What it is made for.
-        engine: What runs it.
+        budget: The accuracy budget.
+        spent: Drift of the finished file.
+        earlier: Steps of an earlier export; those that ``chain`` repeats are left out.
+        objective: What was optimized; ``None`` if no step had an objective.
+        platform: The platform of the model.
+        engine: The engine of the model.
     """
     new = [taken.report for taken in chain if taken.chosen.drift]
     again = {step.name for step in new}

@@ -1,4 +1,4 @@
-"""The contract of a compression step: it proposes, and makes what is chosen."""
+"""The interface of a compression step: it proposes candidates and makes the chosen one."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,48 +13,49 @@ __all__ = ["Answers", "Proposal", "Step", "Trial", "closest"]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a proposed model says, and how large it is."""
+    """The logits of a proposed model, and its size."""
 
     logits: Logits
-    """On the reference's texts, shape ``(texts, labels)``."""
+    """Logits on the reference's texts, shape ``(texts, labels)``."""
     bytes: int
-    """Size of the part that the step changes."""
+    """Size in bytes of the part that the step changes."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One way to take a step."""
+    """One candidate of a step."""
 
     name: str
-    """What people read."""
+    """Description for people."""
     make: Callable[[Path], Any]
-    """Makes the model for the next step; what it writes goes into the given, empty folder."""
+    """Makes the model for the next step; it may write files into the given, empty folder."""
     judge: Callable[[], Answers] | None = None
-    """Answers the reference's texts as the made model would; ``None`` for a step that is exact."""
+    """Computes the model's logits on the reference's texts; ``None`` for an exact step."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
-    """The same as ``name``, for programs."""
+    """Description for programs, with the same content as ``name``."""
     title: str = ""
-    """What the gate is called where this is chosen; ``name`` where none is given."""
+    """Name of the gate if this candidate is chosen; ``name`` if empty."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A proposal and what was measured of it."""
+    """A proposal and its measurements."""
 
     proposal: Proposal
     drift: Drift | None
-    """Against the uncompressed model; ``None`` for a step that is exact."""
+    """Drift against the uncompressed model; ``None`` for an exact step."""
     bytes: int
     allowed: bool
     """Whether it meets the budget."""
     latency_ms: float | None = None
-    """Mean over real texts at batch 1; ``None`` where it was not measured."""
+    """Mean latency over real texts at batch size 1; ``None`` if not measured."""
     peak_bytes: int | None = None
-    """Peak memory of a process that loads and runs it; ``None`` also without /proc."""
+    """Peak memory of a process that loads and runs it; ``None`` if not measured, or without
+    /proc."""
 
     @property
     def name(self) -> str:
-        """The proposal's."""
+        """The proposal's name."""
         return self.proposal.name
 
     @property
@@ -65,7 +66,7 @@ class Trial:
 
     @property
     def report(self) -> TrialReport:
-        """What a bundle says of it."""
+        """The trial's report in a bundle."""
         return TrialReport(
             name=self.name,
             settings=dict(self.proposal.settings),
@@ -80,42 +81,43 @@ class Trial:
 class Step(Protocol):
     """One step of a chain.
 
-    Models are ``Any`` here because every step has its own: torch modules in memory before the
-    export, ONNX files behind it. Whoever composes the chain sees to it that neighbours agree.
+    Models are ``Any`` because each step has its own type: torch modules in memory before the
+    export, ONNX files after it. The code that composes a chain must ensure that consecutive steps
+    agree.
     """
 
     @property
     def name(self) -> str:
-        """What reports call it."""
+        """Name of the step in reports."""
 
     @property
     def candidates(self) -> str:
-        """What is proposed, in the plural, such as ``quantized models``."""
+        """The kind of its proposals, in the plural, such as ``quantized models``."""
 
     @property
     def remedy(self) -> str:
-        """What to do where none is accurate enough, such as ``try another --scheme``."""
+        """Advice if no proposal is accurate enough, such as ``try another --scheme``."""
 
     def rounds(self, model: Any) -> Iterable[Sequence[Proposal]]:
-        """Yields proposals, those that win most first; those of a round win about as much.
+        """Yields rounds of proposals, those that save most first.
 
-        A later round is asked for only where no proposal of the earlier ones led to the end of the
-        chain.
+        The proposals of one round save about the same. The next round is requested only if no
+        proposal of the earlier rounds leads to a complete chain.
         """
 
     def fallbacks(self, model: Any) -> Iterable[Sequence[Proposal]]:
-        """Yields what to try where no chain is accurate enough; usually nothing."""
+        """Yields rounds of proposals to try if no chain is accurate enough; usually none."""
 
     def ordered(self, model: Any, allowed: Sequence[Trial]) -> Sequence[Trial]:
-        """Returns the allowed trials of a round, measured where need be, the best first.
+        """Measures the allowed trials of a round, if necessary, and returns them, best first.
 
-        Trials that nobody would choose while there is a better one may be left out.
+        Trials that are worse than another one in every respect may be left out.
         """
 
     def baseline(self, model: Any) -> Baseline:
-        """Returns what was measured of the given model, after some of its trials were."""
+        """Returns measurements of the given model; called after ``ordered``."""
 
 
 def closest(trials: Iterable[Trial]) -> list[Trial]:
-    """Returns trials by what they cost, the least first."""
+    """Returns trials sorted by accuracy drop, smallest first; ties by label agreement."""
     return sorted(trials, key=lambda t: (t.cost.accuracy_drop, -t.cost.label_agreement))

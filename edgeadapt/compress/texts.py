@@ -1,11 +1,11 @@
-"""The texts that a bundle carries so that it can be compressed again where it will run.
+"""The texts in a bundle with which it can be compressed again on the target machine.
 
-Test text (``evaluation.csv``) is none of them: nothing is chosen by it.
+Test text (``evaluation.csv``) is not among them: it must not influence any choice.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError  # numpy looks for an old header's words with it
+from tokenize import TokenError  # numpy parses headers of old files with tokenize
 from typing import Self
 
 import numpy as np
@@ -26,27 +26,27 @@ from edgeadapt.text import Text
 
 __all__ = ["CompressionTexts"]
 
-# What numpy raises of a header that is none.
+# What numpy raises for an invalid header.
 _UNREADABLE = (ArithmeticError, EOFError, OSError, SyntaxError, TokenError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
 class CompressionTexts:
-    """What compression is judged by and calibrated with.
+    """The validation texts with their reference logits, and the calibration set.
 
-    On disk: ``validation.csv`` (text, label), ``validation_logits.npy`` (float32 of shape ``(texts,
-    labels)``, row by row the uncompressed fp32 model's answers) and ``calibration.csv`` (text).
+    On disk: ``validation.csv`` (text, label), ``validation_logits.npy`` (logits of the uncompressed
+    fp32 model, float32 of shape ``(texts, labels)``) and ``calibration.csv`` (text).
     """
 
     reference: Reference
     calibration: tuple[Text, ...] = ()
-    """Training texts, for schemes with fixed scales; empty where there are none."""
+    """The calibration set of static quantization: training texts; may be empty."""
 
     def write(self, folder: Path, names: tuple[str, ...]) -> None:
         """Writes the files into the folder of a bundle.
 
         Args:
-            folder: Of a bundle that is not finished.
+            folder: The folder of an unfinished bundle.
             names: Label names in the order of their indices.
         """
         reference = self.reference
@@ -58,18 +58,18 @@ class CompressionTexts:
 
     @classmethod
     def of(cls, bundle: Bundle) -> Self:
-        """Reads them, verified.
+        """Reads and verifies the texts of a bundle.
 
         Raises:
-            UsageError: The bundle carries none.
+            UsageError: The bundle holds no validation text.
             IntegrityError: A file is missing or changed.
-            LayoutError: The logits are not those of the texts.
+            LayoutError: The logits do not match the texts.
             DataError: A CSV file cannot be read.
         """
         files = bundle.manifest.files
         if missing := [name for name in (VALIDATION_FILE, LOGITS_FILE) if name not in files]:
             raise UsageError(
-                f"--quantize: {bundle.path} carries no validation text to judge by: expected "
+                f"--quantize: {bundle.path} holds no validation text to judge by: expected "
                 f"{' and '.join(missing)}.",
                 hint="It was exported with --no-evaluation, without data, or by an earlier "
                 "version. Export its run again.",
@@ -99,24 +99,16 @@ def _examples(bundle: Bundle, name: str, *, label_column: str | None) -> Example
 def _logits(bundle: Bundle, texts: int) -> Logits:
     file, expected = bundle.file(LOGITS_FILE), (texts, len(bundle.manifest.labels))
     try:
-        # Mapped, so that a header that claims terabytes is refused before memory is asked for.
-        found = np.lib.format.open_memmap(file, mode="r")
-    except (
-        ArithmeticError,
-        EOFError,
-        OSError,
-        SyntaxError,
-        TokenError,
-        TypeError,
-        ValueError,
-    ) as error:
+        # Memory-mapped, so that no memory is allocated for a header that declares terabytes.
+        stored = np.lib.format.open_memmap(file, mode="r")
+    except _UNREADABLE as error:
         raise LayoutError(f"{file} holds no array of logits: {error}.") from None
-    if found.dtype != np.float32 or found.shape != expected:
+    if stored.dtype != np.float32 or stored.shape != expected:
         raise LayoutError(
             f"{file}: expected float32 logits of shape {expected}, one row for each text of "
-            f"{VALIDATION_FILE}, found {found.dtype} of shape {found.shape}."
+            f"{VALIDATION_FILE}, found {stored.dtype} of shape {stored.shape}."
         )
-    logits = np.array(found)
+    logits = np.array(stored)
     if not np.isfinite(logits).all():
         raise LayoutError(f"{file}: expected finite logits, found NaN or infinite ones.")
     return logits

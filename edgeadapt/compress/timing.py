@@ -1,4 +1,4 @@
-"""Latency and memory of ONNX files, each in fresh processes that take turns."""
+"""Measure latency and memory of ONNX files, each in fresh processes, interleaved."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,25 +17,28 @@ __all__ = ["Timing", "noise_of", "spread", "take_turns"]
 ROUNDS = 3
 """Fresh processes per file."""
 TIMED_TEXTS = 32
-"""Texts that a process is timed on, spread over their lengths."""
+"""Texts on which a process is timed, spread evenly over the lengths."""
 REPEATS, WARMUP = 5, 2
+"""Timed and untimed passes over each text."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What was measured of one file."""
+    """The measurements of one file."""
 
     processes_ms: tuple[float, ...]
-    """Of each process the mean over texts of a text's median latency at batch 1, the fastest first.
-
-    On a shared machine some processes are slow for all their life, and none is too fast.
-    """
+    """Latency of each process, the fastest first: the mean over texts of each text's median at
+    batch size 1."""
     peak_bytes: int | None
-    """Peak memory of its first process; ``None`` without /proc."""
+    """Peak memory of the first process; ``None`` without /proc."""
 
     @property
     def latency_ms(self) -> float:
-        """Of the fastest process."""
+        """Latency of the fastest process.
+
+        On a shared machine a process can be slow throughout, but not faster than the machine
+        allows.
+        """
         return self.processes_ms[0]
 
 
@@ -46,13 +49,13 @@ def take_turns(
     threads: int,
     progress: Progress = SILENT,
 ) -> list[Timing]:
-    """Measures every file in several rounds, so that what disturbs one disturbs all.
+    """Measures all files in several rounds, so that disturbances affect all files alike.
 
     Args:
-        files: ONNX files and what runs them.
-        texts: Some of these are what a process answers.
+        files: ONNX files and their engines.
+        texts: Tokenized texts, of which 32 are timed.
         threads: CPU threads.
-        progress: Where to report.
+        progress: Receives the progress bar.
     """
     chosen = [texts[row] for row in spread(texts, TIMED_TEXTS)]
     fixed = [FixedInput(tokens.ids, tokens.type_ids) for tokens in chosen]
@@ -77,12 +80,12 @@ def take_turns(
 
 
 def noise_of(timings: Sequence[Timing]) -> float:
-    """Returns how much slower, as a share, a second process was than the fastest of a file."""
+    """Returns the noise: the largest share by which a file's second process was slower."""
     return max(timing.processes_ms[1] / timing.processes_ms[0] - 1 for timing in timings)
 
 
 def spread(texts: Sequence[Tokens], count: int) -> list[int]:
-    """Returns rows of so many texts, evenly over their lengths."""
+    """Returns the row numbers of ``count`` texts, spread evenly over the lengths."""
     order = np.argsort([len(tokens) for tokens in texts], kind="stable")
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
     return [int(order[place]) for place in places]

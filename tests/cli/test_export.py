@@ -470,7 +470,7 @@ def test_a_bundle_may_leave_its_texts_out_and_cannot_be_quantized_again_then(
 
     assert set(done.json["files"]).isdisjoint(TEXT_FILES)
     cli("export", "bare", "--quantize").fails_with(
-        "artifacts/bundles/bare carries no validation text", hint="--no-evaluation"
+        "artifacts/bundles/bare holds no validation text", hint="--no-evaluation"
     )
 
 

@@ -80,7 +80,7 @@ def test_a_bundle_without_them_is_refused_with_the_file_and_what_to_do(
     for name in missing:
         (bundle.path / name).unlink()
 
-    with pytest.raises(UsageError, match="carries no validation text to judge by") as caught:
+    with pytest.raises(UsageError, match="holds no validation text to judge by") as caught:
         CompressionTexts.of(changed(bundle.path, bundle))
 
     assert all(name in caught.value.message for name in missing)

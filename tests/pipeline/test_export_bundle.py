@@ -146,7 +146,7 @@ def test_without_evaluation_no_text_is_carried_over(plain: Bundle, tmp_path: Pat
     )
 
     assert set(found.manifest.files).isdisjoint(TEXT_FILES)
-    with pytest.raises(UsageError, match="carries no validation text"):
+    with pytest.raises(UsageError, match="holds no validation text"):
         export_bundle(found, asked=USUAL, output=tmp_path / "other")
 
 
@@ -267,7 +267,7 @@ def test_of_a_model_that_was_trained_for_int8_no_other_way_is_tried(
 
 
 def test_a_bundle_of_an_earlier_version_is_refused_with_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"tiny_bundle carries no validation text") as caught:
+    with pytest.raises(UsageError, match=r"tiny_bundle holds no validation text") as caught:
         export_bundle(Bundle.open(OLD), asked=USUAL, output=tmp_path / "b" / "x")
 
     assert "earlier version" in caught.value.hint
@@ -327,7 +327,7 @@ def test_an_attention_that_cannot_be_taken_apart_is_named(
         node.attribute.append(onnx.helper.make_attribute("unidirectional", 1))
         onnx.save(model, path / "onnx/model.onnx")
 
-    with pytest.raises(ExportError, match="cannot be taken apart"):
+    with pytest.raises(ExportError, match="cannot be split"):
         export_bundle(copy(directed), asked=USUAL, max_drop=1.0, output=tmp_path / "b" / "x")
     assert nothing_is_at(tmp_path / "b")
 

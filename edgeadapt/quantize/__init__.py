@@ -1,1 +1,1 @@
-"""From an fp32 ONNX file to a quantized one: ways to do it, and the ladder that chooses."""
+"""Quantize an fp32 ONNX file: schemes, and the step that measures and chooses candidates."""

@@ -1,10 +1,11 @@
-"""Weights alone in 8 or 4 bits, with a scale for every block of them.
+"""Weight-only quantization to 8 or 4 bits, with one scale per block of weights.
 
 Activations stay float32, or are quantized block by block within the operator (``int8_compute``).
-More exact than dynamic int8 and slower, and with 4 bits half as large.
+It is more accurate and slower than dynamic int8, and with 4 bits half as large.
 
-The operator is ONNX Runtime's ``MatMulNBits``: weights of shape (columns, blocks, bytes), unsigned
-around 2^(bits - 1), two of 4 bits to a byte, the first in its lower half.
+The operator is ONNX Runtime's ``MatMulNBits``. Weights have the shape (columns, blocks, bytes) and
+are unsigned with the zero point 2^(bits - 1); 4-bit weights are packed in pairs, the first in the
+lower half of a byte.
 """
 
 from collections.abc import Collection
@@ -22,14 +23,15 @@ __all__ = ["Blocks", "packed_blocks", "quantize_blocks"]
 
 _CONTRIB = "com.microsoft"
 _INT8_COMPUTE = 4
-"""``accuracy_level`` of ``MatMulNBits``."""
+"""``accuracy_level`` of ``MatMulNBits`` for int8 products."""
 _SHRINKS = np.linspace(1, 0.7, 13, dtype=np.float32)
-"""Shares of the largest weight that a scale may reach: cutting it can cost less than rounding."""
+"""Factors tried on the scale of a block: clipping the largest weight can have a smaller error than
+rounding all weights more coarsely."""
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """One matrix in blocks."""
+    """One matrix, quantized in blocks."""
 
     values: NDArray[np.uint8]
     """Shape ``(columns, blocks, block_size · bits / 8)``."""
@@ -48,11 +50,11 @@ def quantize_blocks(
     """Returns a copy whose products with weights are ``MatMulNBits``.
 
     Args:
-        model: Attention as products of its own: as one node it stays float32.
+        model: The fp32 graph with unfused attention; fused attention would stay float32.
         bits: 8 or 4.
-        block_size: Weights of a column that share a scale; a power of two from 16.
-        int8_compute: Multiply in int8.
-        keep: Names of nodes that stay as they are.
+        block_size: Number of weights in a column that share a scale; a power of two, at least 16.
+        int8_compute: Whether to multiply in int8.
+        keep: Names of nodes that are not quantized.
     """
     edited = Edited(without_gemm(model))
     for node in [node for node in edited.graph.node if node.op_type == "MatMul"]:
@@ -73,9 +75,10 @@ def quantize_blocks(
 
 
 def packed_blocks(weight: NDArray[np.float32], *, bits: int, block_size: int) -> Blocks:
-    """Quantizes a matrix of shape ``(rows, columns)`` along its rows, filled up with zeros.
+    """Quantizes a matrix of shape ``(rows, columns)`` in blocks along its rows.
 
-    Of some scales for each block the one with the least squared error is taken.
+    The last block is padded with zeros. Several scales are tried for each block, and the one with
+    the smallest squared error is taken.
     """
     rows, columns = weight.shape
     blocks = -(-rows // block_size)
@@ -83,7 +86,8 @@ def packed_blocks(weight: NDArray[np.float32], *, bits: int, block_size: int) ->
     filled[:, :rows] = weight.T
     filled = filled.reshape(columns, blocks, block_size)
     middle = 2 ** (bits - 1)
-    # One more level below the middle than above it: what is largest goes there.
+    # There is one more level below the middle than above it, so the scale's sign is chosen to put
+    # the value of largest magnitude there.
     extreme = np.take_along_axis(filled, np.abs(filled).argmax(-1, keepdims=True), -1)
     scales = np.where(extreme == 0, 1, -extreme / middle)
     best, least = scales, np.full(scales.shape, np.inf, np.float32)

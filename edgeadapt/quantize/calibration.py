@@ -1,7 +1,7 @@
-"""Ranges of activations over real texts, for scales that are fixed ahead.
+"""Calibrate ranges of activations on real texts, for static quantization.
 
-Two passes over the texts, one text at a time: the first finds smallest and largest values, the
-second counts histograms within them. So memory does not grow with the number of texts.
+Two passes over the texts, one text at a time: the first finds the smallest and largest values, the
+second counts histograms between them. Memory does not grow with the number of texts.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,15 +17,15 @@ from edgeadapt.recipe import Calibration
 __all__ = ["Ranges", "activation_ranges"]
 
 Ranges = Mapping[str, tuple[float, float]]
-"""Tensor -> smallest and largest value that its levels reach, with 0 between them."""
+"""Tensor -> the smallest and largest value that can be represented; the range contains 0."""
 Inputs = Mapping[str, NDArray[np.int64]]
 
 _BINS = 2048
 _LEVELS = 256
 _PERCENTILE = 99.99
-"""Share of all values, in percent, that percentile calibration keeps."""
+"""Percentage of all values that percentile calibration keeps within the range."""
 _SHARES = np.linspace(0.05, 1, 96)
-"""Shares of the whole range, to either side, that entropy calibration tries."""
+"""Shares of the observed range, on either side of 0, that entropy calibration tries."""
 
 
 def activation_ranges(
@@ -39,9 +39,9 @@ def activation_ranges(
 
     Args:
         model: The fp32 graph.
-        tensors: Their names.
-        texts: The graph's inputs for each text.
-        method: How ranges follow from what was seen.
+        tensors: Names of the tensors.
+        texts: The calibration set: the graph's inputs for each text.
+        method: How to compute ranges from the observed values.
 
     Raises:
         ValueError: There are no texts.
@@ -52,9 +52,9 @@ def activation_ranges(
     names = sorted(tensors)
     low, high = np.zeros(len(names)), np.zeros(len(names))
     for text in texts:
-        found = session.run(names, dict(text))
-        low = np.minimum(low, [values.min() for values in found])
-        high = np.maximum(high, [values.max() for values in found])
+        activations = session.run(names, dict(text))
+        low = np.minimum(low, [values.min() for values in activations])
+        high = np.maximum(high, [values.max() for values in activations])
     high = np.where(high > low, high, low + 1)
     ends = [(float(first), float(last)) for first, last in zip(low, high, strict=True)]
     clip = _CLIPS[method]
@@ -68,7 +68,7 @@ def activation_ranges(
 
 
 def _session_with(model: onnx.ModelProto, tensors: Collection[str]) -> onnxruntime.InferenceSession:
-    """A session that gives inner tensors too."""
+    """Returns a session that has the given inner tensors as additional outputs."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     given = {value.name for value in copy.graph.output}
@@ -84,7 +84,7 @@ def _session_with(model: onnx.ModelProto, tensors: Collection[str]) -> onnxrunti
 
 
 def _percentile(counts: NDArray[np.int64], low: float, high: float) -> tuple[float, float]:
-    """Cuts the same share of all values off at either end."""
+    """Clips the same share of all values at either end."""
     edges = np.linspace(low, high, _BINS + 1)
     below = np.cumsum(counts) / counts.sum()
     tail = (1 - _PERCENTILE / 100) / 2
@@ -93,9 +93,9 @@ def _percentile(counts: NDArray[np.int64], low: float, high: float) -> tuple[flo
 
 
 def _entropy(counts: NDArray[np.int64], low: float, high: float) -> tuple[float, float]:
-    """Cuts each end to where 256 levels tell most of the values' distribution.
+    """Clips each end where 256 levels represent the distribution of values best.
 
-    Source: Migacz 2017, 8-bit Inference with TensorRT (GTC 2017), for ranges on both sides of 0.
+    Source: Migacz 2017, 8-bit Inference with TensorRT (GTC 2017), extended to asymmetric ranges.
     """
     edges = np.linspace(low, high, _BINS + 1)
     centres = (edges[:-1] + edges[1:]) / 2
@@ -107,22 +107,22 @@ def _entropy(counts: NDArray[np.int64], low: float, high: float) -> tuple[float,
 def _divergence(
     counts: NDArray[np.int64], centres: NDArray[np.float64], low: float, high: float
 ) -> float:
-    """Kullback-Leibler divergence of the levels' distribution from the cut values' own."""
+    """Returns the Kullback-Leibler divergence of the quantized from the clipped distribution."""
     inside = (centres >= low) & (centres <= high)
     cut = counts[inside].astype(np.float64)
     if not cut.any():
         return np.inf
-    known = cut > 0
-    # What is beyond an end is counted there, as quantization moves it there.
+    occupied = cut > 0
+    # Values beyond an end are counted at that end, where quantization clips them to.
     cut[0] += counts[centres < low].sum()
     cut[-1] += counts[centres > high].sum()
     level = ((centres[inside] - low) / (high - low) * (_LEVELS - 1)).round().astype(int)
-    within = np.bincount(level, weights=np.where(known, counts[inside], 0), minlength=_LEVELS)
-    bins = np.bincount(level, weights=known, minlength=_LEVELS)
-    told = np.where(known, within[level] / np.maximum(bins[level], 1), 0)
-    p, q = cut / cut.sum(), told / told.sum()
+    within = np.bincount(level, weights=np.where(occupied, counts[inside], 0), minlength=_LEVELS)
+    bins = np.bincount(level, weights=occupied, minlength=_LEVELS)
+    quantized = np.where(occupied, within[level] / np.maximum(bins[level], 1), 0)
+    p, q = cut / cut.sum(), quantized / quantized.sum()
     both = (p > 0) & (q > 0)
-    lost = p[(p > 0) & (q == 0)].sum()  # values at an end that no level stands for
+    lost = p[(p > 0) & (q == 0)].sum()  # clipped values in a bin that is otherwise empty
     return float((p[both] * np.log(p[both] / q[both])).sum() + lost * np.log(_BINS))
 
 

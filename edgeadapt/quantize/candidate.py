@@ -1,4 +1,4 @@
-"""One way to quantize a graph, as a value; and writing it."""
+"""Quantization candidates: the settings of one, and writing the graph that it describes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,29 +19,29 @@ __all__ = ["Candidate", "write"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """How to quantize; what a scheme has no use for is left at its default."""
+    """Settings of one quantized model. Settings that the scheme does not use keep their default."""
 
     scheme: Scheme
     fused: bool = True
-    """Attention as one node; schemes that know no such node take it as products."""
+    """Whether attention is one node; only ``dynamic-int8`` supports that."""
     per_channel: bool = True
-    """A scale for each output channel of a weight."""
+    """Whether each output channel of a weight has its own scale."""
     reduce_range: bool = False
-    """Seven bits for weights, which no CPU's int8 products overflow with."""
+    """Whether weights have 7 bits, with which int8 products do not overflow on any CPU."""
     calibration: Calibration = Calibration.MIN_MAX
-    """How ``static-int8`` fixes ranges."""
+    """Method by which ``static-int8`` computes ranges."""
     block_size: int = 32
-    """Weights that share a scale in ``int8-weights`` and ``int4-weights``."""
+    """Number of weights that share a scale in ``int8-weights`` and ``int4-weights``."""
     int8_compute: bool = True
-    """Whether these multiply in int8."""
+    """Whether these two schemes multiply in int8."""
     embedding_bits: int = 8
-    """Of each embedding: 32, 8 or 4."""
+    """Bits per value of the embeddings: 32, 8 or 4."""
     keep: tuple[str, ...] = ()
-    """Nodes that stay float32."""
+    """Names of nodes that stay float32."""
 
     @property
     def weights_alone(self) -> bool:
-        """Whether nothing but weights has to be rounded."""
+        """Whether the scheme is weight-only: activations need not be quantized."""
         return self.scheme in _WEIGHTS_ALONE
 
     def __str__(self) -> str:
@@ -70,10 +70,10 @@ def write(
     """Writes a quantized copy of a graph.
 
     Args:
-        candidate: How.
-        source: The fp32 graph, with attention as the candidate wants it.
+        candidate: The settings.
+        source: The fp32 graph, with attention fused or not, as ``candidate.fused`` says.
         target: The file to write.
-        texts: Inputs of the graph to calibrate with; only ``static-int8`` needs any.
+        texts: The calibration set, as inputs of the graph; only ``static-int8`` needs one.
     """
     model = _SCHEMES[candidate.scheme](candidate, source, texts)
     if candidate.embedding_bits < 32:

@@ -1,7 +1,7 @@
-"""Dynamic int8: weights are s8 with a scale per output channel, activations u8 at run time.
+"""Dynamic int8: weights are s8 with a scale per output channel, activations become u8 at run time.
 
-One scale per tensor is not enough for the weights: on SST-2 it changes 4 to 5 % of the labels,
-one per channel about 2 %.
+One scale per weight tensor is too coarse: on SST-2 it changes 4 to 5 % of the predicted labels, one
+scale per channel about 2 %.
 """
 
 import logging
@@ -28,23 +28,23 @@ def quantize_dynamic_int8(
     """Returns a copy whose products with weights are in int8.
 
     Args:
-        model: Attention as one node or as products of its own.
-        per_channel: One scale for each output channel of a weight, not one for the whole.
-        reduce_range: Seven bits for weights: CPUs without VNNI add pairs of products in 16 bits,
-            and cut what does not fit.
-        keep: Names of nodes that stay as they are.
+        model: The fp32 graph, with fused or unfused attention.
+        per_channel: Whether each output channel of a weight has its own scale.
+        reduce_range: Whether weights have 7 bits: CPUs without VNNI add pairs of products in 16
+            bits, which saturate with 8-bit weights.
+        keep: Names of nodes that are not quantized.
     """
     with tempfile.TemporaryDirectory() as folder, _without_advice():
         target = Path(folder) / "model.onnx"
         quantize_dynamic(
-            without_gemm(model),  # onnxruntime does it too, and renames the nodes in ``keep``
+            without_gemm(model),  # onnxruntime does this as well, but renames nodes in ``keep``
             target,
             op_types_to_quantize=["MatMul", "Attention"],  # Gemm is MatMul by then
             nodes_to_exclude=list(keep),
             per_channel=per_channel,
             reduce_range=reduce_range,
             weight_type=QuantType.QInt8,
-            # Without it, graphs with fused operators fail on weights whose type is not inferred.
+            # Needed for graphs with fused operators, whose output types are not inferred.
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
         return onnx.load(target)
@@ -52,14 +52,14 @@ def quantize_dynamic_int8(
 
 _ADVICE = (
     "pre-processing before quantization",
-    # Of tensors that are no floats: they are left as they are, which is right.
+    # Logged for tensors that are not floats, which correctly stay unchanged.
     "Inference failed or unsupported type to quantize",
 )
 
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Drops what onnxruntime logs at the root logger and nobody can act on."""
+    """Drops messages for the block that onnxruntime logs and that a user cannot act on."""
 
     def keep(record: logging.LogRecord) -> bool:
         return not any(words in record.getMessage() for words in _ADVICE)

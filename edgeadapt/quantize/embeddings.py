@@ -1,9 +1,10 @@
-"""Tables of embeddings in 8 or 4 bits, with a scale for every row or block of it.
+"""Quantize embedding tables to 8 or 4 bits, with a scale per row or block.
 
-onnxruntime's own quantization gives a table one scale: whatever row is largest decides how coarse
-all others are. In 8 bits a scale a row costs one part in 96 of a table of 384 columns. In 4 bits
-every 32 values share one (ONNX Runtime's ``GatherBlockQuantized``). A table whose first rows are
-taken, that of the positions, is small and becomes float16.
+onnxruntime's own quantization uses one scale per table, so that the row with the largest value
+determines the precision of all others. With 8 bits there is one scale per row here, which adds 1/96
+to the size of a table of 384 columns. With 4 bits every 32 values share a scale (ONNX Runtime's
+``GatherBlockQuantized``). The table of positions, of which the first rows are sliced, is small and
+becomes float16.
 """
 
 import numpy as np
@@ -16,24 +17,24 @@ from edgeadapt.quantize.blocks import packed_blocks
 __all__ = ["quantize_embeddings"]
 
 _LEVELS = 127
-"""Of either sign."""
+"""Largest quantized value; the range is symmetric."""
 _FEWEST_ROWS = 16
-"""A smaller table is not worth two more nodes."""
+"""Smaller tables are not quantized: they would save less than the additional nodes cost."""
 _BLOCK = 32
-"""Values that share a scale in 4 bits."""
+"""Number of values that share a scale with 4 bits."""
 
 
 def quantize_embeddings(model: onnx.ModelProto, *, bits: int = 8) -> onnx.ModelProto:
-    """Returns a copy that looks embeddings up in ``bits`` bits.
+    """Returns a copy whose embedding tables have ``bits`` bits per value.
 
-    What is sliced off a table is float16 there. The other initializers, tables that something else
-    reads too, and in 4 bits those whose width is no multiple of 32, stay as they are.
+    Tables that are sliced become float16. Unchanged are tables that other nodes read as well, and,
+    with 4 bits, those whose width is not a multiple of 32.
     """
     edited = Edited(model)
-    for node, found in edited.tables("Gather", "Slice"):
-        if found.dtype != np.float32 or len(found) < _FEWEST_ROWS:
+    for node, constant in edited.tables("Gather", "Slice"):
+        if constant.dtype != np.float32 or len(constant) < _FEWEST_ROWS:
             continue
-        table = np.asarray(found, np.float32)
+        table = np.asarray(constant, np.float32)
         if node.op_type == "Slice":
             _halve(edited, node, table)
         elif bits == 8:

@@ -1,4 +1,4 @@
-"""What a quantized model may be asked to be."""
+"""Options of quantization."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,35 +20,35 @@ __all__ = ["SCHEMES", "Quantization"]
 
 @dataclass(frozen=True)
 class Quantization:
-    """What a quantized model may be asked to be."""
+    """Options of quantization."""
 
     schemes: tuple[Scheme, ...] = ()
-    """Ways to quantize, of which the best is kept; the engine's usual one where none is given."""
+    """Schemes to try, of which the best is kept; by default, the engine's first."""
     objective: Objective = Objective.LATENCY
-    """What the best is best at."""
+    """What to optimize."""
     platform: Platform = Platform.AUTO
-    """What it is made for."""
+    """The CPU type that will run the model."""
     threads: int | None = None
-    """CPU threads while latency is measured; all cores where none is given."""
+    """CPU threads for measuring latency; ``None`` for all cores."""
     engine: EngineName = EngineName.ONNXRUNTIME
-    """What will run it."""
+    """The engine that will run the model."""
 
     def __post_init__(self) -> None:
-        known = SCHEMES.get(self.engine)
-        if known is None:
+        supported = SCHEMES.get(self.engine)
+        if supported is None:
             raise UsageError(
                 f"--engine: expected one of {', '.join(SCHEMES)}, found {self.engine}.",
-                hint="--with-torch adds what bench needs for a row of torch.",
+                hint="To benchmark torch as well, use --with-torch.",
             )
-        if wrong := [scheme for scheme in self.schemes if scheme not in known]:
+        if wrong := [scheme for scheme in self.schemes if scheme not in supported]:
             raise UsageError(
-                f"--scheme: {self.engine} runs {', '.join(known)}, found {', '.join(wrong)}.",
+                f"--scheme: {self.engine} runs {', '.join(supported)}, found {', '.join(wrong)}.",
                 hint="Leave --scheme out, or --engine.",
             )
 
     @classmethod
     def of(cls, config: ExportConfig) -> Self:
-        """Returns what a recipe asks for, whether ``quantize`` is set or not."""
+        """Returns the options of a recipe, regardless of whether ``quantize`` is set."""
         return cls(
             schemes=config.schemes,
             objective=config.objective,
@@ -64,36 +64,37 @@ class Quantization:
 
     @property
     def is_usual(self) -> bool:
-        """Whether it is what ``train --quant-aware`` makes up for."""
+        """Whether these are the options that ``train --quant-aware`` simulates."""
         return (self.wanted, self.objective) == ((Scheme.DYNAMIC_INT8,), Objective.LATENCY)
 
     @property
     def made_for(self) -> Platform:
-        """The platform, never ``auto``."""
+        """The platform, with ``auto`` resolved to this machine's."""
         return this_platform() if self.platform is Platform.AUTO else self.platform
 
     def ways(self, *, simulated: bool = False) -> Sequence[Candidate]:
-        """Returns what to try.
+        """Returns the candidates to try.
 
         Args:
-            simulated: Whether training simulated the usual way: nothing else is tried then.
+            simulated: Whether training simulated the default candidate; then only that is tried.
         """
         tried = candidates(self.wanted, self.made_for, self.objective)
         if simulated and self.is_usual:
             tried = tried[:1]
-        if self.engine is not EngineName.ONNXRUNTIME:  # whose own operator 4 bits take
+        # 4-bit embeddings need an operator that only ONNX Runtime has.
+        if self.engine is not EngineName.ONNXRUNTIME:
             tried = [way for way in tried if way.embedding_bits != 4]
         return list(dict.fromkeys(tried))
 
     def step(
         self, folder: Path, *, simulated: bool = False, progress: Progress = SILENT
     ) -> Quantize:
-        """Returns the step that tries this.
+        """Returns the compression step with these options.
 
         Args:
-            folder: For files that are tried; to be made.
-            simulated: As ``ways`` takes it.
-            progress: Where to report.
+            folder: Folder for the candidates' files; must not exist.
+            simulated: As in ``ways``.
+            progress: Receives messages and progress bars.
         """
         folder.mkdir()
         return Quantize(
@@ -106,7 +107,7 @@ class Quantization:
         )
 
     def variant(self, scheme: Scheme) -> tuple[str, Variant]:
-        """Returns name and variant for the manifest; transformers.js looks for such file names."""
+        """Returns name and variant for the manifest; transformers.js expects these file names."""
         name, file = "int8", "onnx/model_quantized.onnx"
         if scheme is Scheme.INT4_WEIGHTS:
             name, file = "int4", "onnx/model_q4.onnx"

@@ -1,4 +1,4 @@
-"""The quantized model that was chosen, as a bundle holds and reports it."""
+"""The quantized model that was chosen, in the form that a bundle holds and reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ __all__ = ["Quantized"]
 
 @dataclass(frozen=True)
 class Quantized:
-    """A quantized model in its place, and how it was chosen."""
+    """A quantized model in a bundle, and how it was chosen."""
 
     asked: Quantization
     step: Quantize
     taken: Taken
     cost: Drift
-    """Of the finished file, against the uncompressed model."""
+    """Drift of the finished file against the uncompressed model."""
 
     @classmethod
     def placed(
@@ -37,15 +37,15 @@ class Quantized:
         reference: Reference,
         texts: Sequence[Tokens],
     ) -> "Quantized":
-        """Moves the chosen file to its place in a bundle, and asks it there once more.
+        """Moves the chosen file into a bundle, and measures its accuracy there once more.
 
         Args:
-            asked: What was asked for.
-            step: The step.
-            taken: What it led to.
-            folder: Of the bundle.
-            reference: What the finished file is judged against.
-            texts: The reference's texts in the model's tokens.
+            asked: The options.
+            step: The compression step.
+            taken: Its result.
+            folder: The bundle's folder.
+            reference: The logits that the finished file is compared with.
+            texts: The reference's texts, tokenized for the model.
         """
         file = folder / asked.variant(_scheme(taken))[1].file
         file.parent.mkdir(exist_ok=True)

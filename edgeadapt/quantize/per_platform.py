@@ -1,4 +1,4 @@
-"""What the ladder tries, by scheme and platform."""
+"""The candidates to try, by scheme and platform."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ from edgeadapt.recipe import Calibration, Objective, Platform, Scheme
 __all__ = ["candidates"]
 
 _SEVEN_BITS = frozenset({Platform.X86_AVX2, Platform.PORTABLE})
-"""Platforms whose int8 products may overflow 16 bits, and the one that may be any of them."""
+"""Platforms whose int8 products may overflow 16 bits, and ``portable``, which includes these."""
 
 
 def _dynamic(scheme: Scheme) -> Iterable[Candidate]:
@@ -54,23 +54,25 @@ _BY_SCHEME: Mapping[Scheme, Callable[[Scheme], Iterable[Candidate]]] = MappingPr
 def candidates(
     schemes: Iterable[Scheme], platform: Platform, objective: Objective = Objective.LATENCY
 ) -> list[Candidate]:
-    """Returns what to try, each scheme's usual way first.
+    """Returns the candidates to try, each scheme's default first.
 
-    Embeddings in 4 bits make no product faster: they are tried where size is what counts.
+    4-bit embeddings reduce size only, not latency. For most schemes they are tried only if size is
+    the objective.
 
-    To be portable, schemes that round weights alone compute in float32: what rounds activations
-    lets the last digits of float32, which differ between CPUs, decide now and then on a level.
+    For the portable platform, weight-only schemes compute in float32. Rounding activations would
+    occasionally turn differences in the last digits of float32, which vary between CPUs, into
+    another quantized value.
 
     Args:
-        schemes: In the order of preference.
-        platform: What for; never ``auto``.
-        objective: What the best is best at.
+        schemes: The schemes, in order of preference.
+        platform: The platform that will run the model; never ``auto``.
+        objective: What to optimize.
     """
     seven, portable = platform in _SEVEN_BITS, platform is Platform.PORTABLE
-    tried = [each for scheme in schemes for each in _BY_SCHEME[scheme](scheme)]
+    tried = [candidate for scheme in schemes for candidate in _BY_SCHEME[scheme](scheme)]
     if objective is Objective.SIZE:
-        tried += [replace(each, embedding_bits=4) for each in tried if each.embedding_bits == 8]
-    found = [
+        tried += [replace(way, embedding_bits=4) for way in tried if way.embedding_bits == 8]
+    adapted = [
         replace(
             candidate,
             reduce_range=seven,
@@ -78,4 +80,4 @@ def candidates(
         )
         for candidate in tried
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(adapted))

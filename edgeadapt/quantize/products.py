@@ -1,4 +1,4 @@
-"""The products with weights in a graph: what quantization is about."""
+"""Find the products with weights in a graph, which are what quantization changes."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ _OPERATORS = ("MatMul", "Gemm", "Attention")
 
 @dataclass(frozen=True)
 class Product:
-    """A node that multiplies with a matrix of weights."""
+    """A node that multiplies by a matrix of weights."""
 
     node: str
-    """Its name."""
+    """Name of the node."""
     operator: str
     """``MatMul``, ``Gemm`` or ``Attention``."""
     weights: int
@@ -26,24 +26,21 @@ class Product:
 
 
 def products(model: onnx.ModelProto) -> list[Product]:
-    """Returns every product with weights, in the order in which they are computed.
-
-    The last of a classifier is its head.
-    """
+    """Returns all products with weights, in order of computation; a classifier's head is last."""
     edited = Edited(model)
-    found = []
+    listed = []
     for node in edited.graph.node:
         if node.op_type in _OPERATORS and edited.rank(node.input[1]) == 2:
             weight = edited.constant(node.input[1])
             assert weight is not None
-            found.append(Product(node.name, node.op_type, weight.size))
-    return found
+            listed.append(Product(node.name, node.op_type, weight.size))
+    return listed
 
 
 def without_gemm(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns a copy in which every ``Gemm`` is a ``MatMul`` and an ``Add``.
 
-    Names of nodes stay. One that scales, or transposes what is computed, stays as it is.
+    Nodes keep their names. A ``Gemm`` with a scale or a transposed activation is not changed.
     """
     edited = Edited(model)
     for node in [node for node in edited.graph.node if node.op_type == "Gemm"]:

@@ -1,7 +1,7 @@
-"""Static int8: like dynamic int8, with the activations' scales fixed ahead from real texts.
+"""Static int8: like dynamic int8, but the scales of activations come from a calibration set.
 
-Written with QuantizeLinear and DequantizeLinear in front of each product, which other runtimes
-read as well.
+Written as QuantizeLinear and DequantizeLinear before each product, a form that other runtimes
+support as well.
 """
 
 from collections.abc import Collection, Sequence
@@ -32,20 +32,20 @@ def quantize_static(
     """Returns a copy whose products with weights are in int8.
 
     Args:
-        model: Attention as products of its own: as one node it stays float32.
-        texts: The graph's inputs for each text to calibrate with.
-        calibration: How ranges follow from what was seen.
-        per_channel: One scale for each output channel of a weight, not one for the whole.
-        reduce_range: Seven bits for weights.
-        keep: Names of nodes that stay as they are.
+        model: The fp32 graph with unfused attention; fused attention would stay float32.
+        texts: The calibration set: the graph's inputs for each text.
+        calibration: How to compute ranges from the observed values.
+        per_channel: Whether each output channel of a weight has its own scale.
+        reduce_range: Whether weights have 7 bits.
+        keep: Names of nodes that are not quantized.
     """
     model = without_gemm(model)
-    names = [each.node for each in products(model) if each.operator == "MatMul"]
+    names = [product.node for product in products(model) if product.operator == "MatMul"]
     names = [name for name in names if name not in keep]
     edited = Edited(model)
     read = {node.input[0] for node in edited.graph.node if node.name in names}
     ranges = activation_ranges(model, read, texts, method=calibration)
-    found = {
+    calibrated = {
         tensor: TensorData(lowest=np.float32(low), highest=np.float32(high))
         for tensor, (low, high) in ranges.items()
     }
@@ -55,15 +55,15 @@ def quantize_static(
         reduce_range,
         QuantType.QInt8,
         QuantType.QUInt8,
-        TensorsData(CalibrationMethod.MinMax, found),
+        TensorsData(CalibrationMethod.MinMax, calibrated),
         names,
         [],
         ["MatMul"],
-        # Products come out as float32: what reads them is not quantized.
+        # The outputs of products stay float32, because the operators that read them are float32.
         {
             "OpTypesToExcludeOutputQuantization": ["MatMul"],
             "MatMulConstBOnly": True,
-            "DedicatedQDQPair": True,  # a residual sum reads the tensor as it was
+            "DedicatedQDQPair": True,  # the residual sum reads the unquantized tensor
         },
     )
     quantizer.quantize_model()

@@ -1,7 +1,7 @@
-"""Quantization as a compression step: several ways, each measured, of which the best is kept.
+"""Quantization as a compression step: measures several candidates and keeps the best.
 
-Latency and memory are those of fresh processes that take turns. Where no way is accurate enough,
-the products that cost most accuracy go back to fp32, one after another.
+Latency and memory are measured in fresh processes, interleaved between candidates. If no candidate
+is accurate enough, the products that cost most accuracy are kept in fp32, one after another.
 """
 
 import re
@@ -28,18 +28,19 @@ from edgeadapt.text import Tokens
 __all__ = ["Quantize", "answers_of"]
 
 SENSITIVITY_TEXTS = 128
+"""Validation texts on which the sensitivity of products is measured."""
 
 
 class Quantize:
-    """The step.
+    """The compression step.
 
     Args:
-        ways: What to try; the first is what products go back to fp32 of.
-        folder: For files that are tried.
-        objective: What the best is best at.
-        threads: CPU threads while latency is measured.
-        engine: What runs the candidates; the fp32 graph is ONNX Runtime's.
-        progress: Where to report.
+        ways: The candidates; the fallbacks, with some products in fp32, are variants of the first.
+        folder: Folder for the candidates' files.
+        objective: What to optimize.
+        threads: CPU threads for measuring latency.
+        engine: The engine of the candidates; the fp32 graph is measured in ONNX Runtime.
+        progress: Receives messages and progress bars.
     """
 
     name = "quantize"
@@ -59,23 +60,24 @@ class Quantize:
         self.ways, self.folder, self.objective = ways, folder, objective
         self.threads, self.engine, self.progress = threads, engine, progress
         self.fp32_ms: float | None = None
-        """Latency of the fp32 graph, measured as the trials last were."""
+        """Latency of the fp32 graph, measured together with the latest trials."""
         self.noise = 0.0
-        """How much slower, as a share, a second process was then than the fastest of a graph."""
+        """Noise of these measurements: by which share the second fastest process of a graph was
+        slower than the fastest."""
         self.sensitivity: Mapping[str, float] = {}
-        """Product -> root of the mean squared logit shift where it alone is quantized; empty where
-        nobody had to know."""
+        """Product -> root mean square of the logit shift if only this product is quantized; empty
+        unless fallbacks were needed."""
 
     def rounds(self, model: Graphs) -> Iterator[Sequence[Proposal]]:
-        """Yields all ways at once."""
+        """Yields all candidates in one round."""
         ways = self.ways
-        if model.products == model.fused:  # there is one form of the graph
+        if model.products == model.fused:  # no attention was fused: candidates may become equal
             ways = list(dict.fromkeys(replace(way, fused=False) for way in ways))
         with self.progress.bar("candidates", len(ways)) as bar:
             yield [self._proposal(way, model, bar) for way in ways]
 
     def fallbacks(self, model: Graphs) -> Iterator[Sequence[Proposal]]:
-        """Yields the first way with ever more of its most sensitive products in fp32."""
+        """Yields variants of the first candidate, with more and more sensitive products in fp32."""
         usual = replace(self.ways[0], fused=self.ways[0].fused and model.products != model.fused)
         self.sensitivity = self._sensitivity(usual, model)
         most = len(self.sensitivity) // 2
@@ -85,7 +87,7 @@ class Quantize:
                 yield [self._proposal(replace(usual, keep=kept), model, bar)]
 
     def ordered(self, model: Graphs, allowed: Sequence[Trial]) -> Sequence[Trial]:
-        """Measures the trials and returns them, the best first."""
+        """Measures the trials and returns them, best first."""
         files = [(model.fused, EngineName.ONNXRUNTIME)]
         files += [(self._file(trial.proposal.name), self.engine) for trial in allowed]
         timings = take_turns(files, model.texts, threads=self.threads, progress=self.progress)
@@ -97,7 +99,7 @@ class Quantize:
         return by_objective(timed, self.objective, noise=self.noise)
 
     def baseline(self, model: Graphs) -> Baseline:
-        """Returns what was measured of the fp32 graph."""
+        """Returns the measurements of the fp32 graph."""
         size = model.fused.stat().st_size
         return Baseline(size, self.fp32_ms, self.noise, dict(self.sensitivity))
 
@@ -126,24 +128,24 @@ class Quantize:
         return self._file(str(way))
 
     def _sensitivity(self, way: Candidate, model: Graphs) -> dict[str, float]:
-        """Returns each product's logit shift where it alone is quantized, largest first."""
+        """Returns each product's logit shift if only that product is quantized, largest first."""
         names = [product.node for product in products(onnx.load(model.form(fused=way.fused)))]
         texts = [model.texts[row] for row in spread(model.texts, SENSITIVITY_TEXTS)]
         before = answers_of(model.form(fused=way.fused), texts)
-        found = {}
+        shifts = {}
         with self.progress.bar("sensitivity", len(names)) as bar:
             for name in names:
                 bar.advance(note=name)
                 others = tuple(other for other in names if other != name)
                 file = self._write(replace(way, keep=others, embedding_bits=32), model)
-                found[name] = rms_shift(before, answers_of(file, texts, self.engine))
+                shifts[name] = rms_shift(before, answers_of(file, texts, self.engine))
                 file.unlink()
-        return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+        return dict(sorted(shifts.items(), key=lambda pair: -pair[1]))
 
 
 def answers_of(
     model: Path, texts: Sequence[Tokens], engine: EngineName = EngineName.ONNXRUNTIME
 ) -> Logits:
-    """Returns an ONNX file's logits of shape ``(texts, labels)``, one text at a time."""
+    """Runs an ONNX file, one text at a time, and returns logits of shape ``(texts, labels)``."""
     runs = ENGINES[engine]()(model)
     return np.concatenate([runs.run(tokens.as_batch()) for tokens in texts])

@@ -1,4 +1,4 @@
-"""Leaving rows of a model's word embeddings out."""
+"""Remove rows of a model's word embeddings."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,14 @@ _IDS = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
 
 
 def trim_embeddings(model: PreTrainedModel, rows: Sequence[int]) -> None:
-    """Keeps some rows of the word embeddings, in place, and renumbers what the settings name.
+    """Keeps only the given rows of the word embeddings, in place, and renumbers ids in the config.
 
     Args:
         model: A classifier.
-        rows: The former id of each new id.
+        rows: The old id of each new id.
 
     Raises:
-        ExportError: Positions are counted from the padding's id, and that would change.
+        ExportError: The model counts positions from the padding id, and that would change.
     """
     table = model.get_input_embeddings()
     assert isinstance(table, nn.Embedding)
@@ -32,7 +32,7 @@ def trim_embeddings(model: PreTrainedModel, rows: Sequence[int]) -> None:
     pad = model.config.pad_token_id
     if getattr(positions, "padding_idx", None) is not None and renumbered.get(pad) != pad:
         raise ExportError(
-            f"--trim-vocab: this model counts positions from its padding's id, {pad}, which would "
+            f"--trim-vocab: this model counts positions from its padding id, {pad}, which would "
             f"become {renumbered.get(pad)}.",
             hint="Leave --trim-vocab out.",
         )
@@ -44,6 +44,6 @@ def trim_embeddings(model: PreTrainedModel, rows: Sequence[int]) -> None:
     model.config.vocab_size = len(rows)
     for name in _IDS:
         key = f"{name}_token_id"
-        found = getattr(model.config, key, None)
-        if isinstance(found, int):
-            setattr(model.config, key, renumbered.get(found))
+        old = getattr(model.config, key, None)
+        if isinstance(old, int):
+            setattr(model.config, key, renumbered.get(old))

@@ -1,9 +1,8 @@
-"""Word pieces that share a row of the embeddings with the piece whose row is most like theirs.
+"""Reduce an embedding table by letting rare word pieces share the row of a similar piece.
 
-Texts are split as before, so that they get no longer; what a rare piece meant is taken for what its
-neighbour means. The neighbours are chosen so that what is common keeps a row of its own, unless a
-more common piece has nearly the same one: each piece counts by how often it occurs, times one minus
-the cosine to the nearest among those that occur more often.
+Texts are tokenized as before, so they do not become longer; a rare piece takes the embedding of its
+nearest neighbour. A common piece keeps its own row unless a more common one has nearly the same:
+pieces are ranked by their count times one minus the cosine to the nearest more common piece.
 """
 
 from collections.abc import Collection
@@ -18,21 +17,21 @@ from transformers import PreTrainedModel
 __all__ = ["Neighbours", "use_rows"]
 
 _AT_ONCE = 2_048
-"""Rows that are compared with all others at once."""
+"""Rows compared with all others at a time, to limit memory."""
 _CONSIDERED = 32_768
-"""Most common pieces, of which some keep their rows; comparing each with each takes seconds."""
+"""Number of most common pieces that may keep their rows; comparing all pairs takes seconds."""
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Which pieces are worth rows of their own, and how alike rows are."""
+    """The ranking of word pieces by which they keep their own rows, and their directions."""
 
     directions: Tensor
-    """Rows of length 1, of shape ``(pieces, width)``."""
+    """Embeddings normalized to length 1, of shape ``(pieces, width)``."""
     order: Tensor
-    """Pieces, the one that is most worth a row first."""
+    """Piece ids by rank, the first to keep its row first."""
     least: int
-    """Pieces that keep their rows in any case."""
+    """Number of pieces that always keep their rows."""
 
     @classmethod
     def of(cls, table: Tensor, weights: Tensor, *, always: Collection[int]) -> Self:
@@ -40,8 +39,8 @@ class Neighbours:
 
         Args:
             table: Embeddings of shape ``(pieces, width)``.
-            weights: How often each piece occurs, above 0, of shape ``(pieces,)``.
-            always: Pieces that keep their rows.
+            weights: Count of each piece, above 0, of shape ``(pieces,)``.
+            always: Pieces that always keep their rows.
         """
         directions = F.normalize(table.detach().float(), dim=1)
         common = torch.argsort(weights, descending=True, stable=True)[:_CONSIDERED]
@@ -52,25 +51,29 @@ class Neighbours:
         return cls(directions, order, len(always))
 
     def rows(self, most: int) -> Tensor:
-        """Returns the piece whose row each piece has if so many stay, of shape ``(pieces,)``."""
+        """Returns the piece whose row each piece takes, of shape ``(pieces,)``.
+
+        Args:
+            most: Number of rows to keep.
+        """
         kept = self.order[: max(most, self.least)].sort().values
         own = self.directions[kept].T
         nearest = [(part @ own).argmax(dim=1) for part in torch.split(self.directions, _AT_ONCE)]
         rows = kept[torch.cat(nearest)]
-        rows[kept] = kept  # its own, also where another is the same
+        rows[kept] = kept  # its own row, even if another kept row is equal
         return rows
 
 
 def _likeness_to_earlier(directions: Tensor) -> Tensor:
-    """The largest cosine of each row to one before it; 0 for the first."""
-    found = torch.zeros(len(directions))
+    """Returns the largest cosine of each row to an earlier row; 0 for the first."""
+    largest = torch.zeros(len(directions))
     for part, start in zip(
         torch.split(directions, _AT_ONCE), range(0, len(directions), _AT_ONCE), strict=True
     ):
         cosines = part @ directions[: start + len(part)].T
         later = torch.arange(cosines.shape[1]) >= torch.arange(start, start + len(part))[:, None]
-        found[start : start + len(part)] = cosines.masked_fill(later, 0.0).amax(dim=1)
-    return found
+        largest[start : start + len(part)] = cosines.masked_fill(later, 0.0).amax(dim=1)
+    return largest
 
 
 def use_rows(model: PreTrainedModel, rows: Tensor) -> None:
@@ -78,7 +81,7 @@ def use_rows(model: PreTrainedModel, rows: Tensor) -> None:
 
     Args:
         model: A classifier.
-        rows: The piece whose embedding each has, of shape ``(pieces,)``.
+        rows: The piece whose embedding each piece takes, of shape ``(pieces,)``.
     """
     table = model.get_input_embeddings()
     assert isinstance(table, nn.Embedding)

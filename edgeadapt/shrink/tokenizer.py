@@ -1,7 +1,7 @@
-"""A tokenizer with fewer word pieces, which still spells every text that it could spell before.
+"""Remove word pieces from a tokenizer that can still encode the same texts.
 
-Words whose pieces all stay are split as before; others into smaller pieces. Single characters, and
-pieces that they cannot spell, always stay.
+Words whose pieces are all kept are split as before; others into smaller pieces. Single characters,
+and pieces that single characters cannot spell, are always kept.
 """
 
 import json
@@ -15,12 +15,12 @@ from edgeadapt.errors import ExportError, UsageError
 
 __all__ = ["Trimmed", "trim"]
 
-# tokenizer.json has another shape for each kind of tokenizer; the library checks it when it is read
-# back, and no value of it leaves this module.
+# Any, because tokenizer.json has a different structure for each kind of tokenizer. The tokenizers
+# library validates the result, and the values are used only in this module.
 _Json = dict[str, Any]
 
 _MARKS = {"WordPiece": "##", "Unigram": "▁"}
-"""What stands before a piece: inside a word, or at its beginning."""
+"""Prefix of pieces: of those inside a word for WordPiece, at the start of a word for Unigram."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,20 @@ class Trimmed:
 
     tokenizer: Tokenizer
     rows: list[int]
-    """The former id of each of its ids: the rows of the embeddings that stay, in their order."""
+    """The old id of each new id: the rows of the embeddings to keep, in order."""
 
 
 def trim(tokenizer: Tokenizer, counts: Mapping[str, int], *, most: int | None) -> Trimmed:
-    """Leaves out the pieces that a task does not need.
+    """Returns a copy of a tokenizer without the pieces that a task does not need.
 
     Args:
-        tokenizer: A WordPiece, Unigram or byte-level BPE tokenizer; it stays as it is.
-        counts: How often each piece occurs in the task's texts.
-        most: Number of pieces; with none given, every piece that occurs.
+        tokenizer: A WordPiece, Unigram or byte-level BPE tokenizer.
+        counts: Count of each piece in the task's texts.
+        most: Number of pieces to keep; ``None`` keeps every piece that occurs.
 
     Raises:
         ExportError: The tokenizer is of another kind.
-        UsageError: There have to be more pieces.
+        UsageError: ``most`` is smaller than the number of pieces that are always kept.
     """
     files = json.loads(tokenizer.to_str())
     model = files["model"]
@@ -61,7 +61,7 @@ def trim(tokenizer: Tokenizer, counts: Mapping[str, int], *, most: int | None) -
             f"--trim-vocab {most}: expected at least {least}, the special tokens, single "
             "characters and what they cannot spell."
         )
-    # With room for more than occurs, ids are the best guess: what is common comes early.
+    # Pieces that do not occur are ranked by id, since vocabularies list common pieces first.
     wanted_pieces = ids if most is not None else ids.keys() & counts.keys()
     for piece in sorted(wanted_pieces, key=lambda piece: (-counts.get(piece, 0), ids[piece])):
         wanted = kept | set(closed.parts(piece))
@@ -80,7 +80,7 @@ class _Pieces:
 
     mark: str
     parents: Mapping[str, tuple[str, str]]
-    """Of BPE: the two pieces that a piece is merged from."""
+    """For BPE: piece -> the two pieces that it is merged from; else empty."""
 
     @classmethod
     def of(cls, kind: str, model: _Json) -> "_Pieces":
@@ -89,7 +89,7 @@ class _Pieces:
         return cls(mark, {first + second: (first, second) for first, second in reversed(merges)})
 
     def basis(self, pieces: set[str], special: set[str]) -> Iterator[str]:
-        """Special tokens, single characters, and what single characters do not spell."""
+        """Yields the pieces to keep always: special, single characters, not spelled by these."""
         single = {piece for piece in pieces if len(piece.removeprefix(self.mark)) <= 1}
         yield from special | single
         if self.parents:
@@ -99,13 +99,13 @@ class _Pieces:
                 yield piece
 
     def parts(self, piece: str) -> Iterator[str]:
-        """A piece and all that it is merged from."""
+        """Yields a piece and, for BPE, all pieces that it is merged from."""
         yield piece
         for parent in self.parents.get(piece, ()):
             yield from self.parts(parent)
 
     def _letters(self, piece: str) -> Iterator[str]:
-        """A piece spelled in single characters, as the tokenizer would."""
+        """Yields the single-character pieces into which the tokenizer would split a piece."""
         if self.mark == _MARKS["Unigram"]:
             yield from piece
             return
@@ -115,7 +115,7 @@ class _Pieces:
 
 
 def _needed(files: _Json) -> Iterator[str]:
-    """Tokens that a tokenizer uses whatever the text: the unknown one need not be an added one."""
+    """Yields the special tokens; the unknown token may not be among the added tokens."""
     yield from (token["content"] for token in files["added_tokens"])
     model, processor = files["model"], files.get("post_processor")
     if model.get("unk_token") is not None:
@@ -126,7 +126,7 @@ def _needed(files: _Json) -> Iterator[str]:
 
 
 def _around(processor: _Json | None) -> Iterator[str]:
-    """The tokens that are put around a text."""
+    """Yields the tokens that a post-processor adds around a text."""
     if processor is None:
         return
     for inner in processor.get("processors", ()):
@@ -137,13 +137,13 @@ def _around(processor: _Json | None) -> Iterator[str]:
 
 
 def _pair(merge: str | Collection[str]) -> tuple[str, str]:
-    """A merge, as old files write it (``"a b"``) or new ones (``["a", "b"]``)."""
+    """Parses a merge, in the old form ``"a b"`` or the new form ``["a", "b"]``."""
     first, second = merge.split(" ") if isinstance(merge, str) else merge
     return first, second
 
 
 def _rewrite(files: _Json, ids: Mapping[str, int]) -> None:
-    """Leaves of a ``tokenizer.json`` what has an id, and gives it that id."""
+    """Removes all pieces without a new id from a ``tokenizer.json``, and renumbers the others."""
     model = files["model"]
     if model["type"] == "Unigram":
         kept = [pair for pair in model["vocab"] if pair[0] in ids]
@@ -161,7 +161,7 @@ def _rewrite(files: _Json, ids: Mapping[str, int]) -> None:
 
 
 def _renumber(processor: _Json | None, ids: Mapping[str, int]) -> None:
-    """Gives special tokens their new ids in what puts them around a text."""
+    """Renumbers the special tokens in a post-processor."""
     if processor is None:
         return
     for inner in processor.get("processors", ()):

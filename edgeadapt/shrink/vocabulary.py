@@ -1,4 +1,4 @@
-"""A smaller vocabulary as a step: chosen by training text, judged by validation text."""
+"""Reduce the vocabulary, as a step: made from training text, judged on validation text."""
 
 import json
 import math
@@ -26,59 +26,60 @@ from edgeadapt.text import Text, TextEncoder
 __all__ = ["SIZES", "TrimVocabulary", "vocabularies"]
 
 SIZES = (4_000, 6_000, 8_000, 12_000, 16_000, 24_000)
-"""Numbers of embeddings that ``auto`` tries."""
+"""Numbers of embeddings that ``--trim-vocab auto`` tries."""
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A smaller vocabulary that may be put into a model."""
+    """A reduced vocabulary, which can be applied to a model."""
 
     way: str
-    """What becomes of a piece that has no embedding of its own: ``spelled`` or ``shared``."""
+    """How a piece without its own embedding is handled: ``spelled`` in smaller pieces, or
+    ``shared``, with the embedding of a similar piece."""
     encoder: TextEncoder
-    """The tokenizer that goes with it."""
+    """The tokenizer of the reduced vocabulary."""
     embeddings: int
-    """Rows of the table that are left."""
+    """Number of rows of the reduced table."""
     find_rows: Callable[[], Tensor]
-    """Returns ``rows``; not asked before somebody needs them."""
+    """Computes ``rows``; called at first use, because it can take seconds."""
 
     def __str__(self) -> str:
         return f"{self.embeddings:,} embeddings, other pieces {self.way}"
 
     @cached_property
     def rows(self) -> Tensor:
-        """The row of the whole table that each of its ids has, of shape ``(pieces,)``."""
+        """The row of the full table that each id has, of shape ``(pieces,)``."""
         return self.find_rows()
 
     @property
     def is_shared(self) -> bool:
-        """Whether pieces have the same embeddings."""
+        """Whether several pieces share an embedding."""
         return self.way == "shared"
 
     def put_into(self, model: PreTrainedModel) -> None:
-        """Changes a model's embeddings."""
+        """Replaces a model's embeddings, in place."""
         if self.is_shared:
             use_rows(model, self.rows)
         else:
             trim_embeddings(model, self.rows.tolist())
 
     def bytes(self, *, width: int) -> int:
-        """Of the tokenizer and the embeddings, about, with one byte for each value."""
+        """Returns the approximate size of tokenizer and int8 embeddings, in bytes."""
         which = 4 * self.encoder.tokenizer.get_vocab_size() if self.is_shared else 0
         return _bytes(self.encoder, rows=self.embeddings, width=width) + which
 
 
 class TrimVocabulary:
-    """The step.
+    """The compression step.
 
-    Of a given number of embeddings the more accurate way is taken; else the smallest vocabulary
-    that is accurate enough.
+    For a given number of embeddings, it takes the more accurate of the two ways; without one, the
+    smallest vocabulary that is accurate enough.
 
     Args:
-        most: Number of embeddings; as few as accuracy allows where none is given.
-        counts: How often each word piece occurs in training text.
-        texts: The reference's.
+        most: Number of embeddings; ``None`` for as few as the accuracy budget allows.
+        counts: Count of each word piece in training text.
+        texts: The reference's texts.
     """
 
     name = "vocabulary"
@@ -91,36 +92,36 @@ class TrimVocabulary:
         self.most, self.counts, self.texts = most, counts, texts
 
     def rounds(self, model: TextModel) -> Iterator[Sequence[Proposal]]:
-        """Yields one vocabulary after the other, the smallest first, or those of a given number.
+        """Yields vocabularies one by one, smallest first; for a given number, both ways at once.
 
         Raises:
-            UsageError: The number is too small, or there is nothing to leave out.
+            UsageError: The number is too small, or the vocabulary is too small to be reduced.
         """
         before = model.encoder.tokenizer.get_vocab_size()
         sizes = [size for size in SIZES if size < before] if self.most is None else [self.most]
         if not sizes:
             raise UsageError(
                 f"--trim-vocab auto: {before:,} word pieces are too few to leave any out.",
-                hint="Leave --trim-vocab out, or say how many to keep.",
+                hint="Leave --trim-vocab out, or give the number of embeddings to keep.",
             )
         table = model.merged.model.get_input_embeddings().weight
-        found = list(vocabularies(model.encoder, table, self.counts, sizes))
-        sized = {id(each): each.bytes(width=table.shape[1]) for each in found}
-        found.sort(key=lambda each: sized[id(each)])
-        alike = (lambda each: sized[id(each)]) if self.most is None else (lambda each: 0)
-        for _, group in groupby(found, key=alike):
-            yield [self._proposal(each, model, sized[id(each)]) for each in group]
+        reduced = list(vocabularies(model.encoder, table, self.counts, sizes))
+        sized = {id(smaller): smaller.bytes(width=table.shape[1]) for smaller in reduced}
+        reduced.sort(key=lambda smaller: sized[id(smaller)])
+        group_key = (lambda smaller: sized[id(smaller)]) if self.most is None else (lambda _: 0)
+        for _, group in groupby(reduced, key=group_key):
+            yield [self._proposal(smaller, model, sized[id(smaller)]) for smaller in group]
 
     def fallbacks(self, model: TextModel) -> Sequence[Sequence[Proposal]]:
-        """Returns nothing."""
+        """Returns no proposals."""
         return ()
 
     def ordered(self, model: TextModel, allowed: Sequence[Trial]) -> Sequence[Trial]:
-        """Returns the most accurate first."""
+        """Returns the trials, most accurate first."""
         return closest(allowed)
 
     def baseline(self, model: TextModel) -> Baseline:
-        """Returns the size of the whole vocabulary."""
+        """Returns the size of the full vocabulary."""
         table = model.merged.model.get_input_embeddings().weight
         return Baseline(_bytes(model.encoder, rows=len(table), width=table.shape[1]))
 
@@ -129,9 +130,9 @@ class TrimVocabulary:
             return Answers(self._logits(vocabulary, model), size)
 
         def make(folder: Path) -> TextModel:
-            merged = deepcopy(model.merged)  # another vocabulary may have to take its place
-            for each in {id(m): m for m in (merged.model, merged.stock)}.values():
-                vocabulary.put_into(each)
+            merged = deepcopy(model.merged)  # other vocabularies may be tried on the original
+            for torch_model in {id(m): m for m in (merged.model, merged.stock)}.values():
+                vocabulary.put_into(torch_model)
             return TextModel(merged, vocabulary.encoder, vocabulary.is_shared)
 
         settings = self._settings(vocabulary, model)
@@ -142,7 +143,10 @@ class TrimVocabulary:
         return Proposal(str(vocabulary), make, judge, settings=settings, title=title)
 
     def _logits(self, vocabulary: Vocabulary, model: TextModel) -> Logits:
-        """Answers as the model would that does not know of it yet: its ids stand for rows of it."""
+        """Returns the logits with a vocabulary, without changing the model.
+
+        A hook maps the new ids to rows of the full table.
+        """
         rows = vocabulary.rows
         table = model.merged.model.get_input_embeddings()
         handle = table.register_forward_pre_hook(lambda _, ids: (rows[ids[0]],))
@@ -153,13 +157,13 @@ class TrimVocabulary:
 
     def _settings(self, vocabulary: Vocabulary, model: TextModel) -> dict[str, Setting]:
         before, after = model.encoder, vocabulary.encoder
-        tokens = [sum(map(len, each.encode(self.texts))) for each in (before, after)]
+        tokens = [sum(map(len, encoder.encode(self.texts))) for encoder in (before, after)]
         return {
             "pieces_before": before.tokenizer.get_vocab_size(),
             "pieces": after.tokenizer.get_vocab_size(),
             "embeddings": vocabulary.embeddings,
             "others": vocabulary.way,
-            "tokens_before": tokens[0] / len(self.texts),  # mean of a validation text
+            "tokens_before": tokens[0] / len(self.texts),  # mean per validation text
             "tokens": tokens[1] / len(self.texts),
         }
 
@@ -167,20 +171,21 @@ class TrimVocabulary:
 def vocabularies(
     encoder: TextEncoder, table: Tensor, counts: Mapping[str, int], sizes: Sequence[int]
 ) -> Iterator[Vocabulary]:
-    """Yields the vocabularies of the given sizes, each in every way that it can be made.
+    """Yields vocabularies of the given sizes: spelled, if the tokenizer allows it, and shared.
 
     Args:
-        encoder: The whole tokenizer.
+        encoder: The full tokenizer.
         table: Its embeddings, of shape ``(pieces, width)``.
-        counts: How often each piece occurs in training text.
+        counts: Count of each piece in training text.
         sizes: Numbers of embeddings.
 
     Raises:
-        UsageError: A size leaves no room for the special tokens.
+        UsageError: A size is smaller than the number of special tokens.
     """
     tokenizer, rows = encoder.tokenizer, len(table)
     ids = tokenizer.get_vocab(with_added_tokens=True)
-    weights = 1 / (10 + torch.arange(rows) / 1_000)  # common pieces come early
+    # Below 1, so that it only ranks pieces with equal counts: low ids are more common in general.
+    weights = 1 / (10 + torch.arange(rows) / 1_000)
     for piece, count in counts.items():
         weights[ids[piece]] += count
     special = {token["id"] for token in json.loads(tokenizer.to_str())["added_tokens"]}
@@ -208,12 +213,12 @@ def vocabularies(
 
 
 def _bytes(encoder: TextEncoder, *, rows: int, width: int) -> int:
-    """Of a tokenizer and its embeddings, about, with one byte for each value."""
+    """Returns the approximate size of a tokenizer and its int8 embeddings."""
     return len(encoder.tokenizer.to_str().encode()) + width * rows
 
 
 def _fewest_to_spell(encoder: TextEncoder) -> float:
-    """Pieces that a smaller tokenizer has at least; infinite where there can be none."""
+    """Returns the fewest pieces of a reduced tokenizer; infinite if it cannot be reduced."""
     try:
         return len(trim(encoder.tokenizer, {}, most=None).rows)
     except ExportError:

@@ -1,6 +1,6 @@
-"""Adapters of other libraries, read and written without those libraries.
+"""Read and write adapters of other libraries, without these libraries.
 
-A new format is one module with ``read`` and ``write`` and one line in the table.
+To add a format, write a module with ``read`` and ``write`` and add it to ``FORMATS``.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Codec:
-    """A format's two directions."""
+    """The functions that read and write a format."""
 
     read: Read
     write: Write
@@ -48,24 +48,24 @@ def detect(folder: Path) -> Format:
     """Returns the format of the adapter in a folder.
 
     Raises:
-        ModelError: It holds something else.
-        LayoutError: There is no adapter_config.json, or it is damaged.
+        ModelError: The folder holds something other than a single adapter.
+        LayoutError: adapter_config.json is missing or damaged.
     """
-    for name, what in (
+    for name, content in (
         ("adapter_fusion_config.json", "an AdapterFusion"),
         ("adapter_setup.json", "a composition of adapters"),
     ):
         if (folder / name).is_file():
             raise ModelError(
-                f"{folder}: found {what} ({name}); supported: single adapters.",
+                f"{folder}: found {content} ({name}); supported: single adapters.",
                 hint="Name the folder of one adapter.",
             )
     path = folder / "adapter_config.json"
     if not path.is_file() and (folder / "config.json").is_file():
         raise MissingError(
             f"{path} does not exist: found config.json, of a whole model.",
-            hint=f"A finished classifier: edgeadapt export {folder} --dataset DATA --quantize. An "
-            f"encoder to train on: edgeadapt train --model {folder} --dataset DATA",
+            hint=f"For a finished classifier: edgeadapt export {folder} --dataset DATA --quantize. "
+            f"For an encoder to train: edgeadapt train --model {folder} --dataset DATA",
         )
     file = read_json(path)
     if "peft_type" in file:
@@ -80,9 +80,9 @@ def detect(folder: Path) -> Format:
 
 
 def base_model(folder: Path) -> tuple[str, str | None] | None:
-    """Returns the backbone that an adapter's configuration names: hub id or folder, and revision.
+    """Returns the backbone in an adapter's configuration: hub id or folder, and revision.
 
-    Of the two formats only PEFT's names a revision.
+    ``None`` if it names none. Only PEFT's format has a revision.
     """
     file = read_json(folder / "adapter_config.json")
     named = file.get("base_model_name_or_path") or file.get("model_name")

@@ -1,4 +1,4 @@
-"""AdapterHub's folders: ``adapter_config.json``, the weights, and the head where there is one.
+"""AdapterHub's format: a folder with ``adapter_config.json``, the weights, and possibly a head.
 
 Pfeiffer et al. 2020, AdapterHub (arXiv 2007.07779); Poth et al. 2023, Adapters (2311.11077).
 ``seq_bn`` is ``sequential`` with ``original_ln_before``, ``double_seq_bn`` is ``houlsby``, and
@@ -39,7 +39,7 @@ __all__ = ["read", "write"]
 
 CONFIG, SAFE, PICKLED = "adapter_config.json", "adapter.safetensors", "pytorch_adapter.bin"
 _VERSION = "adapters.1.3.0"
-"""Of the format that is written: without one, activations get another meaning."""
+"""Format version to write. The library interprets activations differently in files without one."""
 
 
 def read(
@@ -49,29 +49,29 @@ def read(
     config: Mapping[str, object],
     base_head: Mapping[str, Tensor] | None = None,
 ) -> ForeignAdapter:
-    """Reads an adapter, and its head where there is one; ``base_head`` is not needed.
+    """Reads an adapter, and its head if there is one; ``base_head`` is not used.
 
     Raises:
-        ModelError: It holds something that edgeadapt cannot express, or does not fit.
+        ModelError: edgeadapt does not support the adapter, or it does not fit the backbone.
         LayoutError: A file is missing or damaged.
     """
     layout, where = layout_of(spec, folder), folder / CONFIG
     file = read_json(where)
     name = _check_backbone(file, spec=spec, config=config, where=where)
-    path, found = read_tensors(folder, safe=SAFE, pickled=PICKLED)
-    found = in_todays_words(found, spec, path)
-    invertible = any("invertible_adapters." in key for key in found)
+    path, stored = read_tensors(folder, safe=SAFE, pickled=PICKLED)
+    tensors = in_todays_words(stored, spec, path)
+    invertible = any("invertible_adapters." in key for key in tensors)
     options = options_of(file, where=where, invertible=invertible)
     adapter = from_options(options, _backbone(spec, config), where=where)
     check_reading(adapter, layout, where=where)
     expected = list(entries(adapter, layout, spec=spec, config=config))
     keys = {entry.key(name): entry.foreign_shape for entry in expected}
-    check_tensors(found, keys, where=path)
+    check_tensors(tensors, keys, where=path)
     head, labels = read_head(folder, spec=spec, config=config)
     identity = Identity.load(folder)
     return ForeignAdapter(
         config=adapter,
-        tensors={each.name: found[each.key(name)].reshape(each.shape) for each in expected},
+        tensors={entry.name: tensors[entry.key(name)].reshape(entry.shape) for entry in expected},
         head=head,
         labels=agreed_labels(labels, identity, head, spec=spec, where=folder),
         base_model=str(file.get("model_name") or "") or None,
@@ -89,21 +89,21 @@ def write(
     safetensors: bool = False,
     force: bool = False,
 ) -> None:
-    """Writes a folder that ``load_adapter`` reads, into an ``…AdapterModel`` with the head.
+    """Writes a folder that ``load_adapter`` of an ``…AdapterModel`` reads, with the head.
 
     Args:
-        folder: To be made.
-        adapter: A sequential, houlsby or parallel one.
-        spec: The backbone's row.
+        folder: The folder to create.
+        adapter: A sequential, houlsby or parallel adapter.
+        spec: The backbone's description.
         config: The backbone's config.json.
-        name: Of the adapter and its head in a model.
-        safetensors: In place of the ``.bin`` files that ``load_adapter`` reads by default; pass it
-            ``use_safetensors=True`` then.
-        force: Replace the folder if it exists.
+        name: Name of the adapter and its head.
+        safetensors: Write safetensors instead of ``.bin`` files; ``load_adapter`` then needs
+            ``use_safetensors=True``.
+        force: Overwrite an existing folder.
 
     Raises:
-        ModelError: AdapterHub cannot hold it.
-        OutputExistsError: The folder exists and ``force`` is not given.
+        ModelError: AdapterHub's format does not support the adapter.
+        OutputExistsError: The folder exists and ``force`` is not set.
     """
     layout, placement = layout_of(spec, folder), placement_of(adapter.config, where=folder)
     check_reading(adapter.config, layout, where=folder)
@@ -144,7 +144,7 @@ def _backbone(spec: BackboneSpec, config: Mapping[str, object]) -> Backbone:
 def _check_backbone(
     file: Mapping[str, object], *, spec: BackboneSpec, config: Mapping[str, object], where: Path
 ) -> str:
-    """Returns the adapter's name."""
+    """Checks that an adapter is for this backbone, and returns the adapter's name."""
     found = (file.get("model_type"), file.get("hidden_size"))
     expected = (spec.model_type, hidden_size(config))
     for name, here, there in zip(("model_type", "hidden_size"), expected, found, strict=True):

@@ -1,7 +1,7 @@
-"""AdapterHub's options of a bottleneck, and edgeadapt's.
+"""Convert between AdapterHub's options of a bottleneck and edgeadapt's configuration.
 
 Source: ``BnConfig`` and ``ADAPTER_CONFIG_MAP`` of the package adapters 1.3 (documented at
-docs.adapterhub.ml/classes/adapter_config.html), and what its loader makes of older files.
+docs.adapterhub.ml/classes/adapter_config.html), and its loader's conversion of older files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ _NAMED: Mapping[str, Mapping[str, object]] = MappingProxyType(
         "scaled_par_bn": {**_PAR_BN, "scaling": "learned"},
     }
 )
-"""What stands in a file in place of a table of options."""
+"""Name that a file may hold instead of a table of options -> these options."""
 
 _REQUIRED = ("mh_adapter", "output_adapter", "reduction_factor", "non_linearity")
 
@@ -68,7 +68,7 @@ _DEFAULTS: Mapping[str, object] = MappingProxyType(
         "dropout": 0.0,
     }
 )
-"""What a missing option means."""
+"""Values of missing options."""
 
 _FIXED: Mapping[str, object] = MappingProxyType(
     {
@@ -82,7 +82,7 @@ _FIXED: Mapping[str, object] = MappingProxyType(
         "inv_adapter": None,
     }
 )
-"""Options that change what is computed, and the only values that edgeadapt can express."""
+"""Options that affect the computation -> the only value that edgeadapt supports."""
 
 _IDLE: Mapping[str, object] = MappingProxyType(
     {
@@ -103,40 +103,41 @@ _IDLE: Mapping[str, object] = MappingProxyType(
         "phm_bias": True,
     }
 )
-"""Options that act only at the start, in training, or with others that are refused; as written."""
+"""Options that affect only initialization or training, or depend on unsupported ones -> the value
+to write."""
 
 _OTHER_NAMES = {"leakyrelu": "leaky_relu"}
-"""AdapterHub's name of an activation -> transformers'."""
+"""AdapterHub's name of an activation -> transformers' name."""
 _WITH_WEIGHTS = {"prelu", "xielu"}
-"""Activations that train something themselves."""
+"""Activations with trained parameters, which edgeadapt's bottlenecks do not have."""
 _TANH_GELU = {"gelu": "gelu_new", "gelu_orig": "gelu"}
-"""Name in files without a version -> name since."""
+"""Activation in files without a version -> its name in newer files."""
 _SMALLEST_FACTOR = 1e-3
-"""A bottleneck a thousand times as wide as the backbone is no bottleneck."""
+"""Smallest reduction factor: the bottleneck is a thousand times as wide as the backbone."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """The sizes that options depend on."""
+    """The properties of a backbone that options depend on."""
 
     hidden: int
-    """Width between layers."""
+    """Width of the hidden states."""
     stored: Sequence[int]
-    """Layer by layer, the number of the stored layer whose weights it uses."""
+    """For each layer, the number of the stored layer whose weights it uses."""
     activation: str
-    """Of the FFN."""
+    """Activation function of the FFN."""
 
 
 def options_of(file: Mapping[str, object], *, where: Path, invertible: bool) -> dict[str, object]:
-    """Returns the options of a bottleneck, every one of them, in today's words.
+    """Returns all options of a bottleneck, missing ones filled in, by their current names.
 
     Args:
-        file: The content of adapter_config.json.
-        where: That file, for messages.
+        file: Content of adapter_config.json.
+        where: Path of that file, for messages.
         invertible: Whether the weights hold an invertible adapter.
 
     Raises:
-        ModelError: They are options of something else.
+        ModelError: They are not options of a bottleneck, or not supported.
     """
     given = file.get("config")
     if isinstance(given, str):
@@ -154,7 +155,8 @@ def options_of(file: Mapping[str, object], *, where: Path, invertible: bool) -> 
         raise refused(where, f"a configuration that is {given!r}", supported=_SUPPORTED)
     if architecture := options.pop("architecture", None):
         raise refused(where, f"the architecture {architecture!r}", supported=_SUPPORTED)
-    # Version 1 nests what is two options since; its task adapters name it without having it.
+    # Version 1 nests the invertible adapter's two options in one. Task adapters of version 1 have
+    # the option, but no invertible adapter.
     if nested := options.pop("invertible_adapter", None):
         options["inv_adapter"] = nested
     if file.get("type") == "text_task" and not invertible:
@@ -172,15 +174,15 @@ def options_of(file: Mapping[str, object], *, where: Path, invertible: bool) -> 
 def from_options(
     options: Mapping[str, object], backbone: Backbone, *, where: Path
 ) -> AdapterConfig:
-    """Returns what to attach.
+    """Returns the configuration of the adapter to attach.
 
     Args:
-        options: All of them, as ``options_of`` gives them.
-        backbone: At hand.
-        where: The file, for messages.
+        options: All options, as returned by ``options_of``.
+        backbone: The backbone to attach it to.
+        where: Path of the file, for messages.
 
     Raises:
-        ModelError: edgeadapt cannot express it.
+        ModelError: edgeadapt does not support an option.
     """
     parallel, before = bool(options["is_parallel"]), bool(options["original_ln_before"])
     residual = options["residual_before_ln"]
@@ -205,15 +207,15 @@ def from_options(
 def to_options(
     config: AdapterConfig, placement: Placement, backbone: Backbone
 ) -> dict[str, object]:
-    """Returns the options that make a bottleneck of an attached one's form.
+    """Returns AdapterHub's options for an adapter.
 
     Args:
-        config: Of one bottleneck kind.
-        placement: Where it is, its kind's own place filled in.
-        backbone: At hand.
+        config: The configuration of one bottleneck kind.
+        placement: Its placement, with the kind's default filled in.
+        backbone: The backbone that it is attached to.
 
     Raises:
-        ModelError: Some, but not all layers of a group that shares its weights have one.
+        ModelError: Only some layers of a group that shares its weights have an adapter.
     """
     layers = layer_numbers(config.layers, len(backbone.stored))
     kept = {backbone.stored[layer] for layer in layers}
@@ -299,14 +301,14 @@ def _scaling(scaling: object, where: Path) -> tuple[float, bool]:
 def _activation(name: object, where: Path) -> str:
     """Returns the name of an activation that transformers has and that has no weights."""
     lower = str(name).lower()
-    known = _OTHER_NAMES.get(lower, lower)
-    if known not in ACT2FN or known in _WITH_WEIGHTS:
+    standard = _OTHER_NAMES.get(lower, lower)
+    if standard not in ACT2FN or standard in _WITH_WEIGHTS:
         raise refused(
             where,
             f"non_linearity = {name!r}",
             supported=", ".join(sorted(set(ACT2FN) - _WITH_WEIGHTS)),
         )
-    return known
+    return standard
 
 
 def _dropout(value: object, where: Path) -> float:
@@ -319,7 +321,7 @@ def _dropout(value: object, where: Path) -> float:
 def _width(factor: object, layers: Sequence[int], backbone: Backbone, where: Path) -> int:
     """Returns the width that all layers share, in neurons."""
     factors = {_factor_of(factor, backbone.stored[layer], where) for layer in layers}
-    widths = {max(1, int(backbone.hidden // each)) for each in factors}
+    widths = {max(1, int(backbone.hidden // divisor)) for divisor in factors}
     if len(widths) > 1:
         raise refused(
             where,
@@ -342,7 +344,7 @@ def _factor_of(factor: object, layer: int, where: Path) -> float:
 
 
 def _reduction_factor(hidden: int, width: int) -> float:
-    """Returns a factor that rounds to just this width."""
+    """Returns a factor from which the library computes exactly this width."""
     if hidden % width == 0:
         return hidden // width
     exact = hidden / width

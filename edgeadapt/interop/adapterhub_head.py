@@ -1,8 +1,8 @@
-"""AdapterHub's heads: ``head_config.json`` and the weights beside it.
+"""AdapterHub's heads: ``head_config.json`` and the weights.
 
-A *flexible* head is a list of dense layers with dropout between them, on the first token or on
-the backbone's pooler; a *static* head is what a stock class has on top of its encoder. Both are
-read into the stock class's parameters, where they are the same function. Source: ``heads/base.py``
+A *flexible* head is a list of dense layers with dropout between them, applied to the first token or
+to the backbone's pooler; a *static* head is the head of a stock class. Both are converted to the
+stock class's parameters, if they compute the same function. Source: ``heads/base.py``
 and ``head_utils.py`` of the package adapters 1.3.
 """
 
@@ -36,7 +36,7 @@ _DEFAULTS: Mapping[str, object] = MappingProxyType(
         "dropout_prob": None,
     }
 )
-"""What a missing option of a flexible classification head means."""
+"""Values of missing options of a flexible classification head."""
 
 _FLEXIBLE = ("AdapterModel", "ModelWithHeads")
 _STATIC = "ForSequenceClassification"
@@ -48,15 +48,16 @@ def read_head(
     """Reads the head in a folder, if there is one.
 
     Args:
-        folder: The adapter's.
-        spec: The backbone's row.
+        folder: The adapter's folder.
+        spec: The backbone's description.
         config: The backbone's config.json.
 
     Returns:
-        Name in the stock classifier -> tensor, and the labels where the files name them.
+        Name in the stock classifier -> tensor, and the labels; ``None`` if the files do not name
+        them.
 
     Raises:
-        ModelError: The stock class cannot express the head, or a tensor does not fit.
+        ModelError: The stock class cannot compute the head, or a tensor does not fit.
         LayoutError: A file is missing or damaged.
     """
     if not any((folder / name).is_file() for name in (CONFIG, SAFE, PICKLED)):
@@ -64,8 +65,8 @@ def read_head(
     where = folder / CONFIG
     if not where.is_file():
         raise MissingError(
-            f"{folder} holds the weights of a head, but no {CONFIG} that says what they are.",
-            hint="Copy the whole folder, or remove the head's weights to read the adapter alone.",
+            f"{folder} holds the weights of a head, but no {CONFIG} that describes them.",
+            hint="Copy the whole folder, or remove the head's weights to read only the adapter.",
         )
     file = read_json(where)
     if file.get("model_type", spec.model_type) != spec.model_type:
@@ -85,7 +86,7 @@ class WrittenHead:
 
     options: Mapping[str, object]
     tensors: Mapping[str, Tensor]
-    """Under their names in the list of dense layers."""
+    """Name in the list of dense layers -> tensor."""
 
     @classmethod
     def of(
@@ -96,16 +97,16 @@ class WrittenHead:
         spec: BackboneSpec,
         config: Mapping[str, object],
     ) -> Self:
-        """Makes one of a stock head, the part that is there.
+        """Converts a stock head.
 
         Args:
-            head: Under the names of the stock classifier.
-            labels: In the order of the outputs.
-            spec: The backbone's row.
+            head: Name in the stock classifier -> tensor.
+            labels: Label names in the order of the outputs.
+            spec: The backbone's description.
             config: The backbone's config.json.
 
         Raises:
-            ModelError: The head is partial, or has tensors that such a head has not.
+            ModelError: The head is incomplete, or has tensors that a flexible head does not have.
         """
         stock = STOCK_HEADS[spec.model_type]
         pooled = stock.pooled and not any(name.startswith(f"{stock.dense}.") for name in head)
@@ -125,12 +126,12 @@ class WrittenHead:
         return cls(options, {there: head[here] for here, there in names.items()})
 
     def save(self, folder: Path, common: Mapping[str, object], *, safetensors: bool) -> None:
-        """Writes its two files.
+        """Writes the head's configuration and weights.
 
         Args:
-            folder: Has to exist.
-            common: What the configuration has in common with the adapter's, the name among it.
-            safetensors: In place of what ``torch.save`` writes.
+            folder: An existing folder.
+            common: Keys that the head's configuration shares with the adapter's, such as ``name``.
+            safetensors: Write a safetensors file instead of a ``.bin`` file.
         """
         write_json(folder / CONFIG, {**common, "config": dict(self.options)})
         tensors = {f"heads.{common['name']}.{name}": t for name, t in self.tensors.items()}
@@ -155,7 +156,8 @@ def _read_flexible(
     outputs = _outputs(options["num_labels"], where)
     stock = STOCK_HEADS[spec.model_type]
     places = _places(stock, pooled=_is_pooled(options, stock, config, where))
-    # Its library takes every head whose name begins alike; the others are not this adapter's.
+    # The library saves every head whose name begins with the adapter's name; only the one with
+    # exactly this name belongs to the adapter.
     prefix = f"heads.{file.get('name')}."
     own = {
         key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)
@@ -195,7 +197,7 @@ def _outputs(number: object, where: Path) -> int:
 def _is_pooled(
     options: Mapping[str, object], stock: StockHead, config: Mapping[str, object], where: Path
 ) -> bool:
-    """Returns whether the head is on the backbone's pooler, not on the first token."""
+    """Returns whether the head is applied to the backbone's pooler, not to the first token."""
     layers, pooler = options["layers"], bool(options["use_pooler"])
     between = options["activation_function"] if layers == 2 else None
     if stock.pooled and (layers, pooler) == (1, True):
@@ -208,19 +210,22 @@ def _is_pooled(
         where,
         f"a head of {layers} layers with activation_function = {options['activation_function']!r} "
         f"and use_pooler = {str(pooler).lower()}",
-        supported=f"what the stock class has: 2 layers with {expected!r} on the first token{also}",
+        supported=f"the stock class's head: 2 layers with {expected!r} on the first token{also}",
         hint="Read the adapter without its head (a copy of the folder without the head's files) "
         "and train a new head on it.",
     )
 
 
 def _places(stock: StockHead, *, pooled: bool) -> dict[str, int]:
-    """Dense layer of the stock head -> index in the list, in which dropouts count."""
+    """Returns dense layer of the stock head -> its index in the list, which includes dropouts."""
     return {stock.out: 1} if pooled else {stock.dense: 1, stock.out: 4}
 
 
 def _parameters(places: Mapping[str, int], *, bias: bool) -> dict[str, str]:
-    """Name in the stock classifier -> name in the list; only the last layer's bias is optional."""
+    """Returns name in the stock classifier -> name in the list of layers.
+
+    Only the last layer's bias is optional.
+    """
     last = max(places.values())
     return {
         f"{dense}.{name}": f"{index}.{name}"

@@ -1,4 +1,4 @@
-"""What AdapterHub calls a bottleneck's tensors, and where in a backbone it puts them."""
+"""AdapterHub's names of a bottleneck's tensors, and its places in each backbone."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ __all__ = ["Entry", "Layout", "entries", "in_todays_words", "layout_of", "named"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where AdapterHub puts its modules in a backbone; names are relative to a layer."""
+    """The places of AdapterHub's modules in a backbone; names are relative to a layer."""
 
     attention: str
     ffn: str
     model_class: str
-    """The class with flexible heads."""
+    """The library's class with flexible heads."""
     swapped: bool = False
-    """Whether the library takes the attention's input for its output and the other way round."""
+    """Whether the library swaps the attention's input and output for this backbone."""
 
 
 _BERT = Layout("attention.output", "output", "BertAdapterModel")
@@ -54,8 +54,8 @@ _LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         ),
     }
 )
-"""ModernBERT is not among them: adapters 1.3 gives its Wqkv a bias of random numbers, which it
-does not save, so that no other program can give the same answers."""
+"""ModernBERT is not supported: adapters 1.3 adds a random bias to its Wqkv and does not save it, so
+that no other program can reproduce the logits."""
 
 _LEGACY = MappingProxyType(
     {
@@ -64,7 +64,7 @@ _LEGACY = MappingProxyType(
         for use in ("task", "lang")
     }
 )
-"""Part of a key in files of version 1 -> part since."""
+"""Part of a key in files of version 1 -> the part in newer files."""
 
 _PARAMETERS = MappingProxyType(
     {
@@ -75,7 +75,7 @@ _PARAMETERS = MappingProxyType(
         "scaling": "scaling",
     }
 )
-"""edgeadapt's name -> AdapterHub's."""
+"""edgeadapt's name of a parameter -> AdapterHub's."""
 
 _PLACEMENTS: Mapping[str, Placement] = MappingProxyType(
     {
@@ -84,14 +84,14 @@ _PLACEMENTS: Mapping[str, Placement] = MappingProxyType(
         AdapterKind.PARALLEL: Placement.FFN,
     }
 )
-"""Where a kind is, if its configuration does not say."""
+"""Kind -> its default placement."""
 
 
 def placement_of(adapter: AdapterConfig, *, where: Path) -> Placement:
     """Returns the sublayers that have a bottleneck.
 
     Raises:
-        ModelError: The method is not one of the bottlenecks that AdapterHub has.
+        ModelError: AdapterHub's format does not support the method.
     """
     if adapter.method not in _PLACEMENTS:
         raise refused(
@@ -104,10 +104,10 @@ def placement_of(adapter: AdapterConfig, *, where: Path) -> Placement:
 
 
 def layout_of(spec: BackboneSpec, folder: Path) -> Layout:
-    """Returns where AdapterHub's modules are.
+    """Returns the places of AdapterHub's modules in a backbone.
 
     Raises:
-        ModelError: The library has no place for them in this backbone.
+        ModelError: AdapterHub's format does not support this backbone.
     """
     if spec.model_type not in _LAYOUTS:
         raise refused(
@@ -120,40 +120,44 @@ def layout_of(spec: BackboneSpec, folder: Path) -> Layout:
 
 
 def check_reading(adapter: AdapterConfig, layout: Layout, *, where: Path) -> None:
-    """Checks that bottlenecks behind the attention read what they read here.
+    """Checks that bottlenecks after the attention have the same input in both libraries.
 
-    With LayerNorm before, input and output are summed, so that it does not matter which is which.
+    With ``original_ln_before`` the attention's input and output are summed, so that swapping them
+    has no effect.
 
     Raises:
-        ModelError: They read the attention's input there.
+        ModelError: In AdapterHub the bottlenecks read the attention's input.
     """
     placement = placement_of(adapter, where=where)
     if layout.swapped and "attention" in placement.sublayers and not adapter.original_ln_before:
         raise refused(
             where,
             "mh_adapter without original_ln_before on ALBERT, where the library's bottleneck reads "
-            "the attention's input in place of its output",
+            "the attention's input instead of its output",
             supported="mh_adapter = false, or original_ln_before = true",
         )
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor in both worlds."""
+    """One tensor, with its names in edgeadapt and AdapterHub."""
 
     name: str
+    """edgeadapt's name."""
     shape: tuple[int, ...]
+    """edgeadapt's shape."""
     module: str
-    """AdapterHub's, without the encoder's prefix."""
+    """AdapterHub's name of the module, without the encoder's prefix."""
     parameter: str
+    """AdapterHub's name of the parameter in the module."""
 
     @property
     def foreign_shape(self) -> tuple[int, ...]:
-        """A learned scaling is a list of one there, a number here."""
+        """AdapterHub's shape: a scalar, such as a learned scaling, has the shape (1,) there."""
         return self.shape or (1,)
 
     def key(self, adapter_name: str) -> str:
-        """AdapterHub's name, without the encoder's prefix."""
+        """Returns AdapterHub's name, without the encoder's prefix."""
         return f"{self.module}.adapters.{adapter_name}.{self.parameter}"
 
 
@@ -188,7 +192,13 @@ def entries(
 def in_todays_words(
     found: Mapping[str, Tensor], spec: BackboneSpec, path: Path
 ) -> dict[str, Tensor]:
-    """Takes the encoder's prefix off, which is not there in what was saved from a bare encoder."""
+    """Returns tensors by their current names, without the encoder's prefix.
+
+    Files saved from a bare encoder have no prefix, and files of version 1 have other names.
+
+    Raises:
+        ModelError: Two tensors have the same current name.
+    """
     renamed = {}
     for key, tensor in found.items():
         short = key.removeprefix(f"{spec.encoder}.")
@@ -197,7 +207,7 @@ def in_todays_words(
         short = short.replace("invertible_lang_adapters.", "invertible_adapters.")
         if short in renamed:
             raise ModelError(
-                f"{path}: {key}: expected one tensor of that meaning, found two.",
+                f"{path}: {key}: expected one tensor for {short}, found two.",
                 hint="Save the adapter again.",
             )
         renamed[short] = tensor
@@ -207,7 +217,7 @@ def in_todays_words(
 def named(
     entries: Iterable[Entry], tensors: Mapping[str, Tensor], *, name: str, spec: BackboneSpec
 ) -> dict[str, Tensor]:
-    """Returns the tensors under AdapterHub's names.
+    """Returns the tensors by AdapterHub's names.
 
     Raises:
         ModelError: Layers that share their weights have different adapters.

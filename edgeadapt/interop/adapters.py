@@ -1,4 +1,4 @@
-"""Adapters from elsewhere: another library's, or another run's, on the backbone at hand."""
+"""Use adapters of another library, or of another run, on a backbone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,19 +40,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Opened:
-    """An adapter and the backbone that it is for."""
+    """An adapter and its backbone."""
 
     adapter: ForeignAdapter
     model: ModelConfig
-    """As asked for, with what only the adapter says: the backbone, its revision and depth."""
+    """The requested model, with backbone, revision and depth filled in from the adapter."""
     source: ModelSource
     base_head: Mapping[str, Tensor]
-    """What the backbone's checkpoint itself holds of the head, its outputs in its own order."""
+    """The parts of the head in the backbone's own checkpoint, outputs in their original order."""
     origin: Imported
-    """``format`` and ``folder`` it came from."""
+    """The format and folder that the adapter was read from."""
 
     def held_outputs(self) -> int | None:
-        """Returns how many outputs the backbone's own head has; ``None`` where it has none."""
+        """Returns the number of outputs of the backbone's own head; ``None`` if it has none."""
         out = self.base_head.get(f"{STOCK_HEADS[self.source.spec.model_type].out}.weight")
         return None if out is None else len(out)
 
@@ -61,13 +61,14 @@ def open_adapter(folder: Path, model: ModelConfig, *, named: bool) -> Opened:
     """Reads an adapter that another library wrote.
 
     Args:
-        folder: Holds its files.
-        model: The backbone, where it is named, and how many of its layers to keep: those that
-            the adapter was trained on where nothing is said.
-        named: Whether the user named a backbone; the adapter's own is taken otherwise.
+        folder: The adapter's folder.
+        model: The backbone, and the number of layers to keep; by default, as many as the adapter
+            was trained on.
+        named: Whether the user named a backbone; if not, the one in the adapter's configuration is
+            used instead of ``model.id``.
 
     Raises:
-        ModelError: It holds something that edgeadapt cannot express, or is for another backbone.
+        ModelError: edgeadapt does not support the adapter, or it is for another backbone.
         LayoutError: A file is missing or damaged.
     """
     kind = detect(folder)
@@ -88,15 +89,15 @@ def open_adapter(folder: Path, model: ModelConfig, *, named: bool) -> Opened:
 
 
 def started(recipe: Recipe, *, model_named: bool = True) -> tuple[Recipe, ForeignAdapter | None]:
-    """Returns the recipe with the shape of the adapter that it starts from, and that adapter.
+    """Returns the recipe, with the settings of the adapter that it starts from, and that adapter.
 
     Args:
-        recipe: Names in ``adapter.start`` what to start from.
-        model_named: Whether its backbone counts; else the adapter's own takes its place.
+        recipe: Its ``adapter.start`` names the adapter's folder, if any.
+        model_named: Whether to use the recipe's backbone; if not, the adapter's own replaces it.
 
     Raises:
         ModelError: The adapter cannot be used on the recipe's backbone.
-        LayoutError: It cannot be read.
+        LayoutError: The adapter cannot be read.
     """
     start = recipe.adapter.start
     if start is None:
@@ -117,10 +118,10 @@ def started(recipe: Recipe, *, model_named: bool = True) -> tuple[Recipe, Foreig
 
 
 def adapter_of(run: Run) -> ForeignAdapter:
-    """Returns a run's adapter and head, with all that says what they belong to.
+    """Returns a run's adapter and head, with their identity.
 
     Raises:
-        LayoutError: The run is damaged, or its backbone is another one now.
+        LayoutError: The run is damaged, or its backbone has changed.
     """
     run.verify()
     classifier = OpenedRun(run).classifier()
@@ -152,18 +153,18 @@ def check_belongs(
     head: Identity | None,
     where: str,
 ) -> None:
-    """Compares what an adapter was trained on and for with what is at hand.
+    """Checks that an adapter was trained on this backbone and for this task.
 
     Args:
-        adapter: From elsewhere.
-        classifier: Holds the backbone.
-        source: Of the backbone.
-        encoder: Its tokenizer.
-        head: Task and labels that the head is for; ``None`` where it is trained anew.
-        where: The adapter's place, for the message.
+        adapter: The adapter; one without an identity is not checked.
+        classifier: A classifier with the backbone.
+        source: The backbone's checkpoint.
+        encoder: The backbone's tokenizer.
+        head: Task and labels that the head is used for; ``None`` if a new head is trained.
+        where: The adapter's folder, for the message.
 
     Raises:
-        IntegrityError: Something differs.
+        IntegrityError: Backbone, tokenizer, task or labels differ.
     """
     if adapter.identity is None:
         return
@@ -184,17 +185,17 @@ def with_head_for(
     task: Task,
     where: str,
 ) -> tuple[ForeignAdapter, str]:
-    """Returns an adapter with its head for the labels of the data, and what to say of it.
+    """Returns an adapter with its head fitted to the labels of the data, and a note for the user.
 
-    The outputs are put in the order of the labels. A head for other labels, or for another number
-    of labels per text, is left out.
+    The outputs are reordered to the labels. A head for other labels, or for another task, is left
+    out.
 
     Args:
-        adapter: From elsewhere.
-        source: Of the backbone. Its names count where the adapter gives none.
-        labels: In the order wanted.
+        adapter: The adapter.
+        source: The backbone's checkpoint, whose label names are used if the adapter has none.
+        labels: Label names in the required order.
         task: How many labels a text has.
-        where: The adapter's place, for the note.
+        where: The adapter's folder, for the note.
     """
     out = adapter.output_layer(source.spec)
     if out is None:
@@ -202,13 +203,17 @@ def with_head_for(
     own = source.outputs()
     also = own.real if len(own.names) == len(out) else None
     names = real_names(adapter.labels) or also or placeholders(len(out))
-    known = adapter.identity.task if adapter.identity else None
-    rows = rows_for(names, labels, whose=where, own_task=known or own.task, task=task)
+    trained_for = adapter.identity.task if adapter.identity else None
+    rows = rows_for(names, labels, whose=where, own_task=trained_for or own.task, task=task)
     return adapter.with_rows(rows.order, source.spec), rows.note
 
 
 def own_model(folder: Path, model: ModelConfig) -> ModelConfig:
-    """The backbone that an adapter names, with all else as asked for."""
+    """Returns the model configuration with the backbone that an adapter names.
+
+    Raises:
+        ModelError: The adapter names none.
+    """
     own = base_model(folder)
     if own is None:
         raise ModelError(
@@ -220,12 +225,12 @@ def own_model(folder: Path, model: ModelConfig) -> ModelConfig:
 
 
 def settings_of(source: ModelSource, depth: int | None) -> Mapping[str, object]:
-    """Returns a checkpoint's config.json, cut to its first ``depth`` layers where that is given."""
+    """Returns a checkpoint's config.json, with the number of layers set to ``depth`` if given."""
     return source.config if depth is None else {**source.config, source.spec.depth_key: depth}
 
 
 def _own_head(source: ModelSource) -> dict[str, Tensor]:
-    """What a checkpoint itself holds of the head."""
+    """Returns the parts of the head that a checkpoint holds."""
     own = source.outputs()
     with seeded(0):
         plain = AdaptedClassifier.build(

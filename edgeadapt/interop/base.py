@@ -1,4 +1,4 @@
-"""What every format is read into and written from."""
+"""The common representation that every format is read into and written from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,50 +19,51 @@ __all__ = ["ForeignAdapter", "Read", "Write"]
 
 @dataclass(frozen=True)
 class ForeignAdapter:
-    """An adapter, and the task head where there is one, in edgeadapt's terms."""
+    """An adapter, and possibly its task head, with edgeadapt's names."""
 
     config: AdapterConfig
-    """What to attach so that ``tensors`` fit."""
+    """Configuration of the adapter that ``tensors`` fit."""
     tensors: Mapping[str, Tensor]
-    """Under the names that an attached adapter gives its parameters: ``KIND.layers.N.…``. Layers
-    that share weights are listed one by one."""
+    """Name of a parameter, ``KIND.layers.N.…`` as in an attached adapter, -> tensor. Layers that
+    share weights are listed separately."""
     head: Mapping[str, Tensor] = field(default_factory=dict)
-    """Under the names of the stock classifier's parameters. Empty where the format holds no head;
-    partial where it leaves some of it, such as BERT's pooler, to the base checkpoint."""
+    """Name in the stock classifier -> tensor. Empty if the format holds no head; incomplete if it
+    takes a part, such as BERT's pooler, from the base checkpoint."""
     labels: tuple[str, ...] | None = None
-    """Names in the order of the head's outputs; ``None`` where the format does not say."""
+    """Label names in the order of the head's outputs; ``None`` if the format does not name them."""
     base_model: str | None = None
-    """Hub id or folder of the backbone, as the format has it."""
+    """Hub id or folder of the backbone, as stored in the format."""
     identity: Identity | None = None
-    """What it was trained on and for; ``None`` where it was not written by edgeadapt."""
+    """What the adapter was trained on and for; ``None`` if it was not written by edgeadapt."""
 
     def with_labels(self) -> Identity | None:
-        """Returns the identity to write: formats without labels have them there."""
+        """Returns the identity to write, with the labels, which not every format can hold."""
         if self.labels is None:
             return self.identity
         return replace(self.identity or Identity(base_model=self.base_model), labels=self.labels)
 
     def output_layer(self, spec: BackboneSpec) -> Tensor | None:
-        """Returns the weight of the head's last layer, (labels, hidden), where it holds that."""
+        """Returns the weight of the head's last layer, (labels, hidden); ``None`` if absent."""
         return self.head.get(f"{STOCK_HEADS[spec.model_type].out}.weight")
 
     def with_rows(self, order: Sequence[int] | None, spec: BackboneSpec) -> Self:
-        """Returns it with the outputs of its head in another order, ``None`` without its head.
+        """Returns the adapter with the outputs of its head reordered.
 
         Args:
-            order: For each output, the number that it has now.
-            spec: The backbone's row.
+            order: For each new output, the number of the old one; ``None`` removes the head.
+            spec: The backbone's description.
         """
         return replace(self, head={} if order is None else reordered(self.head, order, spec))
 
     def copy_to(
         self, parameters: Mapping[str, nn.Parameter], head: Mapping[str, nn.Parameter]
     ) -> None:
-        """Copies the tensors into a classifier that ``config`` was attached to.
+        """Copies the tensors into a classifier to which ``config`` was attached.
 
         Args:
-            parameters: All of the adapter's, under their names.
-            head: All of the head's, under their names. What the format does not hold stays.
+            parameters: All parameters of the attached adapter, by name.
+            head: All parameters of the classifier's head, by name. Those that the format does not
+                hold are not changed.
 
         Raises:
             ModelError: A name is missing or unexpected, or a shape differs.
@@ -76,7 +77,7 @@ class ForeignAdapter:
                 f"The adapter does not fit this classifier: {len(absent)} tensors are missing or "
                 f"unexpected {sorted(absent)[:3]}, {len(shapes)} have another shape (found, "
                 f"expected) {shapes[:3]}.",
-                hint="Attach the adapter's own configuration, and take its number of labels.",
+                hint="Attach the adapter's own configuration, with its number of labels.",
             )
         with torch.no_grad():
             for tensor, parameter in both:
@@ -84,7 +85,7 @@ class ForeignAdapter:
 
 
 class Read(Protocol):
-    """How a format is read."""
+    """The function that reads a format."""
 
     def __call__(
         self,
@@ -94,24 +95,24 @@ class Read(Protocol):
         config: Mapping[str, object],
         base_head: Mapping[str, Tensor] | None = None,
     ) -> ForeignAdapter:
-        """Reads an adapter for the backbone at hand.
+        """Reads an adapter for a backbone.
 
         Args:
-            folder: Holds the format's files.
-            spec: The backbone's row.
+            folder: Folder of the format's files.
+            spec: The backbone's description.
             config: The backbone's config.json.
-            base_head: What the base checkpoint itself holds of the head, under its names in the
-                stock classifier. Needed only where the format stores a change of it.
+            base_head: The parts of the head in the base checkpoint, by their names in the stock
+                classifier. Needed only if the format stores an update of them.
 
         Raises:
-            ModelError: It holds something that edgeadapt cannot express, does not fit, or its
+            ModelError: edgeadapt does not support the adapter, it does not fit the backbone, or its
                 weights are damaged.
             LayoutError: A JSON file is missing or damaged.
         """
 
 
 class Write(Protocol):
-    """How a format is written."""
+    """The function that writes a format."""
 
     def __call__(
         self,
@@ -125,13 +126,13 @@ class Write(Protocol):
         """Writes an adapter so that the format's own library loads it.
 
         Args:
-            folder: To be made.
-            adapter: What to write.
-            spec: The backbone's row.
+            folder: The folder to create.
+            adapter: The adapter.
+            spec: The backbone's description.
             config: The backbone's config.json.
-            force: Replace the folder if it exists.
+            force: Overwrite an existing folder.
 
         Raises:
-            ModelError: The format cannot hold it.
-            OutputExistsError: The folder exists and ``force`` is not given.
+            ModelError: The format does not support the adapter.
+            OutputExistsError: The folder exists and ``force`` is not set.
         """

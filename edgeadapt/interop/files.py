@@ -1,4 +1,4 @@
-"""Reading tensors that came from elsewhere: no code runs, and nothing odd gets through."""
+"""Read tensors from untrusted files: without running code, and only finite floating tensors."""
 
 import pickle
 import re
@@ -25,7 +25,7 @@ _LARGEST = sys.float_info.max
 
 
 def refused(where: Path | str, found: str, *, supported: str, hint: str = "") -> ModelError:
-    """Returns the error for something that edgeadapt cannot express."""
+    """Returns the error for something that edgeadapt does not support."""
     return ModelError(
         f"{where}: found {found}; supported: {supported}.",
         hint=hint or "Train such an adapter again with `edgeadapt train`; see --method.",
@@ -36,7 +36,7 @@ def finite_number(value: object, name: str, *, where: Path) -> float:
     """Returns the value of an option that has to be a number.
 
     Raises:
-        ModelError: It is something else, infinite or NaN.
+        ModelError: The value is not a number, infinite or NaN.
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
         return float(value)
@@ -44,19 +44,19 @@ def finite_number(value: object, name: str, *, where: Path) -> float:
 
 
 def read_tensors(folder: Path, *, safe: str, pickled: str) -> tuple[Path, dict[str, Tensor]]:
-    """Reads tensors from a safetensors file or, where there is none, from a ``.bin`` file.
+    """Reads tensors from a safetensors file or, if there is none, from a ``.bin`` file.
 
     Args:
-        folder: Where they are.
+        folder: Folder of the files.
         safe: Name of the safetensors file.
-        pickled: Name of the file that ``torch.save`` wrote. Only tensors are unpickled.
+        pickled: Name of the file written by ``torch.save``. Only tensors are unpickled.
 
     Returns:
         The file that was read, and name -> fp32 tensor on the CPU.
 
     Raises:
-        MissingError: There is neither.
-        ModelError: The file is damaged, or holds something else than finite floating tensors.
+        MissingError: Neither file exists.
+        ModelError: The file is damaged, or holds anything but finite floating tensors.
     """
     if (folder / safe).is_file():
         path = folder / safe
@@ -75,7 +75,7 @@ def read_tensors(folder: Path, *, safe: str, pickled: str) -> tuple[Path, dict[s
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes fp32 tensors as safetensors or, where the suffix is ``.bin``, with ``torch.save``."""
+    """Writes fp32 tensors as safetensors or, if the suffix is ``.bin``, with ``torch.save``."""
     values = {
         name: tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
         for name, tensor in tensors.items()
@@ -87,7 +87,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_tensors(found: Mapping[str, Tensor], expected: Shapes, *, where: Path | str) -> None:
-    """Compares names and shapes.
+    """Checks names and shapes of tensors.
 
     Raises:
         ModelError: A tensor is missing, unexpected or of another shape.
@@ -104,7 +104,8 @@ def check_tensors(found: Mapping[str, Tensor], expected: Shapes, *, where: Path 
         if tuple(found[name].shape) != shape:
             raise ModelError(
                 f"{where}: {name}: expected the shape {shape}, found {tuple(found[name].shape)}.",
-                hint="The adapter is for a backbone of another width, or its config is not its.",
+                hint="The adapter is for a backbone of another width, or its configuration belongs "
+                "to another adapter.",
             )
 
 
@@ -123,9 +124,9 @@ def _read_pickled(path: Path) -> dict[str, object]:
         code = re.search(r"GLOBAL (\S+)", str(error))
         found_code = f" (found {code[1]})" if code else ""
         raise ModelError(
-            f"{path}: expected a pickle of tensors alone, found one that needs code to be run"
-            f"{found_code}, or that is damaged. Nothing of it was run.",
-            hint="Ask its author for safetensors, or convert it where you trust it.",
+            f"{path}: expected a pickle that holds only tensors, found one that needs code to be "
+            f"run{found_code}, or that is damaged. No code was run.",
+            hint="Ask its author for safetensors, or convert it yourself if you trust it.",
         ) from None
     except (
         ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError,
@@ -141,7 +142,7 @@ def _read_pickled(path: Path) -> dict[str, object]:
 
 
 def _plain(tensor: object, name: object, path: Path) -> Tensor:
-    """Returns an fp32 copy."""
+    """Returns a contiguous fp32 tensor, after checking that it is dense, floating and finite."""
     if not isinstance(name, str) or not isinstance(tensor, Tensor) or not _is_plain(tensor):
         kind = f"{tensor.dtype}" if isinstance(tensor, Tensor) else type(tensor).__name__
         raise ModelError(

@@ -1,8 +1,8 @@
-"""What an adapter was trained on and for, stored beside its files as ``edgeadapt.json``.
+"""The identity of an adapter: what it was trained on and for, stored as ``edgeadapt.json``.
 
-Foreign formats do not say which tokenizer and which weights an adapter belongs to, and some not
-even what its labels are called. On another backbone an adapter loads without complaint and answers
-nonsense; this file is what such a mistake is noticed by.
+Formats of other libraries do not record the tokenizer and weights that an adapter belongs to, and
+some not even its label names. On a wrong backbone an adapter loads without an error and gives
+meaningless results; this file makes it possible to detect that.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -21,28 +21,28 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Identity:
-    """Task, labels, tokenizer and backbone of an adapter; ``None`` is unknown."""
+    """Task, labels, tokenizer and backbone of an adapter; ``None`` means unknown."""
 
     labels: tuple[str, ...] | None = None
-    """Names in the order of the head's outputs."""
+    """Label names in the order of the head's outputs."""
     task: Task | None = None
     """How many labels a text has."""
     pairs: bool | None = None
-    """Whether it reads pairs of texts."""
+    """Whether its input is pairs of texts."""
     tokenizer_sha256: str | None = None
-    """Of tokenizer.json."""
+    """Hash of tokenizer.json."""
     backbone_sha256: str | None = None
-    """Of the frozen weights."""
+    """Hash of the frozen weights."""
     backbone_config_sha256: str | None = None
-    """Of the settings in config.json that decide what the weights compute."""
+    """Hash of the settings in config.json that affect the computation."""
     backbone_layers: int | None = None
-    """How many of the backbone's layers were kept; ``None`` is all of them."""
+    """Number of layers kept, from the first; ``None`` for all."""
     base_model: str | None = None
-    """Hub id or folder; for people, since the hashes decide."""
+    """Hub id or folder of the backbone. For people only: checks use the hashes."""
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """Reads it from an adapter's folder; ``None`` where there is none.
+        """Reads the identity in an adapter's folder; ``None`` if there is none.
 
         Raises:
             LayoutError: The file is damaged or newer than this edgeadapt.
@@ -55,34 +55,35 @@ class Identity:
             return cls(**{name: _parsed(name, value) for name, value in values.items()})
         except ValueError as error:
             raise LayoutError(
-                f"{path}: {error}; expected {', '.join(each.name for each in fields(cls))} as "
+                f"{path}: {error}; expected {', '.join(field.name for field in fields(cls))} as "
                 "edgeadapt writes them.",
                 hint="Convert the run again.",
             ) from None
 
     def save(self, folder: Path) -> None:
-        """Writes it into an adapter's folder."""
+        """Writes the identity into an adapter's folder."""
         write_json(folder / IDENTITY_FILE, {"format_version": _VERSION, **asdict(self)})
 
 
 def check_identity(expected: Identity, found: Identity, *, where: str) -> None:
-    """Compares an adapter's identity with what is at hand.
+    """Checks that an adapter belongs to a backbone, tokenizer and task.
 
-    What one of them does not know is not compared, and ``base_model`` never is: a folder may move.
+    Fields that are unknown on either side are not compared, nor is ``base_model``, since a folder
+    may have been moved.
 
     Args:
-        expected: The adapter's.
-        found: Of the task, labels, tokenizer and backbone at hand.
-        where: The adapter's place, for the message.
+        expected: The adapter's identity.
+        found: The identity of the task, labels, tokenizer and backbone it is used with.
+        where: The adapter's folder, for the message.
 
     Raises:
-        IntegrityError: Something differs.
+        IntegrityError: A field differs.
     """
-    for each in fields(Identity):
-        wanted, given = getattr(expected, each.name), getattr(found, each.name)
-        if each.name != "base_model" and None not in (wanted, given) and wanted != given:
+    for field in fields(Identity):
+        wanted, given = getattr(expected, field.name), getattr(found, field.name)
+        if field.name != "base_model" and None not in (wanted, given) and wanted != given:
             raise IntegrityError(
-                f"{where} belongs to another model: {each.name}: expected {_shown(wanted)}, "
+                f"{where} belongs to another model: {field.name}: expected {_shown(wanted)}, "
                 f"found {_shown(given)}.",
                 hint=f"It was trained on {expected.base_model or 'a backbone without a name'}; "
                 "use that backbone with its own tokenizer and labels.",
@@ -90,10 +91,10 @@ def check_identity(expected: Identity, found: Identity, *, where: str) -> None:
 
 
 def _parsed(name: str, value: Any) -> Any:
-    """Returns what a field of the file holds.
+    """Returns the value of a field, parsed from JSON.
 
     Raises:
-        ValueError: It is not what edgeadapt writes there.
+        ValueError: The value is not one that edgeadapt writes in this field.
     """
     match name, value:
         case _, None:

@@ -1,4 +1,4 @@
-"""Labels of a head that was trained elsewhere: whose names count, and the data's in their order."""
+"""Label names of an imported head: choose their source, and reorder the data's labels to match."""
 
 from dataclasses import dataclass, replace
 
@@ -13,48 +13,48 @@ from edgeadapt.recipe import DataConfig, Task
 __all__ = ["Head", "labelled", "no_data"]
 
 _NO_DATA = "none"
-"""What the recipe names as its data set where there was none."""
+"""Name of the data set in a recipe without one."""
 _NAME_THEM = "Name the head's outputs, in their order: --labels NAME,NAME"
 
 
 @dataclass(frozen=True)
 class Head:
-    """What is known of the outputs of a finished head."""
+    """The outputs of a finished head, and possible sources of their names."""
 
     where: str
-    """Where it comes from, for messages."""
+    """Origin of the head, for messages."""
     outputs: int | None
-    """How many; ``None`` where there is no head to count them in."""
+    """Number of outputs; ``None`` if there is no head."""
     own: tuple[str, ...] | None
-    """The names that were given to them where the head was trained."""
+    """Names that are stored with the head."""
     base: tuple[str, ...] | None = None
-    """The names that the backbone's config.json gives, where it has as many and the head itself
-    gives none. The head may have been trained for other labels since."""
+    """Names in the backbone's config.json, if their number matches and the head stores none. They
+    may be wrong: the head may have been trained for other labels later."""
 
     def names(
         self, asked: tuple[str, ...] | None, dataset: Dataset | None, *, progress: Progress
     ) -> tuple[str, ...]:
-        """Returns the names of the outputs, in their order; placeholders where nobody knows them.
+        """Returns the names of the outputs, in order; placeholders if there is no source of names.
 
-        The head's own count before those that the user gives, these before the backbone's, and
-        these before the data's, where the data has them in an order.
+        Sources by precedence: the head's own names, ``--labels``, the backbone's names, and the
+        data's, if the data defines an order of its labels.
 
         Args:
-            asked: Those of ``--labels``.
-            dataset: The examples, where there are any.
-            progress: Where to say whose names were taken for those of a head without names.
+            asked: The names given with ``--labels``.
+            dataset: The examples, if there are any.
+            progress: Receives a note on the source of the names if the head has none.
 
         Raises:
             UsageError: ``--labels`` contradicts the head.
-            DataError: There are more or fewer names than outputs, or no way to tell which is
-                whose.
+            DataError: The numbers of names and outputs differ, or the order of the data's labels is
+                unknown.
         """
         own = None if self.own is None or are_placeholders(self.own) else self.own
         if asked is not None and own is not None and asked != own:
             raise UsageError(
                 f"--labels: the outputs of {self.where} have names of their own: expected "
                 f"{listed(own)}, found {listed(asked)}.",
-                hint="Leave --labels out; where the names are wrong, correct them in its files.",
+                hint="Leave --labels out; if its own names are wrong, correct them in its files.",
             )
         names = own or asked or self.base or self.own
         if names is None:
@@ -68,7 +68,7 @@ class Head:
         if not own and not asked and not are_placeholders(names):
             whose = "the base model" if self.base else "the data"
             progress.say(
-                f"The outputs of {self.where} have no names: those of {whose} are taken, in "
+                f"The outputs of {self.where} have no names: those of {whose} are used, in "
                 f"their order: {listed(names)}."
             )
         return names
@@ -78,7 +78,7 @@ class Head:
             return placeholders(self.outputs or 2)
         names = dataset.label_names
         if self.outputs is not None and len(names) != self.outputs:
-            return names  # whose number is refused
+            return names  # the caller raises the error about their number
         numbers = match_numbers(placeholders(len(names)), names)
         if not dataset.has_label_order and not numbers:
             raise DataError(
@@ -90,11 +90,11 @@ class Head:
 
 
 def no_data(*, task: Task | None, pairs: bool | None = None) -> DataConfig:
-    """Stands for data of the classifier's own kind, where there was none.
+    """Returns the data settings of a recipe for a classifier that was imported without data.
 
     Args:
-        task: How many labels a text has; one where it is not known.
-        pairs: Whether it reads pairs of texts.
+        task: How many labels a text has; ``None`` if unknown, which counts as a single label.
+        pairs: Whether the classifier's input is pairs of texts.
     """
     return DataConfig(
         dataset=_NO_DATA,
@@ -109,21 +109,21 @@ def labelled(
     """Returns the examples with label indices in the order of the head's outputs.
 
     Args:
-        dataset: As it was read.
+        dataset: The examples, with the data's own order of labels.
         labels: Names of the outputs.
-        where: The head's place, for messages.
-        progress: Where to say which names are not the same to the letter.
+        where: Origin of the head, for messages.
+        progress: Receives a note if names match only approximately, as in upper and lower case.
 
     Raises:
         DataError: The data has other labels.
     """
-    found = dataset.label_names
-    # Names that are only those that occur may lack one, as in a benchmark's own file.
-    match = match_labels(labels, found, some=not dataset.has_label_order)
+    names = dataset.label_names
+    # Names collected from the examples may be incomplete: a label need not occur in the data.
+    match = match_labels(labels, names, some=not dataset.has_label_order)
     if match is None:
         raise DataError(
             f"The data has other labels than {where}: expected {listed(labels)}, found "
-            f"{listed(found)}.",
+            f"{listed(names)}.",
             hint=_NAME_THEM
             if are_placeholders(labels)
             else f"labels.json beside the data, a JSON list, names all labels. {_NAME_THEM}",
@@ -134,14 +134,14 @@ def labelled(
 
 
 def _moved(dataset: Dataset, places: np.ndarray, labels: tuple[str, ...]) -> Dataset:
-    """Puts label ``i`` of the data at ``places[i]``."""
+    """Returns the examples with label index ``i`` replaced by ``places[i]``."""
 
     def moved(examples: Examples) -> Examples:
-        known = examples.known_labels()
-        if known.ndim == 1:
-            return Examples(examples.texts, places[known])
-        columns = np.zeros((len(known), len(labels)), dtype=known.dtype)
-        columns[:, places] = known
+        indices = examples.known_labels()
+        if indices.ndim == 1:
+            return Examples(examples.texts, places[indices])
+        columns = np.zeros((len(indices), len(labels)), dtype=indices.dtype)
+        columns[:, places] = indices
         return Examples(examples.texts, columns)
 
     return replace(

@@ -1,4 +1,4 @@
-"""Sizes and layers of a backbone, as its config.json has them."""
+"""Sizes and layers of a backbone, from its config.json."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,10 +18,10 @@ __all__ = [
 
 
 def setting(config: Mapping[str, object], *keys: str) -> Any:
-    """Returns the value under the first key that there is.
+    """Returns the value of the first key that exists.
 
     Raises:
-        ModelError: There is none.
+        ModelError: None of the keys exists.
     """
     for key in keys:
         if key in config:
@@ -30,7 +30,7 @@ def setting(config: Mapping[str, object], *keys: str) -> Any:
 
 
 def hidden_size(config: Mapping[str, object]) -> int:
-    """Returns the width between layers."""
+    """Returns the width of the hidden states."""
     return int(setting(config, "hidden_size", "dim"))
 
 
@@ -42,9 +42,9 @@ def bottleneck_width(adapter: AdapterConfig, hidden: int) -> int:
 
 
 def stored_layers(spec: BackboneSpec, config: Mapping[str, object]) -> tuple[int, ...]:
-    """Returns, layer by layer, the number of the stored layer whose weights it uses.
+    """Returns, for each layer, the number of the stored layer whose weights it uses.
 
-    They differ where layers share weights, as ALBERT's do.
+    The two numbers differ if layers share weights, as in ALBERT.
     """
     depth = int(setting(config, spec.depth_key))
     groups = depth
@@ -54,7 +54,7 @@ def stored_layers(spec: BackboneSpec, config: Mapping[str, object]) -> tuple[int
 
 
 def layer_numbers(chosen: str | None, depth: int) -> tuple[int, ...]:
-    """``0,2-4`` -> (0, 2, 3, 4); all of them where none is given.
+    """Parses layer numbers: ``0,2-4`` -> (0, 2, 3, 4); ``None`` -> all layers.
 
     Raises:
         ModelError: A number is beyond the last layer.
@@ -74,7 +74,7 @@ def layer_numbers(chosen: str | None, depth: int) -> tuple[int, ...]:
 
 
 def chosen_layers(numbers: Iterable[int], depth: int) -> str | None:
-    """(0, 2, 3, 4) -> ``0,2-4``; ``None`` where it is all of them."""
+    """Formats layer numbers: (0, 2, 3, 4) -> ``0,2-4``; all layers -> ``None``."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][-1] + 1:

@@ -1,10 +1,10 @@
-"""PEFT's folders: ``adapter_config.json`` and the weights of a LoRA, the head among them.
+"""PEFT's format: a folder with ``adapter_config.json`` and the weights of a LoRA and its head.
 
-Mangrulkar et al. 2022, PEFT (github.com/huggingface/peft). The keys say where products are:
+Mangrulkar et al. 2022, PEFT (github.com/huggingface/peft). LoRA's tensors are named by their place:
 ``base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.weight`` of shape (r, in) and
-``….lora_B.weight`` of shape (out, r); the rest are tensors stored whole, under the names of the
-classifier. Where one dense layer gives query, key and value, a product on the whole of it is one
-on each of them with the same A.
+``….lora_B.weight`` of shape (out, r). The other tensors are those of the head, stored in full, by
+their names in the classifier. If one dense layer computes query, key and value, its product is read
+as one product for each of the three, with the same A.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,18 +46,18 @@ def read(
     config: Mapping[str, object],
     base_head: Mapping[str, Tensor] | None = None,
 ) -> ForeignAdapter:
-    """Reads a LoRA, and the head where it is stored with it.
+    """Reads a LoRA, and its head if there is one.
 
     Args:
-        folder: Holds the files.
-        spec: The backbone's row.
+        folder: Folder of the files.
+        spec: The backbone's description.
         config: The backbone's config.json.
-        base_head: What the base checkpoint itself holds of the head, under its names in the stock
+        base_head: The parts of the head in the base checkpoint, by their names in the stock
             classifier. A target such as ``dense`` or ``all-linear`` matches BERT's pooler too;
             that product is folded into the weight given here.
 
     Raises:
-        ModelError: It holds something that edgeadapt cannot express, or does not fit.
+        ModelError: edgeadapt does not support the adapter, or it does not fit the backbone.
         LayoutError: A file is missing or damaged.
     """
     where = folder / CONFIG
@@ -93,19 +93,20 @@ def write(
     safetensors: bool = True,
     force: bool = False,
 ) -> None:
-    """Writes a folder that ``PeftModel.from_pretrained`` reads, onto a stock classifier.
+    """Writes a folder that ``PeftModel.from_pretrained`` loads into a stock classifier.
 
     Args:
-        folder: To be made.
+        folder: The folder to create.
         adapter: A LoRA.
-        spec: The backbone's row.
+        spec: The backbone's description.
         config: The backbone's config.json.
-        safetensors: ``False`` writes a ``.bin`` file, for libraries that do not read the other.
-        force: Replace the folder if it exists.
+        safetensors: Write safetensors; ``False`` writes a ``.bin`` file, for libraries that do not
+            read safetensors.
+        force: Overwrite an existing folder.
 
     Raises:
-        ModelError: PEFT cannot hold it.
-        OutputExistsError: The folder exists and ``force`` is not given.
+        ModelError: PEFT's format does not support the adapter.
+        OutputExistsError: The folder exists and ``force`` is not set.
     """
     if adapter.config.method != AdapterKind.LORA:
         raise refused(
@@ -133,7 +134,7 @@ def write(
 def _sorted_out(
     found: Mapping[str, Tensor], spec: BackboneSpec, path: Path
 ) -> tuple[dict[str, LowRank], dict[str, Tensor]]:
-    """Returns products by the name of their module, and tensors that are stored whole."""
+    """Returns module -> its product, and name -> tensor for those that are stored in full."""
     halves: dict[str, dict[str, Tensor]] = {_A: {}, _B: {}}
     whole: dict[str, Tensor] = {}
     for key, tensor in found.items():
@@ -156,7 +157,7 @@ def _sorted_out(
 
 
 def _in_classifier(name: str, spec: BackboneSpec) -> str:
-    """Puts the encoder's prefix back, which is not there in what was saved from a bare encoder."""
+    """Returns a name with the encoder's prefix, which files saved from a bare encoder lack."""
     prefixed = f"{spec.encoder}.{name}"
     parts = (f"{spec.layers}.", *(f"{part}." for part in spec.head))
     return prefixed if f"{prefixed}.".startswith(parts) else name
@@ -165,7 +166,7 @@ def _in_classifier(name: str, spec: BackboneSpec) -> str:
 def _by_layer(
     products: Mapping[str, LowRank], known: Mapping[str, Dense], *, spec: BackboneSpec
 ) -> tuple[dict[int, dict[str, LowRank]], dict[str, LowRank]]:
-    """Returns products in transformer layers, by the layer's number, and those elsewhere."""
+    """Returns the products in transformer layers, by the layer's number, and all others."""
     in_layers: dict[int, dict[str, LowRank]] = {}
     others = {}
     for module, product in products.items():
@@ -241,7 +242,7 @@ def _read_head(
     if others:
         raise refused(
             path,
-            f"tensors stored whole that are not the head's: {', '.join(others[:3])}",
+            f"tensors stored in full that are not the head's: {', '.join(others[:3])}",
             supported=f"modules_to_save of {', '.join(spec.head)}",
         )
     check_tensors(whole, shapes, where=path)
@@ -256,7 +257,7 @@ def _folded(
     spec: BackboneSpec,
     path: Path,
 ) -> dict[str, Tensor]:
-    """Returns the parameters of a dense layer of the head, a product added to its weight."""
+    """Returns the parameters of a dense layer of the head, with a product added to its weight."""
     stock = STOCK_HEADS[spec.model_type]
     if module not in (stock.dense, stock.out):
         raise refused(
@@ -281,7 +282,7 @@ def _folded(
 def _written(
     adapter: ForeignAdapter, *, spec: BackboneSpec, config: Mapping[str, object]
 ) -> dict[tuple[int, str], LowRank]:
-    """Returns products by the stored layer's number and the dense layer's name.
+    """Returns (number of the stored layer, name of the dense layer) -> product to write.
 
     Raises:
         ModelError: Layers that share their weights have different products.
@@ -308,7 +309,7 @@ def _not_shared(spec: BackboneSpec) -> ModelError:
         "The adapter",
         f"different LoRA for layers of {spec.model_type} that share their weights",
         supported="in PEFT's format one for all layers of a group",
-        hint="Export the run with `edgeadapt export` in place of this format.",
+        hint="Export the run with `edgeadapt export` instead.",
     )
 
 
@@ -341,7 +342,7 @@ def _names(layer: int, target: str) -> tuple[str, str]:
 def _named(
     products: Mapping[tuple[int, str], LowRank], *, rank: int, layers: str
 ) -> dict[str, Tensor]:
-    """Returns the tensors under PEFT's names."""
+    """Returns the tensors by PEFT's names."""
     tensors: dict[str, Tensor] = {}
     for (layer, name), product in products.items():
         key, padded = f"{_ROOT}{layers}.{layer}.{name}", product.padded(rank)

@@ -1,4 +1,4 @@
-"""PEFT's options of a LoRA, and edgeadapt's.
+"""Convert between PEFT's options of a LoRA and edgeadapt's.
 
 Source: ``LoraConfig`` of the package peft 0.21
 (huggingface.co/docs/peft/package_reference/lora).
@@ -19,7 +19,7 @@ _READ = {
     "init_lora_weights", "rank_pattern", "alpha_pattern", "base_model_name_or_path",
     "id2label", "label2id",
 }  # fmt: skip
-"""Options that are looked at one by one."""
+"""Options that are read or checked one by one."""
 
 _IDLE = {
     "peft_version", "auto_mapping", "revision", "inference_mode", "megatron_core",
@@ -27,21 +27,21 @@ _IDLE = {
     "runtime_config", "target_modules", "exclude_modules", "layers_to_transform",
     "layers_pattern", "modules_to_save",
 }  # fmt: skip
-"""Options that say where weights are, which the weights say themselves, or that act only at the
-start and in training."""
+"""Options that are ignored: they describe places, which the names of the weights give as well, or
+affect only initialization and training."""
 
 _TASKS = (None, "SEQ_CLS", "FEATURE_EXTRACTION")
 _INITIALIZATIONS = (None, True, False, "gaussian", "eva", "orthogonal")
-"""The others change the backbone's weights before the first step."""
+"""Supported initializations. The others change the backbone's weights before the first step."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What decides the function of a LoRA, beside its weights."""
+    """The options that, with the weights, determine what a LoRA computes."""
 
     rank: int
     scaling: float
-    """On each product."""
+    """Factor on each product."""
     dropout: float
     base_model: str | None
 
@@ -50,7 +50,7 @@ def options_of(file: Mapping[str, object], *, where: Path) -> Options:
     """Reads adapter_config.json.
 
     Raises:
-        ModelError: It is another method, or one of LoRA's variants.
+        ModelError: The method is not LoRA, or an unsupported variant of it.
     """
     _check_method(file, where)
     rank = finite_number(file.get("r", 8), "r", where=where)
@@ -80,16 +80,17 @@ def to_options(
     """Returns the content of adapter_config.json.
 
     Args:
-        options: Of the products as they are written.
+        options: Options of the written products.
         layers: Dotted name of the layer list in the classifier.
-        modules: The dense layers with a product: number of the layer, and name in it.
-        head: Names of the modules that are stored whole.
+        modules: The dense layers with a product: number of the layer, and name in the layer.
+        head: Names of the modules that are stored in full.
     """
     alpha = options.scaling * options.rank
     names = sorted(set(modules))
     numbers = "|".join(str(number) for number in sorted({number for number, _ in names}))
     dense = "|".join(re.escape(name) for name in sorted({name for _, name in names}))
-    # PEFT matches the ends of listed names, and "output.dense" ends two of BERT's: hence a pattern.
+    # A pattern, because PEFT matches names in a list by their endings, and "output.dense" is the
+    # ending of two dense layers of BERT.
     pattern = rf"(.*\.)?{re.escape(layers.rpartition('.')[2])}\.({numbers})\.({dense})"
     return {
         "peft_type": "LORA",
@@ -117,9 +118,10 @@ def _check_method(file: Mapping[str, object], where: Path) -> None:
     found = file.get("peft_type")
     if found != "LORA":
         raise refused(where, f"peft_type = {found!r}", supported="peft_type = 'LORA'")
-    for name, known in (("task_type", _TASKS), ("init_lora_weights", _INITIALIZATIONS)):
-        if file.get(name) not in known:
-            raise refused(where, f"{name} = {file[name]!r}", supported=", ".join(map(repr, known)))
+    for name, allowed in (("task_type", _TASKS), ("init_lora_weights", _INITIALIZATIONS)):
+        if file.get(name) not in allowed:
+            supported = ", ".join(map(repr, allowed))
+            raise refused(where, f"{name} = {file[name]!r}", supported=supported)
     if file.get("bias", "none") != "none":
         raise refused(where, f"bias = {file['bias']!r}", supported="bias = 'none'")
     for name, value in file.items():
@@ -128,5 +130,5 @@ def _check_method(file: Mapping[str, object], where: Path) -> None:
                 where,
                 f"{name} = {value!r}",
                 supported="plain LoRA, without its variants",
-                hint="If the option changes nothing once training is over, set it to null.",
+                hint="If the option has no effect after training, set it to null.",
             )

@@ -1,4 +1,4 @@
-"""LoRA's products, and the dense layers of a transformer layer that they are on."""
+"""LoRA's products, and the dense layers of a transformer layer that they adapt."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ _FFN = (str(LoraTarget.FFN_IN), str(LoraTarget.FFN_OUT))
 
 @dataclass(frozen=True)
 class LowRank:
-    """``B A``, what LoRA adds to a weight of shape (out, in)."""
+    """The product ``B A``, which LoRA adds to a weight of shape (out, in)."""
 
     a: Tensor
     """(r, in)"""
@@ -30,13 +30,13 @@ class LowRank:
 
     @classmethod
     def joined(cls, parts: Sequence[tuple[Self, slice]], width_out: int) -> Self:
-        """Makes one product for a whole dense layer out of those of some of its outputs.
+        """Joins products on parts of a dense layer's outputs into one product on all of them.
 
-        Parts with different A take their places beside each other: ``[B1 0; 0 B2] [A1; A2]``.
+        Parts with different A are stacked: ``[B1 0; 0 B2] [A1; A2]``.
 
         Args:
-            parts: A product, and the outputs that are its.
-            width_out: Of the dense layer.
+            parts: Each product, with the outputs that it adapts.
+            width_out: Number of outputs of the dense layer.
         """
         first, _ = parts[0]
         shared = all(torch.equal(part.a, first.a) for part, _ in parts)
@@ -49,10 +49,10 @@ class LowRank:
         return cls(a, b)
 
     def check(self, *, widths: tuple[int, int], rank: int, where: Path | str) -> None:
-        """Compares the shapes with a dense layer's widths, in and out.
+        """Checks the shapes against a dense layer's widths, in and out.
 
         Raises:
-            ModelError: They differ.
+            ModelError: A shape differs.
         """
         width_in, width_out = widths
         check_tensors(
@@ -62,21 +62,21 @@ class LowRank:
         )
 
     def equals(self, other: Self) -> bool:
-        """Says whether every bit is the same."""
+        """Returns whether all values are equal."""
         return torch.equal(self.a, other.a) and torch.equal(self.b, other.b)
 
     def padded(self, rank: int) -> Self:
-        """Returns the same product with a higher rank, the rest of it zero."""
+        """Returns the same product with a higher rank, padded with zeros."""
         more = rank - len(self.a)
         return replace(self, a=F.pad(self.a, (0, 0, 0, more)), b=F.pad(self.b, (0, more)))
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A dense layer of a transformer layer, and what edgeadapt calls its outputs."""
+    """A dense layer of a transformer layer, and edgeadapt's names of its outputs."""
 
     name: str
-    """Relative to the transformer layer."""
+    """Name, relative to the transformer layer."""
     targets: Mapping[str, Projection]
     """Name in edgeadapt's parameters -> its part of the outputs."""
     width_in: int
@@ -87,12 +87,12 @@ class Dense:
         return self.targets[target].rows(self.width_out)
 
     def only(self, targets: set[str]) -> Self:
-        """Returns it with some of its targets."""
+        """Returns the dense layer with only the given targets."""
         return replace(self, targets={t: p for t, p in self.targets.items() if t in targets})
 
 
 def dense_layers(spec: BackboneSpec, config: Mapping[str, object]) -> list[Dense]:
-    """Returns the dense layers that LoRA can be on, the attention's first."""
+    """Returns the dense layers that LoRA can adapt, the attention's first."""
     hidden = hidden_size(config)
     inner = int(setting(config, spec.intermediate_key))
     places = {
@@ -117,13 +117,13 @@ def dense_layers(spec: BackboneSpec, config: Mapping[str, object]) -> list[Dense
 
 
 def joined_targets(targets: Sequence[str]) -> str:
-    """(query, ffn-in, ffn-out) -> ``query+ffn``."""
+    """Joins names of targets: (query, ffn-in, ffn-out) -> ``query+ffn``."""
     if not set(_FFN) <= set(targets):
         return "+".join(targets)
     return "+".join([*(target for target in targets if target not in _FFN), str(LoraTarget.FFN)])
 
 
 def single_targets(targets: Sequence[LoraTarget]) -> set[str]:
-    """(query, ffn) -> {query, ffn-in, ffn-out}."""
+    """Splits targets into single dense layers: (query, ffn) -> {query, ffn-in, ffn-out}."""
     both = _FFN if LoraTarget.FFN in targets else ()
     return {*(str(target) for target in targets if target != LoraTarget.FFN), *both}

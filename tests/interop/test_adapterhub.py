@@ -609,7 +609,8 @@ class TestRefusedHeads:
         theirs = adapted(flexible(model_type, **head), "seq_bn[reduction_factor=4]")
         theirs.save_adapter(str(tmp_path / "a"), "a")
 
-        with pytest.raises(ModelError, match=f"a head of {head['layers']} layers.*supported: what"):
+        refusal = f"a head of {head['layers']} layers.*supported: the stock class"
+        with pytest.raises(ModelError, match=refusal):
             read(tmp_path / "a", model_type)
 
     def test_other_tasks_are_refused_by_name(self, tmp_path: Path) -> None:

@@ -308,7 +308,7 @@ def test_an_option_that_changes_the_function_is_refused_by_name(
         (peft.LoHaConfig(target_modules=["query"]), "peft_type = 'LOHA'"),
         (peft.PromptTuningConfig(num_virtual_tokens=2), "peft_type = 'PROMPT_TUNING'"),
         (peft.LoraConfig(target_modules=["word_embeddings"]), "lora_embedding"),
-        (peft.LoraConfig(modules_to_save=["LayerNorm"]), "stored whole that are not the head's"),
+        (peft.LoraConfig(modules_to_save=["LayerNorm"]), "stored in full that are not the head's"),
         (
             peft.LoraConfig(target_modules=["0.attention.self.query", "1.attention.self.value"]),
             "LoRA on attention.self.query in layer 0 and on attention.self.value in layer 1",

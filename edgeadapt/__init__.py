@@ -1,4 +1,4 @@
-"""edgeadapt: adapters on a frozen encoder, carried all the way to a small device.
+"""edgeadapt: train adapters on a frozen encoder and deploy the result on a small device.
 
 On the device:
 
@@ -18,7 +18,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# From 1.29 on ONNX Runtime tells its makers what runs, unless this is set before it is imported.
+# ONNX Runtime 1.29 and newer send telemetry unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ __all__ = ["run"]
 
 
 def run() -> None:
-    """Runs the command; who interrupts it before it has begun sees no traceback either."""
+    """Runs the command; Ctrl-C during the imports prints no traceback either."""
     try:
         from edgeadapt.cli.app import run as begin
     except KeyboardInterrupt:

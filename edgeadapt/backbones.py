@@ -1,4 +1,4 @@
-"""The backbones edgeadapt knows: where in a Hugging Face classifier the parts are.
+"""The supported backbones: the names of the parts of a Hugging Face classifier.
 
 Key mapping is data: a new backbone is a new row.
 """
@@ -22,10 +22,10 @@ __all__ = [
 
 
 class Reads(StrEnum):
-    """What a bottleneck takes in; it adds to the output of its sublayer's last dense layer."""
+    """Input of a bottleneck; its output is added to that of the sublayer's last dense layer."""
 
     OUTPUT = "output"
-    """That very output."""
+    """The output of the sublayer's last dense layer."""
     INPUT = "input"
     """The input of the sublayer."""
     NORMED = "normed"
@@ -34,17 +34,17 @@ class Reads(StrEnum):
 
 @dataclass(frozen=True)
 class Projection:
-    """Query, key or value: a dense layer of its own, or one block of a dense layer's outputs."""
+    """Query, key or value: a separate dense layer, or one block of the outputs of a shared one."""
 
     dense: str
     """Per layer: the dense layer."""
     block: int = 0
-    """Which of the equal blocks of its outputs."""
+    """Index of the block among the equal blocks of its outputs."""
     blocks: int = 1
-    """How many there are."""
+    """Number of blocks."""
 
     def rows(self, out_features: int) -> slice:
-        """Returns the outputs of a dense layer, ``out_features`` in all, that are the block's."""
+        """Returns which of a dense layer's ``out_features`` outputs belong to the block."""
         width = out_features // self.blocks
         return slice(self.block * width, (self.block + 1) * width)
 
@@ -78,11 +78,11 @@ class BackboneSpec:
     head: tuple[str, ...]
     """Modules on top of the encoder that are trained for the task, the pooler included."""
     attention_end: str | None = None
-    """Per layer: the module that takes what the attention gives and the input of the sublayer, both
-    (batch, seq, hidden), and treats every position alone; ``None`` where there is none."""
+    """Per layer: the module that takes the attention's output and the sublayer's input, both
+    (batch, seq, hidden), and computes each position separately; ``None`` where there is none."""
     plain_attention: str | None = None
-    """Per layer: the module that makes ``softmax(Q Kᵀ) V`` of hidden states and returns it first,
-    (batch, seq, hidden); ``None`` where it does more or less."""
+    """Per layer: the module that computes ``softmax(Q Kᵀ) V`` from hidden states and returns it as
+    its first output, (batch, seq, hidden); ``None`` where no module computes exactly that."""
     activation_key: str = "hidden_act"
     """Name in config.json of the FFN's activation."""
     intermediate_key: str = "intermediate_size"
@@ -93,11 +93,11 @@ class BackboneSpec:
     """Name in config.json of the switch for the FFN's biases, where the FFN is gated: the first
     dense layer gives ``[a ; g]``, the second one takes ``f(a) ⊙ g``."""
     groups_key: str | None = None
-    """Name in config.json of the number of layers that differ, where the others share weights."""
+    """Name in config.json of the number of distinct layers, where layers share weights."""
     position_offset: int = 0
-    """Positions that a published model keeps for itself, so that they do not carry text."""
+    """Positions that the model reserves, so that they are not available for text."""
     positions_follow_padding: bool = False
-    """Whether positions begin behind ``pad_token_id`` of config.json, wherever that is."""
+    """Whether positions begin at ``pad_token_id + 1``, with ``pad_token_id`` from config.json."""
     token_type_ids: bool = True
     """Whether the model takes segment ids."""
 
@@ -153,11 +153,11 @@ _MPNET = replace(
     attention_end=None,
     plain_attention=None,
     head=("classifier",),
-    position_offset=2,  # whatever its pad_token_id
+    position_offset=2,  # fixed in the model, independent of pad_token_id
     token_type_ids=False,
 )
 
-# Versions 2 and 3; version 1 interleaves query, key and value head by head.
+# DeBERTa 2 and 3; version 1 interleaves query, key and value head by head.
 _DEBERTA = replace(
     _BERT,
     model_type="deberta-v2",
@@ -244,23 +244,23 @@ BACKBONES: Mapping[str, BackboneSpec] = MappingProxyType(
 
 @dataclass(frozen=True)
 class StockHead:
-    """``out(activation(dense(h of the first token)))``, in a backbone's words."""
+    """``out(activation(dense(h of the first token)))``, with a backbone's module names."""
 
     dense: str
     """The inner dense layer, (hidden -> hidden)."""
     out: str
-    """The outer one, (hidden -> labels)."""
+    """The outer dense layer, (hidden -> labels)."""
     activation: str
-    """Between them, where config.json does not say."""
+    """Activation between them, where config.json does not name one."""
     activation_key: str | None = None
-    """Name in config.json of what is between them."""
+    """Name in config.json of the activation between them."""
     pooled: bool = False
-    """Whether the inner one belongs to the encoder, so that libraries leave it out of the head."""
+    """Whether the inner layer belongs to the encoder, so that libraries do not save it as head."""
     norm: str | None = None
-    """A LayerNorm behind the inner one."""
+    """A LayerNorm after the inner dense layer."""
 
     def activation_in(self, config: Mapping[str, object]) -> str:
-        """Returns what is between the dense layers of a backbone."""
+        """Returns the name of the activation between the two dense layers."""
         key = self.activation_key
         return str(config.get(key, self.activation)) if key else self.activation
 
@@ -286,10 +286,10 @@ STOCK_HEADS: Mapping[str, StockHead] = MappingProxyType(
 
 
 def backbone_spec(model_type: str | None) -> BackboneSpec:
-    """Returns the row of a model type.
+    """Returns the ``BackboneSpec`` of a model type.
 
     Raises:
-        ModelError: There is none.
+        ModelError: The model type is not supported.
     """
     if model_type is None or model_type not in BACKBONES:
         raise ModelError(

@@ -50,7 +50,7 @@ class EdgeAdaptError(Exception):
 
     Args:
         message: What went wrong, where, what was expected and what was found.
-        hint: What to do about it; the kind's own where none is given.
+        hint: What to do about it; the default of the error class where none is given.
     """
 
     default_hint: ClassVar[str] = "See: edgeadapt COMMAND --help"
@@ -64,12 +64,12 @@ class EdgeAdaptError(Exception):
         return f"{self.message}\n{self.hint}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Lets an error travel from a worker process to the one that waits for it."""
+        """Makes the error picklable, so that a worker process can send it to its parent."""
         return _again, (type(self), self.message, self.hint)
 
 
 def _again(kind: type[EdgeAdaptError], message: str, hint: str) -> EdgeAdaptError:
-    """Returns an error like the one that was pickled, whatever its kind is made from."""
+    """Returns a copy of a pickled error without calling the ``__init__`` of its class."""
     error = kind.__new__(kind, message)
     EdgeAdaptError.__init__(error, message, hint=hint)
     return error
@@ -112,7 +112,7 @@ class MissingExtraError(EdgeAdaptError):
 
     Args:
         what: What needs the dependency, such as ``"edgeadapt train"``.
-        extra: The extra that brings it, such as ``"train"``.
+        extra: The extra that installs it, such as ``"train"``.
         missing: The module that could not be imported.
     """
 
@@ -139,25 +139,25 @@ class UnfinishedError(LayoutError):
 
 
 class FormatVersionError(LayoutError):
-    """It was written by a newer edgeadapt."""
+    """The file has a format version that only a newer edgeadapt reads."""
 
 
 class IntegrityError(LayoutError):
-    """A file is not the one that was written."""
+    """The content of a file does not match its recorded hash or format."""
 
 
 class OutputExistsError(EdgeAdaptError):
-    """The name to write is taken."""
+    """The output exists already and may not be overwritten."""
 
 
 class TrainingError(EdgeAdaptError):
-    """Training went wrong."""
+    """A frozen weight changed, or the loss is not finite."""
 
     default_hint = "Try a smaller --learning-rate or another --seed."
 
 
 class ExportError(EdgeAdaptError):
-    """The model cannot be expressed as asked."""
+    """The model cannot be exported with the given settings."""
 
     default_hint = "Try the other --exporter, or another --method."
 

@@ -1,8 +1,8 @@
-"""Text from users and files made inert: shown in a terminal, Markdown or HTML, never obeyed there.
+"""Escape text from users and files for a terminal, Markdown, HTML, Python or CSV.
 
-Labels, names, texts and messages of libraries may hold escape sequences that move the cursor, marks
-that turn the direction of writing, invisible characters, markup. One function for each medium; what
-writes to a medium applies it, so that whoever makes a message does not have to.
+Labels, names, texts and library messages may contain terminal escape sequences, marks that change
+the direction of writing, invisible characters or markup. There is one function per medium. The
+code that writes to a medium calls it, so that the code that builds a message does not have to.
 """
 
 import html as _html
@@ -13,10 +13,10 @@ import unicodedata
 __all__ = ["csv_cell", "html", "markdown", "markdown_code", "message", "python_string", "terminal"]
 
 _ACTIVE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories that are shown by their code: control and format characters (bidi marks,
+"""Unicode categories that are shown as a code: control and format characters (bidi marks,
 zero-width ones), lone surrogates, separators of lines and paragraphs."""
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-"""Letters and marks by category that show nothing."""
+"""Characters that Unicode counts as letters or marks although they are invisible."""
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>|~&$#!@]|:(?=/)|(?<=www)\.")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -38,7 +38,9 @@ def terminal(text: str, *, lines: bool = False) -> str:
 
 
 def message(text: str) -> str:
-    """Returns a message for a terminal, its further lines indented: none can pose as another.
+    """Returns a message for a terminal with all lines but the first indented.
+
+    The indent keeps a line break in embedded text from imitating a separate message.
 
     Args:
         text: A message in which text from elsewhere may be embedded.

@@ -1,4 +1,4 @@
-"""The one judge of logits, whoever produced them: torch or an engine, fp32 or int8."""
+"""Scores and comparisons of logits: the same code for torch and every engine, fp32 and int8."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -41,15 +41,15 @@ Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
 """Label indices of shape ``(texts,)`` or, multi-label, 0 and 1 of shape ``(texts, labels)``."""
 Decisions = NDArray[np.bool_]
-"""Which labels each text is given, or has; shape ``(texts, labels)``."""
+"""Which labels are predicted for each text, or are correct; bool, shape ``(texts, labels)``."""
 
 
 def check_finite(logits: Logits, *, where: str) -> None:
-    """Checks logits before they become answers: NaN is no label, though argmax gives one.
+    """Checks that all logits are finite, because argmax returns a label for NaN too.
 
     Args:
         logits: Shape ``(texts, labels)``.
-        where: What computed them, for the message.
+        where: The model that computed them, for the message.
 
     Raises:
         ModelError: A text has a logit that is NaN or infinite; the message gives its number,
@@ -67,7 +67,7 @@ def check_finite(logits: Logits, *, where: str) -> None:
 
 
 def decide(logits: Logits, task: Task) -> Decisions:
-    """Turns logits into decisions: the one place that does.
+    """Turns logits into decisions. All code that needs labels from logits calls this function.
 
     The label with the largest logit or, multi-label, every label with a logit above 0, which is a
     probability above one half.
@@ -78,7 +78,7 @@ def decide(logits: Logits, task: Task) -> Decisions:
 
 
 def label_sets(labels: Labels, width: int) -> Decisions:
-    """Returns known labels in the form of decisions, of shape ``(texts, width)``."""
+    """Returns reference labels in the form of decisions, of shape ``(texts, width)``."""
     return labels.astype(bool) if labels.ndim == 2 else np.eye(width, dtype=bool)[labels]
 
 
@@ -95,9 +95,10 @@ def probabilities(logits: Logits, task: Task) -> NDArray[np.float64]:
 
 
 def confidence(logits: Logits, task: Task) -> NDArray[np.float64]:
-    """Returns how sure each decision is: a probability, of shape ``(texts,)``.
+    """Returns the probability of each decision, shape ``(texts,)``.
 
-    That of the chosen label or, multi-label, of the yes or no to the least certain label.
+    The probability of the predicted label or, multi-label, of the least certain of the binary
+    decisions.
     """
     likely = probabilities(logits, task)
     if task is Task.MULTI_LABEL:
@@ -119,7 +120,7 @@ class Score:
     texts: Count
     """Number of texts scored."""
     accuracy: float
-    """Share of texts whose labels are right, all of them, 0 to 1."""
+    """Share of texts whose labels are all correct, 0 to 1."""
     macro_f1: float
     """Unweighted mean of the labels' F1 scores, 0 to 1."""
     precision: tuple[float, ...]
@@ -129,8 +130,8 @@ class Score:
     calibration_error: float | None = None
     """Expected calibration error, 0 to 1: see ``calibration_error``; ``None`` in early runs."""
     confusion: tuple[tuple[int, ...], ...] | None = None
-    """Texts per known label (rows) and given label (columns); ``None`` for multi-label, and in
-    early runs."""
+    """Confusion matrix: texts per true label (rows) and predicted label (columns); ``None`` for
+    multi-label, and in early runs."""
 
     def to_dict(self) -> dict[str, object]:
         """Returns plain values for JSON."""
@@ -138,7 +139,7 @@ class Score:
 
 
 def score(logits: Logits, labels: Labels, *, task: Task) -> Score:
-    """Scores logits of shape ``(texts, labels)`` against known labels.
+    """Scores logits of shape ``(texts, labels)`` against reference labels.
 
     A label that neither occurs nor is predicted does not count towards macro-F1, as in
     scikit-learn's ``f1_score(average="macro", zero_division=np.nan)``; without any other it is 0.
@@ -168,10 +169,10 @@ def score(logits: Logits, labels: Labels, *, task: Task) -> Score:
 
 
 def calibration_error(logits: Logits, labels: Labels, *, task: Task, bins: int = 15) -> float:
-    """Returns how far confidence is from the share of right decisions, 0 to 1.
+    """Returns the expected calibration error: the gap between confidence and accuracy, 0 to 1.
 
-    The expected calibration error over bins of equal width, each weighted by its decisions.
-    Multi-label, the yes or no to each label is a decision.
+    Averaged over bins of equal width, each weighted by its number of decisions. Multi-label, each
+    label of a text is one binary decision.
 
     Source: Guo et al. 2017, On Calibration of Modern Neural Networks (arXiv 1706.04599).
     """
@@ -181,11 +182,11 @@ def calibration_error(logits: Logits, labels: Labels, *, task: Task, bins: int =
         sure, right = np.maximum(likely, 1 - likely).ravel(), (given == known).ravel()
     else:
         sure, right = confidence(logits, task), _right(given, known)
-    sure = np.nan_to_num(sure)  # logits that are not numbers are no confidence at all
+    sure = np.nan_to_num(sure)  # NaN logits count as confidence 0
     # A bin holds its upper edge, as in the paper.
     places = np.clip(np.ceil(sure * bins) - 1, 0, bins - 1).astype(int)
     gaps = np.bincount(places, weights=right - sure, minlength=bins)
-    # Beyond six digits it tells how texts were batched, which moves logits by a last bit.
+    # Further digits depend on how texts were batched, which changes the last bits of logits.
     return round(float(np.abs(gaps).sum() / len(sure)), 6)
 
 
@@ -195,7 +196,7 @@ def _confusion(given: Decisions, known: Decisions) -> tuple[tuple[int, ...], ...
 
 
 def agreement(left: Logits, right: Logits, *, task: Task) -> float:
-    """Returns the share of texts to which both give the same labels, 0 to 1."""
+    """Returns the share of texts for which both predict the same labels, 0 to 1."""
     return float(_right(decide(left, task), decide(right, task)).mean())
 
 
@@ -224,7 +225,7 @@ def bootstrap_interval(
 
 
 def wilson_interval(share: float, count: int, *, z: float = 1.959964) -> tuple[float, float]:
-    """Returns the score interval of a share that was found among ``count`` independent texts.
+    """Returns the Wilson score interval of a share observed on ``count`` independent texts.
 
     Args:
         share: 0 to 1.
@@ -244,7 +245,7 @@ class Parity:
     """Whether two forms of a model give the same logits."""
 
     gate: str
-    """What was compared, in words."""
+    """Name of the comparison, for messages and reports."""
     max_difference: float
     """Largest absolute difference of logits."""
     limit: float
@@ -285,7 +286,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Drift:
-    """What a lossy change did to a model's answers."""
+    """The effect of a lossy change on a model's predictions."""
 
     texts: Count
     """Number of held-out texts."""
@@ -305,10 +306,10 @@ class Drift:
     """Root of the mean squared difference of logits; ``None`` in early bundles."""
 
     def texts_for(self, half_width: float) -> int:
-        """Returns about how many texts would make the drop's interval that narrow, 0 to 1.
+        """Returns about how many texts are needed for an interval of ± ``half_width`` (0 to 1).
 
-        An interval narrows with the root of the number of texts; where no answer has changed, it
-        takes three over the share to rule that share out.
+        The width is inversely proportional to the square root of the number of texts. Where no
+        prediction has changed, the rule of three applies: ``3 / half_width`` texts.
 
         Source: Hanley and Lippman-Hand 1983, If Nothing Goes Wrong, Is Everything All Right?
         """
@@ -330,7 +331,7 @@ def drift(before: Logits, after: Logits, labels: Labels, *, task: Task) -> Drift
         texts=len(labels),
         accuracy_before=float(right_before.mean()),
         accuracy_after=float(right_after.mean()),
-        # The mean of differences: the difference of means can round to above an allowed drop.
+        # The mean of differences: rounding can lift the difference of means above an allowed drop.
         accuracy_drop=float((right_before - right_after).mean()),
         drop_interval=bootstrap_interval(right_before - right_after),
         label_agreement=agreement(before, after, task=task),
@@ -344,15 +345,15 @@ class Difference:
     """One model's accuracy against another's, on the same texts."""
 
     points: float
-    """Positive where it is better; in shares of the texts."""
+    """Difference in accuracy, -1 to 1; positive where it is better than the reference."""
     interval: tuple[float, float]
-    """95 %, by resampling texts."""
+    """95 % bootstrap interval of ``points``, by resampling texts."""
     won: int
-    """Texts that it alone labels right."""
+    """Texts that only this model labels correctly."""
     lost: int
-    """Texts that the other alone labels right."""
+    """Texts that only the reference labels correctly."""
     p_value: float
-    """How often chance alone would part the texts that unevenly."""
+    """Two-sided p-value of the exact McNemar test."""
 
 
 def difference(reference: Logits, logits: Logits, labels: Labels, *, task: Task) -> Difference:
@@ -369,7 +370,7 @@ def difference(reference: Logits, logits: Logits, labels: Labels, *, task: Task)
         interval=bootstrap_interval(gains),
         won=won,
         lost=lost,
-        # As whole numbers, which are exact however many texts there are.
+        # In integers, which stay exact where powers of two exceed the range of a float.
         p_value=min(1.0, 2 * rarer / 2 ** (won + lost)),
     )
 
@@ -394,5 +395,5 @@ def macro_f1_interval(
 
 
 def _right(given: Decisions, known: Decisions) -> NDArray[np.float64]:
-    """1 for every text whose labels are all the same, else 0; shape ``(texts,)``."""
+    """1 for every text whose labels are all correct, else 0; shape ``(texts,)``."""
     return np.asarray((given == known).all(axis=1), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What the outputs of a classification head are called, and how two lists of names correspond.
+"""Names of the outputs of a classification head, and how two lists of names correspond.
 
 A head has one output per label. config.json of a checkpoint, and the configuration of an adapter,
 name them in ``id2label``, in ``label2id``, or in both.
@@ -33,22 +33,22 @@ __all__ = [
 
 _REGRESSION = "regression"
 _DEFAULT_COUNT = 2
-"""Outputs of a Hugging Face classifier whose config.json does not say how many it has."""
+"""Number of outputs of a Hugging Face classifier whose config.json does not give it."""
 _MOST = 1_000_000
-"""Most outputs of a head: a name is made for each where config.json gives none."""
+"""Most outputs of a head. The limit bounds memory: missing names are generated for all of them."""
 _MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What config.json of a checkpoint says of the outputs of its head."""
+    """The settings in a checkpoint's config.json that describe the outputs of its head."""
 
     names: tuple[str, ...]
-    """One per output, in their order; placeholders where it gives no names."""
+    """One per output, in order; placeholders where config.json gives no names."""
     task: Task | None
-    """How many labels a text has; ``None`` where it does not say."""
+    """Single-label or multi-label; ``None`` where config.json does not say."""
     is_regression: bool
-    """Whether the outputs are numbers to be predicted, not labels."""
+    """Whether the head is for regression: it predicts numbers, not labels."""
 
     @classmethod
     def of(cls, config: Mapping[str, object], *, where: str) -> Self:
@@ -91,11 +91,11 @@ class Outputs:
         return real_names(self.names)
 
     def check_labels(self, *, where: str) -> None:
-        """Checks that the outputs are labels, and that texts can be given them by name.
+        """Checks that the outputs are labels whose names can be used in data files.
 
         Raises:
-            ModelError: They are numbers to be predicted, or a name is empty or has spaces around
-                it, which data files do not keep.
+            ModelError: The head is for regression, or a name is empty or has leading or trailing
+                spaces, which data files do not keep.
         """
         if self.is_regression:
             raise regression(where, outputs=len(self.names))
@@ -114,7 +114,7 @@ class Match:
     order: tuple[int, ...]
     """For each wanted name, the index of the output that has it."""
     note: str = ""
-    """What is not alike to the letter, in words; empty where all names are."""
+    """The names that are not identical, as a phrase for messages; empty where all are."""
 
     @property
     def is_identity(self) -> bool:
@@ -124,16 +124,16 @@ class Match:
 
 @dataclass(frozen=True)
 class Rows:
-    """Which outputs of a head that exists are those of the labels at hand."""
+    """Which outputs of an existing head belong to the labels of the data."""
 
     order: tuple[int, ...] | None
-    """For each label, the number of the head's output; ``None`` where a new head is needed."""
+    """For each label, the index of the head's output; ``None`` where a new head is needed."""
     note: str = ""
-    """Why they are other ones than before, in a sentence; empty where they are not."""
+    """A sentence that says why the outputs are reordered or replaced; empty where they are not."""
 
     @classmethod
     def as_they_are(cls, count: int) -> Self:
-        """Returns those of a head whose outputs are in the order of the labels already."""
+        """Returns the rows of a head whose outputs already have the order of the labels."""
         return cls(tuple(range(count)))
 
 
@@ -145,23 +145,23 @@ def rows_for(
     own_task: Task | None,
     task: Task,
 ) -> Rows:
-    """Decides whether a head can be used for the labels of the data, and which output is whose.
+    """Decides whether a head can be used for the labels of the data, and maps outputs to labels.
 
-    It can where it is for the same set of names and as many labels per text. Placeholders are no
-    names, unless the data has the same.
+    The head is used where it has the same set of names and the same task. Placeholder names do
+    not count, unless the labels of the data are the same placeholders.
 
     Args:
-        own: What the head's outputs are called, in their order.
-        labels: The names wanted, in their order.
+        own: Names of the head's outputs, in order.
+        labels: Labels of the data, in order.
         whose: The head's owner, for the note.
-        own_task: What the head was trained for; ``None`` where nothing says it.
-        task: What it is wanted for.
+        own_task: The task that the head was trained for; ``None`` where it is unknown.
+        task: The task of the data.
     """
     if own_task not in (None, task):
         return Rows(
             None, f"The head of {whose} is {own_task}, the data {task}: a new head is drawn."
         )
-    # Numbers are no indices of outputs that nobody named: such a head may never have been trained.
+    # Numbers are not matched with unnamed outputs: such a head may never have been trained.
     match = match_names(own, labels) if are_placeholders(own) else match_labels(own, labels)
     if match is None and are_placeholders(own):
         return Rows(
@@ -182,12 +182,12 @@ def rows_for(
 
 
 def placeholders(count: int) -> tuple[str, ...]:
-    """Returns what transformers calls ``count`` outputs without names: ``LABEL_0`` and so on."""
+    """Returns the names that transformers gives ``count`` outputs: ``LABEL_0`` and so on."""
     return tuple(f"LABEL_{number}" for number in range(count))
 
 
 def are_placeholders(names: Sequence[str]) -> bool:
-    """Returns whether these are the names of outputs without names."""
+    """Returns whether the names are the ones that transformers generates."""
     return tuple(names) == placeholders(len(names))
 
 
@@ -228,12 +228,12 @@ def declared_names(
 
 
 def match_labels(own: Sequence[str], found: Sequence[str], *, some: bool = False) -> Match | None:
-    """Returns which output each label of some data is: the one rule for every command.
+    """Returns which output each label of the data corresponds to; all commands use this rule.
 
-    To the letter; else where case and spaces alone differ; else as indices.
+    Names are compared exactly, then without case and spaces, then as indices.
 
     Args:
-        own: What the outputs are called, in their order.
+        own: Names of the outputs, in order.
         found: The labels of the data.
         some: Whether the data may lack some of the labels.
     """
@@ -241,9 +241,9 @@ def match_labels(own: Sequence[str], found: Sequence[str], *, some: bool = False
 
 
 def match_names(own: Sequence[str], wanted: Sequence[str], *, some: bool = False) -> Match | None:
-    """Returns where each wanted name is among a head's own; ``None`` where the sets differ.
+    """Returns the index of each wanted name among a head's names; ``None`` where the sets differ.
 
-    Names that differ in case and spaces alone correspond where no two of one list do.
+    Names that differ only in case and spaces match, unless two names of one list do so.
 
     Args:
         own: The head's names.
@@ -264,10 +264,10 @@ def match_names(own: Sequence[str], wanted: Sequence[str], *, some: bool = False
 
 
 def match_numbers(own: Sequence[str], wanted: Sequence[str], *, some: bool = False) -> Match | None:
-    """Returns the outputs that names meant as their indices stand for; ``None`` where they do not.
+    """Returns the outputs of names that are indices; ``None`` where the names are not indices.
 
-    They do where they are the numbers from 0 up, one for each output, and no output has a number
-    for its name.
+    They are indices where they are the numbers from 0 up, one for each output, and no output has
+    a number as its name.
 
     Args:
         own: The head's names.
@@ -284,34 +284,34 @@ def match_numbers(own: Sequence[str], wanted: Sequence[str], *, some: bool = Fal
 
 
 def folded(name: str) -> str:
-    """Returns what names that differ in case and spaces alone share."""
+    """Returns a name in lower case with single spaces, as a key for comparison."""
     return " ".join(name.casefold().split())
 
 
 def folded_names(names: Sequence[str]) -> dict[str, int]:
-    """Returns the index of each name by what it shares with others; empty where two are alike."""
+    """Returns the index of each name by its ``folded`` form; empty where two names share one."""
     found = {folded(name): index for index, name in enumerate(names)}
     return found if len(found) == len(names) else {}
 
 
 def differing(pairs: Iterable[tuple[str, str]]) -> str:
-    """Says which names correspond that are not alike to the letter.
+    """Returns a phrase that lists the matched names that are not identical; empty without any.
 
     Args:
-        pairs: A name of the data, and what the output is called.
+        pairs: A name in the data, and the name of its output.
     """
     differ = [f"{name!r} = {own!r}" for name, own in pairs if name != own]
     return f"label names differ in case or spaces only: {listed(differ)}"
 
 
 def as_indices(pairs: Iterable[tuple[int, str]]) -> str:
-    """Says which label each number stands for."""
+    """Returns a phrase that lists the label of each number."""
     meant = [f"{number} = {name}" for number, name in pairs]
     return f"labels of the data are read as indices: {listed(meant)}"
 
 
 def listed(names: Sequence[str]) -> str:
-    """Returns names for a message, not all of them where they are many."""
+    """Returns names joined by commas for a message, shortened where there are many."""
     shown = ", ".join(names[:_MOST_SHOWN])
     return shown if len(names) <= _MOST_SHOWN else f"{shown}, … ({len(names)} in all)"
 
@@ -328,7 +328,7 @@ def regression(where: str, *, outputs: int) -> ModelError:
 
 
 def _count(config: Mapping[str, object], where: str) -> int:
-    """Number of outputs that config.json gives beside the names."""
+    """Number of outputs from ``num_labels`` of config.json."""
     found = config.get("num_labels", config.get("_num_labels"))
     if found is None:
         return _DEFAULT_COUNT

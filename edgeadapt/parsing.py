@@ -1,9 +1,9 @@
-"""Reading JSON and TOML that others wrote, within bounds.
+"""Read untrusted JSON and TOML files with limits on size and depth.
 
-A file is data from anyone, and a parser trusts what it is given: it reads a device that never
-ends, follows a hundred thousand brackets into its own stack, and lets the second of two equal keys
-replace the first in silence. Every JSON and TOML file on disk is therefore read here, and what is
-refused is refused by name.
+A file may come from anyone, and Python's parsers have no limits: they read a device that never
+ends, overflow the stack on a hundred thousand nested brackets, and silently keep the last of two
+equal keys. Every JSON and TOML file is therefore read through this module, and every rejection
+names the file and the reason.
 """
 
 import codecs
@@ -37,35 +37,35 @@ __all__ = [
 _MIB = 2**20
 
 RECIPE_BYTES = _MIB
-"""Largest recipe: a recipe is a page of text."""
+"""Largest recipe in bytes; a usual one is a page of text."""
 MANIFEST_BYTES = 16 * _MIB
-"""Largest run.json, manifest.json and the like: kilobytes as edgeadapt writes them."""
+"""Largest run.json, manifest.json and the like in bytes; edgeadapt writes some kilobytes."""
 CONFIG_BYTES = 16 * _MIB
-"""Largest config.json of a checkpoint, adapter or tokenizer: kilobytes, more with many labels."""
+"""Largest config.json of a checkpoint, adapter or tokenizer in bytes; more labels take more."""
 TOKENIZER_BYTES = 64 * _MIB
 """Largest tokenizer.json, and counts of its pieces: 17 MB for XLM-R, 33 MB for Gemma."""
 RECORD_BYTES = 128 * _MIB
-"""Largest record: it holds every logit of up to 2,000 texts a variant, some 20 bytes each."""
-# Parsed, a byte of a file takes up to 25 of memory: that of ``[[],[],…]``.
+"""Largest record in bytes: up to 2,000 texts per variant, about 20 bytes per logit."""
+# A parsed file takes up to 25 times its size in memory; the worst case is ``[[],[],…]``.
 
 _DEPTH = 64
-"""Most objects and arrays inside each other; nothing here needs ten."""
-_DIGITS = sys.int_info.default_max_str_digits  # longer ones Python does not convert
+"""Deepest nesting of objects and arrays; edgeadapt's own files need fewer than ten levels."""
+_DIGITS = sys.int_info.default_max_str_digits  # Python refuses to convert longer ones
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MARKS = {
     codecs.BOM_UTF8: "UTF-8",
-    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark is a prefix of this one
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-"""Byte order mark -> the encoding that it is of."""
+"""Byte order mark -> its encoding."""
 _ERROR_BYTES = 2_000
-"""Largest file that may be the few words with which a server refuses a download."""
+"""Largest file, in bytes, that is checked for the error text of a failed download."""
 _ERROR_PAGES = {b"<!doctype html": "an HTML page", b"<html": "an HTML page",
                 b"<?xml": "an XML document", b"<error": "an XML document"}  # fmt: skip
-"""How a file begins, in lower case -> what it is."""
+"""Start of a file, in lower case -> kind of file."""
 _ERROR_TEXT = re.compile(
     r"(http/[\d.]+ )?[45]\d\d\b|(\w+ )?not found|error\b|access (to|denied)|forbidden|"
     r"(un|not )authorized|invalid (username|credentials)|bad (gateway|request)|"
@@ -77,20 +77,20 @@ _ERROR_KEYS = frozenset({
     "statusCode", "success", "timestamp", "title", "type", "url",
 })  # fmt: skip
 _REASONS = ("error", "message", "detail")
-"""Keys of which a server's JSON refusal has one, with a text."""
+"""Keys of a server's JSON error message; it has one of them, with a string."""
 
 Refusal = Callable[[str], EdgeAdaptError]
-"""Makes the error of the message; a kind of ``EdgeAdaptError`` is one."""
+"""Builds an error from a message, such as a subclass of ``EdgeAdaptError``."""
 
 
 def check_fetched(path: Path) -> None:
-    """Checks that a file is itself, not what git leaves in its place without git-lfs.
+    """Checks that a file is not a git-lfs pointer.
 
     Raises:
-        IntegrityError: It is a git-lfs pointer. What is no file raises nothing.
+        IntegrityError: It is a git-lfs pointer. A missing or irregular file raises nothing.
     """
     try:
-        if not path.is_file():  # what is read from a pipe is gone
+        if not path.is_file():  # reading a pipe here would consume it
             return
         with path.open("rb") as file:
             beginning = file.read(len(_LFS_POINTER))
@@ -100,13 +100,13 @@ def check_fetched(path: Path) -> None:
 
 
 def check_downloaded(path: Path) -> None:
-    """Checks that a file is itself, not what came in its place when it was to be downloaded.
+    """Checks that a file is not the remains of a failed download.
 
-    For files whose format is known: a text of the user's may well be a page.
+    Only for files whose format is known: a user's text file may well contain HTML.
 
     Raises:
-        IntegrityError: It is a git-lfs pointer, an HTML or XML page, or a server's refusal. What
-            is no file raises nothing.
+        IntegrityError: It is a git-lfs pointer, an HTML or XML page, or a server's error message.
+            A missing or irregular file raises nothing.
     """
     check_fetched(path)
     try:
@@ -122,17 +122,17 @@ def check_downloaded(path: Path) -> None:
 
 
 def check_unmarked(path: Path, *, refusal: Refusal = LayoutError) -> None:
-    """Checks that a text file which other libraries read has no byte order mark.
+    """Checks that a text file for other libraries has no byte order mark (BOM).
 
-    transformers and tokenizers take the mark for a part of the text: JSON is then damaged, and the
-    first word piece of a vocabulary another one.
+    transformers and tokenizers read the mark as text: JSON is then invalid, and the first word
+    piece of a vocabulary is wrong.
 
     Args:
         path: The file.
         refusal: Kind of the error.
 
     Raises:
-        EdgeAdaptError: It begins with one. What is no file raises nothing.
+        EdgeAdaptError: It begins with a BOM. A missing or irregular file raises nothing.
     """
     try:
         if not path.is_file():
@@ -149,12 +149,12 @@ def check_unmarked(path: Path, *, refusal: Refusal = LayoutError) -> None:
 
 
 def _marked(content: bytes) -> str:
-    """The encoding that a byte order mark names; empty where there is none."""
+    """The encoding of the byte order mark; empty where there is none."""
     return next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
 
 
 def _in_its_place(content: bytes) -> str:
-    """What a download that failed left in place of a file; empty where it is none of these."""
+    """What a failed download left instead of the file, in words; empty for any other content."""
     content = content.removeprefix(codecs.BOM_UTF8).strip()
     lowered = content[:20].lower()
     for beginning, kind in _ERROR_PAGES.items():
@@ -172,7 +172,7 @@ def _in_its_place(content: bytes) -> str:
 
 
 def _is_refusal(text: str) -> bool:
-    """Whether a text is a JSON object that says why there is no file."""
+    """Whether a text is a server's JSON error message."""
     try:
         value = json.loads(text) if text.startswith("{") else None
     except (ValueError, RecursionError):
@@ -206,7 +206,7 @@ def read_bounded(path: Path, *, limit: int, refusal: Refusal = LayoutError) -> b
     Args:
         path: The file; links are followed.
         limit: Largest size in bytes.
-        refusal: Kind of the error where the file is not one to read.
+        refusal: Class of the error where the file is not readable as such.
 
     Raises:
         MissingError: There is no such file.
@@ -214,7 +214,7 @@ def read_bounded(path: Path, *, limit: int, refusal: Refusal = LayoutError) -> b
         EdgeAdaptError: It is no regular file, is larger than ``limit``, or cannot be read.
     """
     try:
-        found = path.stat()  # before it is opened: opening a named pipe waits for its writer
+        found = path.stat()  # before opening: opening a named pipe blocks until it has a writer
         if not stat.S_ISREG(found.st_mode):
             raise refusal(f"{path}: expected a regular file, found {_kind(found.st_mode)}.")
         if found.st_size > limit:
@@ -225,7 +225,7 @@ def read_bounded(path: Path, *, limit: int, refusal: Refusal = LayoutError) -> b
         raise MissingError(f"{path} does not exist.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise refusal(f"{path} cannot be read: {error}.") from None
-    if len(content) > limit:  # it grew, or says nothing of its size, as files of /proc do
+    if len(content) > limit:  # it grew, or reports size 0, as files in /proc do
         raise refusal(_too_large(path, len(content), limit))
     _check_fetched(path, content)
     return content
@@ -234,9 +234,9 @@ def read_bounded(path: Path, *, limit: int, refusal: Refusal = LayoutError) -> b
 def parse_json(content: bytes | str, *, where: str, refusal: Refusal = LayoutError) -> Any:
     """Returns the value of a JSON text.
 
-    Stricter than Python's reader: besides what is no JSON, it refuses ``NaN`` and ``Infinity``,
-    numbers too large for a float, duplicate keys, lone surrogates, whole numbers of more digits
-    than Python converts, and more than 64 levels.
+    Stricter than Python's parser: besides invalid JSON, it rejects ``NaN`` and ``Infinity``,
+    numbers too large for a float, duplicate keys, lone surrogates, integers with more digits than
+    Python converts, and more than 64 levels of nesting.
 
     Args:
         content: The text; bytes are UTF-8, with or without a byte order mark.
@@ -244,8 +244,8 @@ def parse_json(content: bytes | str, *, where: str, refusal: Refusal = LayoutErr
         refusal: Kind of the error.
 
     Raises:
-        IntegrityError: It is a page or a server's refusal, which came in place of a file.
-        EdgeAdaptError: It is refused.
+        IntegrityError: It is a web page or a server's error message, left by a failed download.
+        EdgeAdaptError: It is rejected.
     """
     try:
         text = content if isinstance(content, str) else _decoded(content)
@@ -279,10 +279,10 @@ def parse_toml(content: bytes, *, where: str, refusal: Refusal = LayoutError) ->
         refusal: Kind of the error.
 
     Raises:
-        EdgeAdaptError: It is no TOML, has more than 64 levels, or holds a whole number of more
-            digits than Python converts.
+        EdgeAdaptError: It is not valid TOML, has more than 64 levels, or contains an integer with
+            more digits than Python converts.
     """
-    import tomllib  # here, because predict and bench, which read no TOML, import this module
+    import tomllib  # imported here because predict and bench import this module and need no TOML
 
     try:
         value = tomllib.loads(content.decode("utf-8"))
@@ -298,7 +298,7 @@ def parse_toml(content: bytes, *, where: str, refusal: Refusal = LayoutError) ->
 
 
 class _RefusedError(ValueError):
-    """Valid for Python's reader, but not here."""
+    """Python's parser accepts the text, but ``parse_json`` does not."""
 
 
 def _decoded(content: bytes) -> str:
@@ -337,7 +337,7 @@ def _finite(digits: str) -> float:
 
 
 def _check_encodable(value: object) -> None:
-    """Refuses half of a surrogate pair, which is no character and cannot be written anywhere."""
+    """Rejects lone surrogates, which no encoding can write."""
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:

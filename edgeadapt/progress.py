@@ -1,4 +1,4 @@
-"""How a stage tells its caller what it is doing, without knowing who listens."""
+"""The interface by which a stage reports progress, independent of how it is shown."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,23 +8,23 @@ __all__ = ["SILENT", "Bar", "Progress"]
 
 
 class Bar(Protocol):
-    """One bar."""
+    """One progress bar."""
 
     def advance(self, amount: int = 1, *, note: str = "") -> None:
         """Moves the bar by ``amount`` steps and shows ``note`` beside it."""
 
 
 class Progress(Protocol):
-    """Where messages and bars go."""
+    """Destination of messages and progress bars."""
 
     def say(self, message: str) -> None:
-        """One line of information."""
+        """Reports one line of information."""
 
     def warn(self, message: str) -> None:
-        """One line that the user should not miss."""
+        """Reports one line that the user should not miss."""
 
     def bar(self, title: str, total: int) -> AbstractContextManager[Bar]:
-        """A bar of ``total`` steps, shown while the returned context is open."""
+        """Returns a context manager that shows a bar of ``total`` steps."""
 
 
 class _Silent:
@@ -45,4 +45,4 @@ class _SilentBar:
 
 
 SILENT: Progress = _Silent()
-"""Says nothing: the default of every library function."""
+"""Discards all messages: the default of every library function."""

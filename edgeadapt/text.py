@@ -1,8 +1,8 @@
-"""The one tokenization path: training, gates, runtime and bench all turn text into tokens here.
+"""Tokenization. Training, gates, runtime and bench all use this module, so that they agree.
 
-Padding that a ``tokenizer.json`` carries is always switched off: a batch is padded to its own
-longest text and a single text not at all (128 tokens cost five to seven times what 16 cost).
-Of its truncation only the side counts: the length is the encoder's own.
+The padding settings of a ``tokenizer.json`` are always switched off: a batch is padded to its
+longest text, and a single text not at all (128 tokens cost five to seven times as much as 16).
+Of its truncation settings only the side is used; the length is that of ``TextEncoder``.
 """
 
 import hashlib
@@ -33,22 +33,22 @@ __all__ = [
 ]
 
 Text = str | tuple[str, str]
-"""A single text, or a pair: the first and the second."""
+"""A single text, or a pair ``(first, second)``."""
 TokenIds = NDArray[np.int64]
 
 _MOST_CHARACTERS = 32
-"""Characters per token above which a text of a pair is cut before it is encoded."""
+"""Texts of a pair are cut to this many characters per token before they are encoded."""
 _CANNOT_ENCODE = "The tokenizer cannot encode the texts"
-_CHECK_TOKENIZER = "Is the tokenizer.json of the model or of the bundle whole?"
+_CHECK_TOKENIZER = "Check that the tokenizer.json of the model or bundle is complete."
 
 
 def parts_of(text: Text) -> tuple[str, ...]:
-    """Returns the one text, or the two of a pair."""
+    """Returns a text as a tuple of one or, for a pair, two strings."""
     return (text,) if isinstance(text, str) else text
 
 
 def text_of(parts: Sequence[str]) -> Text:
-    """Returns the text that ``parts_of`` takes apart."""
+    """Returns the text that has these parts; the inverse of ``parts_of``."""
     return (parts[0], parts[1]) if len(parts) == 2 else parts[0]
 
 
@@ -61,7 +61,7 @@ def tokenizer_errors(kind: type[EdgeAdaptError], message: str, *, hint: str = ""
 
     Args:
         kind: The error to raise.
-        message: What went wrong; the library's own words are added.
+        message: What went wrong; the message of the library is appended.
         hint: What to do about it.
     """
     try:
@@ -74,38 +74,38 @@ def tokenizer_errors(kind: type[EdgeAdaptError], message: str, *, hint: str = ""
 
 @dataclass(frozen=True)
 class Tokens:
-    """One text as a model sees it, without padding."""
+    """One tokenized text, without padding."""
 
     ids: list[int]
     """Word-piece ids, special tokens included."""
     type_ids: list[int]
-    """Segment of each token: 1 for the second text of a pair, where the tokenizer says so."""
+    """Segment of each token, as the tokenizer gives it: usually 1 for the second text of a pair."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def as_batch(self) -> "TokenBatch":
-        """Returns a batch of this text alone."""
+        """Returns a batch with only this text."""
         rows = (self.ids, [1] * len(self), self.type_ids)
         return TokenBatch(*(np.asarray([row], dtype=np.int64) for row in rows))
 
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Texts as a model sees them; every array is int64 of shape ``(batch, seq)``."""
+    """Tokenized texts; every array is int64 of shape ``(batch, seq)``."""
 
     input_ids: TokenIds
     """Word-piece ids, padded on the right."""
     attention_mask: TokenIds
     """1 for a token, 0 for padding."""
     token_type_ids: TokenIds
-    """Segment of each token; 0 throughout for single texts, and for padding."""
+    """Segment of each token; 0 for single texts and for padding."""
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     def rows(self) -> Iterator["TokenBatch"]:
-        """Yields each row as a batch of its own, without padding."""
+        """Yields each row as a batch of one, without padding."""
         for row, length in enumerate(self.attention_mask.sum(axis=1)):
             alone = (slice(row, row + 1), slice(int(length)))
             yield TokenBatch(
@@ -113,39 +113,39 @@ class TokenBatch:
             )
 
     def select(self, names: Sequence[str]) -> dict[str, TokenIds]:
-        """Returns the arrays of the given names, for models that take only some of them."""
+        """Returns the arrays with the given names, for models that take only some of them."""
         return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of some texts reaches a model."""
+    """How much of a set of texts is lost to truncation and unknown tokens."""
 
     texts: int
     truncated: int
-    """Texts that lose tokens to the longest input."""
+    """Texts that are truncated."""
     tokens: int
-    """Tokens that stand for a word or a part of one; numbers, signs and special tokens do not."""
+    """Number of tokens for words or parts of words, without numbers, signs and special tokens."""
     unknown: int
-    """Of these, unknown tokens, such as [UNK]."""
+    """Number of unknown tokens, such as [UNK], among them."""
     unreadable: int
-    """Texts with words, of which none is in the vocabulary."""
+    """Texts that contain words, but none that is in the vocabulary."""
 
     @property
     def unknown_share(self) -> float:
-        """Share of the tokens that are unknown, 0 to 1."""
+        """Share of tokens that are unknown, 0 to 1."""
         return self.unknown / max(1, self.tokens)
 
 
 class TextEncoder:
-    """Texts -> ``TokenBatch``.
+    """Turns texts into a ``TokenBatch``.
 
     Args:
         tokenizer: A fast tokenizer; it is configured in place.
-        max_length: Longest encoding in tokens, special tokens counted. Longer texts are cut, on
-            the side that the tokenizer's own truncation names: at their end where it names none.
-            Of a pair, the longer text is cut first.
-        pad_id: Token id that fills up a batch.
+        max_length: Longest encoding in tokens, special tokens included. Longer texts are
+            truncated on the side set in the tokenizer, by default on the right. Of a pair, the
+            longer text is cut first.
+        pad_id: Token id for padding.
         pairs: Whether texts are pairs; an encoder takes either pairs or single texts.
 
     Raises:
@@ -186,34 +186,34 @@ class TextEncoder:
         return cls(tokenizer, max_length=max_length, pad_id=pad_id, pairs=pairs)
 
     def with_tokenizer(self, tokenizer: Tokenizer) -> "TextEncoder":
-        """Returns an encoder of another tokenizer that has the same padding token."""
+        """Returns an encoder with another tokenizer, which must have the same padding token."""
         pad_id = tokenizer.token_to_id(self.tokenizer.id_to_token(self.pad_id))
         return TextEncoder(tokenizer, max_length=self.max_length, pad_id=pad_id, pairs=self.pairs)
 
     def sha256(self) -> str:
-        """Returns a hash of what decides the tokens of a text, but for the length it is cut to."""
+        """Returns a hash of everything but ``max_length`` that determines the tokens of a text."""
         plain = Tokenizer.from_str(self.tokenizer.to_str())
         plain.no_truncation()
         plain.no_padding()
         digest = hashlib.sha256(plain.to_str().encode())
-        if self.truncation_side != "right":  # hashes of earlier versions were of this side
+        if self.truncation_side != "right":  # "right" is not hashed: older hashes assume it
             digest.update(self.truncation_side.encode())
         return digest.hexdigest()
 
     def largest_id(self) -> int:
-        """Returns the largest id of a token, in microseconds: the vocabulary is not laid out.
+        """Returns the largest token id without building the whole vocabulary, which is slow.
 
-        The model's own ids are taken to have no gaps; only gaps can hide a larger one.
+        Assumes that the ids of the model have no gaps; with gaps, the result can be too small.
         """
         own = self.tokenizer.get_vocab_size(with_added_tokens=False) - 1
         largest: int = max([own, self.pad_id, *self.tokenizer.get_added_tokens_decoder()])
         return largest
 
     def check(self, texts: Sequence[Text]) -> None:
-        """Checks that every text is what this encoder takes: a pair, or a single text.
+        """Checks that all texts are pairs or all are single texts, as this encoder expects.
 
         Raises:
-            UsageError: One is not; the message gives its number, counted from 1.
+            UsageError: One is of the other kind; the message gives its number, counted from 1.
         """
         for number, text in enumerate(texts, 1):
             is_single, is_pair = isinstance(text, str), _is_pair(text)
@@ -230,7 +230,7 @@ class TextEncoder:
             )
 
     def encode(self, texts: Sequence[Text]) -> list[Tokens]:
-        """Returns the tokens of each text, cut to ``max_length``, without padding.
+        """Returns the tokens of each text, truncated to ``max_length``, without padding.
 
         Raises:
             UsageError: A text is a pair where single texts are expected, or the other way round.
@@ -242,7 +242,7 @@ class TextEncoder:
         return [Tokens(encoding.ids, encoding.type_ids) for encoding in encodings]
 
     def count_pieces(self, texts: Iterable[Text]) -> dict[str, int]:
-        """Returns how often each piece occurs in texts that are cut to the longest input."""
+        """Returns how often each word piece occurs in the truncated texts."""
         counts: Counter[int] = Counter()
         for tokens in self.encode(list(texts)):
             counts.update(tokens.ids)
@@ -250,10 +250,10 @@ class TextEncoder:
         return dict(sorted(named.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def coverage(self, texts: Sequence[Text]) -> Coverage:
-        """Counts what texts lose to the longest input and to the vocabulary.
+        """Counts truncated texts and unknown tokens.
 
-        A byte-level vocabulary has no unknown tokens; one without an unknown token leaves out what
-        it does not know, so that a text can become empty.
+        A byte-level vocabulary has no unknown tokens. A tokenizer that defines no unknown token
+        drops unknown words, so that a text can become empty.
         """
         truncated = tokens = unknown = unreadable = 0
         for text, encoding in zip(texts, self._encodings(texts), strict=True):
@@ -269,7 +269,7 @@ class TextEncoder:
 
     @cached_property
     def _unknown_id(self) -> int | None:
-        """Id of the token that stands for what is not in the vocabulary."""
+        """Id of the unknown token; ``None`` where the tokenizer has none."""
         model = self.tokenizer.model
         if hasattr(model, "unk_token"):
             return self.tokenizer.token_to_id(model.unk_token) if model.unk_token else None
@@ -292,11 +292,11 @@ class TextEncoder:
         )
 
     def batch(self, texts: Sequence[Text]) -> TokenBatch:
-        """Encodes texts into one batch, padded to its own longest text."""
+        """Encodes texts into one batch, padded to the longest text."""
         return self.pad(self.encode(texts))
 
     def pad(self, rows: Sequence[Tokens]) -> TokenBatch:
-        """Lays tokens out as one batch, padded to its own longest row."""
+        """Builds a batch from tokenized texts, padded to the longest one."""
         shape = (len(rows), max(map(len, rows), default=0))
         input_ids = np.full(shape, self.pad_id, dtype=np.int64)
         attention_mask = np.zeros(shape, dtype=np.int64)
@@ -312,8 +312,8 @@ class TextEncoder:
     ) -> Iterator[tuple[NDArray[np.int64], TokenBatch]]:
         """Yields ``(indices, batch)`` with texts of similar length together.
 
-        ``indices``, of shape ``(batch,)``, tell which texts a batch holds; together they are a
-        permutation of all texts.
+        ``indices``, of shape ``(batch,)``, are the positions of the texts of a batch; over all
+        batches they are a permutation of all positions.
 
         Raises:
             UsageError: ``batch_size`` is below 1.
@@ -327,17 +327,18 @@ class TextEncoder:
             yield rows, self.pad([encoded[row] for row in rows])
 
     def _encodings(self, texts: Sequence[Text]) -> list[Encoding]:
-        """Encodings with offsets and with what was cut off."""
+        """Encodings with offsets and the truncated remainder."""
         inputs = self._inputs(texts)
         with tokenizer_errors(DataError, _CANNOT_ENCODE, hint=_CHECK_TOKENIZER):
             encodings: list[Encoding] = self.tokenizer.encode_batch(inputs)
         return encodings
 
     def _inputs(self, texts: Sequence[Text]) -> list[Text]:
-        """The texts as the tokenizer takes them.
+        """The texts in the form that the tokenizer expects, with the texts of pairs cut beforehand.
 
-        It lays out every combination of the pieces that it cuts off two texts, so that two long
-        ones would cost minutes and gigabytes; what lies that far behind the cut is not shown to it.
+        The tokenizer returns every combination of the truncated pieces of two texts, so that two
+        long texts would cost minutes and gigabytes. Characters far beyond the cut are therefore
+        removed first.
         """
         self.check(texts)
         if not self.pairs:
@@ -352,7 +353,7 @@ def _has_letter(text: str) -> bool:
 
 
 def _count_unknown_words(encoding: Encoding, parts: Sequence[str], unknown: int | None) -> int:
-    """Counts the unknown tokens that stand for something with a letter."""
+    """Counts the unknown tokens whose text contains a letter."""
     return sum(
         number == unknown and part is not None and _has_letter(parts[part][slice(*span)])
         for number, part, span in zip(

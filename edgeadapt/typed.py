@@ -1,4 +1,4 @@
-"""Values of JSON as dataclasses: every type is checked before anything uses the value.
+"""Convert parsed JSON to dataclasses and check every type.
 
     @dataclass(frozen=True)
     class Variant:
@@ -8,10 +8,10 @@
 
     from_json(Variant, {"file": "model.onnx", "engine": "onnxruntime"}, where="manifest.json")
 
-The annotations say what is expected: ``str``, ``int``, ``float``, ``bool``, ``None``, enums of
+The annotations define what is expected: ``str``, ``int``, ``float``, ``bool``, ``None``, enums of
 strings, ``Literal``, unions, ``tuple``, ``Sequence``, ``Mapping`` with keys of strings,
-dataclasses, and ``TypedDict`` for objects of which only some keys are known. ``object`` and
-``Any`` are not looked at. ``Annotated[int, Check("…", …)]`` narrows a type.
+dataclasses, and ``TypedDict`` for objects of which only some keys are checked. ``object`` and
+``Any`` accept every value. ``Annotated[int, Check("…", …)]`` narrows a type.
 """
 
 import math
@@ -45,31 +45,31 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Check:
-    """Narrows the type that it annotates."""
+    """A condition on the values of the annotated type."""
 
     expected: str
-    """What holds, for the message, such as ``"a whole number above 0"``."""
+    """The condition in words, for the message, such as ``"a whole number above 0"``."""
     holds: Callable[[Any], bool]
-    """Told the value, whose type is right already."""
+    """Returns whether the condition holds; is called with values of the right type only."""
 
 
 Count = Annotated[int, Check("a whole number from 0", lambda number: number >= 0)]
-"""How many there are of something."""
+"""A number of things."""
 Names = Annotated[
     tuple[str, ...],
     Check("at least one name, all different", lambda names: 0 < len(set(names)) == len(names)),
 ]
-"""Names in an order that counts."""
+"""Different names in a meaningful order."""
 
 
 def from_json(kind: type[T], value: object, *, where: str, refusal: Refusal = LayoutError) -> T:
-    """Makes a dataclass of a parsed JSON object.
+    """Builds a dataclass from a parsed JSON object.
 
-    A key that has a default may be missing; a key that is no field is refused. A whole number
-    stands for a float, nothing else for anything else: ``2.0`` is no int and ``1`` no bool.
+    A key with a default may be missing; a key that is not a field is an error. An integer is
+    accepted as a float; no other conversion is made: ``2.0`` is not an int and ``1`` not a bool.
 
     Args:
-        kind: A dataclass. A ``ValueError`` of its ``__post_init__`` refuses the value, too.
+        kind: A dataclass. A ``ValueError`` of its ``__post_init__`` is reported like a wrong type.
         value: What ``json.loads`` returned.
         where: Where it stands, for the message.
         refusal: Kind of the error.
@@ -84,7 +84,7 @@ def from_json(kind: type[T], value: object, *, where: str, refusal: Refusal = La
 
 
 class _MismatchError(Exception):
-    """A value is not of the type that is expected where it stands."""
+    """A value does not have the expected type."""
 
     def __init__(self, at: str, message: str) -> None:
         super().__init__(f"{at}: {message}" if at else message)
@@ -133,7 +133,7 @@ def _read_annotated(hint: Any, value: object, at: str) -> Any:
     for each in hint.__metadata__:
         if isinstance(each, Check) and not each.holds(read):
             raise _mismatch(at, each.expected, value)
-        if is_typeddict(each):  # a mapping of which it says some keys
+        if is_typeddict(each):  # a mapping of which some keys are checked
             read = _read(each, value, at)
     return read
 
@@ -162,13 +162,13 @@ def _read_literal(hint: Any, value: object, at: str) -> Any:
 
 
 def _read_enum(hint: Any, value: object, at: str) -> Any:
-    if isinstance(value, hint):  # an older file's content, which was read and made into a newer's
+    if isinstance(value, hint):  # content of an older file that was upgraded is already converted
         return value
     return hint(_choice(tuple(each.value for each in hint), value, at))
 
 
 def _choice(choices: tuple[Any, ...], value: object, at: str) -> Any:
-    # With the type: 1 is no true, and a list has no hash to look it up by.
+    # Compares types too, because 1 == True; no set lookup, because a list is not hashable.
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise _mismatch(at, f"one of {', '.join(map(str, choices))}", value)
     return value
@@ -209,7 +209,7 @@ def _mapping(value: object, at: str) -> list[tuple[str, object]]:
 
 
 def _read_dataclass(kind: type, value: object, at: str) -> Any:
-    if isinstance(value, kind):  # read already, by rules of its own
+    if isinstance(value, kind):  # converted already, by the code that upgrades older files
         return value
     hints, known = _hints(kind), {each.name: each for each in fields(kind) if each.init}
     given = dict(_mapping(value, at))
@@ -231,7 +231,7 @@ def _is_required(each: Field[Any]) -> bool:
 
 
 def _read_typed_dict(kind: Any, value: object, at: str) -> dict[str, object]:
-    """Checks the keys that are known; others are kept as they are."""
+    """Checks the declared keys; others are kept unchanged."""
     hints, given = _hints(kind), dict(_mapping(value, at))
     for name in sorted(kind.__required_keys__ - given.keys()):
         raise _MismatchError(at, f"the key {name!r} is missing")
@@ -267,7 +267,7 @@ _READERS: Mapping[Any, _Reader] = {
     dict: _read_mapping,
     Mapping: _read_mapping,
 }
-"""Type, or what a type with parameters is made of -> what reads it."""
+"""Type, or origin of a parametrized type -> its reader."""
 
 
 def _is_enum(hint: object) -> bool:
@@ -306,7 +306,7 @@ def _item(at: str, number: int) -> str:
 
 
 def _shown(value: object) -> str:
-    """Returns what was found, short and printable: it comes from a file of anyone."""
+    """Returns a value shortened and printable, because it may come from an untrusted file."""
     match value:
         case Mapping():
             return "an object"

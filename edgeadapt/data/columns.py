@@ -1,4 +1,4 @@
-"""Columns: whether their names can be told apart, and which of them is meant."""
+"""Check the column names of a table, and find a column by name."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -13,16 +13,16 @@ _Rows = Sequence[Mapping[str, object]]
 _ROWS_LOOKED_AT = 1_000
 _WEB_PAGE = ("<!doctype html", "<html")
 _MOST_WORDS = 4
-"""In the name of a column."""
+"""Most words in the name of a column; a longer one looks like a text."""
 
 
 def check_header(names: Sequence[str], where: str) -> None:
     """Checks the names of a table's columns.
 
-    The first may be empty, as pandas writes that of its index.
+    The first name may be empty, because pandas writes its index column without a name.
 
     Raises:
-        DataError: Two columns have one name, or another than the first has none.
+        DataError: Two columns have the same name, or one after the first has none.
     """
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -34,15 +34,15 @@ def check_header(names: Sequence[str], where: str) -> None:
     if "" in names[1:]:
         raise DataError(
             f"{where}: column {names.index('') + 1} has no name: found {', '.join(names)}.",
-            hint="The first line names the columns. Is there a comma too many at its end?",
+            hint="The first line names the columns. Check it for an extra comma at the end.",
         )
 
 
 def check_column(rows: _Rows, column: str, where: str, *, option: str) -> None:
-    """Checks that every row has a column.
+    """Checks that every row has a given column.
 
     Raises:
-        DataError: One has not; the hint names the ``option`` that names the column.
+        DataError: A row lacks it; the hint names the ``option`` that selects the column.
     """
     for number, row in enumerate(rows, 1):
         if column not in row:
@@ -54,7 +54,7 @@ def check_column(rows: _Rows, column: str, where: str, *, option: str) -> None:
 
 
 def column_called(names: Sequence[str], wanted: str) -> str | None:
-    """Returns the column that is meant: of that name, or the one that differs in case or space."""
+    """Returns the column with the wanted name, or else one that differs only in case or spaces."""
     if wanted in names:
         return wanted
     alike = [name for name in names if _folded(name) == _folded(wanted)]
@@ -64,13 +64,13 @@ def column_called(names: Sequence[str], wanted: str) -> str | None:
 def with_columns(
     rows: _Rows, wanted: Sequence[str], where: str, *, progress: Progress = SILENT
 ) -> _Rows:
-    """Returns rows in which columns are called as wanted where only case and space differ.
+    """Returns rows with columns renamed to the wanted names where only case or spaces differ.
 
     Args:
-        rows: The rows of a file; the first one's columns count.
-        wanted: Names of columns; one that nothing is like is left for others to refuse.
+        rows: The rows of a file; the columns of the first row are used.
+        wanted: Names of columns. One without a match is ignored here; ``check_column`` reports it.
         where: The file, for the message.
-        progress: Where to say which columns were taken.
+        progress: Receives a message for each renamed column.
     """
     names = [name for name in rows[0] if isinstance(name, str)] if rows else []
     renamed: dict[str, str] = {}
@@ -97,7 +97,7 @@ def _hint(rows: _Rows, found: Sequence[str], option: str) -> str:
     if len(found) == 1:
         for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             if separator in found[0]:
-                return f"Its fields seem to stand between {name}: expected commas."
+                return f"Its fields seem to be separated by {name}: expected commas."
     if _is_data(rows, found):
         return (
             "The first line names the columns, and this one looks like a row of data: put a line "
@@ -107,7 +107,7 @@ def _hint(rows: _Rows, found: Sequence[str], option: str) -> str:
 
 
 def _is_data(rows: _Rows, names: Sequence[str]) -> bool:
-    """Whether a header looks like a row: it holds a sentence, a number, or a value of a row."""
+    """Whether a header looks like data: it contains a sentence, a number, or a value of a row."""
     if not all(isinstance(value, str) for value in rows[0].values()):
         return False  # not out of a file with a header
     named = [name for name in names if name]

@@ -1,4 +1,4 @@
-"""Fields between commas, semicolons or tabs: which of them a file uses, and its rows."""
+"""Read tables separated by commas, semicolons or tabs, and detect the separator."""
 
 import csv
 import io
@@ -13,15 +13,15 @@ from edgeadapt.errors import DataError
 __all__ = ["check_rows", "parse_delimited"]
 
 _QUOTES = (
-    'A quote inside a quoted text is doubled, "he said ""no""", not escaped by a backslash; one '
-    "that is never closed takes in the rows behind it."
+    'Double a quote inside a quoted text, "he said ""no""", instead of escaping it by a backslash; '
+    "a quote that is never closed also swallows the rows after it."
 )
 _OTHER_SEPARATORS = ";\t"
-"""What spreadsheets write in place of the comma, where a comma stands before decimals."""
+"""Separator that spreadsheets write in locales with a decimal comma."""
 _NAMES = {",": ("a comma", "a, b"), ";": ("a semicolon", "a; b"), "\t": ("a tab", "a <tab> b")}
-"""Each separator in words, and a text that holds it."""
+"""Separator -> its name, and an example of a text that contains it."""
 _SEPARATOR_LINE = re.compile(rb'"?sep=([,;\t])"?\r?\n', re.IGNORECASE)
-"""A first line that spreadsheets write and read: it names the separator."""
+"""Start of an optional first line by which spreadsheets declare the separator."""
 
 _Rows = Sequence[Mapping[str, object]]
 
@@ -30,7 +30,7 @@ def check_rows(count: int, where: str) -> None:
     """Checks that a table has no more rows than fit into memory.
 
     Raises:
-        DataError: It has.
+        DataError: It has more.
     """
     if count > MOST_ROWS:
         raise DataError(
@@ -42,16 +42,15 @@ def check_rows(count: int, where: str) -> None:
 def parse_delimited(raw: bytes, where: str, *, tabs: bool = False) -> _Rows:
     """Reads a table whose first line names the columns.
 
-    Its fields stand between commas or, where the header has none but one of these, between
-    semicolons or tabs.
+    Fields are separated by commas or, where the header has no comma, by semicolons or tabs.
 
     Args:
         raw: The bytes of the file.
         where: The file, for messages.
-        tabs: Whether the file's name says that its fields stand between tabs.
+        tabs: Whether the suffix of the file says that its fields are separated by tabs.
 
     Raises:
-        DataError: A row has another number of fields than the header, a quote is broken, or the
+        DataError: A row has a different number of fields than the header, a quote is broken, or the
             text is not UTF-8; the message names the row.
     """
     previous = csv.field_size_limit(MOST_CHARACTERS)
@@ -68,8 +67,8 @@ def parse_delimited(raw: bytes, where: str, *, tabs: bool = False) -> _Rows:
 def _parse(utf8: bytes, separator: str, where: str) -> _Rows:
     if separator != "\t" or b'"' not in utf8:
         return list(_rows(utf8, separator, where))
-    # Spreadsheets put quotes around a field, most other programs that write tabs know none: there
-    # a text that begins with a quote would take in the rows behind it.
+    # Spreadsheets quote fields of tab-separated files, most other programs do not: with quoting
+    # on, a text of theirs that begins with a quote would swallow the rows after it.
     try:
         quoted = list(_rows(utf8, separator, where))
         if not any(mark in field for row in quoted for field in row.values() for mark in "\t\n\r"):
@@ -86,7 +85,7 @@ def _parse(utf8: bytes, separator: str, where: str) -> _Rows:
 
 
 def _separator_of(utf8: bytes) -> str:
-    """The separator that the header uses."""
+    """The separator of the header."""
     try:
         if len(_header(utf8, ",")) > 1:
             return ","
@@ -94,7 +93,7 @@ def _separator_of(utf8: bytes) -> str:
             if len(_header(utf8, separator)) > 1:
                 return separator
     except csv.Error:
-        pass  # whoever reads it says where it breaks
+        pass  # reported with its place when the rows are read
     return ","
 
 
@@ -114,7 +113,7 @@ def _rows(
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            # The row in which parsing broke off is the one where the quote was opened.
+            # The parser fails at the end of the file; the cause is the row that opened the quote.
             row = "header" if header is None else f"row {number}"
             raise DataError(
                 f"{where}, {row}, which begins in line {line}: not valid CSV: {error}.",
@@ -139,16 +138,16 @@ def _other_fields(place: str, expected: int, found: int, separator: str) -> Data
     name, example = _NAMES[separator]
     return DataError(
         f"{place}: expected {expected} fields, as in the header, found {found}.",
-        hint=f'A text with {name} or a newline needs double quotes around it: "{example}".',
+        hint=f'Put double quotes around a text that contains {name} or a newline: "{example}".',
     )
 
 
 def _stream(utf8: bytes) -> io.TextIOWrapper:
-    """Decodes little by little: the text of a large file takes up to four times its bytes."""
+    """Decodes as a stream, because the text of a whole file takes up to four times its bytes."""
     return io.TextIOWrapper(io.BytesIO(utf8), encoding="utf-8", newline="")
 
 
 def _place(text: str) -> str:
-    """The row in which a text ends, the header and blank lines not counted."""
+    """The number of the row in which a text ends, without header and blank lines."""
     row = sum(1 for row in csv.reader(io.StringIO(text, newline="")) if row) - 1
     return f"row {row}" if row else "header"

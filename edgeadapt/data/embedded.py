@@ -1,4 +1,4 @@
-"""The embedded reviews: real texts that are always there."""
+"""The embedded reviews: real texts that are available without a download."""
 
 from importlib.resources import as_file, files
 

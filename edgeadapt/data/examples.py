@@ -1,4 +1,4 @@
-"""Labelled examples: what they are made of, what identifies them."""
+"""Labelled examples and data sets, and their fingerprints."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 TEXT_COLUMNS = ("text", "text_pair")
-"""Columns of texts in the files of runs and bundles; the second one only for pairs."""
+"""Columns of texts in the files of runs and bundles; the second one exists only for pairs."""
 _NO_TEXT = "Remove the row or fill it in; --skip-empty leaves such rows out."
 
 
@@ -111,7 +111,7 @@ class Dataset:
     test: Examples
     label_names: tuple[str, ...]
     has_label_order: bool = True
-    """Whether the data itself lists its labels; else they are those that occur, sorted."""
+    """Whether the data lists its labels; otherwise they are the ones that occur, sorted."""
 
 
 def to_examples(
@@ -129,8 +129,8 @@ def to_examples(
 ) -> Examples:
     """Turns rows into examples.
 
-    A label is one of ``label_names``, to the letter or else but for case and spaces; or, where none
-    of the names is a number, an index into them.
+    A label is one of ``label_names``, compared exactly or else without case and spaces; or, where
+    none of the names is a number, an index into them.
     Multi-label, a field holds a list of them, a string that joins them by ``|``, or a list with a 0
     or 1 for each of ``label_names``.
 
@@ -142,9 +142,9 @@ def to_examples(
         label_names: Names in the order of their indices.
         task: How many labels a text has.
         where: File or split, for error messages.
-        multi_hot: Whether lists hold a 0 or 1 for each label; told by the rows where not given.
+        multi_hot: Whether lists hold a 0 or 1 for each label; detected from the rows by default.
         skip: Numbers of rows to leave out, counted from 1.
-        progress: Where to say which labels are not those names to the letter.
+        progress: Receives a note on labels that are not spelled exactly like the names.
 
     Raises:
         DataError: A column is missing, a text is empty or a label is missing or unknown; the
@@ -174,7 +174,7 @@ def to_examples(
 
 
 def is_blank(text: str) -> bool:
-    """Returns whether a text holds nothing but spaces."""
+    """Returns whether a text is empty or consists of white space."""
     return not text.strip()
 
 
@@ -183,7 +183,7 @@ def empty_rows(rows: Rows, columns: Sequence[str]) -> frozenset[int]:
 
     Args:
         rows: The rows of one split.
-        columns: Columns of the texts; what else is no text is left for ``to_examples`` to refuse.
+        columns: Columns of the texts. Values of other types are reported by ``to_examples``.
     """
     return frozenset(
         number
@@ -193,19 +193,19 @@ def empty_rows(rows: Rows, columns: Sequence[str]) -> frozenset[int]:
 
 
 def say_skipped(count: int, where: str, progress: Progress, *, what: str = "an empty text") -> None:
-    """Says how many rows were left out, where there were any."""
+    """Reports how many rows were left out, if any."""
     if count:
         progress.say(f"{where}: left out {count:,} rows with {what}.")
 
 
 def count_shared(left: Examples, right: Examples) -> int:
-    """Returns how many texts of ``right`` also occur in ``left`` (case and spaces aside)."""
+    """Returns how many texts of ``right`` also occur in ``left``, ignoring case and spaces."""
     known = {normalized(text) for text in left.texts}
     return sum(normalized(text) in known for text in right.texts)
 
 
 def count_contradictory(examples: Examples) -> int:
-    """Returns how many texts occur with different labels (case and spaces aside)."""
+    """Returns how many texts occur with different labels, ignoring case and spaces."""
     labels: dict[Any, set[bytes]] = defaultdict(set)
     for text, label in zip(examples.texts, examples.known_labels(), strict=True):
         labels[normalized(text)].add(label.tobytes())
@@ -241,7 +241,7 @@ def _text(row: Mapping[str, object], column: str, where: str, number: int) -> st
     if not isinstance(text, str):
         raise DataError(
             f"{where}, row {number}: expected a text in {column!r}, found {shown(text)}.",
-            hint=_NO_TEXT if _is_empty(text) else "Is --text-column right?",
+            hint=_NO_TEXT if _is_empty(text) else "Check --text-column.",
         )
     if is_blank(text):
         raise DataError(f"{where}, row {number}: the text is empty in {column!r}.", hint=_NO_TEXT)
@@ -254,7 +254,7 @@ def _text(row: Mapping[str, object], column: str, where: str, number: int) -> st
     try:
         text.encode()
     except UnicodeEncodeError:
-        # JSON can spell half of a surrogate pair, which no encoding can write.
+        # JSON escapes can express half of a surrogate pair, which no encoding can write.
         raise DataError(
             f"{where}, row {number}: expected a text, found half a character in {text[:40]!r}."
         ) from None

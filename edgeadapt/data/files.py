@@ -1,4 +1,4 @@
-"""Files of examples: CSV, TSV and JSON become rows, and columns become CSV."""
+"""Read rows of examples from CSV, TSV and JSON files, and write CSV."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -38,10 +38,10 @@ _OTHER_TABLES = frozenset([".parquet", ".arrow", ".feather", *_SPREADSHEETS, *_U
 
 
 def is_table(path: Path) -> bool:
-    """Returns whether ``read_rows`` reads files of this name; others hold a text a line.
+    """Returns whether ``read_rows`` reads files with this suffix; others hold one text per line.
 
     Raises:
-        DataError: The name is that of another kind of table, whose lines are no texts.
+        DataError: The suffix is that of an unsupported table format.
     """
     if path.suffix.lower() in _OTHER_TABLES:
         raise other_kind(path, (*TABLES, "or .txt"))
@@ -49,11 +49,11 @@ def is_table(path: Path) -> bool:
 
 
 def other_kind(path: Path, expected: Sequence[str] = TABLES) -> DataError:
-    """Returns the error for a file whose name is not that of a table that is read.
+    """Returns the error for a file whose suffix is not that of a supported table.
 
     Args:
         path: The file.
-        expected: Suffixes of those that are.
+        expected: The supported suffixes.
     """
     suffix = path.suffix.lower()
     hint = "Convert it to CSV or JSON Lines."
@@ -74,7 +74,7 @@ def read_rows(path: Path, *, pipes: bool = False) -> Rows:
 
     Args:
         path: The file.
-        pipes: Whether it may be a pipe.
+        pipes: Whether a pipe is accepted too.
 
     Raises:
         DataError: The file is missing, empty, too large, no regular file, of another kind, or in
@@ -101,7 +101,7 @@ def read_rows(path: Path, *, pipes: bool = False) -> Rows:
 
 
 def parse_lines(raw: bytes, *, where: str) -> list[str]:
-    """Reads a text a line, without the space around it; encodings as ``read_rows``.
+    """Reads one text per line, without surrounding white space; encodings as in ``read_rows``.
 
     Raises:
         DataError: A line is too long or not UTF-8; the message gives its number.
@@ -110,7 +110,7 @@ def parse_lines(raw: bytes, *, where: str) -> list[str]:
     lines = utf8.removesuffix(b"\n").split(b"\n") if utf8 else []
     for number, line in enumerate(lines, 1):
         check_length(line, f"{where}, line {number}")
-    # Files that were joined have byte order marks inside.
+    # Concatenated files have byte order marks inside.
     return [line.decode("utf-8-sig").strip() for line in lines]
 
 
@@ -124,5 +124,5 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[object]]) -> None:
 
 
 def _is_one_object(rows: Rows) -> bool:
-    """Whether a file holds one object around its rows or columns, not a row."""
+    """Whether a file holds one object that wraps its rows or columns."""
     return len(rows) == 1 and all(isinstance(value, dict | list) for value in rows[0].values())

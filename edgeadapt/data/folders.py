@@ -1,4 +1,4 @@
-"""Folders of examples: which file is which split, and which files are left."""
+"""Find the files of each split in a folder of examples."""
 
 import re
 from collections import defaultdict
@@ -12,7 +12,7 @@ from edgeadapt.errors import DataError
 __all__ = ["READ", "SplitFiles", "listed_content", "other_splits", "split_files", "split_of"]
 
 READ = (*TABLES, ".parquet")
-"""Suffixes of the files that are read."""
+"""Suffixes of supported files."""
 
 _ALIASES: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -22,55 +22,55 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     ),
     "test": ("test", "testing", "holdout", "hold-out", "hold_out", "held-out", "held_out"),
 }
-"""What each split is called, whatever the case."""
+"""Split -> names for it, in lower case."""
 _TABLES = (".arrow", ".feather", ".xls", ".xlsx", ".ods")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _OTHERS = (*_TABLES, *_COMPRESSED, ".txt")
-"""Suffixes of files that may hold a split and are not read."""
+"""Suffixes of files that may hold a split and are not supported."""
 _UNREAD = frozenset([*READ, *_TABLES, *_COMPRESSED]) - {".json"}
-"""Suffixes of files that are named where they are not read; a ``.json`` is mostly a setting."""
+"""Suffixes of files that are reported when they are not used; ``.json`` is usually settings."""
 _SHARD = re.compile(r"(.+?)-(\d{5})-of-(\d{5})(?:-[0-9a-f]{16})?", re.ASCII)
-"""Names of the parts in which the hub and ``datasets`` write a split."""
+"""Names of shards, as the hub and ``datasets`` write them."""
 _INNER = "data"
-"""A folder in a folder in which the hub keeps the files."""
+"""Name of the subfolder in which hub repositories keep their data files."""
 _MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """What a folder holds."""
+    """The data files of a folder."""
 
     folder: Path
-    """Where the files are: the folder itself, or ``data`` in it."""
+    """The folder with the files: the given one, or ``data`` in it."""
     files: Mapping[str, tuple[Path, ...]]
-    """Split -> its file, or its shards in their order."""
+    """Split -> its file, or its shards in order."""
     unread: tuple[str, ...]
-    """Names of data files beside them."""
+    """Names of the other data files in the folder."""
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """One of the files of a split, as its name says."""
+    """A shard of a split, parsed from its file name."""
 
     split: str
     prefix: str
-    """What the file calls its split."""
+    """Name of the split in the file name."""
     number: int
-    """From 0."""
+    """Index, from 0."""
     count: int
 
 
 def split_of(name: str) -> str | None:
-    """Returns the split that a name stands for, such as ``validation`` for ``Dev``."""
+    """Returns the split that a name means, such as ``validation`` for ``Dev``."""
     return next((split for split, names in _ALIASES.items() if name.casefold() in names), None)
 
 
 def split_files(folder: Path) -> SplitFiles:
-    """Finds the files of a folder's splits; those in ``data`` where the folder itself has none.
+    """Finds the files of a folder's splits, or of its subfolder ``data`` where it has none itself.
 
     Raises:
-        DataError: Two files are there for one split, one of its shards is missing, or one is in a
-            format that is not read.
+        DataError: There are two files for one split, a shard is missing, or a file is in an
+            unsupported format.
     """
     found: dict[str, list[Path]] = defaultdict(list)
     not_read: dict[str, list[str]] = defaultdict(list)
@@ -99,9 +99,9 @@ def split_files(folder: Path) -> SplitFiles:
 
 
 def other_splits(path: Path) -> tuple[str, ...]:
-    """Returns the names of files beside a file of training examples that hold more of the data.
+    """Returns the names of files beside a file of training examples that belong to the same data.
 
-    They are those of other splits, and other shards of the same one.
+    These are the files of other splits, and other shards of the same split.
     """
     if _split_in(path) != "train":
         return ()
@@ -114,7 +114,7 @@ def other_splits(path: Path) -> tuple[str, ...]:
 
 
 def listed_content(folder: Path) -> str:
-    """Returns what a folder holds, for a message: names, those of folders with a stroke."""
+    """Returns the names in a folder for a message; names of folders end with a slash."""
     names = [
         f"{path.name}/" if path.is_dir() else path.name
         for path in sorted(folder.iterdir())

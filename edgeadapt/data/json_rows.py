@@ -1,4 +1,4 @@
-"""JSON that is not trusted: objects a line or in a list, and single values."""
+"""Read untrusted JSON: one object per line, a list of objects, or a single value."""
 
 import io
 import json
@@ -17,17 +17,17 @@ __all__ = ["check_length", "parse_json_rows", "parse_jsonl", "read_json"]
 _Rows = Sequence[Mapping[str, object]]
 
 _MOST_SPACE = 4_096
-"""Before the first character of a file."""
+"""Most bytes of white space that are skipped before the first character of a file."""
 _SPACE = re.compile(r"\s*", re.ASCII)
 _NO_ROWS = "Expected a list of objects, or an object a line."
 
 
 def parse_json_rows(raw: bytes, *, where: str) -> _Rows:
-    """Reads a JSON list of objects, or JSON Lines; which of them, its first character says.
+    """Reads a JSON list of objects, or JSON Lines; the first character decides which.
 
     Raises:
-        DataError: A row is no object, has a key twice, is too long or not UTF-8; the message names
-            the row.
+        DataError: A row is not an object, has a key twice, is too long or not UTF-8; the message
+            names the row.
     """
     utf8 = as_utf8(raw, where, _place)
     if utf8[:_MOST_SPACE].lstrip().startswith(b"["):
@@ -36,11 +36,11 @@ def parse_json_rows(raw: bytes, *, where: str) -> _Rows:
 
 
 def parse_jsonl(raw: bytes, *, where: str) -> _Rows:
-    """Reads JSON Lines: an object a line; encodings as ``read_rows``.
+    """Reads JSON Lines: one object per line; encodings as in ``read_rows``.
 
     Raises:
-        DataError: A line is no JSON object, has a key twice, is too long or not UTF-8; the message
-            names the row.
+        DataError: A line is not a JSON object, has a key twice, is too long or not UTF-8; the
+            message names the row.
     """
     return _parse_lines(as_utf8(raw, where, _place), where)
 
@@ -67,7 +67,7 @@ def check_length(line: str | bytes, place: str) -> None:
         raise DataError(
             f"{place}: the line is too long: expected at most {MOST_CHARACTERS:,} characters, "
             f"found {len(line):,}.",
-            hint="Is there a newline at the end of each line?",
+            hint="Check that each row ends with a newline.",
         )
 
 
@@ -88,7 +88,7 @@ def _parse_lines(utf8: bytes, where: str) -> _Rows:
 
 
 def _parse_list(text: str, where: str) -> _Rows:
-    """Reads a list object by object, so that rows are bounded before they are all in memory."""
+    """Reads a list object by object, to enforce the limit of rows before all are in memory."""
     rows: list[Mapping[str, object]] = []
     start, at, part = text.index("[") + 1, 0, ""
     while True:
@@ -137,7 +137,7 @@ def _object(value: Any, text: str, place: str) -> Mapping[str, object]:
 
 
 def _parsed(read: Callable[..., Any], text: str) -> Any:
-    """Parses JSON that is not trusted.
+    """Parses untrusted JSON.
 
     Raises:
         ValueError: It is not valid, has a key twice, or is nested too deeply.
@@ -148,7 +148,7 @@ def _parsed(read: Callable[..., Any], text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
     except (json.JSONDecodeError, _DuplicateKeyError):
         raise
-    except ValueError:  # the only other one: Python bounds the digits that it converts
+    except ValueError:  # the only other cause: Python limits the digits of an integer
         raise ValueError("a number in it has too many digits") from None
 
 

@@ -1,4 +1,4 @@
-"""What is odd about the labels of a column: spellings, and names that look like several."""
+"""Check the labels of a column for inconsistent spelling, and for names that look like several."""
 
 import re
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ _TRUTH_VALUES = (
     *(("true", "false"), ("yes", "no")),
     *(("1", "0"), ("t", "f"), ("y", "n")),
 )
-"""Spellings of truth values, in lower case; the letters are as often labels of another kind."""
+"""Pairs of truth values, in lower case; the single letters are often other labels."""
 _LETTERS = 3
-"""From here on they are letters."""
+"""Index of the first pair of single letters."""
 _SEPARATORS = re.compile(r"[,;/\\\t\n&+|]")
 _STRICT = frozenset(",;\t\n")
-"""Separators that a name hardly ever holds."""
+"""Separators that label names rarely contain."""
 _WORDS_TOO = re.compile(r"\s*(?:[,;/\\\t\n&+|]|\band\b|\bor\b|\s)\s*")
 _PART_OF_LIST = re.compile(r"[\[(]\s*['\"].*|.*['\"]\s*[\])]|['\"][^'\"]*|[^'\"]*['\"]", re.DOTALL)
-"""Such as ``["rain"``, of which the rest is in the next field or row."""
+"""A fragment of a list, such as ``["rain"``, whose rest is in the next field or row."""
 
 
 def check_spellings(places: Mapping[str, str], column: str) -> None:
-    """Refuses two spellings of one label: no one knows which of them was meant.
+    """Rejects two spellings of one label, because they would become two classes.
 
     Args:
-        places: Label -> where it occurs first.
-        column: Their column, for messages.
+        places: Label -> place of its first occurrence.
+        column: Name of the column, for messages.
 
     Raises:
         DataError: A label is spelled in two ways, or truth values are.
@@ -46,8 +46,7 @@ def check_spellings(places: Mapping[str, str], column: str) -> None:
             raise DataError(
                 f"{place}: the label {name!a} in {column!r} is spelled {other!a} in "
                 f"{places[other]}.",
-                hint="Spell a label in one way; labels.json beside the data says which names there "
-                "are.",
+                hint="Spell a label in one way, or list the labels in labels.json beside the data.",
             )
     _check_truth_values(places, column)
 
@@ -68,7 +67,7 @@ def _check_truth_values(places: Mapping[str, str], column: str) -> None:
     raise DataError(
         f"{places[other]}: expected one spelling of truth values in {column!r}, found {other!a} "
         f"here and {one!a} in {places[one]}.",
-        hint="Spell all of them in one way; if they are different labels, list them in labels.json "
+        hint="Use one spelling for all; if they are different labels, list them in labels.json "
         "beside the data.",
     )
 
@@ -76,18 +75,18 @@ def _check_truth_values(places: Mapping[str, str], column: str) -> None:
 def check_joined(
     fields: Fields, column: str, names: Mapping[str, str], *, where: str, progress: Progress
 ) -> None:
-    """Refuses or reports names that look like several, joined by something else than ``|``.
+    """Rejects or reports names that look like several labels with a separator other than ``|``.
 
     Args:
-        fields: The fields of a column of label sets, behind their places.
-        column: Its name.
-        names: Its labels, as they were read -> where each occurs first.
+        fields: The fields of a column of label sets, each with its place for messages.
+        column: Name of the column.
+        names: Its labels, as read -> place of the first occurrence.
         where: The file, for messages.
-        progress: Where to warn of names that may be several.
+        progress: Receives a warning about names that may be several.
 
     Raises:
-        DataError: A name is hardly one: it is a part of a list, consists of other labels, or holds
-            a comma or semicolon where no field has the separator that is expected.
+        DataError: A name is probably not one label: it is a part of a list, consists of other
+            labels, or contains a comma or semicolon where no field uses ``|``.
     """
     texts = [(place, field) for place, field in fields if isinstance(field, str)]
     is_any_joined = any(is_joined(text) for _, text in texts)

@@ -1,4 +1,4 @@
-"""Label fields: one label, or a list of them that is typed, written out or joined."""
+"""Label fields: one label, or a list of labels, as a list, as text of a list, or joined."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
@@ -21,10 +21,10 @@ __all__ = [
 ]
 
 LABEL_SEPARATOR = "|"
-"""What joins the labels of a text in a CSV field, where the task is multi-label."""
+"""Separator between the labels of a text in a CSV field, for multi-label tasks."""
 
 Fields = Iterable[tuple[str, Any]]
-"""The label field of each row, behind the file and row that messages name."""
+"""``(place, label field)`` of each row; the place is the file and row for messages."""
 
 NAME_LABELS = "labels.json beside the data, a JSON list, names the labels."
 """A hint."""
@@ -38,7 +38,7 @@ NO_SCORES = (
 def label_fields(
     rows: Rows, column: str, where: str, skip: Container[int] = ()
 ) -> Iterator[tuple[str, Any]]:
-    """Yields the label field of each row, behind the file and row that messages name.
+    """Yields ``(place, label field)`` for each row; the place is the file and row for messages.
 
     Args:
         rows: The rows of one split.
@@ -54,16 +54,16 @@ def label_fields(
 def is_multi_hot(fields: Fields, *, count: int | None) -> bool:
     """Returns whether label lists hold a 0 or 1 per label rather than names or indices.
 
-    They do where one of them repeats a 0 or 1, as no set of indices does, or holds truth values or
-    floats; then all of them have to.
+    A list that repeats a 0 or 1, or holds truth values or floats, cannot be a set of indices. If
+    there is one such list, all lists must hold a 0 or 1 per label.
 
     Args:
-        fields: The fields of all splits, behind their places.
-        count: Number of labels; ``None`` where nothing names them.
+        fields: The fields of all splits, with their places.
+        count: Number of labels; ``None`` where their names are not known.
 
     Raises:
-        DataError: The lists can be read both ways, differ in kind or length, or nothing names the
-            labels.
+        DataError: The lists can be read both ways, differ in kind or length, or the names of the
+            labels are not known.
     """
     lists = [
         (place, listed(field, place))
@@ -97,7 +97,7 @@ def is_multi_hot(fields: Fields, *, count: int | None) -> bool:
 
 
 def field_values(field: Any, task: Task, place: str) -> Sequence[Any]:
-    """Returns the labels that a field holds, unchecked: one or, multi-label, any number.
+    """Returns the labels in a field, unchecked: one or, multi-label, any number.
 
     Raises:
         DataError: The field is a list where one label is expected, or cannot be read as a list.
@@ -116,10 +116,10 @@ def field_values(field: Any, task: Task, place: str) -> Sequence[Any]:
 
 
 def listed(field: Any, place: str) -> Sequence[Any] | None:
-    """Returns the items of a field that is a list, typed, written out or joined; else ``None``.
+    """Returns the items of a list, of the text of a list, or of joined labels; else ``None``.
 
     Raises:
-        DataError: It is a written-out value that cannot be read as a list for certain.
+        DataError: It is the text of a value that cannot be read as a list unambiguously.
     """
     value = plain(field)
     if isinstance(value, list | tuple):
@@ -139,7 +139,7 @@ def listed(field: Any, place: str) -> Sequence[Any] | None:
 
 
 def is_joined(field: Any) -> bool:
-    """Returns whether a field is a text that joins labels."""
+    """Returns whether a field is a text of labels joined by the separator."""
     return isinstance(field, str) and LABEL_SEPARATOR in field
 
 

@@ -1,4 +1,4 @@
-"""Reading label fields: which of the known labels a field names."""
+"""Read label fields: map a field to the indices of known labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,7 +42,7 @@ class LabelReader:
     multi_hot: bool = False
     """Whether lists hold a 0 or 1 per label."""
     found: Mapping[str, str] = field(default_factory=dict)
-    """Label that occurs -> where first."""
+    """Label that occurs in the data -> place of its first occurrence."""
 
     @classmethod
     def of(
@@ -54,10 +54,10 @@ class LabelReader:
         *,
         multi_hot: bool = False,
     ) -> Self:
-        """Returns the reader of some fields.
+        """Returns a reader for the fields of a split.
 
         Args:
-            fields: Those that it is to read, behind their places.
+            fields: The fields to read, with their places.
             names: In the order of their indices.
             task: How many labels a text has.
             column: Column of the label, for messages.
@@ -66,7 +66,7 @@ class LabelReader:
         return cls(tuple(names), task, column, multi_hot).expecting(fields)
 
     def expecting(self, fields: Sequence[tuple[str, Any]]) -> Self:
-        """Returns the reader that knows which labels occur in these fields."""
+        """Returns a reader that has recorded which labels occur in these fields."""
         return replace(self, found=self._occurring(fields))
 
     def read(self, field: Any, place: str) -> int | list[int]:
@@ -84,10 +84,10 @@ class LabelReader:
         return found.pop()
 
     def note(self) -> str:
-        """Says which of the labels that occur are not known to the letter; empty where all are.
+        """Returns a note on labels that are not spelled exactly like the names; empty without any.
 
         Raises:
-            DataError: Two of them would be one label, of which one differs in case or spaces.
+            DataError: Two different spellings would be the same label.
         """
         by_name: dict[int, list[str]] = {}
         numbers: set[int] = set()
@@ -105,8 +105,8 @@ class LabelReader:
                 raise DataError(
                     f"{self.found[loose[0]]}: unknown label {loose[0]!r}: {self._expected}; "
                     f"{self.names[index]!r} is {others[0]!r} already.",
-                    hint="Spell a label in one way: where names differ in case or spaces, one "
-                    "spelling alone is taken for it.",
+                    hint="Spell a label in one way: a spelling that differs in case or spaces is "
+                    "accepted only where the data has no other one.",
                 )
             pairs += [(name, self.names[index]) for name in loose]
         notes = [differing(pairs)] if pairs else []
@@ -127,7 +127,7 @@ class LabelReader:
 
     @cached_property
     def _keys(self) -> dict[str, int]:
-        """Label of each spelling, and of each index where no name is a number."""
+        """Spelling -> index of the label; also the index as text, where no name is a number."""
         found = dict(self._keys_of_names)
         if not any(map(is_number, self.names)):
             found |= {str(index): index for index in range(len(self.names))}
@@ -135,12 +135,12 @@ class LabelReader:
 
     @cached_property
     def _keys_of_names(self) -> dict[str, int]:
-        """Label of each spelling."""
+        """Spelling -> index of the label."""
         return {key_of(name): index for index, name in reversed(list(enumerate(self.names)))}
 
     @cached_property
     def _folded(self) -> dict[str, int]:
-        """Label of what its name shares with others in which case or spaces differ."""
+        """``folded`` name -> index of the label."""
         return folded_names(self.names)
 
     @property
@@ -151,18 +151,18 @@ class LabelReader:
 
     @property
     def _expected(self) -> str:
-        """Both sets, for messages."""
+        """Expected and found labels, for messages."""
         return f"{self._wanted}, found {listed_names(tuple(self.found)) or 'others'}"
 
     def _occurring(self, fields: Sequence[tuple[str, Any]]) -> dict[str, str]:
-        """The labels of fields, in the order in which they occur; none that cannot be read."""
+        """The labels in fields, in order of occurrence; fields that cannot be read are skipped."""
         if self.multi_hot:
             return {}
         found: dict[str, str] = {}
         for place, value in fields:
             try:
                 values = self._values(value, place)
-            except DataError:  # as reading it says
+            except DataError:  # ``read`` reports it
                 continue
             for item in values:
                 try:
@@ -175,7 +175,7 @@ class LabelReader:
 
     def _values(self, field: Any, place: str) -> Sequence[Any]:
         if isinstance(field, str) and field.strip() in self._exact:
-            return [field]  # whatever it looks like, it is one of the names
+            return [field]  # a name of the label list is one label, even if it looks like several
         return field_values(field, self.task, place)
 
     def _find(self, value: Any) -> int | None:
@@ -216,5 +216,5 @@ def _unknown_hint(value: Any) -> str:
     if is_number(name) and not is_integer(name):
         return NO_SCORES
     if any(mark in name for mark in ",;/&+|\t["):
-        return f"{NAME_LABELS} With --multi-label, {LABEL_SEPARATOR!r} stands between labels."
+        return f"{NAME_LABELS} With --multi-label, {LABEL_SEPARATOR!r} separates labels."
     return NAME_LABELS

@@ -1,8 +1,8 @@
-"""The normal form of labels: one name for a value, however a file spells it.
+"""The normal form of labels: one name for all spellings of a value.
 
 Files spell the same class as ``1``, ``1.0``, ``"1"`` or a numpy scalar, because CSV has no types
-and pandas makes floats of integers beside a missing value. Every place that reads labels does it
-here.
+and pandas converts integers to floats in a column with a missing value. All code that reads labels
+uses this module.
 """
 
 import json
@@ -29,13 +29,13 @@ __all__ = [
 ]
 
 _MISSING = frozenset({"", "nan", "<na>", "nat"})
-"""What pandas and numpy write for a missing value, in lower case. Words such as ``None`` and ``NA``
-are classes too: ``edgeadapt.data.missing`` decides on them by the column."""
+"""Spellings of a missing value by pandas and numpy, in lower case. Words such as ``None`` and
+``NA`` can also be classes: ``edgeadapt.data.missing`` decides on them by the whole column."""
 _WHOLE = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?", re.ASCII)
 _WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0*", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _MOST_DIGITS = 100
-"""Of a number that is a label: longer ones are not class numbers."""
+"""Most digits of a number that is a label; longer ones are not class numbers."""
 
 _ITEM = (
     r"'(?:[^'\\]|\\.)*'|"
@@ -56,11 +56,11 @@ _CONSTANTS = {"true": True, "false": False, "none": None, "null": None, "nan": N
 
 
 class NotALabelError(ValueError):
-    """A value that names no class; the message says what it is, such as ``a list``."""
+    """A value that cannot be a label; the message says what it is, such as ``a list``."""
 
 
 def plain(value: Any) -> Any:
-    """Returns the Python value of a numpy or pyarrow scalar or array; others as they are."""
+    """Returns the Python value of a numpy or pyarrow scalar or array; other values unchanged."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     # pyarrow is not imported here: this module works on the device, where it is not installed.
@@ -68,13 +68,13 @@ def plain(value: Any) -> Any:
 
 
 def label_name(value: Any) -> str | None:
-    """Returns the name of the class that a value stands for; ``None`` for a missing label.
+    """Returns the name of the class for a value; ``None`` for a missing label.
 
-    Integer-valued numbers, typed or written out, are integers: ``1.0`` is ``"1"``. Names lose the
-    spaces around them and are else as they are: ``"01"`` stays ``"01"``.
+    Integer-valued numbers and texts of them are integers: ``1.0`` becomes ``"1"``. Names are
+    stripped and otherwise unchanged: ``"01"`` stays ``"01"``.
 
     Raises:
-        NotALabelError: The value is no name, number, truth value or date.
+        NotALabelError: The value is not a string, number, truth value or date.
     """
     value = plain(value)
     if value is None:
@@ -94,10 +94,10 @@ def is_missing(value: Any) -> bool:
 
 
 def key_of(name: str) -> str:
-    """Returns what all spellings of one class share: ``1``, ``01``, ``+1`` and ``1.0`` are one.
+    """Returns a key that is equal for all spellings of a class, as for ``1``, ``01`` and ``1.0``.
 
-    So are fullwidth and usual characters, and names with or without marks that show nothing, such
-    as a zero-width space.
+    Fullwidth and usual characters have the same key; invisible characters, such as a zero-width
+    space, are ignored.
     """
     name = "".join(
         unicodedata.normalize("NFKC", character)
@@ -115,7 +115,7 @@ def key_of(name: str) -> str:
 
 
 def is_number(name: str) -> bool:
-    """Returns whether a name is a number, with a fraction or without, point or comma."""
+    """Returns whether a name is a number, with or without a decimal point or comma."""
     return _NUMBER.fullmatch(name) is not None
 
 
@@ -125,15 +125,15 @@ def is_integer(name: str) -> bool:
 
 
 def written_list(text: str) -> list[Any] | None:
-    """Returns the items of a list that is written out, as ``"['rain', 'wind']"`` or ``"[0, 1]"``.
+    """Returns the items of the text of a list, such as ``"['rain', 'wind']"`` or ``"[0, 1]"``.
 
     Returns:
-        The items: strings, numbers, truth values, ``None``; or ``None`` where the text is no list
-        but a name, such as ``"[OTHER]"``.
+        The items: strings, numbers, truth values, ``None``; or ``None`` where the text is a name,
+        such as ``"[OTHER]"``.
 
     Raises:
-        NotALabelError: It is a written-out value that cannot be read as a list for certain, such as
-            a dictionary, a nested list or one without commas.
+        NotALabelError: It is the text of a value that cannot be read as a list unambiguously, such
+            as a dictionary, a nested list or a list without commas.
     """
     text = text.strip()
     # One word or number in round brackets is a name, such as "(none)".
@@ -145,7 +145,7 @@ def written_list(text: str) -> list[Any] | None:
 
 
 def shown(value: Any, most: int = 80) -> str:
-    """Returns a value as messages show it: its ``repr``, shortened."""
+    """Returns the shortened ``repr`` of a value, for messages."""
     text = repr(
         plain(value)[:200] if isinstance(value, str | bytes | list | tuple) else plain(value)
     )
@@ -197,7 +197,7 @@ def _item(text: str) -> Any:
         try:
             return json.loads(text)
         except ValueError:
-            pass  # Python's escapes are not all JSON's
+            pass  # JSON does not have all escapes of Python
     if re.search(r"\\[^'\"\\]", text):
         raise NotALabelError("a list with escapes")
     return re.sub(r"\\(.)", r"\1", text[1:-1])
@@ -216,7 +216,7 @@ _READERS: tuple[tuple[type | tuple[type, ...], Callable[[Any], str | None]], ...
     (datetime, _of_moment),  # before date, of which it is a kind
     (date, str),
 )
-"""What reads a value of each type, in this order."""
+"""Type -> its reader, tried in this order."""
 
 
 def _kind(value: Any) -> str:

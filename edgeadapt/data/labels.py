@@ -1,4 +1,4 @@
-"""Labels: what they are called, and which of them a field names."""
+"""The label names of a data set: read them from a file, or infer them from the data."""
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
@@ -42,11 +42,11 @@ __all__ = [
 ]
 
 _OWN_LABELS = 8
-"""So many rows, each with a label of its own, are no classes."""
+"""From this number of rows on, a column in which every value is unique is not a label column."""
 _MANY_LABELS = 20
-"""So many labels, on more than half as many rows, are none either."""
+"""From this number of labels on, fewer than two rows per label are not a label column either."""
 _SECRET = frozenset({"-1", "-100"})
-"""What stands for a secret label on the hub, and for none in a loss of torch."""
+"""Number for a withheld label in data sets of the hub, and for no label in a loss of torch."""
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -72,10 +72,10 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def check_label_names(names: Sequence[str], *, where: str) -> None:
-    """Checks that sets of these labels can be written as one field of a CSV.
+    """Checks that sets of these labels can be written as one CSV field.
 
     Raises:
-        DataError: A name is empty, holds the separator or has spaces around it.
+        DataError: A name is empty, contains the separator or has surrounding spaces.
     """
     for name in names:
         if not name or LABEL_SEPARATOR in name or name != name.strip():
@@ -95,7 +95,7 @@ def infer_labels(
     skip: Container[int] = (),
     progress: Progress = SILENT,
 ) -> tuple[str, ...]:
-    """Returns the label names that occur, numbers in numeric order, else alphabetically.
+    """Returns the label names that occur: numbers in numeric order, others alphabetically.
 
     Args:
         rows: The rows of one split.
@@ -103,11 +103,11 @@ def infer_labels(
         where: File or split, for messages.
         task: How many labels a text has.
         skip: Numbers of rows to leave out, counted from 1.
-        progress: Where to say how doubtful names are read.
+        progress: Receives notes on how ambiguous names are read.
 
     Raises:
-        DataError: The column is missing; a label is empty, is none, or is spelled in several ways;
-            the labels are scores, or each text has its own; fewer than two labels occur.
+        DataError: The column is missing; a label is empty, cannot be a label, or is spelled in
+            several ways; the labels are scores, or unique per text; fewer than two labels occur.
     """
     check_column(rows, column, where, option="--label-column")
     fields = list(label_fields(rows, column, where, skip))
@@ -130,7 +130,7 @@ def infer_labels(
         raise DataError(
             f"{where}: every example has the label {next(iter(names), '')!r}: expected at least "
             "two labels.",
-            hint="A classifier needs examples of each label. Is --label-column right?",
+            hint="A classifier needs examples of each label. Check --label-column.",
         )
     if task is Task.SINGLE_LABEL:
         _check_repeated(len(names), len(fields), column, where)
@@ -145,14 +145,14 @@ def unlabelled_rows(
 ) -> frozenset[int]:
     """Returns the numbers, from 1, of rows without a label.
 
-    That is a missing label or, where it is none of the ``names``, the number that stands for a
-    secret one, as in the test splits of public data sets, or a word that people write there.
+    A row has no label where the value is missing. The number for a withheld label, as in the test
+    splits of public data sets, and words such as "none" count too, unless they are in ``names``.
 
     Args:
         rows: The rows of one split.
         column: Column of the label.
         task: Multi-label, an empty text is an empty set of labels.
-        names: Of the labels, where they are known.
+        names: Names of the labels, where they are known.
     """
     reader = LabelReader(tuple(names or ()), task, column)
     found = [_plain_name(row.get(column), task) for row in rows]
@@ -170,7 +170,7 @@ def unlabelled_rows(
 
 
 def join_labels(sets: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
-    """Returns the names of each text's labels, joined by ``|``, from shape ``(texts, labels)``."""
+    """Returns each text's label names joined by ``|``; ``sets`` has shape ``(texts, labels)``."""
     return [
         LABEL_SEPARATOR.join(name for name, given in zip(names, row, strict=True) if given)
         for row in sets
@@ -178,7 +178,7 @@ def join_labels(sets: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
 
 
 def _plain_name(field: Any, task: Task) -> str | None:
-    """The label of a field that is one; ``None`` for a missing one, an empty text for others."""
+    """The label of a field; ``None`` where it is missing, an empty text where it is not a label."""
     if task is Task.MULTI_LABEL and isinstance(field, str) and not field.strip():
         return ""
     try:
@@ -193,7 +193,7 @@ def _name(value: Any, place: str, column: str) -> str:
     except NotALabelError as error:
         raise DataError(
             f"{place}: expected a label in {column!r}, found {error}: {shown(value)}.",
-            hint="A label is a name or a number. Is --label-column right?",
+            hint="A label is a name or a number. Check --label-column.",
         ) from None
     if name is None:
         raise DataError(
@@ -211,7 +211,7 @@ def _check_missing(
     where: str,
     progress: Progress,
 ) -> None:
-    """Refuses words for a missing label, and says where one is a class."""
+    """Rejects words for a missing label, and reports one that is read as a class."""
     words = missing_words(counts)
     for name, place in places.items():
         if name in words:
@@ -224,7 +224,7 @@ def _check_missing(
 
 
 def _check_classes(places: dict[str, str], column: str) -> None:
-    """Refuses scores: numbers of which some have a fraction."""
+    """Rejects scores: numbers of which some have a fraction."""
     fraction = next((name for name in places if is_number(name) and not is_integer(name)), None)
     if fraction is not None and all(map(is_number, places)):
         raise DataError(
@@ -235,10 +235,10 @@ def _check_classes(places: dict[str, str], column: str) -> None:
 
 
 def _check_repeated(labels: int, rows: int, column: str, where: str) -> None:
-    """Refuses a column of identifiers, texts or dates: hardly a value occurs twice."""
+    """Rejects a column of identifiers, texts or dates, in which hardly any value occurs twice."""
     own = labels == rows >= _OWN_LABELS
     if own or (labels >= _MANY_LABELS and 2 * labels > rows):
-        found = "every text has a label of its own" if own else "hardly a label occurs twice"
+        found = "every text has a different label" if own else "hardly any label occurs twice"
         raise DataError(
             f"{where}: {found} ({rows} texts, {labels} different labels in {column!r}): is this "
             "the right column?",

@@ -1,4 +1,4 @@
-"""Words for a missing label: which of a column's values are such words, and which are classes."""
+"""Words for a missing label, such as "none": decide by the column whether one is a class."""
 
 from collections.abc import Mapping
 
@@ -11,23 +11,23 @@ FILL_IN = "Remove the row or fill it in."
 """A hint."""
 
 _WORDS = frozenset({"none", "null", "nil", "na", "n/a", "n.a.", "#n/a", "-", "--", "–", "—", "?"})
-"""What people and programs write where there is no label, in lower case. ``none`` and ``NA`` are
-names of classes too, for example in TREC, stance and relation data."""
+"""Words that people and programs write for a missing label, in lower case. ``none`` and ``NA`` can
+also be names of classes, for example in TREC, stance and relation data."""
 _DASHES = frozenset({"-", "–", "—"})
 _TRUTH = frozenset({"true", "false"})
 
 
 def is_word_for_missing(name: str) -> bool:
-    """Returns whether a name is what people write where there is no label."""
+    """Returns whether a name is a word for a missing label."""
     return name.strip().casefold() in _WORDS
 
 
 def missing_words(counts: Mapping[str, int]) -> frozenset[str]:
-    """Returns the names in a column that stand for a missing label.
+    """Returns the names in a column that mean a missing label.
 
-    One such word is a class where it is the only one, other labels are words as well, and it
-    occurs twice or more and as often as the rarest of them: a few rows were left open, most
-    probably, but a class has texts.
+    Such a word is taken as a class where it is the only one, the other labels are words as well,
+    and it occurs at least twice and as often as the rarest other label. A class has several texts;
+    missing labels are usually few.
 
     Args:
         counts: Name -> number of rows that have it.
@@ -45,7 +45,7 @@ def missing_words(counts: Mapping[str, int]) -> frozenset[str]:
 
 
 def missing_word(name: str, place: str, column: str) -> DataError:
-    """Returns the error for a word that stands for a missing label."""
+    """Returns the error for a word that means a missing label."""
     return DataError(
         f"{place}: {name!r} in {column!r} reads as a missing label: expected a name or a number.",
         hint=f"{FILL_IN} --skip-unlabelled leaves such rows out in training. If it is a class, "

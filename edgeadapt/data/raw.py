@@ -1,4 +1,4 @@
-"""The bytes of a user's file: within bounds, and as UTF-8 whatever Unicode form they came in."""
+"""Read the bytes of a user's file with a size limit, and convert Unicode text to UTF-8."""
 
 import codecs
 import stat
@@ -20,15 +20,15 @@ __all__ = [
 ]
 
 MOST_BYTES = 1 << 30
-"""Of a file, and of what a compressed one expands to. Rows take several times as much memory."""
+"""Largest size of a file, also after decompression. Parsed rows take several times the memory."""
 MOST_ROWS = 10_000_000
-"""Of a file: each takes some 300 bytes of memory beside its text."""
+"""Most rows of a file; each takes about 300 bytes of memory in addition to its text."""
 MOST_CHARACTERS = 10_000_000
-"""Of one text, and of one line."""
+"""Most characters of a text, and of a line."""
 
 _SMALLER = "Split the file, or take a sample of it."
 _MARKS = (
-    # UTF-32's mark begins with that of UTF-16.
+    # The UTF-32 mark begins with that of UTF-16, so it is tested first.
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -44,7 +44,7 @@ _SIGNATURES: Mapping[bytes, str] = {
     b"PAR1": "parquet data",
     b"ARROW1\x00": "Arrow data",
 }
-"""How files begin that are no text, whatever they are called."""
+"""First bytes of binary files -> kind of file. They are checked regardless of the suffix."""
 _SAMPLE_BYTES, _LEAST_SAMPLE = 4096, 16
 _ZEROS: Mapping[str, Collection[int]] = {
     "utf-32le": (1, 2, 3),
@@ -52,15 +52,15 @@ _ZEROS: Mapping[str, Collection[int]] = {
     "utf-16le": (1, 3),
     "utf-16be": (0, 2),
 }
-"""Of each four bytes of Latin text, those that are zero."""
+"""Encoding -> which of every four bytes are zero in Latin text."""
 
 
 def read_bytes(path: Path, *, pipes: bool = False) -> bytes:
-    """Reads a regular file whole.
+    """Reads a whole regular file.
 
     Args:
         path: The file.
-        pipes: Whether a pipe is read too, such as ``/dev/stdin`` or the shell's ``<(…)``.
+        pipes: Whether a pipe is accepted too, such as ``/dev/stdin`` or the shell's ``<(…)``.
 
     Raises:
         DataError: It is missing, no regular file, too large or not readable.
@@ -74,11 +74,11 @@ def read_bytes(path: Path, *, pipes: bool = False) -> bytes:
 
 
 def check_file(path: Path, *, pipes: bool = False) -> None:
-    """Checks that a path is that of a regular file of at most ``MOST_BYTES``.
+    """Checks that a path is a regular file of at most ``MOST_BYTES``.
 
     Args:
         path: The file.
-        pipes: Whether it may be a pipe, which has no size before it is read.
+        pipes: Whether a pipe is accepted too, whose size is unknown before it is read.
 
     Raises:
         DataError: It is not.
@@ -95,7 +95,7 @@ def check_file(path: Path, *, pipes: bool = False) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise DataError(
             f"{path}: expected a file, found {_kind(found.st_mode)}.",
-            hint="Name a file; what a program writes is read where it is saved first.",
+            hint="Name a file; save the output of a program to a file first.",
         )
     _check_size(found.st_size, str(path))
     check_fetched(path)
@@ -113,12 +113,12 @@ def read_stream(stream: BinaryIO, where: str) -> bytes:
 
 
 def as_utf8(raw: bytes, where: str, place: Callable[[str], str]) -> bytes:
-    """Returns text as valid UTF-8 without a byte order mark; UTF-16 and 32 are told by theirs.
+    """Returns text as UTF-8 without a byte order mark; UTF-16 and UTF-32 are detected by theirs.
 
     Args:
         raw: The bytes of a file.
         where: The file, for messages.
-        place: Says in which row or line a text ends.
+        place: Returns the row or line in which a text ends, for messages.
 
     Raises:
         DataError: It is in another encoding; the message names the place.
@@ -130,13 +130,13 @@ def as_utf8(raw: bytes, where: str, place: Callable[[str], str]) -> bytes:
         if raw.startswith(signature):
             raise DataError(
                 f"{where}: expected text, found {kind}.",
-                hint="Its name does not say what it is: convert it to CSV or JSON Lines.",
+                hint="The suffix does not match the content: convert it to CSV or JSON Lines.",
             )
     raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        # The character stands for the rest of the row in which decoding broke off.
+        # The added character stands for the rest of the row in which decoding failed.
         ends = place(raw[: error.start].decode() + "x")
         raise DataError(
             f"{where}, {ends}: expected UTF-8, found the byte 0x{raw[error.start]:02x} that is "
@@ -170,9 +170,9 @@ def _recoded(raw: bytes, encoding: str, where: str) -> bytes:
 
 
 def _wide(raw: bytes) -> str | None:
-    """Names the encoding of text without a byte order mark that has zero bytes at every 2nd or 4th.
+    """Returns the likely encoding of text without a byte order mark, from the places of zero bytes.
 
-    Zero bytes in UTF-8 are characters too, but hardly ever the half of them in such an order.
+    UTF-8 may contain zero bytes too, but hardly ever as every second byte or three out of four.
     """
     sample = raw[:_SAMPLE_BYTES]
     sample = sample[: len(sample) // 4 * 4]

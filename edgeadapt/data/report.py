@@ -1,4 +1,4 @@
-"""What a data set is like, and what the user should know of it before training."""
+"""Statistics of a data set, and warnings about it before training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,30 +18,30 @@ from edgeadapt.text import Coverage, Text, TextEncoder
 __all__ = ["report_coverage", "report_data"]
 
 FEW_TEXTS = 300
-"""With fewer held-out texts, an accuracy of 90 % is known to no better than about 3.5 points."""
+"""With fewer held-out texts, the interval of an accuracy of 90 % is wider than ±3.5 points."""
 FEW_PER_LABEL = 8
 MUCH_UNKNOWN = 0.05
-"""Share of unknown tokens from which a tokenizer may not be the right one for the texts: of the
-model's own language it is below 1 %."""
+"""Share of unknown tokens from which the tokenizer may not suit the texts; for texts in the
+model's language it is below 1 %."""
 MOST_UNREADABLE = 0.9
-"""Share of texts without a known word at which a model sees nothing of the texts."""
+"""Share of texts without any known word from which the data is rejected."""
 
 
 def report_data(
     dataset: Dataset, encoder: TextEncoder, progress: Progress, *, is_fold: bool = False
 ) -> DataReport:
-    """Counts examples, unknown tokens, texts that are cut, shared or contradictory.
+    """Counts examples, unknown tokens, and texts that are truncated, shared or contradictory.
 
-    Says what is odd.
+    Warns of what may make training or its scores unreliable.
 
     Args:
         dataset: The examples.
-        encoder: Its tokenizer cuts texts.
-        progress: Where to warn of shared texts, doubtful labels and too few examples.
-        is_fold: Whether it is a part of a cross-validation, which tests on every text in the end.
+        encoder: Provides the tokenizer and the longest input.
+        progress: Receives warnings of shared texts, ambiguous labels and too few examples.
+        is_fold: Whether it is a fold of a cross-validation, which tests on every text in the end.
 
     Returns:
-        What ``run.json`` says of the data.
+        The report for ``run.json``.
 
     Raises:
         DataError: The tokenizer knows no word of the texts of a split.

@@ -1,4 +1,4 @@
-"""Splitting examples: stratified, seeded, the same texts together."""
+"""Split examples: stratified, seeded, with equal texts in the same part."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,13 +13,12 @@ __all__ = ["hold_out", "split_folds"]
 
 
 def hold_out(examples: Examples, fraction: float, *, seed: int) -> tuple[Examples, Examples]:
-    """Splits off a share of the examples: stratified, seeded, duplicates kept together.
+    """Holds out a share of the examples: stratified, seeded, duplicates in the same part.
 
     Returns:
-        ``(kept, held_out)``, both in their original order. Every label that has at least two
-        different texts is on both sides; a text with two labels counts for its first.
-        Multi-label, the same share of every label set is held out, and of the sets together that
-        have too few texts for that.
+        ``(kept, held_out)``, both in their original order. Every label with at least two different
+        texts is in both parts; a text that occurs with two labels counts for its first.
+        Multi-label, examples are stratified by label set; sets with too few texts are combined.
 
     Raises:
         DataError: There are too few different texts to split.
@@ -46,12 +45,12 @@ def hold_out(examples: Examples, fraction: float, *, seed: int) -> tuple[Example
 
 
 def split_folds(examples: Examples, count: int, *, seed: int) -> list[list[int]]:
-    """Returns the rows of each of ``count`` parts: stratified, seeded, duplicates kept together.
+    """Returns the rows of ``count`` folds: stratified, seeded, duplicates in the same fold.
 
-    Every row is in one part. The parts of a label are as equal in size as its duplicates allow.
+    Every row is in one fold. The folds have as equal numbers of each label as duplicates allow.
 
     Raises:
-        DataError: There are fewer different texts than parts.
+        DataError: There are fewer different texts than folds.
     """
     groups = _same_texts(examples)
     if len(groups) < count:
@@ -65,7 +64,7 @@ def split_folds(examples: Examples, count: int, *, seed: int) -> list[list[int]]
         taken = [0] * count
         for position in generator.permutation(len(candidates)):
             rows = candidates[position]
-            # The part with the fewest of this label, then with the fewest of all.
+            # The fold with the fewest rows of this label, then with the fewest rows.
             smallest = min(range(count), key=lambda part: (taken[part], len(parts[part])))
             parts[smallest] += rows
             taken[smallest] += len(rows)
@@ -73,7 +72,7 @@ def split_folds(examples: Examples, count: int, *, seed: int) -> list[list[int]]
 
 
 def _same_texts(examples: Examples) -> list[list[int]]:
-    """Rows of each text, whatever its case and spaces, in the order of their first."""
+    """Rows grouped by text, ignoring case and spaces, in the order of first occurrence."""
     groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for row, text in enumerate(examples.texts):
         groups[normalized(text)].append(row)
@@ -83,7 +82,7 @@ def _same_texts(examples: Examples) -> list[list[int]]:
 def _strata(
     labels: NDArray[np.int64], groups: Sequence[list[int]], fraction: float
 ) -> list[list[list[int]]]:
-    """Groups of rows by the label, or the label set, of their first row; rare sets together."""
+    """Groups of rows by the label or label set of their first row; rare sets are combined."""
     strata: dict[tuple[int, ...], list[list[int]]] = defaultdict(list)
     for rows in groups:
         strata[tuple(np.atleast_1d(labels[rows[0]]).tolist())].append(rows)

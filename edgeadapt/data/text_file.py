@@ -1,4 +1,4 @@
-"""Texts without labels, in a file of their own."""
+"""Read unlabelled texts from a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,15 @@ __all__ = ["TextFile"]
 
 @dataclass(frozen=True)
 class TextFile:
-    """Texts without labels: a line each, or a column of a CSV or JSONL file."""
+    """Unlabelled texts: one per line, or a column of a CSV or JSONL file."""
 
     path: Path
     column: str = "text"
     skip_empty: bool = False
-    """Whether rows of a table may be empty; blank lines always may."""
+    """Whether to skip table rows with an empty text; blank lines are always skipped."""
 
     def read(self, progress: Progress = SILENT) -> tuple[str, ...]:
-        """Returns the texts, and says how many rows were left out.
+        """Returns the texts, and reports how many rows were left out.
 
         Raises:
             DataError: The file cannot be read, or holds fewer than two different texts.

@@ -100,7 +100,7 @@ def test_a_quote_that_breaks_the_file_is_named_by_the_row_where_it_began(
     error = refusal(write(tmp_path, rows_before(399) + broken + after))
 
     assert "data.csv, row 400, which begins in line 800: not valid CSV" in error.message
-    assert "doubled" in error.hint
+    assert "Double a quote" in error.hint
 
 
 def test_a_quote_that_breaks_the_header_is_named(tmp_path: Path) -> None:

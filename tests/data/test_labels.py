@@ -175,7 +175,7 @@ def test_versions_beside_words_are_names() -> None:
 def test_a_column_in_which_no_label_occurs_twice_is_asked_about(label: Any) -> None:
     error = refusal(*map(label, range(120)))
 
-    assert "every text has a label of its own (120 texts, 120 different labels in 'label')" in (
+    assert "every text has a different label (120 texts, 120 different labels in 'label')" in (
         error.message
     )
     assert "is this the right column?" in error.message
@@ -185,7 +185,7 @@ def test_a_column_in_which_no_label_occurs_twice_is_asked_about(label: Any) -> N
 def test_a_column_in_which_hardly_a_label_occurs_twice_is_asked_about() -> None:
     error = refusal(*(f"id-{number % 100}" for number in range(120)))
 
-    assert "hardly a label occurs twice (120 texts, 100 different labels" in error.message
+    assert "hardly any label occurs twice (120 texts, 100 different labels" in error.message
 
 
 def test_many_labels_that_occur_twice_are_classes() -> None:
@@ -442,7 +442,7 @@ def test_an_unknown_label_that_may_be_several_is_refused_with_the_separator(name
     with pytest.raises(DataError, match="unknown label") as caught:
         in_sets(name)
 
-    assert "'|' stands between labels" in caught.value.hint
+    assert "'|' separates labels" in caught.value.hint
 
 
 # Truth values, and words for a missing label

@@ -1,8 +1,8 @@
-"""What can be configured: enums, the recipe, and how a recipe is read and written.
+"""The recipe: its tables and enums, and how recipes are read and written.
 
 A recipe is a TOML file with the tables ``[model]``, ``[data]``, ``[adapter]``, ``[training]`` and
-``[export]``; every key is a field of the dataclass of the same name below. A run saves its
-effective recipe in ``run.json``, and every place that takes a recipe takes that file too.
+``[export]``; every key is a field of the dataclass of that table. A run saves its effective recipe
+in ``run.json``, which is accepted wherever a recipe is.
 """
 
 from edgeadapt.recipe.adapter import AdapterConfig

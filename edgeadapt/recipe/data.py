@@ -33,21 +33,19 @@ class DataConfig:
     revision: str | None = option(
         None, "Commit, tag or branch of the data.", flag="--dataset-revision", metavar="REV"
     )
-    text_column: str = option("text", "Column of the text; {default} if left out.", metavar="NAME")
+    text_column: str = option("text", "Column of the text (default: {default}).", metavar="NAME")
     text_pair_column: str | None = option(
         None, "Column of the second text, for pairs of texts.", metavar="NAME"
     )
-    label_column: str = option(
-        "label", "Column of the label; {default} if left out.", metavar="NAME"
-    )
+    label_column: str = option("label", "Column of the label (default: {default}).", metavar="NAME")
     multi_label: bool = option(
         False,
-        "A text has any number of labels: a list, or in CSV names joined by |, such as "
-        "rain|wind; an empty field is no label.",
+        "Texts have any number of labels: a list, or in CSV names joined by |, such as "
+        "rain|wind; an empty field means no label.",
     )
-    skip_empty: bool = option(False, "Leave out rows with an empty text, and say how many.")
+    skip_empty: bool = option(False, "Leave out rows with an empty text, and report how many.")
     skip_unlabelled: bool = option(
-        False, "Leave out rows without a label, and a split that has no label at all."
+        False, "Leave out rows without a label, and splits without any label."
     )
     validation_fraction: float = setting(
         0.1,
@@ -61,28 +59,28 @@ class DataConfig:
     )
     split_seed: int = option(
         0,
-        "Seeds which texts are held out and the folds, whatever --seed is; {default}.",
+        "Seed for held-out texts and folds, independent of --seed (default: {default}).",
         details="Runs with different training seeds are tested on the same texts.",
         rule=SEEDS,
         metavar="N",
     )
     fold: str | None = setting(
         None,
-        "A part of a cross-validation, which `--folds` sets: `2/5` is tested on the second of "
-        "five parts.",
+        "A fold of a cross-validation, set by `--folds`: `2/5` is tested on the second of five "
+        "folds.",
         rule=Range("a part such as 2/5", _is_part),
     )
 
     @property
     def fold_of(self) -> tuple[int, int]:
-        """The number of the part, from 1, and how many there are."""
+        """The number of the fold, from 1, and the number of folds."""
         assert self.fold is not None
         number, _, count = self.fold.partition("/")
         return int(number), int(count)
 
     @property
     def task(self) -> Task:
-        """How many labels a text has."""
+        """Single-label or multi-label."""
         return Task.MULTI_LABEL if self.multi_label else Task.SINGLE_LABEL
 
     @property

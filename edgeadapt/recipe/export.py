@@ -1,4 +1,4 @@
-"""``[export]``: what is made of a run."""
+"""``[export]``: compression and content of the bundle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,64 +13,64 @@ __all__ = ["SCHEMES", "ExportConfig"]
 SCHEMES: Mapping[EngineName, tuple[Scheme, ...]] = MappingProxyType(
     {
         EngineName.ONNXRUNTIME: tuple(Scheme),
-        # The others are written with operators that ONNX Runtime alone has.
+        # The other schemes use operators that only ONNX Runtime implements.
         EngineName.OPENVINO: (Scheme.STATIC_INT8,),
     }
 )
-"""What an engine runs, its usual way first."""
+"""Engine -> the schemes that it runs, its default first."""
 
 _COMPRESSION = "Compression"
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What is made of a run."""
+    """Compression and content of the bundle."""
 
     quantize: bool = option(
         False, "Add a quantized variant.", flag="--quantize/--no-quantize", panel=_COMPRESSION
     )
     engine: EngineName = option(
         EngineName.ONNXRUNTIME,
-        "What runs the quantized model: onnxruntime, the default, or openvino, an extra of its "
-        "own.",
+        "Engine of the quantized model: onnxruntime, the default, or openvino, which needs the "
+        "extra [openvino].",
         rule=Choice(tuple(SCHEMES)),
         metavar="NAME",
         panel=_COMPRESSION,
     )
     scheme: str | None = option(
         None,
-        f"Ways to quantize, of which the best is kept: {', '.join(Scheme)}, or auto for all that "
-        "the engine runs; dynamic-int8, on openvino static-int8, if left out.",
+        f"Quantization schemes to try, of which the best is kept: {', '.join(Scheme)}, or auto for "
+        "all that the engine runs (default: dynamic-int8, for openvino static-int8).",
         rule=Joined(Scheme, "scheme", also=("auto",)),
         metavar="NAME[+NAME]",
         panel=_COMPRESSION,
     )
     objective: Objective = option(
         Objective.LATENCY,
-        f"What it is best at: {', '.join(Objective)}; {{default}} if left out.",
+        f"Criterion for the best scheme: {', '.join(Objective)} (default: {{default}}).",
         metavar="NAME",
         panel=_COMPRESSION,
     )
     target: Platform = option(
         Platform.AUTO,
-        f"Where it will run: {', '.join(Platform)}. Auto, the default, is a machine like this "
-        "one, portable is right on every CPU.",
+        f"Platform to quantize for: {', '.join(Platform)}. auto, the default, is this machine; "
+        "portable computes correctly on every CPU.",
         metavar="NAME",
         panel=_COMPRESSION,
     )
     max_drop: float = option(
         0.01,
-        "Largest accuracy drop on held-out text that trimming and quantizing may cost together: "
-        "1%, or 0.01, is one point, and the default.",
-        details="Recipes take the fraction.",
+        "Largest accuracy drop on held-out text from trimming and quantizing together: 1%, or "
+        "0.01, is one percentage point, and the default.",
+        details="In recipes it is a fraction.",
         rule=between(0, 1),
         metavar="SHARE",
         panel=_COMPRESSION,
     )
     trim_vocab: int | str = option(
         "none",
-        "Keep embeddings of N word pieces, those that training text needs most; auto keeps as few "
-        "as --max-drop allows, none, the default, keeps all.",
+        "Keep the embeddings of the N word pieces that are most frequent in training text; auto "
+        "keeps as few as --max-drop allows; none, the default, keeps all.",
         rule=Range(
             "a number above 0, auto or none",
             lambda value: value in ("auto", "none") or (isinstance(value, int) and value > 0),
@@ -80,38 +80,37 @@ class ExportConfig:
     )
     with_torch: bool = option(
         False,
-        "Add the merged checkpoint, for bench's torch row.",
+        "Add the merged checkpoint, so that bench can measure torch too.",
         flag="--with-torch/--without-torch",
     )
     evaluation: bool = option(
         True,
-        "Leave test text out of the bundle; the device cannot measure accuracy then.",
-        details="Put test text into the bundle; the device cannot measure accuracy without it.",
+        "Leave test text out of the bundle; accuracy cannot be measured on the device then.",
+        details="Put test text into the bundle, to measure accuracy on the device.",
         flag="--no-evaluation/--evaluation",
         turns_off=True,
     )
     exporter: Exporter = option(
         Exporter.AUTO,
-        "optimum or torch; auto, the default, is optimum where it is installed.",
+        "optimum or torch; auto, the default, is optimum if it is installed, else torch.",
         metavar="NAME",
     )
     passes: str = option(
         "all",
-        f"Exact rewritings of the graph: {', '.join(GraphPass)}, all or none; {{default}} if left "
-        "out.",
+        f"Exact graph optimizations: {', '.join(GraphPass)}, all or none (default: {{default}}).",
         rule=Joined(GraphPass, "pass", also=("all", "none")),
         metavar="NAME[+NAME]",
     )
     threads: int | None = option(
         None,
-        "CPU threads while candidates are timed; all cores if left out.",
+        "CPU threads for timing candidates (default: all cores).",
         rule=at_least(1),
         metavar="N",
     )
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:
-        """The schemes that ``scheme`` names, in its order; none where it names none."""
+        """The schemes in ``scheme``, in order; empty where it is not given."""
         if self.scheme is None:
             return ()
         if self.scheme == "auto":
@@ -120,7 +119,7 @@ class ExportConfig:
 
     @property
     def graph_passes(self) -> tuple[GraphPass, ...]:
-        """The passes that ``passes`` names."""
+        """The graph passes in ``passes``."""
         if self.passes in ("all", "none"):
             return tuple(GraphPass) if self.passes == "all" else ()
         return tuple(GraphPass(name) for name in self.passes.split("+"))
@@ -129,10 +128,10 @@ class ExportConfig:
         """Checks that the engine runs the schemes.
 
         Args:
-            origin: Where they are from, for messages.
+            origin: Source of the recipe, for messages.
 
         Raises:
-            RecipeError: It does not.
+            RecipeError: The engine does not run one of them.
         """
         runs = SCHEMES[self.engine]
         if wrong := [scheme for scheme in self.schemes if scheme not in runs]:

@@ -1,6 +1,7 @@
-"""Fields of the recipe's tables: each carries what its option, its check and its page take.
+"""Fields of the recipe's tables, with the metadata for their option, check and reference page.
 
-A field is declared once, with ``option`` where the command line has it, else with ``setting``.
+A field is declared once: with ``option`` where the command line has an option for it, otherwise
+with ``setting``.
 """
 
 import math
@@ -33,7 +34,7 @@ __all__ = [
 
 
 class Rule(Protocol):
-    """What a value must be, beside its type."""
+    """A condition on a value, in addition to its type."""
 
     @property
     def words(self) -> str:
@@ -43,12 +44,12 @@ class Rule(Protocol):
         """Checks a value.
 
         Args:
-            value: It, never ``None``.
-            origin: The file or option that it is from, for messages.
-            name: Table and key, for messages; empty where the origin says it all.
+            value: The value, never ``None``.
+            origin: The file or option that it comes from, for messages.
+            name: Table and key, for messages; empty where ``origin`` is specific enough.
 
         Raises:
-            RecipeError: It is something else.
+            RecipeError: The condition does not hold.
         """
 
 
@@ -67,7 +68,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """Some of an enum's members."""
+    """One of some members of an enum."""
 
     members: tuple[StrEnum, ...]
 
@@ -84,11 +85,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Joined:
-    """Members of an enum that are joined by ``+``, or a word that stands for several."""
+    """Members of an enum joined by ``+``, or a word such as ``all``."""
 
     kinds: type[StrEnum]
     word: str
-    """What a member is called in messages."""
+    """Name for a member in messages, such as ``scheme``."""
     also: tuple[str, ...] = ()
 
     @property
@@ -103,7 +104,7 @@ class Joined:
 
 
 def at_least(least: float, unit: str = "") -> Range:
-    """Returns the rule for numbers from ``least`` on."""
+    """Returns the rule for numbers not below ``least``."""
     return Range(f"at least {least:g} {unit}".rstrip(), lambda value: value >= least)
 
 
@@ -113,16 +114,16 @@ def above(bound: float) -> Range:
 
 
 def between(least: float, most: float) -> Range:
-    """Returns the rule for numbers from ``least`` to ``most``, both of them allowed."""
+    """Returns the rule for numbers from ``least`` to ``most``, inclusive."""
     return Range(f"from {least:g} to {most:g}", lambda value: least <= value <= most)
 
 
 SEEDS = Range("from 0 to 2^32 - 1", lambda value: 0 <= value < 2**32)
-"""What seeds may be: PyTorch and NumPy take these."""
+"""Valid seeds: the range that both PyTorch and NumPy accept."""
 
 
 FRACTION = Range("from 0 to below 1", lambda value: 0 <= value < 1)
-"""What probabilities may be that 1 makes no sense of."""
+"""Valid probabilities, where 1 would make no sense, such as dropout."""
 
 
 def _unexpected(words: str, value: object, origin: str, name: str) -> RecipeError:
@@ -133,26 +134,25 @@ def _unexpected(words: str, value: object, origin: str, name: str) -> RecipeErro
 
 @dataclass(frozen=True)
 class Setting:
-    """A field of one of the recipe's tables, and all that is known of it."""
+    """A field of one of the recipe's tables, with its metadata."""
 
     name: str
     kind: Any
     """Its type."""
     default: Any
     help: str
-    """What the option's help and the reference say."""
+    """Text for the option's help and the reference page."""
     details: str = ""
-    """What the reference says beside it."""
+    """Additional text for the reference page."""
     rule: Rule | None = None
     flag: str | None = None
-    """The option, and after a slash that which sets the opposite; ``None`` where the command
-    line has none."""
+    """The option, after a slash also the one that sets the opposite; ``None`` without an option."""
     metavar: str | None = None
-    """What stands for the value in the help; the choices or the type where none is given."""
+    """Placeholder for the value in the help; by default the choices or the type."""
     panel: str | None = None
-    """Heading in the help; the table's where none is given."""
+    """Heading in the help; by default that of the table."""
     turns_off: bool = False
-    """Whether the option, a switch, sets false."""
+    """Whether the option is a switch that sets the field to false."""
 
     @property
     def option(self) -> str:
@@ -162,7 +162,7 @@ class Setting:
 
     @property
     def kinds(self) -> tuple[Any, ...]:
-        """The types that its value may have, ``None`` left out."""
+        """The types that the value may have, without ``None``."""
         given = get_args(self.kind) if isinstance(self.kind, UnionType) else (self.kind,)
         return tuple(kind for kind in given if kind is not type(None))
 
@@ -181,14 +181,14 @@ def option(
     """Declares a field that the command line has an option for.
 
     Args:
-        default: Its value where none is given.
-        help: What it is, for the option's help and the reference; ``{default}`` stands for that.
-        details: What the reference says beside it.
-        rule: What a value must be.
-        flag: The option; the field's name with dashes where none is given.
-        metavar: What stands for the value in the help.
-        panel: Heading in the help; the table's where none is given.
-        turns_off: Whether the option, a switch, sets false.
+        default: Default value.
+        help: Text for the option's help and the reference page; ``{default}`` is replaced.
+        details: Additional text for the reference page.
+        rule: A condition on the value.
+        flag: The option; by default the name of the field with dashes.
+        metavar: Placeholder for the value in the help.
+        panel: Heading in the help; by default that of the table.
+        turns_off: Whether the option is a switch that sets the field to false.
     """
     about = {
         "help": help.replace("{default}", _shown(default)),
@@ -203,19 +203,19 @@ def option(
 
 
 def setting(default: Any, help: str, *, rule: Rule | None = None) -> Any:
-    """Declares a field that recipes alone have.
+    """Declares a field that can be set in recipes only.
 
     Args:
-        default: Its value where none is given.
-        help: What it is, for the reference.
-        rule: What a value must be.
+        default: Default value.
+        help: Text for the reference page.
+        rule: A condition on the value.
     """
     return field(default=default, metadata={"help": help, "rule": rule})
 
 
 @cache
 def settings_of(table: type) -> Mapping[str, Setting]:
-    """Returns the fields of a table, a dataclass, by name."""
+    """Returns the fields of a table (a dataclass) by name."""
     found = {}
     for each in fields(table):
         assert each.default is not MISSING
@@ -227,16 +227,16 @@ def settings_of(table: type) -> Mapping[str, Setting]:
 
 
 def check_value(about: Setting, value: Any, *, origin: str, name: str = "") -> None:
-    """Checks a value of the right type against the field's rule; numbers are finite.
+    """Checks a value of the right type: numbers must be finite, and the field's rule must hold.
 
     Args:
         about: The field.
-        value: It.
-        origin: The file or option that it is from, for messages.
-        name: Table and key, for messages; empty where the origin says it all.
+        value: The value.
+        origin: The file or option that it comes from, for messages.
+        name: Table and key, for messages; empty where ``origin`` is specific enough.
 
     Raises:
-        RecipeError: It is not what the field takes.
+        RecipeError: The value is not valid for the field.
     """
     if value is None:
         return

@@ -1,4 +1,4 @@
-"""Where recipes come from, and how TOML is written."""
+"""Read recipe files, find built-in recipes, and write TOML."""
 
 import json
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from edgeadapt.parsing import MANIFEST_BYTES, RECIPE_BYTES, parse_json, parse_to
 __all__ = ["BUILTIN", "builtin_recipes", "read_tables", "toml_scalar", "with_split_seed"]
 
 BUILTIN = Path(__file__).parent / "builtin"
-"""Folder of the recipes that ship with the package."""
+"""Folder of the built-in recipes."""
 
 
 def builtin_recipes() -> tuple[str, ...]:
-    """Returns the names of the recipes that ship with the package, sorted."""
+    """Returns the names of the built-in recipes, sorted."""
     return tuple(sorted(path.stem for path in BUILTIN.glob("*.toml")))
 
 
@@ -22,7 +22,7 @@ def read_tables(path: Path) -> Mapping[str, object]:
     """Returns the tables of a TOML file or a ``run.json``.
 
     Raises:
-        RecipeError: It cannot be read, or holds none.
+        RecipeError: The file cannot be read, or contains no recipe.
     """
     if path.suffix != ".json":
         content = read_bounded(path, limit=RECIPE_BYTES, refusal=RecipeError)
@@ -37,7 +37,7 @@ def read_tables(path: Path) -> Mapping[str, object]:
 
 
 def with_split_seed(recorded: Mapping[str, object]) -> dict[str, object]:
-    """Returns recorded tables with the seed of their splits."""
+    """Returns recorded tables with ``data.split_seed``, which older records lack."""
     tables = dict(recorded)
     data, training = tables.get("data"), tables.get("training")
     if isinstance(data, Mapping) and isinstance(training, Mapping) and "seed" in training:
@@ -46,8 +46,8 @@ def with_split_seed(recorded: Mapping[str, object]) -> dict[str, object]:
 
 
 def toml_scalar(value: object) -> str:
-    """Returns a scalar as TOML writes it.
+    """Returns a scalar in TOML syntax.
 
-    JSON's form is TOML's, but for surrogate pairs and the delete character.
+    JSON syntax is valid TOML, except for surrogate pairs and the delete character.
     """
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""The enums of what can be chosen, and names that are joined by ``+``."""
+"""Enums for the choices of a recipe, and names joined by ``+``."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class AdapterKind(StrEnum):
-    """What is trained. Kinds combine with ``+``, as in ``parallel+bitfit``."""
+    """Kind of adapter. Kinds combine with ``+``, as in ``parallel+bitfit``."""
 
     PARALLEL = "parallel"
     SEQUENTIAL = "sequential"
@@ -50,20 +50,20 @@ class Placement(StrEnum):
 
     @property
     def sublayers(self) -> tuple[str, ...]:
-        """``attention``, ``ffn`` or both of them."""
+        """``attention``, ``ffn`` or both."""
         return ("attention", "ffn") if self is Placement.BOTH else (self.value,)
 
 
 class LoraTarget(StrEnum):
-    """The dense layers that LoRA can be put on."""
+    """The dense layers that LoRA can be added to."""
 
     QUERY = "query"
     KEY = "key"
     VALUE = "value"
     DENSE = "dense"
-    """The last of the attention."""
+    """The output layer of the attention."""
     FFN = "ffn"
-    """Both of the FFN."""
+    """Both layers of the FFN."""
     FFN_IN = "ffn-in"
     FFN_OUT = "ffn-out"
 
@@ -77,26 +77,27 @@ class Device(StrEnum):
 
 
 class Precision(StrEnum):
-    """In what numbers the model computes while training; weights and their updates are float32."""
+    """Number format of the computation in training; weights and optimizer states are float32."""
 
     AUTO = "auto"
-    """bfloat16 on a GPU or a CPU that is made for it, float32 on others."""
+    """bfloat16 on GPUs and CPUs with instructions for it, float32 on others."""
     FP32 = "fp32"
     BF16 = "bf16"
 
 
 class Dropout(StrEnum):
-    """What drops out of a backbone while it is trained, beside the adapters."""
+    """Dropout inside the backbone during training; adapters have their own."""
 
     NONE = "none"
     HIDDEN = "hidden"
-    """Hidden states, not the attention where it is fused: faster, by a quarter on long texts."""
+    """Only of hidden states: without attention dropout a fused attention kernel is faster, by a
+    quarter on long texts."""
     ALL = "all"
-    """What it dropped when it was pretrained."""
+    """All dropout of the pretraining."""
 
 
 class Task(StrEnum):
-    """How many labels a text has."""
+    """Whether a text has one label or any number of labels."""
 
     SINGLE_LABEL = "single-label"
     """Exactly one: the most probable."""
@@ -105,12 +106,12 @@ class Task(StrEnum):
 
     @property
     def problem_type(self) -> str:
-        """Its name in the config.json of a Hugging Face classifier."""
+        """Name of the task in the config.json of a Hugging Face classifier."""
         return f"{self.value.replace('-', '_')}_classification"
 
 
 class Exporter(StrEnum):
-    """What turns a torch model into ONNX."""
+    """Library that converts a torch model to ONNX."""
 
     AUTO = "auto"
     OPTIMUM = "optimum"
@@ -118,53 +119,53 @@ class Exporter(StrEnum):
 
 
 class Format(StrEnum):
-    """Whose library reads and writes an adapter's files."""
+    """File format of an adapter, named after its library."""
 
     ADAPTERHUB = "adapterhub"
     PEFT = "peft"
 
 
 class GraphPass(StrEnum):
-    """An exact rewriting of an exported graph, in the order in which they run."""
+    """Exact optimizations of an exported graph, in the order in which they run."""
 
     ATTENTION = "attention"
     """Each layer's attention becomes one node."""
     TOKEN_TYPES = "token-types"
-    """The embedding of the only segment is added to the positions'."""
+    """The embedding of the only segment is added to the position embeddings."""
     POSITIONS = "positions"
-    """Embeddings of positions are sliced off their table, not looked up."""
+    """Position embeddings are sliced from their table instead of gathered."""
     FIRST_POSITION = "first-position"
-    """The last layer computes what the classifier reads, and no more."""
+    """The last layer computes only the first position, which the classifier reads."""
     RESIDUAL_SUMS = "residual-sums"
-    """Residual sums are written so that they are not fused with LayerNormalization."""
+    """Residual sums are written in a form that is not fused with LayerNormalization."""
     SHARED_ROWS = "shared-rows"
-    """Tables of embeddings hold rows that are alike once."""
+    """Embedding tables store equal rows only once."""
 
 
 class Scheme(StrEnum):
     """How weights and activations are quantized."""
 
     DYNAMIC_INT8 = "dynamic-int8"
-    """Activations' scales are found at run time, for every text."""
+    """Scales of activations are computed at run time, for every text."""
     STATIC_INT8 = "static-int8"
-    """Activations' scales are fixed ahead, from training texts."""
+    """Scales of activations are calibrated on training texts and fixed."""
     INT8_WEIGHTS = "int8-weights"
-    """Weights alone, in blocks."""
+    """Only weights are quantized, in blocks."""
     INT4_WEIGHTS = "int4-weights"
 
 
 class Calibration(StrEnum):
-    """How a fixed range of activations follows from those of real texts."""
+    """How the fixed range of activations is derived from those on calibration texts."""
 
     MIN_MAX = "min-max"
     ENTROPY = "entropy"
-    """What tells most of their distribution."""
+    """The range with the smallest Kullback-Leibler divergence."""
     PERCENTILE = "percentile"
-    """All but the outermost of 10,000."""
+    """The range that holds 99.99 % of the values."""
 
 
 class Objective(StrEnum):
-    """What the best of several quantized models is best at."""
+    """Criterion for the best of several quantized models."""
 
     LATENCY = "latency"
     SIZE = "size"
@@ -174,21 +175,21 @@ class Objective(StrEnum):
 
 
 class Platform(StrEnum):
-    """What a quantized model is made for."""
+    """Platform that a model is quantized for."""
 
     AUTO = "auto"
     """The machine that exports."""
     X86_AVX2 = "x86-avx2"
-    """Without VNNI: products of 8 bits are added up in pairs of 16, so that weights take 7."""
+    """Without VNNI: pairs of 8-bit products are summed in 16 bits, so weights have 7 bits."""
     X86_VNNI = "x86-vnni"
     ARM64 = "arm64"
     WASM = "wasm"
     PORTABLE = "portable"
-    """Any CPU: nothing in it overflows on one that does not on another."""
+    """Any CPU: no sum can overflow on any of them."""
 
 
 class EngineName(StrEnum):
-    """What runs a variant of a bundle."""
+    """Engine that runs a variant of a bundle."""
 
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
@@ -196,16 +197,16 @@ class EngineName(StrEnum):
 
 
 def check_joined(joined: str, known: type[StrEnum], origin: str, *, word: str) -> None:
-    """Checks names that are joined by ``+``.
+    """Checks names joined by ``+``.
 
     Args:
         joined: The names.
-        known: What there is.
-        origin: Where they are from, for messages.
-        word: What they name, for messages.
+        known: The valid names.
+        origin: The file or option that they come from, for messages.
+        word: The kind of thing that they name, for messages.
 
     Raises:
-        RecipeError: One is unknown, or there twice.
+        RecipeError: One is unknown, or occurs twice.
     """
     names = joined.split("+")
     unknown = [name for name in names if name not in set(known)]
@@ -219,5 +220,5 @@ def check_joined(joined: str, known: type[StrEnum], origin: str, *, word: str) -
 
 
 def listed(names: Iterable[object]) -> str:
-    """Returns names with commas between them, for messages."""
+    """Returns names joined by commas, for messages."""
     return ", ".join(str(name) for name in names)

@@ -13,21 +13,21 @@ class ModelConfig:
 
     id: str = option(
         "sentence-transformers/all-MiniLM-L6-v2",
-        "Backbone: hub id or folder; with --adapter, what that was trained on.",
+        "Backbone: hub id or folder (default with --adapter: the one that it was trained on).",
         flag="--model",
         metavar="ID|DIR",
     )
     revision: str | None = option(None, "Commit, tag or branch of the model.", metavar="REV")
     max_length: int = option(
         128,
-        "Longest input in tokens, {default}; the rest is cut.",
-        details="Special tokens are counted.",
+        "Longest input in tokens (default: {default}); longer texts are truncated.",
+        details="Special tokens are included.",
         rule=at_least(3, "tokens"),
         metavar="N",
     )
     layers: int | None = option(
         None,
-        "Keep only the backbone's first N layers; all if left out.",
+        "Keep only the first N layers of the backbone (default: all).",
         rule=at_least(1),
         flag="--backbone-layers",
         metavar="N",

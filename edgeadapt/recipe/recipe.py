@@ -1,4 +1,4 @@
-"""The recipe: its tables, how they are updated, and the rules across them."""
+"""The recipe: its tables, how they are updated, and the checks across tables."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -28,7 +28,7 @@ __all__ = ["Recipe"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the outcome of a training run, and of its export."""
+    """All settings that determine the result of a training run and of its export."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -41,7 +41,7 @@ class Recipe:
         """Reads a recipe by name, from a TOML file, a ``run.json`` or a run folder.
 
         Raises:
-            RecipeError: It is none of these, or holds an unknown or wrong value.
+            RecipeError: It is none of these, or contains an unknown key or a wrong value.
         """
         path = Path(source)
         if path.is_dir() and (path / "run.json").is_file():
@@ -67,10 +67,10 @@ class Recipe:
 
     @classmethod
     def from_recorded(cls, tables: Mapping[str, object], *, origin: str) -> Self:
-        """Builds the recipe that a run or an unfinished training recorded, also an older one.
+        """Builds a recipe from the tables recorded in a run or an unfinished training.
 
-        Before ``data.split_seed`` existed, ``training.seed`` drew the splits as well: a record
-        without the key keeps that meaning, so that its splits can be drawn again.
+        Before ``data.split_seed`` existed, ``training.seed`` also seeded the splits. A record
+        without the key keeps that meaning, so that its splits can be reproduced.
 
         Raises:
             RecipeError: A name, type or range is wrong; the message names ``origin``.
@@ -80,9 +80,9 @@ class Recipe:
     def updated(self, tables: Mapping[str, object], *, origin: str) -> Self:
         """Returns a copy with the given values replaced.
 
-        What belongs to a replaced value goes with it: a learning rate with the method it was
-        tuned for, a revision with its model, columns and revision with their data set, schemes with
-        the engine that runs them.
+        Values that belong to a replaced value are reset with it: the learning rate with the method
+        that it was tuned for, the revision with its model, columns and revision with their data
+        set, schemes with their engine.
 
         Raises:
             RecipeError: A name, type or range is wrong; the message names ``origin``.
@@ -109,7 +109,7 @@ class Recipe:
         return recipe
 
     def resolved(self) -> Self:
-        """Returns a copy in which every value that depends on another is filled in."""
+        """Returns a copy in which every default that depends on another value is filled in."""
         tuned, given = Tuned(), self.training
         kinds = self.adapter.kinds
         training = replace(
@@ -122,11 +122,11 @@ class Recipe:
         return replace(self, training=training)
 
     def to_dict(self) -> dict[str, dict[str, Scalar]]:
-        """Returns nested tables; ``from_dict`` takes them back."""
+        """Returns nested tables; the inverse of ``from_dict``."""
         return asdict(self)
 
     def to_toml(self) -> str:
-        """Returns the recipe as TOML; values that are not set are left out."""
+        """Returns the recipe as TOML, without values that are ``None``."""
         lines: list[str] = []
         for name, table in self.to_dict().items():
             lines.append(f"[{name}]")
@@ -139,10 +139,10 @@ class Recipe:
 def _tables(
     tables: Mapping[str, object], known: Collection[str], origin: str
 ) -> dict[str, Mapping[str, object]]:
-    """Returns every known table; one that is not given is empty.
+    """Returns all tables; those that are not given are empty.
 
     Raises:
-        RecipeError: One is unknown, or no table.
+        RecipeError: One is unknown, or not a table.
     """
     found: dict[str, Mapping[str, object]] = {name: {} for name in known}
     for name, values in tables.items():
@@ -155,7 +155,7 @@ def _tables(
 
 
 def _check(recipe: Recipe, origin: str) -> None:
-    """Raises ``RecipeError`` for a value that neither training nor export can use."""
+    """Raises ``RecipeError`` for values that training or export cannot use."""
     for table in fields(recipe):
         values = getattr(recipe, table.name)
         for name, about in settings_of(values.__class__).items():

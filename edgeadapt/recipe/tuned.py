@@ -1,4 +1,4 @@
-"""What each kind of adapter trains best with."""
+"""Tuned learning rates and epochs for each kind of adapter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ __all__ = ["Tuned"]
 
 @dataclass(frozen=True)
 class Tuned:
-    """What each kind trains best with, found on validation text (``benchmarks/notes/``).
+    """Learning rate and epochs of each kind, tuned on validation text (``benchmarks/notes/``).
 
-    Adapters want 20 to 100 times the rate of full fine-tuning, and half its epochs. Where kinds
-    combine, the smallest rate and the most epochs count.
+    Adapters need 20 to 100 times the learning rate of full fine-tuning, and half the epochs. For
+    combined kinds, the smallest learning rate and the most epochs are used.
     """
 
     rates: Mapping[AdapterKind, float] = field(

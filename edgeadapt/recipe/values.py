@@ -1,4 +1,4 @@
-"""Values that somebody wrote become those of a table's fields."""
+"""Convert values of a recipe file to the types of a table's fields."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -12,11 +12,11 @@ from edgeadapt.recipe.kinds import listed
 __all__ = ["Scalar", "updated_section"]
 
 Scalar = str | int | float | bool | None
-"""A value of a recipe, as JSON holds it."""
+"""A value of a recipe, as a JSON type."""
 
 
 def updated_section(section: Any, values: Mapping[str, object], where: str) -> Any:
-    """Returns a table of the recipe, a dataclass, with the given values replaced.
+    """Returns a table of the recipe (a dataclass) with the given values replaced.
 
     Raises:
         RecipeError: A key is unknown, or a value has another type.
@@ -30,7 +30,7 @@ def updated_section(section: Any, values: Mapping[str, object], where: str) -> A
 
 
 def _typed(value: Any, kind: Any, where: str) -> Any:
-    """Returns ``value`` as the field's type, or says what was expected."""
+    """Returns ``value`` as the field's type; raises ``RecipeError`` if it has another type."""
     options = get_args(kind) if isinstance(kind, UnionType) or get_origin(kind) else (kind,)
     for option in options:
         if option is type(None):

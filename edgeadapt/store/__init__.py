@@ -1,1 +1,1 @@
-"""What artefacts on disk say, as values that makers and readers share."""
+"""The layouts of artefacts on disk: dataclasses shared by the code that writes and reads them."""

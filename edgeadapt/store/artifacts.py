@@ -1,4 +1,4 @@
-"""Where runs, bundles and records are, and how new ones are called."""
+"""Folders of runs, bundles and records, and names for new ones."""
 
 import os
 from datetime import UTC, datetime
@@ -43,31 +43,31 @@ def records() -> Path:
 
 
 def new_name(folder: Path, stem: str, *, suffix: str = "") -> Path:
-    """Returns a path in ``folder`` that is free, readable and sorts by time."""
+    """Returns an unused path in ``folder``; names contain the time, so that they sort by it."""
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return free_name(folder, f"{stem}-{now}", suffix=suffix)
 
 
 def resolve(name: str, folder: Path, *, suffix: str = "") -> Path:
-    """Returns what the user means by ``name``: an existing path, else a name in ``folder``.
+    """Returns the path for ``name``: in ``folder``, or else an existing path.
 
-    A bare word names something in ``folder``; anything with a separator is a path.
+    A name with a separator is always a path.
     """
     path, named = Path(name).expanduser(), destination(name, folder, suffix=suffix)
     return named if named.exists() or not path.exists() else path
 
 
 def model_id(name: str) -> str:
-    """Returns the checkpoint that ``name`` means: one of ``artifacts/checkpoints``, else itself."""
+    """Returns the path of a checkpoint in ``artifacts/checkpoints``, else ``name`` unchanged."""
     found = destination(name, checkpoints())
     return str(found) if found.is_dir() and not Path(name).expanduser().exists() else name
 
 
 def destination(name: str, folder: Path, *, suffix: str = "") -> Path:
-    """Returns where to write what the user calls ``name``: a bare word in ``folder``, else a path.
+    """Returns the output path for ``name``: in ``folder`` without a separator, else a path.
 
-    A path that ends in no suffix gets one, as a name does. Unlike ``resolve``, whatever else is
-    called so in the working folder.
+    ``suffix`` is added where it is missing. Unlike ``resolve``, a file of that name in the working
+    folder is ignored.
     """
     separators = os.sep + (os.altsep or "")
     path = Path(name).expanduser()

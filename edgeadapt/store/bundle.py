@@ -1,14 +1,14 @@
-"""A bundle on disk: one folder with everything a device needs, and proof that it is intact.
+"""A bundle on disk: one folder with everything a device needs, and hashes of all files.
 
 NAME/
   manifest.json        written last: a folder without it is not a bundle
   config.json  tokenizer.json  tokenizer_config.json  special_tokens_map.json
   onnx/model.onnx      fp32
   onnx/model_quantized.onnx
-  evaluation.csv       test text, so that accuracy can be measured on the target; it chooses nothing
-  validation.csv       validation text, by which compression is judged
+  evaluation.csv       test text, to measure accuracy on the target; never used to choose anything
+  validation.csv       validation text, on which compression is judged
   validation_logits.npy
-                       the uncompressed fp32 model's logits on it
+                       logits of the uncompressed fp32 model on it
   calibration.csv      some training text, for quantization with fixed scales
   README.md            model card
   torch/               the merged checkpoint, only with --with-torch
@@ -50,7 +50,7 @@ VALIDATION_FILE = "validation.csv"
 LOGITS_FILE = "validation_logits.npy"
 CALIBRATION_FILE = "calibration.csv"
 TEXT_FILES = (EVALUATION_FILE, VALIDATION_FILE, LOGITS_FILE, CALIBRATION_FILE)
-"""Files that come from the data; a bundle without evaluation has none of them."""
+"""Files with texts of the data set; a bundle without evaluation has none of them."""
 
 _TOKENIZER = "tokenizer.json"
 
@@ -62,20 +62,20 @@ class Variant:
     file: str
     """Path of the model file, relative to the bundle."""
     engine: EngineName
-    """What runs it."""
+    """Its engine."""
     scheme: str | None = None
-    """How it was quantized; ``None`` for fp32."""
+    """Quantization scheme; ``None`` for fp32."""
     platform: Platform | None = None
-    """What it was quantized for; ``None`` for fp32, and in bundles of earlier versions."""
+    """Platform that it was quantized for; ``None`` for fp32, and in bundles of earlier versions."""
 
     @property
     def is_batchable(self) -> bool:
-        """Whether a text is answered alike alone and in a batch, up to float32's rounding.
+        """Whether a text has the same logits alone and in a batch, up to float32 rounding.
 
-        True of what is known to be so: full precision, and weights that alone are quantized, with
-        activations in float32 or rounded block by block. Dynamic int8 takes one scale per
-        activation tensor, of all texts and their padding. Static int8 has fixed scales, but the
-        last digits of float32, which depend on the shape of a batch, decide on levels of 8 bits.
+        True for full precision and for weight-only quantization, with activations in float32 or
+        rounded block by block. Dynamic int8 computes one scale per activation tensor, over all
+        texts and their padding. Static int8 has fixed scales, but float32 rounding errors, which
+        depend on the shape of the batch, can move an activation to the next 8-bit level.
         """
         if self.scheme is not None:
             return self.scheme in _BATCHABLE_SCHEMES
@@ -84,35 +84,35 @@ class Variant:
 
 _BATCHABLE_SCHEMES = frozenset({Scheme.INT8_WEIGHTS, Scheme.INT4_WEIGHTS})
 _FULL_PRECISION_FILES = frozenset({"model.onnx", "model.safetensors"})
-"""Files of variants without a scheme that are not quantized."""
+"""Files of unquantized variants, which need no scheme."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``manifest.json`` says."""
+    """Content of ``manifest.json``."""
 
     labels: Names
     """Label names in the order of their indices."""
     max_length: Annotated[int, Check("at least 1", lambda length: length >= 1)]
     """Longest input in tokens."""
     pad_id: Count
-    """Token id that fills up a batch."""
+    """Token id for padding."""
     variants: Mapping[str, Variant]
-    """``fp32``, ``int8``, ``torch`` -> what to run."""
+    """Name (``fp32``, ``int8``, ``torch``) -> variant."""
     provenance: Provenance
     """Where the model comes from."""
     gates: Gates
-    """How alike the forms of the model answer that should not differ."""
+    """Parity between the forms of the model that must not differ."""
     created: str
     """UTC, ISO 8601."""
     edgeadapt: str
-    """Version that wrote the bundle."""
+    """Version of edgeadapt that wrote the bundle."""
     task: Task = Task.SINGLE_LABEL
     """How many labels a text has."""
     pairs: bool = False
     """Whether the model takes pairs of texts."""
     compression: Compression | None = None
-    """What all compression together cost and won; ``None`` for a bundle of fp32 alone."""
+    """Report on all compression steps; ``None`` for a bundle with fp32 only."""
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     """Relative path -> hash and size of every other file."""
 
@@ -122,14 +122,14 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle(Layout):
-    """A complete bundle."""
+    """A bundle whose manifest was read and checked."""
 
     manifest: Manifest
 
     KIND: ClassVar[str] = "bundle"
     MANIFEST: ClassVar[str] = "manifest.json"
     FORMAT_VERSION: ClassVar[int] = 2
-    """Version 2 has a hash of manifest.json itself, and one report on all compression."""
+    """Version 2 added a hash of manifest.json itself, and one report on all compression steps."""
     UPGRADES: ClassVar[Mapping[int, Upgrade]] = MappingProxyType({1: upgraded_bundle})
 
     @classmethod
@@ -139,7 +139,7 @@ class Bundle(Layout):
         Raises:
             MissingError: There is no such folder.
             UnfinishedError: The folder has no manifest.
-            LayoutError: The manifest is newer, damaged, changed or not a bundle's.
+            LayoutError: The manifest is newer, damaged, changed or not that of a bundle.
         """
         export = f"Make a bundle of it with: edgeadapt export {path} --quantize"
         value = cls.read(
@@ -178,13 +178,13 @@ class Bundle(Layout):
         return self.manifest.files[name].sha256
 
     def size_of(self, name: str) -> int:
-        """Returns the bytes that it lists."""
+        """Returns the size in bytes from the manifest."""
         return self.manifest.files[name].bytes
 
     def folder_of(self, variant: str) -> Path:
-        """Returns the folder of a variant's file after checking everything in it.
+        """Returns the folder of a variant's file after checking all files in it.
 
-        For libraries that open other files of the folder than the one they are given.
+        For libraries that open more files of the folder than the one they are given.
 
         Raises:
             UsageError: The bundle has no such variant.
@@ -213,7 +213,7 @@ class Bundle(Layout):
         return self.manifest.variants[name]
 
     def default_variant(self) -> str:
-        """Returns the quantized one where the bundle has it, else ``fp32``."""
+        """Returns the name of the quantized variant, or ``fp32`` where there is none."""
         quantized = (name for name, each in self.manifest.variants.items() if each.scheme)
         return next(quantized, "fp32")
 
@@ -222,7 +222,7 @@ class Bundle(Layout):
 
         Raises:
             IntegrityError: The file is missing or changed.
-            LayoutError: It has tokens that the model has no embedding for.
+            LayoutError: It has tokens for which the model has no embedding.
         """
         encoder = TextEncoder.from_file(
             self.file(_TOKENIZER),
@@ -232,18 +232,18 @@ class Bundle(Layout):
         )
         rows = self._embeddings()
         if rows is not None and encoder.largest_id() >= rows:
-            # ONNX Runtime would fail on the first text that holds one, OpenVINO would answer.
+            # ONNX Runtime would fail on the first such token; OpenVINO would return wrong logits.
             number = encoder.largest_id()
             raise LayoutError(
                 f"{self.path}: the tokenizer has the token {number} "
                 f"({encoder.tokenizer.id_to_token(number)!r}), and the model has no embedding for "
                 f"it: expected ids below {rows}, the vocab_size of config.json.",
-                hint="Resize the model that it was trained on, train and export again.",
+                hint="Resize the embeddings of the backbone, then train and export again.",
             )
         return encoder
 
     def _embeddings(self) -> int | None:
-        """``vocab_size`` of the bundle's config.json; ``None`` where it holds none."""
+        """``vocab_size`` of the bundle's config.json; ``None`` where it is missing."""
         if "config.json" not in self.manifest.files:
             return None
         rows = read_json(self.file("config.json")).get("vocab_size")

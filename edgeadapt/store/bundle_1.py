@@ -1,4 +1,4 @@
-"""Bundles of version 1: what their manifest says, in the form of version 2."""
+"""Convert manifests of bundles of version 1 to version 2."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
@@ -16,11 +16,11 @@ from edgeadapt.typed import Count, from_json
 __all__ = ["upgraded_bundle"]
 
 _DECIDING_TEXTS, _SLACK = 1_000, 0.01
-"""What judged bundles of version 1, which most of them do not say."""
+"""Defaults for settings of the gates that most bundles of version 1 do not record."""
 
 
 class _Parity(TypedDict):
-    """A gate; other keys stand beside these."""
+    """A parity gate; other keys are ignored."""
 
     gate: str
     max_difference: float
@@ -51,7 +51,7 @@ class _Int8(_Drift):
 
 
 class _Vocabulary(_Drift):
-    """The settings stand beside these."""
+    """The other keys are the settings of the step."""
 
     max_drop: float
     embeddings: Count
@@ -88,11 +88,11 @@ class _Quantization(TypedDict):
 
 
 class _Provenance(TypedDict, total=False):
-    """The keys that are checked here: scores were empty where there were none."""
+    """The keys that are checked here. Scores that were not measured are empty objects."""
 
     validation: Mapping[str, object]  # a score, or empty
     test: Mapping[str, object]
-    backbone: Mapping[str, object]  # other keys than those of today may be in it
+    backbone: Mapping[str, object]  # may contain keys that no longer exist
 
 
 class _Size(TypedDict):
@@ -113,14 +113,14 @@ class _Manifest(TypedDict):
 
 
 def upgraded_bundle(value: Mapping[str, object], path: Path) -> dict[str, object]:
-    """Returns the manifest as one of version 2 says it.
+    """Returns the content of a manifest of version 1 in the form of version 2.
 
     Args:
         value: The content of ``manifest.json``.
         path: Its path, for messages.
 
     Raises:
-        LayoutError: It is not a bundle's.
+        LayoutError: It is not the manifest of a bundle.
     """
     where = f"{path} is not a bundle's"
     old = from_json(_Manifest, dict(value), where=where)
@@ -147,7 +147,7 @@ def _provenance(old: _Provenance) -> dict[str, object]:
 
 
 def _known(kind: type, value: Mapping[str, object]) -> dict[str, object]:
-    """What of an older object a dataclass has a field for."""
+    """The keys of an older object for which the dataclass has a field."""
     names = [field.name for field in fields(kind)]
     return {name: value[name] for name in names if name in value}
 
@@ -190,7 +190,7 @@ def _compression(old: _Manifest) -> Compression | None:
 
 
 def _vocabulary(old: _Vocabulary) -> StepReport:
-    """Trimming told of the vocabulary that was chosen alone, and not of its size in bytes."""
+    """Version 1 recorded only the chosen vocabulary, without its size in bytes."""
     name = f"{old['embeddings']:,} embeddings, other pieces {old['others']}"
     told = {"max_drop", *(field.name for field in fields(Drift))}
     # Their types are checked with the manifest that they become part of.
@@ -226,7 +226,7 @@ def _quantized(old: _Quantization, gate: _Int8) -> StepReport:
 
 
 def _int8(gate: _Int8, old: _Manifest) -> StepReport:
-    """The first bundles told of the scheme that was chosen alone."""
+    """The first bundles recorded only the chosen scheme."""
     scheme = gate["scheme"]
     files = [each["file"] for each in old["variants"].values() if each["scheme"] == scheme]
     size = next((old["files"][file]["bytes"] for file in files if file in old["files"]), None)

@@ -1,7 +1,7 @@
-"""A checkpoint's config.json, read as data before any library sees the folder.
+"""Read and check a checkpoint's config.json before any library opens the folder.
 
-The libraries that load a folder run Python files that its JSON names, after a question on the
-terminal. Here such a folder is refused, so that there is neither code nor question.
+transformers can run Python files named in the JSON of a checkpoint, after asking on the terminal.
+Such a folder is rejected here, so that no code runs and no question is asked.
 """
 
 import json
@@ -32,7 +32,7 @@ _OTHER_CONFIGS = (
     "preprocessor_config.json",
     "generation_config.json",
 )
-"""The other files in which transformers looks for names of classes."""
+"""The other files in which transformers looks for class names."""
 _CODE_KEYS = ("auto_map", "custom_pipelines")
 """Keys whose values name Python files, in the folder or in another repository."""
 
@@ -45,9 +45,9 @@ _PROVENANCE = frozenset({
     "_num_labels", "id2label", "label2id", "problem_type", "model_type",
     "vocab_size_or_config_json_file", "unsloth_version", "unsloth_fixed",
 })  # fmt: skip
-"""Keys that say where a checkpoint comes from or what its outputs are called."""
+"""Keys about the origin of a checkpoint or the names of its outputs."""
 _OUTPUTS = frozenset({"num_labels", "_num_labels", "id2label", "label2id"})
-"""Keys that say what the outputs are called, which ``Outputs`` reads."""
+"""Keys with the names of the outputs, which are read by ``Outputs``."""
 _FORM = frozenset({
     "return_dict", "use_return_dict", "torchscript", "output_hidden_states", "output_attentions",
     "dtype", "torch_dtype", "use_bfloat16", "tf_legacy_loss", "gradient_checkpointing",
@@ -55,8 +55,8 @@ _FORM = frozenset({
     "_attn_implementation_internal", "_attn_implementation_autoset", "experts_implementation",
     "_flash_attn_2_enabled",
 })  # fmt: skip
-"""Keys that say in what form and by which kernels a model computes; edgeadapt decides that itself,
-so they are not passed on."""
+"""Keys that select number formats and kernels. edgeadapt sets these itself, so they are not passed
+on."""
 _GENERATION = frozenset({
     "bad_words_ids", "begin_suppress_tokens", "decoder_start_token_id", "diversity_penalty",
     "do_sample", "early_stopping", "encoder_no_repeat_ngram_size", "eos_token_ids",
@@ -67,16 +67,16 @@ _GENERATION = frozenset({
     "top_p", "typical_p", "bos_token_id", "cls_token_id", "eos_token_id", "mask_token_id",
     "sep_token_id", "unk_token_id", "tie_word_embeddings", "use_cache",
 })  # fmt: skip
-"""Keys that a text generator reads. An encoder that classifies does not, and each version of
-transformers knows some of them."""
+"""Keys for text generation, of which each version of transformers has some. A classifier does not
+read them."""
 _UNREAD = frozenset({
     "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head",
     "emb_size", "embedding_size", "classifier_dropout", "reference_compile",
     "repad_logits_with_grad",
 })  # fmt: skip
-"""Keys of published checkpoints that stock classes do not read and that change nothing there:
-TensorFlow BERT's pooler of another task, widths that the shapes of the weights repeat, dropout,
-kernels."""
+"""Keys of published checkpoints that stock classes do not read and that do not change the
+computation: the pooler of TensorFlow BERT, widths that are also given by the shapes of the weights,
+dropout, kernels."""
 _IDLE = _PROVENANCE | _FORM | _GENERATION | _UNREAD
 _READ_BY_MODEL: Mapping[str, frozenset[str]] = MappingProxyType({
     "deberta-v2": frozenset({
@@ -87,7 +87,7 @@ _READ_BY_MODEL: Mapping[str, frozenset[str]] = MappingProxyType({
         "global_attn_every_n_layers", "global_rope_theta", "local_rope_theta", "layer_norm_eps",
     }),
 })  # fmt: skip
-"""Model type -> keys that its stock classes read beside the parameters of the config class.
+"""Model type -> keys that its stock classes read in addition to the parameters of the config class.
 ModernBERT's ``layer_norm_eps`` repeats its ``norm_eps`` and is not read."""
 _ONLY: Mapping[str, tuple[object, ...]] = MappingProxyType(
     {
@@ -110,9 +110,8 @@ _ONLY: Mapping[str, tuple[object, ...]] = MappingProxyType(
         "loss_type": ("ForSequenceClassification",),
     }
 )
-"""Key -> the only values, beside none at all, with which a stock class of every supported
-transformers computes what the checkpoint asks for. They are its defaults, so they are not passed
-on."""
+"""Key -> the only values that the stock classes of all supported versions of transformers
+implement. They are the defaults, so they are not passed on."""
 _ONLY_OF: Mapping[str, Mapping[str, tuple[object, ...]]] = MappingProxyType({
     "modernbert": {
         "position_embedding_type": ("absolute", "sans_pos"),
@@ -120,61 +119,61 @@ _ONLY_OF: Mapping[str, Mapping[str, tuple[object, ...]]] = MappingProxyType({
         "is_causal": (False,),
     },
 })  # fmt: skip
-"""Model type -> what takes the place of ``_ONLY`` or stands beside it. ModernBERT always rotates
-and never masks what follows; checkpoints of its family say so in these words."""
+"""Model type -> entries that replace or extend ``_ONLY``. ModernBERT always uses rotary positions
+and bidirectional attention; its checkpoints state that with these keys."""
 _EXAMPLES: Mapping[str, object] = MappingProxyType({
     "attention_head_size": 64, "classifier_dropout": 0.1, "cls_dropout": 0.1, "conv_act": "tanh",
     "conv_groups": 1, "conv_kernel_size": 3, "global_attn_every_n_layers": 3,
     "global_rope_theta": 160_000.0, "local_rope_theta": 10_000.0, "norm_rel_ebd": "layer_norm",
     "position_buckets": 256, "share_att_key": True,
 })  # fmt: skip
-"""Key that stock classes read -> a value of its type, where the config class has no default of that
-type."""
+"""Key -> an example value of its type, for keys whose default in the config class does not show
+the type."""
 _NULLABLE = frozenset({"classifier_dropout", "cls_dropout", "local_rope_theta"})
-"""Keys in place of whose null a stock class takes another key's value."""
+"""Keys for which null means the value of another key."""
 _UNTYPED = _PROVENANCE | _FORM | _GENERATION
 _COUNTS = frozenset({
     "attention_head_size", "conv_kernel_size", "dim", "embedding_size",
     "global_attn_every_n_layers", "hidden_dim", "hidden_size", "intermediate_size",
     "local_attention", "n_heads", "num_attention_heads", "vocab_size",
 })  # fmt: skip
-"""Keys that count what a model has at least one of."""
+"""Keys whose value is a count of at least one."""
 _LENGTHS = frozenset({"max_len", "max_seq_length"})
-"""Keys by which config.json may bound a text's length beside the table of positions. No stock class
-reads them, so they must not ask for less than the table has room for."""
+"""Keys that limit the length of a text, besides the size of the position embeddings. No stock class
+reads them, so a limit below the size of that table is an error."""
 _HUGE = 1e300
 _VERSION = re.compile(r"\d+\.\d+[\w.+-]*$", re.ASCII)
 _QUANTIZED_HINT = (
-    "edgeadapt trains on floating weights and quantizes at export. Use the checkpoint that this "
-    "one was quantized from."
+    "edgeadapt trains on floating-point weights and quantizes at export. Use the original "
+    "checkpoint, before quantization."
 )
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """What config.json says, and where the parts of such a model are."""
+    """Content of config.json, and the ``BackboneSpec`` of its model type."""
 
     file: Path
     values: Mapping[str, object]
     spec: BackboneSpec
 
     def stock(self, config_class: Any, **changes: object) -> Any:
-        """Makes the configuration that a stock model is built from.
+        """Builds the configuration of a stock model.
 
-        Given to ``from_pretrained``, nothing else of the file has an effect.
+        When it is passed to ``from_pretrained``, no other setting of the file has an effect.
 
         Args:
             config_class: The config class of the model type in the installed transformers.
-            **changes: Settings that take the place of the file's.
+            **changes: Settings that override the file.
 
         Raises:
-            ModelError: The file holds a setting that the stock classes do not read, or a value
-                that they do not compute with or accept, or contradicts itself on its outputs.
+            ModelError: The file has a setting that the stock classes do not read, a value that
+                they do not implement or accept, or contradictory names of outputs.
         """
         refused = self._refused(config_class)
         if refused:
             raise ModelError(
-                f"{self.file}: {self.spec.model_type} models of transformers compute without "
+                f"{self.file}: {self.spec.model_type} models of transformers do not support "
                 + "; ".join(refused)
                 + ".",
                 hint=self._hint(),
@@ -198,22 +197,22 @@ class CheckpointConfig:
         return stock
 
     def _names(self) -> dict[str, dict[Any, Any]]:
-        """The names of the outputs, in the two tables that transformers keeps of them.
+        """The names of the outputs, as ``id2label`` and ``label2id``.
 
-        Read here, so that transformers neither decides between contradictions nor warns of them.
+        They are checked here, because transformers silently resolves contradictions.
         """
         names = dict(enumerate(Outputs.of(self.values, where=str(self.file)).names))
         return {"id2label": names, "label2id": {name: at for at, name in names.items()}}
 
     def check_activations(self, config_class: Any, known: Collection[str]) -> None:
-        """Checks that the stock class has every activation that the file names.
+        """Checks that transformers implements every activation named in the file.
 
         Args:
             config_class: The config class of the model type in the installed transformers.
             known: The activations of the installed transformers.
 
         Raises:
-            ModelError: It does not have one.
+            ModelError: One is not implemented.
         """
         read = {*vars(config_class()), *_READ_BY_MODEL.get(self.spec.model_type, ())}
         for key, value in self.values.items():
@@ -226,7 +225,7 @@ class CheckpointConfig:
                 )
 
     def _typed(self, config_class: Any) -> dict[str, object]:
-        """The values, each of the type that the stock class computes with.
+        """The settings, each converted to the type that the stock class expects.
 
         Raises:
             ModelError: One is of another type, or out of range.
@@ -261,12 +260,12 @@ class CheckpointConfig:
         if self.values.get("quantization_config"):
             return _QUANTIZED_HINT
         return (
-            "Without them the answers would not be this checkpoint's: settings that are known to "
-            f"change nothing are not refused. {self._saved_by()}"
+            "Without these settings the model would compute something else; those without effect "
+            f"are accepted. {self._saved_by()}"
         )
 
     def _saved_by(self) -> str:
-        """What follows from the version of transformers that wrote the file."""
+        """The advice that follows from the version of transformers that wrote the file."""
         installed, stated = version("transformers"), self.values.get("transformers_version")
         other = "Use a checkpoint of a stock model."
         if not isinstance(stated, str) or not _VERSION.match(stated):
@@ -280,7 +279,7 @@ class CheckpointConfig:
         )
 
     def _refused(self, config_class: Any) -> list[str]:
-        """Settings without which, or with other values, a stock model would be another one."""
+        """Settings that change the computation and that stock classes do not implement."""
         stock = config_class()
         known = {*vars(stock), *config_class.attribute_map, *_IDLE}
         known |= _READ_BY_MODEL.get(self.spec.model_type, frozenset())
@@ -299,7 +298,7 @@ class CheckpointConfig:
         return refused
 
     def _room(self, stock: Any) -> int:
-        """Returns for how many tokens the position embeddings have room."""
+        """Returns the number of tokens for which there are position embeddings."""
         first = self.spec.position_offset
         if self.spec.positions_follow_padding:
             padding = self.values.get("pad_token_id", stock.pad_token_id)
@@ -313,9 +312,9 @@ def read_checkpoint_config(folder: Path) -> CheckpointConfig:
     """Reads the config.json of a checkpoint of a listed model type.
 
     Raises:
-        ModelError: There is none, it is damaged or of another model type, it or a file beside it
-            names code to run, or an adapter lies beside it.
-        IntegrityError: A file is a git-lfs pointer or what a failed download left in its place.
+        ModelError: There is none, it is damaged or of an unsupported model type, it or another file
+            in the folder names code to run, or the folder also contains an adapter.
+        IntegrityError: A file is a git-lfs pointer or the remains of a failed download.
     """
     file = folder / _CONFIG
     if not file.is_file():
@@ -328,11 +327,11 @@ def read_checkpoint_config(folder: Path) -> CheckpointConfig:
             else "--model takes a folder with config.json, model.safetensors and tokenizer files.",
         )
     if (folder / _ADAPTER).exists():
-        # With PEFT installed transformers would load the model that it names instead.
+        # With PEFT installed, transformers would load the base model named in the adapter instead.
         raise ModelError(
             f"{folder} holds an adapter ({_ADAPTER}) beside a model ({_CONFIG}): expected one of "
             "them.",
-            hint=f"Remove {_ADAPTER} where the model alone is meant; `edgeadapt import FOLDER "
+            hint=f"Remove {_ADAPTER} to use only the model; `edgeadapt import FOLDER "
             "--model MODEL` takes an adapter.",
         )
     values = _settings(file)
@@ -342,12 +341,12 @@ def read_checkpoint_config(folder: Path) -> CheckpointConfig:
             _check_no_code(folder / name, _settings(folder / name))
     spec = _spec(file, values)
     for key in (spec.depth_key, "num_hidden_layers", spec.groups_key, "inner_group_num"):
-        if key and key in values:  # else the config class has a default
+        if key and key in values:  # otherwise the default of the config class is used
             _check_count(file, key, values[key], most=MOST_LAYERS)
     if _POSITIONS in values:
         _check_count(file, _POSITIONS, values[_POSITIONS])
     activation = values.get(spec.activation_key, "")
-    if not isinstance(activation, str):  # transformers would take it for a function
+    if not isinstance(activation, str):  # transformers would use it as a function
         raise ModelError(
             f"{file}: {spec.activation_key}: expected the name of an activation, found "
             f"{json.dumps(activation)[:80]}.",
@@ -367,7 +366,7 @@ def bundled_checkpoint_config(bundle: Bundle, variant: str) -> CheckpointConfig:
 
 
 def _settings(file: Path) -> Mapping[str, object]:
-    """Reads one of the files of settings, which transformers will read too."""
+    """Reads one of the settings files, with the limits of ``parsing``."""
     check_unmarked(file, refusal=ModelError)
     return read_json(file, refusal=ModelError)
 
@@ -378,8 +377,8 @@ def _spec(file: Path, values: Mapping[str, object]) -> BackboneSpec:
         found = f"found {model_type!r}" if "model_type" in values else "found no such key"
         raise ModelError(
             f"{file}: model_type: expected one of {', '.join(BACKBONES)}, {found}.",
-            hint="It says which model the weights are for. Add it to the file, as in "
-            '"model_type": "bert", where you know it; checkpoints of old lack it.',
+            hint="It names the architecture of the weights. Old checkpoints lack it: add it to the "
+            'file, as in "model_type": "bert", if you know it.',
         )
     try:
         return backbone_spec(model_type)
@@ -408,8 +407,8 @@ def _is_rate(key: str) -> bool:
 
 
 def _mistyped(key: str, value: object, default: object) -> str:
-    """Returns what was expected where a value is none that ``default`` could be replaced by."""
-    if key == "pos_att_type":  # a text, or a list of them, or nothing
+    """Returns what was expected if the type of a value does not match ``default``, else ``""``."""
+    if key == "pos_att_type":  # a text, a list of texts, or null
         parts = value if isinstance(value, list) else [value or ""]
         return "" if all(isinstance(part, str) for part in parts) else "a text or a list of texts"
     if default is None or (value is None and (key in _NULLABLE or key.endswith(("_id", "_ids")))):
@@ -425,7 +424,7 @@ def _misnumbered(key: str, value: object, default: float) -> str:
     number = value if isinstance(value, int | float) and is_number else float("nan")
     if _is_rate(key):
         return "" if 0 <= number < 1 else "a number from 0 to below 1"
-    if key.endswith(("_eps", "_theta")):  # of a base of rotations, powers are taken
+    if key.endswith(("_eps", "_theta")):  # powers of the base of rotary positions are computed
         return "" if 0 < number < _HUGE else "a number above 0"
     is_finite = -_HUGE < number < _HUGE
     if isinstance(default, int):
@@ -436,7 +435,7 @@ def _misnumbered(key: str, value: object, default: float) -> str:
 
 
 def _is_empty(value: object) -> bool:
-    """Whether a value says nothing: null, an empty text, list or object, or an object of these."""
+    """Whether a value is null, an empty text, list or object, or an object of only such values."""
     values = value.values() if isinstance(value, Mapping) else (value,)
     return all(inner is None or inner in ("", [], {}) for inner in values)
 
@@ -447,6 +446,6 @@ def _check_no_code(file: Path, values: Mapping[str, object]) -> None:
             raise ModelError(
                 f"{file} names code to run: {key} = {json.dumps(values[key])[:200]}. Expected a "
                 f"checkpoint of a stock model type ({', '.join(BACKBONES)}) and tokenizer.",
-                hint="edgeadapt runs no code from a checkpoint, and nothing of it was run. If the "
+                hint="edgeadapt does not run code from a checkpoint; none was run. If the "
                 f"stock classes of transformers load it correctly, remove {key!r} from the file.",
             )

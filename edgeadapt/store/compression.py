@@ -1,4 +1,4 @@
-"""What a bundle says of its compression: one report over all steps, whatever the steps are."""
+"""The compression report of a bundle: one format for all kinds of steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,38 +10,38 @@ from edgeadapt.typed import Count
 __all__ = ["Baseline", "Compression", "Setting", "StepReport", "TrialReport"]
 
 Setting = str | int | float | bool | tuple[str, ...]
-"""A value that JSON can hold."""
+"""A JSON value."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The model that a step was given, measured like its trials."""
+    """The input model of a step, measured like its trials."""
 
     bytes: Count | None = None
-    """Size of the part that the step changes; ``None`` where it was not measured."""
+    """Bytes of the part that the step changes; ``None`` where not measured."""
     latency_ms: float | None = None
     """Mean over real texts at batch 1; ``None`` where it was not measured."""
     noise: float | None = None
-    """How much slower, as a share, a second process was than the fastest of the same model."""
+    """Noise of timing: how much slower a second process was than the fastest, as a share."""
     sensitivity: Mapping[str, float] = field(default_factory=dict)
-    """Part of the model -> root of the mean squared logit shift where it alone is changed, the
-    largest first; empty where nobody had to know."""
+    """Part of the model -> root mean squared logit shift if only this part is changed, largest
+    first; empty where it was not needed."""
 
 
 @dataclass(frozen=True)
 class TrialReport:
-    """A way to take a step, and what was measured of it."""
+    """A candidate of a step, and its measurements."""
 
     name: str
-    """What people read."""
+    """Name for people."""
     settings: Mapping[str, Setting]
-    """The same as ``name``, for programs."""
+    """The settings behind ``name``, for programs."""
     drift: Drift
-    """Against the uncompressed model: what the steps before cost is in it."""
+    """Drift against the uncompressed model; it includes the cost of earlier steps."""
     bytes: Count | None
-    """Size of the part that the step changes; ``None`` where an early bundle does not say."""
+    """Bytes of the part that the step changes; ``None`` in early bundles."""
     allowed: bool
-    """Whether it meets the budget."""
+    """Whether it is within the budget."""
     latency_ms: float | None = None
     """Mean over real texts at batch 1; ``None`` where it was not measured."""
     peak_bytes: Count | None = None
@@ -50,18 +50,18 @@ class TrialReport:
 
 @dataclass(frozen=True)
 class StepReport:
-    """A step that was taken: what was tried, what was chosen of it, what that cost and won."""
+    """A compression step: its trials and the one that was chosen."""
 
     name: str
-    """The step's, such as ``quantize``."""
+    """Name of the step, such as ``quantize``."""
     candidates: str
-    """What was proposed, in the plural, such as ``quantized models``."""
+    """Plural noun for the trials, such as ``quantized models``."""
     title: str
-    """What the gate of the step is called."""
+    """Name of the gate of the step."""
     trials: tuple[TrialReport, ...]
-    """In the order of trying."""
+    """In the order in which they were tried."""
     chosen: str
-    """Name of the trial that was taken."""
+    """Name of the chosen trial."""
     baseline: Baseline = field(default_factory=Baseline)
 
     def __post_init__(self) -> None:
@@ -76,26 +76,26 @@ class StepReport:
 
 @dataclass(frozen=True)
 class Compression:
-    """What all steps together were allowed to cost, and what they did cost."""
+    """All compression steps, with their common budget and what they cost together."""
 
     max_drop: float
     """Largest accuracy drop against the uncompressed fp32 model, 0 to 1."""
     texts: Count
-    """Number of validation texts that judged."""
+    """Number of validation texts used for judging."""
     deciding_texts: Count
-    """Texts from which on the interval of the drop had to meet the budget too."""
+    """Number of texts from which on the interval of the drop is checked too."""
     slack: float
-    """How far beyond the budget the interval may reach, 0 to 1."""
+    """How far the interval may exceed the budget, 0 to 1."""
     steps: tuple[StepReport, ...]
     """In the order in which they were taken."""
     spent: Drift
-    """Of the finished file, against the uncompressed model."""
+    """Drift of the finished file against the uncompressed model."""
     objective: Objective | None = None
-    """What the quantized model is best at; ``None`` where nothing was quantized."""
+    """Criterion for the quantized model; ``None`` without quantization."""
     platform: Platform | None = None
-    """What it was made for."""
+    """Platform that it was quantized for."""
     engine: EngineName | None = None
-    """What runs it."""
+    """Engine that runs it."""
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -107,6 +107,6 @@ class Compression:
 
     @property
     def costs(self) -> tuple[tuple[StepReport, Drift], ...]:
-        """Each step with what the model costs after it; the last one's is ``spent``."""
+        """Each step with the drift of the model after it; after the last step it is ``spent``."""
         costs = [step.taken.drift for step in self.steps[:-1]]
         return tuple(zip(self.steps, (*costs, self.spent), strict=True))

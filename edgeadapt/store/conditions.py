@@ -1,4 +1,4 @@
-"""What a machine was up to while it was measured."""
+"""The state of a machine during a measurement."""
 
 from dataclasses import dataclass, field
 
@@ -7,28 +7,28 @@ __all__ = ["Conditions", "Moment"]
 
 @dataclass(frozen=True)
 class Moment:
-    """A machine at one moment; ``None`` where the system does not say."""
+    """State of a machine at one moment; ``None`` for values that cannot be read."""
 
     governor: str | None = None
-    """How the clock is chosen, such as ``performance``; several are listed."""
+    """CPU frequency governors, such as ``performance``, joined by commas."""
     frequency_mhz: float | None = None
-    """Mean of the cores' clocks, in megahertz."""
+    """Mean clock of the cores, in megahertz."""
     temperature_c: float | None = None
-    """Of the hottest sensor, in degrees Celsius."""
+    """Temperature of the hottest sensor, in degrees Celsius."""
     throttled: str | None = None
-    """What has slowed the CPU down so far: the Raspberry Pi's word, or the count of events."""
+    """CPU throttling so far: the flags of a Raspberry Pi, or the number of events."""
     load_average: float | None = None
-    """Processes that ran or waited, on average over one minute."""
+    """Load average over one minute."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """A machine before and after a benchmark, and who else was at work meanwhile."""
+    """State of a machine before and after a benchmark, and the load by others in between."""
 
     before: Moment = field(default_factory=Moment)
     after: Moment = field(default_factory=Moment)
     others: float | None = None
-    """CPU cores that other processes kept busy on average; ``None`` where that is unknown."""
+    """CPU cores used by other processes on average; ``None`` where unknown."""
     stolen: float | None = None
-    """CPU cores that a virtual machine's host gave to others on average; ``None`` where that is
-    unknown."""
+    """CPU cores used by other guests of the virtual machine's host on average (steal time);
+    ``None`` where unknown."""

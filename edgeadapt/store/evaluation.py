@@ -1,4 +1,4 @@
-"""What a record says of the texts that a benchmark answered."""
+"""The evaluation texts of a benchmark, as recorded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ __all__ = ["EvaluationInfo"]
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationInfo:
-    """The texts of a benchmark: where they come from and their labels, not the texts themselves."""
+    """Origin and labels of the texts of a benchmark, without the texts."""
 
     origin: str
-    """Where they come from, in words."""
+    """Origin, as a phrase."""
     sha256: str | None = None
     """Hash of the file they come from; ``None`` without a file."""
     texts: Count
-    """Number of texts answered."""
+    """Number of texts that were classified."""
     labels: Sequence[int] | Sequence[Sequence[int]] | None
     """Label index per text or, multi-label, 0 and 1 per text and label; ``None`` where unknown."""
     task: Task = Task.SINGLE_LABEL
     """How many labels a text has."""
     names: tuple[str, ...] = ()
-    """What the labels are called, in the order of the logits; empty in early records."""
+    """Names of the labels, in the order of the logits; empty in early records."""

@@ -1,4 +1,4 @@
-"""Files: written so that nothing is ever half there, and known later to be unchanged."""
+"""Write files atomically, and verify them by hash and format version."""
 
 import errno
 import hashlib
@@ -42,7 +42,7 @@ def check_sha256(path: Path, expected: str) -> None:
     """Compares a file with the hash that was recorded when it was written.
 
     Raises:
-        IntegrityError: The file is missing or is another one.
+        IntegrityError: The file is missing or has another hash.
     """
     if not path.is_file():
         raise IntegrityError(
@@ -65,11 +65,11 @@ def check_format_version(found: object, *, supported: int, path: Path) -> None:
         FormatVersionError: The file is newer.
         LayoutError: It has no usable format version.
     """
-    if type(found) is not int or found < 1:  # True is an int, too
+    if type(found) is not int or found < 1:  # isinstance would accept True
         raise LayoutError(
             f"{path} has no usable format version: expected a whole number from 1 to "
             f"{supported}, found {found!r}.",
-            hint="Was it written by edgeadapt?",
+            hint="Check that the file was written by edgeadapt.",
         )
     if found > supported:
         raise FormatVersionError(
@@ -86,12 +86,12 @@ def read_json(
     Args:
         path: The file.
         limit: Largest size in bytes.
-        refusal: Kind of the error where it holds something else.
+        refusal: Class of the error for other content.
 
     Raises:
         MissingError: There is no such file.
-        IntegrityError: It is a git-lfs pointer, or what a failed download left in its place.
-        EdgeAdaptError: It does not hold a JSON object, or not one that ``parse_json`` takes.
+        IntegrityError: It is a git-lfs pointer, or the remains of a failed download.
+        EdgeAdaptError: It is not a JSON object, or ``parse_json`` rejects it.
     """
     content = read_bounded(path, limit=limit, refusal=refusal)
     check_downloaded(path)
@@ -102,7 +102,7 @@ def read_json(
 
 
 def read_versioned(path: Path, *, supported: int) -> dict[str, object]:
-    """Reads one JSON object that says its format version, and returns the rest of it.
+    """Reads a JSON object with a format version, and returns it without the version.
 
     Raises:
         MissingError: There is no such file.
@@ -114,12 +114,12 @@ def read_versioned(path: Path, *, supported: int) -> dict[str, object]:
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:
-    """Writes one JSON object atomically: the old file or the new one, never a part."""
+    """Writes one JSON object atomically: a crash leaves either the old or the new file."""
     write_text(path, to_json(value))
 
 
 def to_json(value: Mapping[str, object]) -> str:
-    """Returns a JSON object as it is written: indented, characters as they are.
+    """Returns a JSON object as text, indented, without escaping non-ASCII characters.
 
     Raises:
         ValueError: A number is not finite.
@@ -128,16 +128,16 @@ def to_json(value: Mapping[str, object]) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically: the old file or the new one, never a part."""
+    """Writes a text file atomically: a crash leaves either the old or the new file."""
     write_file(path, lambda partial: partial.write_bytes(text.encode("utf-8")))
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file atomically, and waits until it is on the disk.
+    """Writes a file atomically, and flushes it to disk.
 
     Args:
-        path: The file. The old one stays until the new one is complete.
-        write: Called with a path beside it, to be written.
+        path: The file. An old one stays in place until the new one is complete.
+        write: Writes the content; it is called with a temporary path in the same folder.
 
     Raises:
         EdgeAdaptError: The disk is full.
@@ -152,16 +152,16 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
             flush_to_disk(partial)
             partial.chmod(0o644)
             partial.replace(path)
-            flush_to_disk(path.parent)  # the name, too
+            flush_to_disk(path.parent)  # makes the rename durable
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
 
 
 def flush_to_disk(path: Path) -> None:
-    """Waits until a file's content, or a folder's names, are on the disk."""
+    """Flushes the content of a file, or the entries of a folder, to disk."""
     if path.is_dir() and os.name == "nt":
-        return  # Windows has no handles of folders, and flushes only what is open for writing
+        return  # Windows cannot open folders, and flushes only files opened for writing
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -173,8 +173,8 @@ def flush_to_disk(path: Path) -> None:
 def no_space_named(folder: Path) -> Iterator[None]:
     """Turns a full disk into an error that names the folder.
 
-    Libraries that write from native code report it in their own exception types, with the
-    operating system's words in the message; hence the look at the text.
+    Libraries that write from native code report it with their own exception types and the
+    operating system's error text, so the message is searched.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Folders that appear whole under their names, and one writer for each name."""
+"""Write folders atomically, with a lock so that each name has only one writer."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ __all__ = ["check_free", "free_name", "held", "recover", "staged_folder"]
 
 
 def check_free(target: Path, *, force: bool) -> None:
-    """Raises ``OutputExistsError`` when something is at ``target`` that may not be replaced."""
+    """Raises ``OutputExistsError`` if ``target`` exists and ``force`` is not given."""
     if target.exists() and not force:
         raise OutputExistsError(
             f"{target} exists already.",
@@ -31,16 +31,17 @@ def check_free(target: Path, *, force: bool) -> None:
 
 @contextmanager
 def staged_folder(target: Path, *, force: bool = False, lock: bool = True) -> Iterator[Path]:
-    """A folder that appears under its name only when it is complete.
+    """Yields a temporary folder that is renamed to ``target`` when the block ends.
 
-    The block fills a hidden sibling of ``target``. When the block ends, the sibling takes
-    ``target``'s name; when it fails or is interrupted, the sibling is removed and ``target``
-    is as it was.
+    The block fills a hidden sibling of ``target``. When the block ends, the sibling is renamed to
+    ``target``. If the block fails or is interrupted, the sibling is removed and ``target`` is
+    unchanged.
 
     Args:
         target: The folder to write.
         force: Replace an existing folder. It stays in place until the new one is complete.
-        lock: Keep other processes from writing ``target``; not where the caller holds it already.
+        lock: Keep other processes from writing ``target``; pass ``False`` if the caller holds the
+            lock already.
 
     Raises:
         OutputExistsError: ``target`` exists and ``force`` is not given, or another process is
@@ -49,15 +50,15 @@ def staged_folder(target: Path, *, force: bool = False, lock: bool = True) -> It
     """
     check_free(target, force=force)
     with held(target) if lock else nullcontext(), no_space_named(target.parent):
-        check_free(target, force=force)  # another process may just have finished it
+        check_free(target, force=force)  # another process may have finished it while we waited
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.partial-"))
         try:
             staging.chmod(0o755)
             yield staging
-            check_free(target, force=force)  # it may have appeared meanwhile
+            check_free(target, force=force)  # it may have been created meanwhile
             for path in (*staging.rglob("*"), staging):
-                flush_to_disk(path)  # before anything that it replaces goes
+                flush_to_disk(path)  # before the old folder is removed
             _replace_folder(staging, target)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
@@ -66,10 +67,10 @@ def staged_folder(target: Path, *, force: bool = False, lock: bool = True) -> It
 
 @contextmanager
 def held(target: Path) -> Iterator[None]:
-    """Keeps other processes from writing ``target`` for the block; a kill ends it too.
+    """Locks ``target`` against other writers during the block; the system releases it after a kill.
 
-    What killed processes left in the folder of ``target`` is put right first, see ``recover``.
-    Where the file system has no locks, nothing is kept out and nothing is removed.
+    Remains of killed processes in the folder of ``target`` are cleaned up first, see ``recover``.
+    On a file system without locks, neither happens.
 
     Raises:
         OutputExistsError: Another process is writing it.
@@ -84,17 +85,18 @@ def held(target: Path) -> Iterator[None]:
                     _recover_others(target)
                 yield
         finally:
-            with suppress(OSError):  # what has come to hold something stays
+            with suppress(OSError):  # rmdir fails for a folder that is not empty
                 for folder in made:
                     folder.rmdir()
 
 
 def recover(target: Path) -> None:
-    """Puts right what a kill left of ``staged_folder`` or ``write_file``.
+    """Cleans up what a killed ``staged_folder`` or ``write_file`` left behind.
 
-    Nobody may be writing ``target`` now: call it where ``target`` is ``held``.
+    Call it only while ``target`` is ``held``, so that no other process is writing it.
 
-    A folder that was moved aside and not yet replaced comes back; half-written ones go.
+    An old folder that was moved aside and not yet replaced is restored; half-written ones are
+    removed.
     """
     parts = list(target.parent.iterdir())
     for aside in (part for part in parts if part.name.startswith(f".{target.name}.old-")):
@@ -109,22 +111,22 @@ def recover(target: Path) -> None:
 
 
 _LEFTOVER = re.compile(r"\.(.+)\.(?:(?:partial|old)-[a-z0-9_]{8}|edgeadapt-lock)")
-"""Hidden siblings of what is written, with its name."""
+"""Pattern of the names of hidden siblings, which contain the name of their target."""
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def _recover_others(target: Path) -> None:
-    """Puts right what killed writers of other names left beside ``target``."""
+    """Cleans up what killed writers of other names left in the folder of ``target``."""
     found = (_LEFTOVER.fullmatch(path.name) for path in target.parent.iterdir())
     for name in {match[1] for match in found if match} - {target.name}:
-        # Another process may be writing it, or be putting it right, or own it.
+        # Another process may be writing it or cleaning it up, or it belongs to another user.
         with suppress(OSError, OutputExistsError), _locked(target.with_name(name)):
             recover(target.with_name(name))
 
 
 @contextmanager
 def _locked(target: Path) -> Iterator[bool]:
-    """Holds the lock of a name for the block, and says whether there are locks here.
+    """Holds the lock of a name during the block; yields whether the file system has locks.
 
     Raises:
         OutputExistsError: Another process holds it.
@@ -148,7 +150,7 @@ def _locked(target: Path) -> Iterator[bool]:
                 yield False
                 return
             if not _is_at(path, file.fileno()):
-                continue  # whoever held it has just removed it: it keeps nobody out any more
+                continue  # its last holder has removed the lock file, so this lock has no effect
             try:
                 yield True
             finally:

@@ -1,4 +1,4 @@
-"""What a bundle says of the exact stages: that each form of the model answers as the one before."""
+"""Results of the parity gates in a bundle: each exact stage must keep the model's logits."""
 
 from dataclasses import dataclass
 
@@ -10,29 +10,29 @@ __all__ = ["Gates", "Leftover", "MergeGate"]
 
 @dataclass(frozen=True)
 class Leftover:
-    """What could not be folded and therefore still costs at run time."""
+    """Adapters that could not be folded and therefore cost time at inference."""
 
     parameters: Count
     macs_per_token: Count
-    """Multiply-accumulates added to each token's pass through the encoder."""
+    """Additional multiply-accumulates per token."""
     bottlenecks: Count | None = None
-    """Number of adapters that stay; ``None`` where an early bundle does not say."""
+    """Number of adapters that remain; ``None`` in early bundles."""
 
 
 @dataclass(frozen=True)
 class MergeGate:
-    """The merged model against the adapters."""
+    """Parity of the merged model with the model with adapters."""
 
     parity: Parity
     leftover: Leftover
     unshared_bytes: Count = 0
-    """fp32 bytes that the model grew by because layers do not share their weights any more."""
+    """fp32 bytes added because layers no longer share weights."""
 
 
 @dataclass(frozen=True)
 class Gates:
-    """The gates that every bundle has passed."""
+    """Results of the gates that every bundle has passed."""
 
     merge: MergeGate
     onnx: Parity
-    """The fp32 graph against torch."""
+    """Parity of the fp32 graph with torch."""

@@ -1,8 +1,8 @@
-"""What every folder with a manifest shares: opening, listing, hashing, verifying.
+"""Base class of folders with a manifest: opening, listing, hashing, verifying.
 
-A layout is complete when its manifest is there, because that is written last; the manifest has a
-hash of itself and lists every other file with its own. Sizes and depths are bounded before
-anything is read.
+The manifest is written last, so a folder without one is incomplete. It contains a hash of itself
+and lists all other files with their hashes. Limits on size and depth are checked before content
+is used.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ __all__ = ["FileInfo", "Layout"]
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What a manifest says of a file."""
+    """Size and hash of a file."""
 
     sha256: str
     bytes: Count
@@ -35,30 +35,30 @@ class Layout(ABC):
     path: Path
 
     KIND: ClassVar[str]
-    """What it is called in messages, such as ``run``."""
+    """Name of the layout in messages, such as ``run``."""
     MANIFEST: ClassVar[str]
-    """Name of its manifest."""
+    """File name of the manifest."""
     FORMAT_VERSION: ClassVar[int]
-    """The one that is written; older ones are read."""
+    """Format version to write; older ones can be read."""
     HASHED_FROM: ClassVar[int] = 2
     """First format version whose manifest has a hash of itself."""
     UPGRADES: ClassVar[Mapping[int, Upgrade]]
-    """Format version -> what makes of its manifest one of the next version."""
+    """Format version -> function that converts its manifest to the next version."""
     BESIDES: ClassVar[str | None] = None
-    """A folder that may be there although nothing lists it."""
+    """A subfolder that may exist without being listed."""
 
     @property
     @abstractmethod
     def names(self) -> Collection[str]:
-        """Relative paths of all files but the manifest."""
+        """Relative paths of all files except the manifest."""
 
     @abstractmethod
     def hash_of(self, name: str) -> str:
-        """Returns the SHA-256 that the manifest lists for one of ``names``."""
+        """Returns the SHA-256 from the manifest for one of ``names``."""
 
     @abstractmethod
     def size_of(self, name: str) -> int | None:
-        """Returns the bytes that it lists; ``None`` where an early manifest lists none."""
+        """Returns the size in bytes from the manifest; ``None`` where an early one has none."""
 
     @property
     def name(self) -> str:
@@ -77,25 +77,25 @@ class Layout(ABC):
         return check_file(self.path, name, sha256=self.hash_of(name), size=self.size_of(name))
 
     def check_listed(self, *, under: str = "") -> None:
-        """Refuses files that the manifest does not list.
+        """Rejects files that the manifest does not list.
 
         Args:
-            under: Looks at this folder below only: what opens a folder as a whole, such as a
-                bundle's ``torch``, reads what is not listed, too.
+            under: Check only this subfolder. A library that opens a whole folder, such as
+                ``torch`` in a bundle, also reads unlisted files.
 
         Raises:
-            IntegrityError: There is one.
+            IntegrityError: There is an unlisted file.
             LayoutError: There is a link to a folder, or something that is neither file nor folder.
         """
         listed = {*self.names, self.MANIFEST}
         check_listed(self.path, listed, under=under, besides=self.BESIDES)
 
     def verify(self) -> None:
-        """Checks the hash of every file, and that there is no other.
+        """Checks the hash of every file, and that there are no unlisted files.
 
         Raises:
             IntegrityError: A file is missing, changed, or not listed.
-            LayoutError: The folder holds a link that leaves it, or something that is no file.
+            LayoutError: The folder contains a link that leaves it, or an irregular file.
         """
         self.check_listed()
         for name in self.names:
@@ -105,18 +105,18 @@ class Layout(ABC):
     def read(
         cls, path: Path, *, missing: str, unfinished: str, others: Mapping[str, tuple[str, str]]
     ) -> dict[str, object]:
-        """Reads the manifest in a folder, in the form of today's version.
+        """Reads the manifest in a folder and converts it to the current version.
 
         Args:
             path: The folder.
-            missing: What to do where there is none.
-            unfinished: What to do where it has no manifest.
-            others: Manifest of another layout -> its kind, and what to do with it.
+            missing: Hint for a missing folder.
+            unfinished: Hint for a folder without a manifest.
+            others: Manifest of another layout -> its kind, and a hint.
 
         Raises:
             MissingError: There is no such folder.
             UnfinishedError: The folder has no manifest.
-            LayoutError: It is another layout's, or the manifest is newer, damaged or changed.
+            LayoutError: It has another layout, or the manifest is newer, damaged or changed.
         """
         if not path.is_dir():
             found = "a file" if path.exists() else "nothing"
@@ -141,6 +141,6 @@ class Layout(ABC):
 
     @classmethod
     def hashed(cls, path: Path) -> dict[str, FileInfo]:
-        """Returns every file below a folder but the manifest, with its hash and size."""
+        """Returns hash and size of all files below a folder except the manifest."""
         names = [name for name in files_in(path) if name != cls.MANIFEST]
         return {name: FileInfo(sha256(path / name), (path / name).stat().st_size) for name in names}

@@ -1,8 +1,8 @@
-"""The files of a folder against the list that its manifest keeps of them.
+"""Compare the files of a folder with the list in its manifest.
 
-A manifest is data from anyone, so the names in it are checked before they are joined to a path, a
-file's size before the file is hashed, and a file that is not in the list is not part of the
-folder: what opens a folder as a whole would read it, too.
+A manifest is untrusted, so the names in it are checked before they are joined to a path, and the
+size of a file before the file is hashed. Unlisted files are rejected, because a library that opens
+the whole folder would read them too.
 """
 
 import os
@@ -27,18 +27,18 @@ _HARMLESS: Mapping[str, str] = {
     ".git/*": "git",
     ".cache/*": "huggingface_hub, download to a folder",
 }
-"""Files, and folders at the top, that no list needs to name -> what leaves them. Nothing reads
-them, neither here nor in a library that is handed the folder."""
+"""Unlisted files and top-level folders that are accepted -> the program that creates them. Neither
+edgeadapt nor the libraries that open the folder read them."""
 
 _COPY_AGAIN = "Copy or write the whole folder again."
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuses names of files that are not plain relative paths inside their folder.
+    """Rejects file names that are not plain relative paths inside their folder.
 
     Raises:
-        ValueError: A name is empty or absolute, climbs with ``..``, has a backslash, a colon or a
-            control character, is not in its shortest form, or differs from another by case only.
+        ValueError: A name is empty or absolute, contains ``..``, a backslash, a colon or a control
+            character, is not normalized, or differs from another only in case.
     """
     seen: dict[str, str] = {}
     for name in names:
@@ -46,19 +46,17 @@ def check_names(names: Iterable[str]) -> None:
         if path.is_absolute() or ".." in path.parts:
             raise ValueError(f"the file name {name!r} leaves its folder")
         plain = name == path.as_posix() and name != "."
-        # On Windows, C:x and \\x leave the folder.
+        # On Windows, C:x and \\x are paths outside of the folder.
         if not plain or not name.isprintable() or set(name) & {"\\", ":"}:
             raise ValueError(f"the file name {name!r} is not a plain relative path")
         folded = unicodedata.normalize("NFC", name).casefold()
         if seen.get(folded, name) != name:
-            raise ValueError(
-                f"the file names {seen[folded]!r} and {name!r} are one where case does not count"
-            )
+            raise ValueError(f"the file names {seen[folded]!r} and {name!r} differ only in case")
         seen[folded] = name
 
 
 def files_in(folder: Path) -> list[str]:
-    """Returns the relative path of every file in a folder, sorted, but for harmless ones.
+    """Returns the sorted relative paths of all files in a folder, except harmless ones.
 
     Raises:
         LayoutError: It holds a link to a folder, or something that is neither file nor folder.
@@ -69,16 +67,16 @@ def files_in(folder: Path) -> list[str]:
 def check_listed(
     folder: Path, names: Collection[str], *, under: str = "", besides: str | None = None
 ) -> None:
-    """Refuses a folder that holds a file that is not listed.
+    """Rejects a folder that contains an unlisted file.
 
     Args:
         folder: The folder.
-        names: Every file that its manifest lists, and the manifest.
-        under: Looks at this folder within it only.
-        besides: A folder at its top that is no part of it, and is not looked at.
+        names: Every file that the manifest lists, and the manifest itself.
+        under: Check only this subfolder.
+        besides: A top-level subfolder that is ignored.
 
     Raises:
-        IntegrityError: It holds another file.
+        IntegrityError: There is an unlisted file.
         LayoutError: It holds a link to a folder, or something that is neither file nor folder.
     """
     inside = f"{under}/" if under else ""
@@ -94,16 +92,16 @@ def check_listed(
 
 
 def check_file(folder: Path, name: str, *, sha256: str, size: int | None) -> Path:
-    """Returns the path of a listed file after comparing it with the list.
+    """Returns the path of a listed file after checking its size and hash.
 
     Args:
         folder: The folder.
-        name: Of the file, checked by ``check_names``.
-        sha256: Hash that the manifest lists.
-        size: Bytes that it lists; ``None`` where it lists none.
+        name: Relative path of the file, already checked by ``check_names``.
+        sha256: Hash from the manifest.
+        size: Size in bytes from the manifest; ``None`` where it has none.
 
     Raises:
-        IntegrityError: The file is missing or is another one. No more is read of it than ``size``.
+        IntegrityError: The file is missing or differs. At most ``size`` bytes of it are read.
         LayoutError: A link leads out of the folder.
     """
     path = folder / name
@@ -112,7 +110,7 @@ def check_file(folder: Path, name: str, *, sha256: str, size: int | None) -> Pat
             f"{path} is a link that leaves its folder: found {path.resolve()}.",
             hint="Copy the folder with the files that its links lead to: cp -rL",
         )
-    # A larger file is another one, and may be too large to hash in reasonable time.
+    # The size is compared first, because a replaced file may be too large to hash.
     if size is not None and path.is_file() and path.stat().st_size > size:
         raise IntegrityError(
             f"{path} is not the file that was written: expected sha256 {sha256} and {size:,} "

@@ -1,4 +1,4 @@
-"""What a machine is, as runs and records say it."""
+"""Description of a machine, for runs and records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,40 +10,40 @@ __all__ = ["Machine", "TrainingMachine"]
 
 @dataclass(frozen=True)
 class Machine:
-    """CPU, memory, system and library versions; ``None`` for what cannot be read."""
+    """CPU, memory, system and library versions; ``None`` for values that cannot be read."""
 
     cpu: str
-    """Its model, as the system names it."""
+    """Model of the CPU, as reported by the system."""
     architecture: str | None = None
-    """Such as ``x86_64``."""
+    """Architecture, such as ``x86_64``."""
     cores: Count | None = None
-    """That the process may use."""
+    """Number of cores that the process may use."""
     all_cores: Count | None = None
     core_quota: float | None = None
-    """Cores' worth of time that the control group may use; ``None`` for no limit."""
+    """CPU quota of the control group, in cores; ``None`` without a limit."""
     flags: Sequence[str] | None = None
-    """Instructions that decide the speed of products."""
+    """CPU flags that determine the speed of matrix products."""
     memory_bytes: Count | None = None
     virtualized: bool | None = None
     container: str | None = None
-    """Such as ``docker``; ``None`` outside of any."""
+    """Kind of container, such as ``docker``; ``None`` outside of one."""
     emulation: str | None = None
-    """What emulates the CPU; ``None`` for a real one."""
+    """Emulator of the CPU; ``None`` for a real one."""
     system: str | None = None
     python: str | None = None
     load_average: float | None = None
-    """Of the minute before."""
+    """Load average over the last minute."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of the libraries that decide speed and answers."""
+    """Library -> version, of the libraries that affect speed and results."""
 
 
 @dataclass(frozen=True)
 class TrainingMachine(Machine):
-    """The machine, and what of it a training used; ``None`` for a run that was imported."""
+    """The machine, and the device used for training; ``None`` for an imported run."""
 
     device: str | None = None
     """Name of the GPU, or ``cpu``."""
     precision: str | None = None
     threads: Count | None = None
-    """CPU threads of torch."""
+    """Number of CPU threads of torch."""
     processes: Count | None = None

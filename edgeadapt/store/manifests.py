@@ -1,4 +1,4 @@
-"""Manifests: JSON files that say their format version and their own hash.
+"""Manifests: JSON files with a format version and a hash of themselves.
 
     {
       "format_version": 2,
@@ -6,13 +6,13 @@
       …
     }
 
-``sha256`` is that of the file's bytes with the hash's own 64 digits replaced by zeros. Bytes and
-not a canonical form of the content, because every changed byte is noticed then, before anything is
-made of the content; the order of keys counts (a bundle's first quantized variant is its default);
-and a program in another language needs no rules for spelling a float.
+``sha256`` is the hash of the file's bytes with the 64 digits of the hash replaced by zeros. It is
+computed from the bytes and not from a canonical form of the content, so that every changed byte is
+detected before the content is used, the order of keys is covered (the first quantized variant of a
+bundle is its default), and programs in other languages need no rules for formatting floats.
 
-It tells a damaged or edited file from the one that was written. It does not tell who wrote it:
-whoever edits the file can write the hash, too.
+The hash detects damaged or edited files. It does not authenticate them: someone who edits the file
+can also update the hash.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _DIGITS = re.compile(r"[0-9a-f]{64}")
 _BLANK = b"0" * 64
 
 Upgrade = Callable[[Mapping[str, object], Path], dict[str, object]]
-"""Given what an older manifest says, and its path for messages, returns it as a newer one does."""
+"""Converts the content of an older manifest to the next version; takes its path for messages."""
 
 _NO_UPGRADES: Mapping[int, Upgrade] = MappingProxyType({})
 
@@ -45,19 +45,19 @@ def read_manifest(
     limit: int = MANIFEST_BYTES,
     upgrades: Mapping[int, Upgrade] = _NO_UPGRADES,
 ) -> dict[str, object]:
-    """Reads a manifest, checks it against its own hash, and returns the rest of it.
+    """Reads a manifest, checks its hash, and returns the content without version and hash.
 
     Args:
         path: The file.
-        supported: Newest format version that is read.
-        hashed_from: First format version that has a hash; older ones are read without.
+        supported: Newest format version that can be read.
+        hashed_from: First format version with a hash; older ones have none.
         limit: Largest size in bytes.
-        upgrades: Format version -> what makes of its content that of the next version.
+        upgrades: Format version -> function that converts its content to the next version.
 
     Raises:
         MissingError: There is no such file.
         FormatVersionError: It is newer than ``supported``.
-        IntegrityError: It is not what was written.
+        IntegrityError: The hash does not match.
         LayoutError: It is too large, is not a JSON object, or has no format version.
     """
     content = read_bounded(path, limit=limit)
@@ -66,7 +66,7 @@ def read_manifest(
         raise LayoutError(f"{path}: expected a JSON object, found a {type(value).__name__}.")
     version = value.pop("format_version", None)
     check_format_version(version, supported=supported, path=path)
-    # Also where the version says that there is none: a changed digit is no way around the hash.
+    # A hash is checked in any version, so that an edited version number cannot disable the check.
     if version >= hashed_from or _HASH in value:
         _check(content, value.pop(_HASH, None), path)
     for older in range(version, supported):
@@ -78,17 +78,17 @@ def read_manifest(
 def write_manifest(
     path: Path, value: dict[str, object], *, version: int, limit: int = MANIFEST_BYTES
 ) -> None:
-    """Writes a manifest atomically: the old file or the new one, never a part.
+    """Writes a manifest atomically: a crash leaves either the old or the new file.
 
     Args:
         path: The file.
-        value: What it says, without version and hash.
-        version: Its format version.
-        limit: Largest size in bytes that will be read again.
+        value: Content without version and hash.
+        version: Format version.
+        limit: Largest size in bytes that can be read again.
 
     Raises:
-        LayoutError: It is larger.
-        ValueError: A number is not finite, or ``value`` has a key of its own called like the hash.
+        LayoutError: It would be larger than ``limit``.
+        ValueError: A number is not finite, or ``value`` has a key with the name of the hash.
     """
     if _HASH in value:
         raise ValueError(f"{_HASH!r} is the manifest's own hash: expected another key")
@@ -97,7 +97,7 @@ def write_manifest(
     if len(content) > limit:
         raise LayoutError(
             f"{path} would take {len(content):,} bytes: expected at most {limit:,}.",
-            hint="Write less into it: fewer labels, or fewer variants in one record.",
+            hint="Reduce its content: fewer labels, or fewer variants in one record.",
         )
     digest = hashlib.sha256(content).hexdigest()
     write_text(path, text.replace(_BLANK.decode(), digest, 1))
@@ -106,14 +106,13 @@ def write_manifest(
 def _check(content: bytes, expected: object, path: Path) -> None:
     if not isinstance(expected, str) or not _DIGITS.fullmatch(expected):
         raise IntegrityError(
-            f"{path} does not say its own hash: expected sha256 with 64 hexadecimal digits, "
+            f"{path} has no valid hash of itself: expected sha256 with 64 hexadecimal digits, "
             f"found {str(expected)[:80]!r}.",
             hint="It was changed or damaged. Copy or write it again.",
         )
     found = hashlib.sha256(content.replace(expected.encode(), _BLANK, 1)).hexdigest()
     if found != expected:
         raise IntegrityError(
-            f"{path} is not the file that was written: it says sha256 {expected} of itself, found "
-            f"{found}.",
+            f"{path} is not the file that was written: expected sha256 {expected}, found {found}.",
             hint="It was changed or damaged. Copy or write it again.",
         )

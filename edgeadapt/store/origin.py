@@ -1,4 +1,4 @@
-"""Where a measured bundle's model comes from, as the bundle's manifest says it."""
+"""Origin of the model of a measured bundle, copied from its manifest into the record."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,25 +11,26 @@ __all__ = ["Origin"]
 _PER_LABEL: Mapping[str, object] = MappingProxyType(
     {"precision": (), "recall": (), "confusion": None}
 )
-"""What a record leaves out of a score: it grows with the labels, and nothing shows it."""
+"""Fields of a score that are left out of records: their size grows with the number of labels, and
+no report uses them."""
 _SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a bundle's manifest says of its model."""
+    """The part of a bundle's manifest about the origin of its model."""
 
     created: str
     """When the bundle was made; UTC, ISO 8601."""
     edgeadapt: str
-    """Version that exported it."""
+    """Version of edgeadapt that exported it."""
     provenance: Provenance
-    """Where the model comes from; a record on disk has no figures per label of its scores."""
+    """Provenance of the model; in a record on disk its scores have no values per label."""
     schemes: Mapping[str, str | None]
-    """Variant -> how it was quantized; ``None`` for fp32."""
+    """Variant -> quantization scheme; ``None`` for fp32."""
 
     def to_json(self) -> dict[str, object]:
-        """Returns it as a record says it: without what is not known, nor figures per label."""
+        """Returns the JSON for a record, without unknown values and values per label."""
         made = asdict(self.provenance)
         known = {name: value for name, value in made.items() if value not in (None, ())}
         for split in _SPLITS:
@@ -39,7 +40,7 @@ class Origin:
 
     @staticmethod
     def completed(value: Mapping[str, object]) -> dict[str, object]:
-        """Returns what ``to_json`` gave, after its way through JSON, in the form of the fields."""
+        """Returns the output of ``to_json`` with the omitted fields filled in."""
         made = value.get("provenance")
         if not isinstance(made, Mapping):
             return dict(value)

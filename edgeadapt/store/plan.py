@@ -1,4 +1,4 @@
-"""How much a benchmark measures."""
+"""The plan of a benchmark: numbers of processes, runs and texts."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ __all__ = ["Plan"]
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts; all of them are per variant."""
+    """Numbers of processes, runs and texts; all are per variant."""
 
     lengths: tuple[int, ...] = (16, 32, 64, 128)
     """Fixed token counts; those above a bundle's ``max_length`` are left out."""
@@ -20,26 +20,26 @@ class Plan:
     starts: int = 10
     """Fresh processes timed from start to first label, interleaved over the variants."""
     texts: int = 2_000
-    """Real texts that the first process answers (accuracy); further ones answer ``timed``."""
+    """Real texts that the first process classifies, for accuracy; the others classify ``timed``."""
     timed: int = 80
-    """Real texts that every process answers under the clock, one after another."""
+    """Real texts whose latency every process measures, one after another."""
     seconds: float = 0
-    """What real texts take at least, all processes together, one by one and in bulk."""
+    """Shortest total time for real texts over all processes, one by one and in batches."""
     batches: tuple[int, ...] = (1, 8, 32)
-    """Batch sizes of the throughput."""
+    """Batch sizes for throughput."""
     bulks: int = 2
     """Fresh processes that measure throughput, then whether memory leaks."""
     bulk: int = 256
-    """Real texts that are answered at each batch size."""
+    """Real texts that are classified at each batch size."""
     passes: int = 3
-    """Times that they are, per process."""
+    """Passes over these texts, per process."""
     calls: int = 1_000
-    """Texts answered one after another to see whether memory leaks, per process."""
+    """Texts classified one after another in the leak check, per process."""
     scaling: int = 2
     """Fresh processes per number of threads."""
 
     def without_times(self) -> "Plan":
-        """Returns the plan of what does not depend on speed, for emulated machines."""
+        """Returns the plan without timing, for emulated machines."""
         return replace(
             self, lengths=(), rounds=1, starts=0, timed=0, seconds=0, batches=(), bulks=0, scaling=0
         )

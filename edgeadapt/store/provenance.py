@@ -1,4 +1,4 @@
-"""What a bundle says of where its model comes from."""
+"""Provenance of the model in a bundle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from edgeadapt.typed import Count
 __all__ = ["Backbone", "Provenance", "RecipeTables", "Requantized"]
 
 RecipeTables = Mapping[str, Mapping[str, Setting | None]]
-"""A recipe as it was recorded, which is not checked again: ``Recipe.from_recorded`` takes it back,
-and a newer version's table is no reason to refuse a model."""
+"""The recorded tables of a recipe. They are not checked, because an unknown key of a newer version
+must not make a model unusable; ``Recipe.from_recorded`` reads them."""
 
 
 @dataclass(frozen=True)
@@ -19,17 +19,17 @@ class Backbone:
     """The encoder that a model was trained on."""
 
     id: str
-    """A hub id, or a folder: its name alone in a bundle."""
+    """A hub id, or a folder; in a bundle, only the name of the folder."""
     model_type: str | None = None
     commit: str | None = None
-    """Of a hub id."""
+    """Commit of the hub repository."""
     config_sha256: str | None = None
-    """Hash of the settings that decide what the weights compute."""
+    """Hash of the settings that determine the computation."""
 
 
 @dataclass(frozen=True)
 class Requantized:
-    """A time that a bundle was quantized again: from which one, and on what machine."""
+    """Record of quantizing a bundle again: the source bundle and the machine."""
 
     bundle: str
     """Name of the bundle."""
@@ -37,25 +37,25 @@ class Requantized:
     created: str
     """When the bundle was made; UTC, ISO 8601."""
     edgeadapt: str
-    """Version that made it."""
+    """Version of edgeadapt that wrote it."""
     cpu: str
     architecture: str
     cores: Count
     versions: Mapping[str, str]
     threads: Count
-    """CPU threads while latency was measured."""
+    """CPU threads for measuring latency."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from; ``None`` for what is not known."""
+    """Origin of a model; ``None`` for unknown values."""
 
     run: str | None = None
     """Name of the run."""
     method: str | None = None
-    """How it was trained: kinds of adapters joined by ``+``."""
+    """Training method: kinds of adapters joined by ``+``."""
     recipe: RecipeTables = field(default_factory=dict)
-    """Absolute paths are cut to their last part."""
+    """Absolute paths are reduced to their last component."""
     backbone: Backbone | None = None
     frozen_sha256: str | None = None
     """Hash of all weights that were not trained."""
@@ -68,8 +68,8 @@ class Provenance:
     """Before the export."""
     exporter: str | None = None
     passes: tuple[str, ...] = ()
-    """Exact rewritings of the graph."""
+    """Graph passes that were applied."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of the libraries that exported it."""
+    """Versions of the libraries used for the export."""
     quantized_again: tuple[Requantized, ...] = ()
-    """By ``edgeadapt export BUNDLE --quantize``, the first time first."""
+    """Each ``edgeadapt export BUNDLE --quantize``, in order."""

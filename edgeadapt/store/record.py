@@ -1,7 +1,7 @@
-"""A record on disk: what a benchmark measured, raw samples first.
+"""A record on disk: the results of a benchmark, as raw samples.
 
-Every statistic that is shown can be recomputed from the samples in the record. What a record holds
-is laid down in ``record.schema.json``, for other programs too.
+All reported statistics are computed from the samples in the record. ``record.schema.json``
+specifies the format, also for other programs.
 """
 
 import json
@@ -26,11 +26,11 @@ from edgeadapt.typed import from_json
 __all__ = ["Record"]
 
 _UNPLANNED = {each.name: () if isinstance(each.default, tuple) else 0 for each in fields(Plan)}
-"""Counts that a record's plan does not name: nothing of the kind was measured."""
+"""Defaults for counts that the plan of a record lacks: nothing of the kind was measured."""
 
 
 class _Apart(TypedDict):
-    """What a record says in another form than the fields of ``Record``."""
+    """The fields of ``Record`` whose JSON has a different form."""
 
     plan: Mapping[str, object]
     bundles: NotRequired[Mapping[str, Mapping[str, object]]]
@@ -43,25 +43,25 @@ class Record:
     created: str
     """UTC, ISO 8601."""
     edgeadapt: str
-    """Version that measured."""
+    """Version of edgeadapt that measured."""
     machine: Machine
     """CPU, memory, system and library versions."""
     threads: int
-    """Threads that every engine was given."""
+    """CPU threads of every engine."""
     plan: Plan
-    """What was measured how often."""
+    """Numbers of processes, runs and texts."""
     evaluation: EvaluationInfo
     """Origin, sha256 and number of the texts, their labels where known, and the task."""
     baseline: str
     """``BUNDLE:VARIANT`` that ratios refer to."""
     samples: tuple[Sample, ...]
     conditions: Conditions = field(default_factory=Conditions)
-    """What the machine was up to before and after, and who else was at work meanwhile."""
+    """State of the machine before and after, and the load by others in between."""
     bundles: Mapping[str, Origin] = field(default_factory=dict)
-    """Name of each bundle -> what its manifest says of where the model comes from."""
+    """Name of each bundle -> origin of its model."""
 
     FORMAT_VERSION: ClassVar[int] = 3
-    """Version 2 has what a sample of version 1 lacks; version 3 has a hash of the record itself."""
+    """Version 2 added fields to samples; version 3 added a hash of the record itself."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -96,10 +96,10 @@ class Record:
 
 
 def _check(value: Mapping[str, object], path: Path) -> None:
-    """Compares what a file says with the schema.
+    """Validates the content of a file against the schema.
 
     Raises:
-        LayoutError: Something is missing, unknown or of another type.
+        LayoutError: A key is missing, unknown or has another type.
     """
     import fastjsonschema
 
@@ -109,5 +109,5 @@ def _check(value: Mapping[str, object], path: Path) -> None:
     except fastjsonschema.JsonSchemaValueException as error:
         raise LayoutError(
             f"{path} is not a benchmark record: {error.message.removeprefix('data.')}.",
-            hint="Was it changed after edgeadapt bench had written it?",
+            hint="Check whether it was changed after edgeadapt bench wrote it.",
         ) from None

@@ -1,4 +1,4 @@
-"""Records of versions 1 and 2: what they say, in the form of version 3."""
+"""Convert records of versions 1 and 2 to version 3."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -24,10 +24,10 @@ _PARTS = {"backbone": Backbone, "validation": Score, "test": Score}
 
 
 def upgraded_record(value: Mapping[str, object], path: Path) -> dict[str, object]:
-    """Returns what a record says as one of version 3 says it.
+    """Returns the content of a record in the form of version 3.
 
-    Early records have whatever the machine, the plan and the bundles' manifests said: the keys that
-    version 3 knows are kept. The values are checked afterwards, as those of version 3 are.
+    Early records contain additional keys of the machine, the plan and the manifests of bundles.
+    Only the keys of version 3 are kept. The values are checked afterwards, as in version 3.
 
     Args:
         value: The content of the record.
@@ -53,7 +53,7 @@ def _origin(bundle: object) -> object:
 
 
 def _known(kind: type | None, value: object) -> object:
-    """Returns what of an object a dataclass has a field for; what is no object as it is."""
+    """Returns the keys for which the dataclass has a field; a value that is no object unchanged."""
     if kind is None or not isinstance(value, Mapping):
         return value
     names = {field.name for field in fields(kind)}

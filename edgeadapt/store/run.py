@@ -1,15 +1,15 @@
-"""A run on disk: what training leaves behind.
+"""A run on disk: the result of training.
 
 NAME/
   run.json             written last: a folder without it is not a run
-  weights/             the trained tensors alone, safetensors
+  weights/             only the trained tensors, safetensors
   tokenizer.json, tokenizer_config.json
-  validation.csv       the held-out text that export's gates see (up to 2,000 examples)
+  validation.csv       held-out text for the gates of export (up to 2,000 examples)
   calibration.csv      some training text, for quantization with fixed scales
-  vocabulary.json      how often each word piece occurs in training text
+  vocabulary.json      frequency of each word piece in training text
   predictions.csv      test text, label, prediction, confidence (multi-label: of the least
                        certain label)
-  mistakes.html        the test texts that it is most surely wrong about, to look at
+  mistakes.html        the wrong predictions on test text with the highest confidence
   history.jsonl        a line per logged step and per epoch
   curves.png
 """
@@ -48,14 +48,14 @@ VOCABULARY_FILE = "vocabulary.json"
 PREDICTIONS_FILE = "predictions.csv"
 
 UNFINISHED = "checkpoint"
-"""Folder in which a training keeps its state until the run is finished."""
+"""Subfolder for the checkpoints of a training until the run is finished."""
 
 
-_RUN_OF_A_BUNDLE = "Name the run that it was made from; `edgeadapt inspect` says which."
+_RUN_OF_A_BUNDLE = "Name the run that it was exported from; `edgeadapt inspect` shows it."
 
 
 class _Apart(TypedDict):
-    """What ``run.json`` says that is not read as a field of ``RunInfo``."""
+    """The keys of ``run.json`` that are not fields of ``RunInfo``."""
 
     recipe: RecipeTables
     sizes: NotRequired[Mapping[str, Count]]
@@ -63,44 +63,44 @@ class _Apart(TypedDict):
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What ``run.json`` says."""
+    """Content of ``run.json``."""
 
     recipe: Recipe
-    """The effective one: every value that depends on another is filled in."""
+    """The effective recipe: defaults that depend on other values are filled in."""
     labels: Names
     """Label names in the order of their indices."""
     pad_id: Count
-    """Token id that fills up a batch."""
+    """Token id for padding."""
     backbone: Backbone
     """The encoder that it was trained on."""
     frozen_sha256: FrozenHashes
-    """Hash of all weights that are not trained, ``before`` and ``after`` training."""
+    """Hash of all frozen weights, ``before`` and ``after`` training."""
     trainable_parameters: Count
     total_parameters: Count
     data: DataReport
-    """What the data set is like."""
+    """Statistics of the data set."""
     validation: Score | None
-    """Of the best epoch on validation text; ``None`` for an imported adapter without data."""
+    """Score of the best epoch on validation text; ``None`` for an imported adapter without data."""
     test: Score | None
-    """Of the best epoch on test text; ``None`` for an imported adapter without data."""
+    """Score of the best epoch on test text; ``None`` for an imported adapter without data."""
     best_epoch: Count
-    """Counted from 1; 0 where nothing was trained."""
+    """Epoch with the best validation score, from 1; 0 where nothing was trained."""
     seconds: float
-    """Wall time of the training loop, validation included."""
+    """Wall time of the training loop in seconds, including validation."""
     examples_per_second: float
-    """Training examples per second of training time, validation not counted."""
+    """Training examples per second, excluding validation."""
     machine: TrainingMachine
     """Device, threads and versions."""
     created: str
     """UTC, ISO 8601."""
     edgeadapt: str
-    """Version that wrote the run."""
+    """Version of edgeadapt that wrote the run."""
     task: Task = Task.SINGLE_LABEL
     """How many labels a text has."""
     pairs: bool = False
     """Whether the model takes pairs of texts."""
     imported: Imported | None = None
-    """Where it was imported from; ``None`` for a trained one."""
+    """Source of an imported run; ``None`` for a trained one."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative path -> sha256 of every other file."""
 
@@ -109,7 +109,7 @@ class RunInfo:
 
     @property
     def method(self) -> str:
-        """How it was trained: kinds of adapters joined by ``+``."""
+        """Training method: kinds of adapters joined by ``+``."""
         return self.recipe.adapter.method
 
 
@@ -119,16 +119,16 @@ class Run(Layout):
 
     info: RunInfo
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """Relative path -> bytes of every file; runs of version 1 do not say them."""
+    """Relative path -> size in bytes of every file; empty for runs of version 1."""
 
     KIND: ClassVar[str] = "run"
     MANIFEST: ClassVar[str] = "run.json"
     FORMAT_VERSION: ClassVar[int] = 2
-    """Version 2 has a hash of run.json itself, the sizes of files, and ``null`` where version 1 had
-    empty scores."""
+    """Version 2 added a hash of run.json itself and the sizes of files, and has ``null`` where
+    version 1 had empty scores."""
     UPGRADES: ClassVar[Mapping[int, Upgrade]] = MappingProxyType({1: upgraded_run})
     BESIDES: ClassVar[str | None] = UNFINISHED
-    """A training that replaces the run keeps its state there until it is done."""
+    """The subfolder belongs to a running training that will replace the run."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -137,13 +137,13 @@ class Run(Layout):
         Raises:
             MissingError: There is no such folder.
             UnfinishedError: The folder has no ``run.json``.
-            LayoutError: ``run.json`` is newer, damaged, changed or not a run's.
-            RecipeError: Its recipe holds what this edgeadapt does not know.
+            LayoutError: ``run.json`` is newer, damaged, changed or not that of a run.
+            RecipeError: Its recipe has keys or values that this edgeadapt does not support.
         """
         value = cls.read(
             path,
             missing="Train one with: edgeadapt train",
-            unfinished=f"Go on with: edgeadapt train --resume {path}"
+            unfinished=f"Resume it with: edgeadapt train --resume {path}"
             if (path / UNFINISHED).is_dir()
             else "Train again; a finished run writes run.json last.",
             others={"manifest.json": ("bundle", _RUN_OF_A_BUNDLE)},
@@ -191,5 +191,5 @@ class Run(Layout):
         return self.info.files[name]
 
     def size_of(self, name: str) -> int | None:
-        """Returns the bytes that it lists; ``None`` for a run of version 1."""
+        """Returns the size in bytes from run.json; ``None`` for a run of version 1."""
         return self.sizes.get(name)

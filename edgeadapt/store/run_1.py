@@ -1,4 +1,4 @@
-"""Runs of version 1: what ``run.json`` says, in the form of version 2."""
+"""Convert ``run.json`` of version 1 to version 2."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -15,7 +15,7 @@ __all__ = ["upgraded_run"]
 
 
 class _Run(TypedDict):
-    """The keys whose values may hold more, or less, than those of version 2."""
+    """The keys whose values may have more or fewer keys than in version 2."""
 
     backbone: Mapping[str, object]
     data: Mapping[str, object]
@@ -25,14 +25,14 @@ class _Run(TypedDict):
 
 
 def upgraded_run(value: Mapping[str, object], path: Path) -> dict[str, object]:
-    """Returns ``run.json`` as one of version 2 says it.
+    """Returns the content of ``run.json`` in the form of version 2.
 
     Args:
         value: Its content.
         path: Its path, for messages.
 
     Raises:
-        LayoutError: It is not a run's.
+        LayoutError: It is not the ``run.json`` of a run.
     """
     where = f"{path} is not a run's"
     old = from_json(dict[str, object], dict(value), where=where)
@@ -47,6 +47,6 @@ def upgraded_run(value: Mapping[str, object], path: Path) -> dict[str, object]:
 
 
 def _known(kind: type, value: Mapping[str, object]) -> dict[str, object]:
-    """What of an older object a dataclass has a field for."""
+    """The keys of an older object for which the dataclass has a field."""
     names = {field.name for field in fields(kind)}
     return {key: each for key, each in value.items() if key in names}

@@ -1,38 +1,38 @@
-"""What was measured of one variant: raw values of each process, before any statistics."""
+"""Raw measurements of one variant, per process and before any statistics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgeadapt.typed import Count
 
-# The measured process imports this module before it measures: nothing heavy may come with it.
+# The measured process imports this module before it measures, so it must not import heavy modules.
 
 __all__ = ["LeakReading", "Memory", "Pass", "Sample", "Start", "scenario_title"]
 
 LeakReading = tuple[int, int | None]
-"""Texts answered so far, and resident bytes then; ``None`` where the system does not say."""
+"""``(texts classified so far, resident bytes)``; ``None`` where it cannot be read."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a process holds at one moment, in bytes; ``None`` where the system does not say."""
+    """Memory of a process at one moment, in bytes; ``None`` for values that cannot be read."""
 
     rss: Count | None
-    """Resident bytes, those of shared libraries counted whole."""
+    """Resident set size (RSS): shared libraries are counted in full."""
     pss: Count | None
-    """Resident bytes, those of shared pages divided among the processes that share them."""
+    """Proportional set size (PSS): shared pages are divided by the number of processes."""
     peak: Count | None
-    """Most resident bytes so far."""
+    """Peak resident set size so far."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """A cold start, in nanoseconds since the process began."""
+    """Timestamps of a cold start, in nanoseconds since the start of the process."""
 
     imported_ns: int
-    """Until everything was imported."""
+    """When all imports were done."""
     loaded_ns: int
-    """Until the model was loaded."""
+    """When the model was loaded."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,25 @@ class Pass:
     """One pass over the texts in batches."""
 
     texts: Count
-    """Texts answered."""
+    """Number of texts."""
     ns: Count
-    """Nanoseconds that they took, tokenization included."""
+    """Duration in nanoseconds, including tokenization."""
     joules: float | None
-    """Energy that the machine's gauge counted meanwhile; ``None`` without a gauge."""
+    """Energy in joules; ``None`` without a readable counter."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Everything measured of one variant on one engine, before any statistics."""
+    """All measurements of one variant on one engine, before any statistics."""
 
     bundle: str
     """Name of the bundle."""
     variant: str
     """``fp32``, ``int8`` or ``torch``."""
     engine: str
-    """What the engine says of itself: name, version, threads."""
+    """Description of the engine: name and version."""
     method: str
-    """How the model was trained."""
+    """Training method of the model."""
     bytes: Count
     """Size of the model files."""
     sha256: str
@@ -76,28 +76,28 @@ class Sample:
     logits: Sequence[Sequence[float]]
     """One row per evaluation text; empty without texts."""
     tokenizer_bytes: Count | None = None
-    """Size of the tokenizer's file. This and what follows is not in records of version 1."""
+    """Size of the tokenizer's file. Records of version 1 lack this and all following fields."""
     bundle_bytes: Count | None = None
     """Size of the whole bundle."""
     runtime_bytes: Count | None = None
-    """What the engine's library takes on disk with the others of the base install."""
+    """Size on disk of the engine's library and the base install."""
     memory: Mapping[str, Sequence[Memory]] = field(default_factory=dict)
-    """``"loaded"``, then scenarios in their order -> memory after it, one value per child."""
+    """``"loaded"``, then each scenario in order -> memory after it, one value per child."""
     starts: Sequence[Start] = field(default_factory=list)
     """One value per child of ``first_label_ns``."""
     pace_ns: Sequence[int] = field(default_factory=list)
-    """What a fixed computation took at the end of each measuring child."""
+    """Duration of a fixed computation at the end of each child, in nanoseconds."""
     signal_ns: Sequence[int | None] = field(default_factory=list)
-    """What a signal from one core to another and back took at the beginning of each; ``None`` where
-    that cannot be measured."""
+    """Round trip of a signal between two cores at the beginning of each child, in nanoseconds;
+    ``None`` where it cannot be measured."""
     throughput: Mapping[str, Sequence[Sequence[Pass]]] = field(default_factory=dict)
-    """Batch size -> per child its passes."""
+    """Batch size -> passes of each child."""
     bulk_memory: Mapping[str, Sequence[Memory]] = field(default_factory=dict)
-    """``"loaded"``, then batch sizes -> memory after it, as in ``memory``."""
+    """``"loaded"``, then each batch size -> memory after it, as in ``memory``."""
     gauge: str | None = None
-    """What counted the energy."""
+    """Name of the energy counter."""
     leak: Sequence[Sequence[LeakReading]] = field(default_factory=list)
-    """Per child its readings of the memory while it answered texts."""
+    """Memory readings of each child during the leak check."""
     threads_ns: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
     """Number of threads -> latencies at one length, one list per child."""
 
@@ -106,6 +106,6 @@ class Sample:
 
 
 def scenario_title(name: str) -> str:
-    """Returns what a key of ``Sample.latency_ns`` stands for."""
+    """Returns the title of a key of ``Sample.latency_ns``."""
     titles = {"text": "real texts", "text-model": "real texts, model alone"}
     return titles.get(name, f"{name} tokens")

@@ -1,7 +1,7 @@
-"""Whether a checkpoint's configuration suits the size of its weights, before memory is taken.
+"""Check that a checkpoint's configuration matches the size of its weights before allocation.
 
-A config.json of a few bytes can ask for more memory than the machine has. Whoever builds a model of
-one asks here first.
+A config.json of a few bytes can ask for more memory than the machine has. All code that builds a
+model from one calls this check first.
 """
 
 from typing import Any
@@ -12,29 +12,29 @@ from edgeadapt.errors import ModelError
 __all__ = ["MOST_LAYERS", "check_declared_sizes"]
 
 MOST_LAYERS = 1_000
-"""Most layers of a model; published encoders have up to 48. Layers that share weights take no room
-in the files, so that these bound nothing."""
+"""Most layers of a model; published encoders have up to 48. The size of the files cannot limit
+layers that share weights."""
 _TABLES = (
     "vocab_size", "max_position_embeddings", "type_vocab_size", "position_buckets",
     "relative_attention_num_buckets", "max_relative_positions",
 )  # fmt: skip
-"""Settings that are numbers of rows of embeddings."""
+"""Settings that are numbers of rows of embedding tables."""
 _SLACK = 1_000_000
-"""Values that a configuration may ask for beyond a multiple of the files'."""
+"""Number of values that are always allowed, in addition to a multiple of the files' values."""
 
 
 def check_declared_sizes(config: Any, spec: BackboneSpec, values: int, *, where: str) -> None:
-    """Checks, before anything is allocated, that a configuration suits the size of the files.
+    """Checks that a model with this configuration is not much larger than the weight files.
 
     Args:
-        config: The configuration of the stock model that is to be built.
-        spec: Where its settings are.
-        values: How many values the files of weights hold.
-        where: Its config.json, for the message.
+        config: The configuration of a stock model.
+        spec: The names of its settings.
+        values: Number of values in the weight files.
+        where: Path of config.json, for the message.
 
     Raises:
-        ModelError: It asks for several times as many; the message names the setting that asks
-            for most.
+        ModelError: The model would be several times larger; the message names the setting with the
+            largest share.
     """
     wanted = _declared(config, spec)
     most = 4 * values + _SLACK
@@ -43,20 +43,20 @@ def check_declared_sizes(config: Any, spec: BackboneSpec, values: int, *, where:
         raise ModelError(
             f"{where}: {key} = {getattr(config, key)} asks for about {wanted[key]:,} values: "
             f"expected about the {values:,} that the files of weights hold.",
-            hint="config.json and weights do not belong together, or a file is damaged. Copy or "
+            hint="config.json and the weights do not match, or a file is damaged. Copy or "
             "download the whole folder again.",
         )
 
 
 def _declared(config: Any, spec: BackboneSpec) -> dict[str, int]:
-    """Setting -> about how many values the tables or layers have that it is the size of."""
+    """Setting -> estimated number of values of the tables or layers that it sizes."""
     hidden = config.hidden_size
     width = getattr(config, "embedding_size", None) or hidden
     inner = getattr(config, spec.intermediate_key)
     layers = getattr(config, spec.groups_key or spec.depth_key)
     tables = {key: max(getattr(config, key, None) or 0, 0) for key in _TABLES}
     wanted = {key: rows * width for key, rows in tables.items()}
-    # Of a product the factor is named that is out of proportion.
+    # A product is attributed to its disproportionate factor.
     if width > max(hidden, *tables.values()):
         wanted = {"embedding_size": sum(wanted.values())}
     wanted |= _of_few_types(config, layers)
@@ -71,14 +71,14 @@ def _declared(config: Any, spec: BackboneSpec) -> dict[str, int]:
 
 
 def _of_few_types(config: Any, layers: int) -> dict[str, int]:
-    """The same of settings that only some model types have."""
+    """The same for settings that only some model types have."""
     hidden = config.hidden_size
     wanted = {}
-    if repeats := getattr(config, "inner_group_num", 0):  # layers in a group of ALBERT's
+    if repeats := getattr(config, "inner_group_num", 0):  # layers per group in ALBERT
         wanted["inner_group_num"] = (repeats - 1) * layers * hidden * hidden * 4
-    if size := getattr(config, "attention_head_size", 0):  # DeBERTa's heads of another width
+    if size := getattr(config, "attention_head_size", 0):  # DeBERTa: heads with their own width
         wanted["attention_head_size"] = layers * hidden * size * config.num_attention_heads * 3
-    if kernel := getattr(config, "conv_kernel_size", 0):  # DeBERTa's convolution
+    if kernel := getattr(config, "conv_kernel_size", 0):  # DeBERTa: convolution
         wanted["conv_kernel_size"] = kernel * hidden * hidden
     if pooled := getattr(config, "pooler_hidden_size", 0):
         wanted["pooler_hidden_size"] = pooled * pooled

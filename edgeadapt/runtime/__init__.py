@@ -1,4 +1,4 @@
-"""Engines that run a bundle's variants, behind one contract."""
+"""Load a bundle's variants on one of several engines with a common interface."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -39,15 +39,15 @@ ENGINES: Mapping[EngineName, Callable[[], type[Engine]]] = MappingProxyType(
         EngineName.TORCH: _torch,
     }
 )
-"""Engine -> its class. The engine's library is imported only when the class is asked for."""
+"""Engine -> function that imports its library and returns the class."""
 
 
 def engine_class(bundle: Bundle, variant: str, engine: str | None = None) -> type[Engine]:
-    """Imports the engine that the manifest names for a variant, or another one.
+    """Imports an engine and returns its class: by default the one in the manifest.
 
     Raises:
         UsageError: There is no such variant.
-        LayoutError: The manifest names an engine that there is none of.
+        LayoutError: The manifest names an unknown engine.
         MissingExtraError: The engine's library is not installed.
     """
     name = engine or bundle.variant(variant).engine
@@ -55,7 +55,7 @@ def engine_class(bundle: Bundle, variant: str, engine: str | None = None) -> typ
         raise LayoutError(
             f"{bundle.path}: unknown engine {name!r} for the variant {variant!r}: expected one of "
             f"{', '.join(EngineName)}.",
-            hint="Was the bundle written by a newer edgeadapt?",
+            hint="If the bundle was written by a newer edgeadapt, upgrade this one.",
         )
     return ENGINES[EngineName(name)]()
 
@@ -63,15 +63,15 @@ def engine_class(bundle: Bundle, variant: str, engine: str | None = None) -> typ
 def load_engine(
     bundle: Bundle, variant: str, *, threads: int | None = None, engine: str | None = None
 ) -> LoadedModel:
-    """Loads a variant on the engine that the manifest names for it, or on another one.
+    """Loads a variant on an engine: by default the one in the manifest.
 
-    A variant whose answers depend on the batch is run text by text. Warns once where a quantized
-    variant may answer otherwise than it was judged by.
+    A variant whose logits depend on the batch is run text by text. Warns if a quantized variant may
+    compute other logits on this CPU than where it was validated.
 
     Raises:
         UsageError: There is no such variant.
-        IntegrityError: A file is not the one that was written.
-        LayoutError: The manifest names an engine that there is none of.
+        IntegrityError: A file does not match its hash.
+        LayoutError: The manifest names an unknown engine.
         MissingExtraError: The engine's library is not installed.
     """
     chosen = bundle.variant(variant)

@@ -1,4 +1,4 @@
-"""The engine contract: all that bench and the classifier know of an engine."""
+"""The engine contract: the only interface to engines that bench and the classifier use."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,24 +27,24 @@ class Engine(LoadedModel, Protocol):
     """Loads and runs one model."""
 
     def __init__(self, model: Path, *, threads: int | None = None) -> None:
-        """Loads a model's file, or folder."""
+        """Loads the file or folder of a model."""
 
     @classmethod
     def load(cls, bundle: Bundle, variant: str, *, threads: int | None = None) -> Self:
-        """Loads a variant of a bundle, verified.
+        """Loads a variant of a bundle after verifying its files.
 
         Args:
-            bundle: Where the files are.
+            bundle: The bundle with the files.
             variant: Name of the variant in the manifest.
-            threads: CPU threads; the library's own default where none is given.
+            threads: CPU threads; by default the library decides.
         """
 
 
 class TextByText:
     """Runs the rows of a batch one by one, without padding.
 
-    For models whose answer to a text depends on the rest of the batch, see
-    ``Variant.is_batchable``. On a CPU that costs little: batches of them gain next to nothing.
+    For models whose logits for a text depend on the rest of the batch, see
+    ``Variant.is_batchable``. On a CPU this costs little, because batching hardly speeds them up.
 
     Args:
         model: Runs one text at a time.
@@ -70,10 +70,10 @@ def text_logits(
     """Returns logits of shape ``(texts, labels)``, in the order of ``texts``.
 
     Args:
-        engine: As ``load_engine`` returns it; no text's answer depends on its neighbours then.
+        engine: From ``load_engine``, so that the logits of a text do not depend on the batch.
         encoder: The tokenizer.
         texts: At least one.
-        batch_size: Texts per run of the model, where it takes several at a time.
+        batch_size: Texts per batch; ignored by a model that is run text by text.
 
     Raises:
         ValueError: There are no texts.

@@ -1,4 +1,4 @@
-"""The classifier that applications use: texts in, labels out."""
+"""The classifier for applications: it predicts labels for texts."""
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,12 +22,12 @@ __all__ = ["Classifier", "Prediction", "load"]
 
 
 MOST_THREADS = 1_024
-"""More than any machine has cores, and fewer than a system can start."""
+"""Most threads: above the number of cores of any machine, below the limits of systems."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to one text."""
+    """The prediction for one text."""
 
     label: str
     """Name of the most probable label."""
@@ -36,17 +36,17 @@ class Prediction:
     scores: Mapping[str, float]
     """Every label's probability, most probable first."""
     labels: tuple[str, ...]
-    """All labels the text is given, most probable first; multi-label, there may be none."""
+    """All predicted labels, most probable first; multi-label, there may be none."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a classifier was loaded from, and how: all that a pickle of it holds."""
+    """The arguments from which a classifier was loaded; a pickle contains only these."""
 
     path: Path
     """Folder of the bundle, absolute."""
     manifest_sha256: str
-    """Hash of its manifest, which holds those of all files."""
+    """Hash of its manifest, which in turn contains the hashes of all files."""
     variant: str
     threads: int | None
     engine: str | None
@@ -60,7 +60,7 @@ class Classifier:
         encoder: The bundle's tokenizer.
         labels: Label names in the order of the logits.
         task: How many labels a text has.
-        source: What ``load`` loaded it from; without it there is nothing to pickle.
+        source: The arguments of ``load``; without them the classifier cannot be pickled.
     """
 
     def __init__(
@@ -79,21 +79,21 @@ class Classifier:
         self.source = source
 
     def predict(self, texts: Iterable[Text], *, batch_size: int = 1) -> list[Prediction]:
-        """Classifies texts, in their order.
+        """Predicts the labels of texts; the predictions have the order of the texts.
 
         Args:
             texts: Any iterable of texts, or of pairs ``(first, second)`` where the model takes
-                pairs: a list, a generator, a column of pandas, numpy or pyarrow. Longer texts
-                than the model takes are cut.
-            batch_size: Texts per run of the model. No answer depends on its neighbours: a variant
-                of which that would not be true is run text by text, see ``Variant.is_batchable``.
+                pairs: a list, a generator, a column of pandas, numpy or pyarrow. Texts that are
+                longer than the longest input are truncated.
+            batch_size: Texts per batch. It does not affect the predictions: a variant whose logits
+                depend on the batch is run text by text, see ``Variant.is_batchable``.
 
         Raises:
-            ModelError: The model's answer to a text is NaN or infinite.
+            ModelError: A logit is NaN or infinite.
             DataError: A text is empty; the message gives its number, counted from 1.
-            UsageError: ``texts`` is one str, a mapping, a table or a file, ``batch_size`` is no
-                whole number from 1 on, an element is no text, or it is a pair where single texts
-                are expected, or the other way round.
+            UsageError: ``texts`` is a single str, a mapping, a table or a file, ``batch_size`` is
+                not an integer of at least 1, an element is not a text, or it is a pair where single
+                texts are expected, or the other way round.
         """
         batch_size = _count(batch_size, "batch_size", hint="Leave it out to run texts one by one.")
         listed = as_texts(texts)
@@ -108,15 +108,15 @@ class Classifier:
         return self._predictions(logits)
 
     def __reduce__(self) -> tuple[Callable[..., "Classifier"], tuple[object, ...]]:
-        """Lets ``pickle`` and ``copy`` load the bundle again, from the folder it is in.
+        """Makes ``pickle`` and ``copy`` load the bundle again from its folder.
 
         Raises:
-            UsageError: The classifier was not made by ``load``.
+            UsageError: The classifier was not created by ``load``.
         """
         if self.source is None:
             raise UsageError(
-                "This classifier cannot be pickled or copied: it was not made by edgeadapt.load.",
-                hint="Load a bundle, and pickle or copy what edgeadapt.load returns.",
+                "This classifier cannot be pickled or copied: not created by edgeadapt.load.",
+                hint="Load a bundle, and pickle or copy the result of edgeadapt.load.",
             )
         return _loaded_again, (self.source,)
 
@@ -142,13 +142,14 @@ def load(
     threads: int | None = None,
     engine: str | None = None,
 ) -> Classifier:
-    """Loads a bundle; every file that is opened is checked against the manifest.
+    """Loads a bundle and checks the hash of every file that it opens.
 
     Args:
         bundle: Folder of the bundle.
-        variant: ``int8``, ``fp32`` or another of the manifest; int8 where there is one.
-        threads: CPU threads; the engine's default where none is given.
-        engine: ``onnxruntime``, ``openvino`` or ``torch``; the variant's own where none is given.
+        variant: ``int8``, ``fp32`` or another name in the manifest; int8 by default, where it
+            exists.
+        threads: CPU threads; by default the engine decides.
+        engine: ``onnxruntime``, ``openvino`` or ``torch``; by default the one in the manifest.
 
     Raises:
         LayoutError: There is no bundle, or it is unfinished, newer or damaged.
@@ -176,10 +177,10 @@ def load(
 
 
 def _count(value: object, name: str, *, hint: str, most: int | None = None) -> int:
-    """Returns a whole number from 1 on, numpy's too.
+    """Returns an integer of at least 1; accepts numpy integers too.
 
     Raises:
-        UsageError: It is none, or is above ``most``.
+        UsageError: It is not an integer, below 1 or above ``most``.
     """
     try:
         found = operator.index(value)  # type: ignore[arg-type]
@@ -192,10 +193,10 @@ def _count(value: object, name: str, *, hint: str, most: int | None = None) -> i
 
 
 def _loaded_again(source: Source) -> Classifier:
-    """Loads what a pickle or copy stands for.
+    """Loads the bundle of a pickle or copy.
 
     Raises:
-        IntegrityError: There is another bundle in the folder now.
+        IntegrityError: The bundle in the folder has changed.
         EdgeAdaptError: Whatever ``load`` raises.
     """
     classifier = load(
@@ -205,7 +206,7 @@ def _loaded_again(source: Source) -> Classifier:
         raise IntegrityError(
             f"{source.path} is not the bundle that this classifier was loaded from: its manifest "
             "has changed since.",
-            hint="Load it anew with edgeadapt.load.",
+            hint="Load it again with edgeadapt.load.",
         )
     return classifier
 
@@ -216,6 +217,6 @@ def _check_readable(text: str, number: int) -> None:
             f"Text {number} is empty: expected at least one character.",
             hint="Give texts as arguments, with --file, or one a line on standard input.",
         )
-    # Bytes of the command line that are not UTF-8 arrive as lone surrogates.
+    # Python decodes bytes of the command line that are not UTF-8 to lone surrogates.
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise DataError(f"Text {number} is not UTF-8: found {text[:40]!r}.")

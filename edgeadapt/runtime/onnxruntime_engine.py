@@ -16,7 +16,7 @@ from edgeadapt.text import TokenBatch
 
 __all__ = ["OnnxRuntimeEngine"]
 
-_OTHER_MODEL = "It is no classifier of this bundle. Export it again."
+_OTHER_MODEL = "It is not the classifier of this bundle. Export it again."
 
 
 class OnnxRuntimeEngine:
@@ -25,11 +25,11 @@ class OnnxRuntimeEngine:
     Args:
         model: An ONNX file whose inputs are fields of ``TokenBatch`` and whose first output is
             the logits.
-        threads: Threads within an operator; ONNX Runtime's default where none is given.
-        labels: How many logits a text has to be given; any number where none is given.
+        threads: Threads within an operator; by default ONNX Runtime decides.
+        labels: Expected number of logits per text; not checked by default.
 
     Raises:
-        LayoutError: The file is no model, or one with other inputs.
+        LayoutError: The file is not an ONNX model, or has other inputs.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class OnnxRuntimeEngine:
         """Returns float32 logits of shape ``(batch, labels)``.
 
         Raises:
-            LayoutError: The model cannot answer, as where it has no embedding for a token, or its
-                answer has another shape or type.
+            LayoutError: The model fails, for example because a token has no embedding, or its
+                output has another shape or type.
         """
         try:
             found = self._session.run(None, batch.select(self._inputs))[0]
@@ -100,9 +100,9 @@ class OnnxRuntimeEngine:
 
 
 def _return_freed_memory() -> None:
-    """Gives the system back what building the session needed and freed: about 10 MB of MiniLM.
+    """Returns freed memory of the session's construction to the system: about 10 MB for MiniLM.
 
-    glibc would keep it; other C libraries have no such function and need none.
+    glibc keeps it otherwise; other C libraries have no such function.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

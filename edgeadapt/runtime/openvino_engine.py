@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, which reads ONNX files of standard operators."""
+"""OpenVINO on the CPU. It reads ONNX files with standard operators only."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,8 @@ from edgeadapt.metrics import Logits
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import TokenBatch
 
-# Importing OpenVINO reports so to its makers, from a process that outlives this one where there is
-# no network. Without this module it does not.
+# Importing OpenVINO sends telemetry, from a process that outlives this one if there is no network.
+# It does not if this module cannot be imported.
 _unheard = "openvino_telemetry" not in sys.modules
 if _unheard:
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -27,7 +27,7 @@ __all__ = ["OpenVinoEngine"]
 _HOW = {
     "PERFORMANCE_HINT": "LATENCY",
     "NUM_STREAMS": 1,
-    # By itself it would compute in bfloat16 where a CPU can, and answer otherwise there.
+    # By default it computes in bfloat16 on CPUs that support it, which changes the logits there.
     "INFERENCE_PRECISION_HINT": "f32",
 }
 
@@ -38,7 +38,7 @@ class OpenVinoEngine:
     Args:
         model: An ONNX file whose inputs are fields of ``TokenBatch`` and whose first output is
             the logits.
-        threads: Threads of inference; OpenVINO's default where none is given.
+        threads: Threads of inference; by default OpenVINO decides.
     """
 
     def __init__(self, model: Path, *, threads: int | None = None) -> None:

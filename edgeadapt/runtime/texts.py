@@ -1,4 +1,4 @@
-"""What an application may hand over as texts."""
+"""Convert the inputs of ``Classifier.predict`` to texts."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,18 +13,18 @@ _HINT = "Give a list of str, or any other iterable of them: a column of a table,
 
 
 def as_texts(values: Iterable[Any]) -> list[Text]:
-    """Returns texts, or pairs of them, out of any iterable, which is consumed once.
+    """Returns texts or pairs of texts from any iterable, which is consumed once.
 
-    Elements may be of a subclass of str, as numpy's are, or scalars of pyarrow. A pair is a tuple
-    of two, or a row of two of numpy or pyarrow. What is neither is returned as it is, for
-    ``TextEncoder.check`` to refuse.
+    Elements may be of a subclass of str, as in numpy arrays, or pyarrow scalars. A pair is a tuple
+    of two, or a row of two in numpy or pyarrow. Other elements are returned unchanged;
+    ``TextEncoder.check`` reports them.
 
     Args:
-        values: A list, tuple, generator, dict view, numpy array, column of pandas or pyarrow …
+        values: A list, tuple, generator, dict view, numpy array, pandas or pyarrow column …
 
     Raises:
-        UsageError: ``values`` is one text, a mapping or table, which would give its keys or column
-            names, an open file, or nothing to iterate over.
+        UsageError: ``values`` is a single text, an open file, not iterable, or a mapping or table,
+            whose iteration would yield keys or column names.
     """
     if isinstance(values, str | bytes | bytearray):
         raise UsageError(
@@ -37,7 +37,7 @@ def as_texts(values: Iterable[Any]) -> list[Text]:
             f"predict: expected an iterable of texts, found a {kind}.",
             hint='Name the column of the texts, as in predict(table["text"]).',
         )
-    if hasattr(values, "read"):  # its lines would end in line breaks, and be CSV or JSON perhaps
+    if hasattr(values, "read"):  # its lines would include line breaks, and may be CSV or JSON
         raise UsageError(
             f"predict: expected an iterable of texts, found an open file ({kind}).",
             hint="Read it first, as in predict(file.read().splitlines()).",
@@ -52,9 +52,9 @@ def as_texts(values: Iterable[Any]) -> list[Text]:
 
 
 def _as_text(value: Any) -> Text:
-    """Returns a plain str or a tuple of two where the value stands for one."""
+    """Returns a plain str or a tuple of two where the value can be converted to one."""
     is_row = hasattr(value, "as_py") or getattr(value, "ndim", 0) == 1
-    value = value.as_py() if hasattr(value, "as_py") else value  # a scalar of pyarrow
+    value = value.as_py() if hasattr(value, "as_py") else value  # a pyarrow scalar
     if isinstance(value, str):
         return str(value)
     if isinstance(value, tuple) or (is_row and value is not None):
@@ -66,10 +66,10 @@ def _as_text(value: Any) -> Text:
 
 
 def check_pair_column(name: str | None, manifest: Manifest) -> None:
-    """Checks that a column of second texts is named only where the model takes pairs.
+    """Checks that a column of second texts is given only for a model that takes pairs.
 
     Raises:
-        UsageError: It is named for a model of single texts.
+        UsageError: It is given for a model of single texts.
     """
     if name is not None and not manifest.pairs:
         raise UsageError(

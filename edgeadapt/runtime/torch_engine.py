@@ -1,7 +1,7 @@
-"""Torch eager: the baseline that a bundle exported ``--with-torch`` is measured against.
+"""Torch eager: a baseline for bundles that were exported ``--with-torch``.
 
-Inference mode, scaled-dot-product attention (transformers' default), fp32, no padding: what a
-careful user would do without exporting anything.
+It uses inference mode, scaled-dot-product attention (the default of transformers), fp32 and no
+padding: good practice without any export.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ except ModuleNotFoundError as error:
 __all__ = ["TorchEngine"]
 
 _WEIGHTS = frozenset({".safetensors", ".bin"})
-"""How files of weights end."""
+"""Suffixes of weight files."""
 
 
 class TorchEngine:
@@ -38,12 +38,12 @@ class TorchEngine:
 
     Args:
         checkpoint: Folder with config.json and model.safetensors.
-        threads: Threads within an operator; torch's default where none is given.
+        threads: Threads within an operator; by default torch decides.
 
     Raises:
-        ModelError: config.json is damaged, or names a model type, settings or code that no stock
-            model computes with.
-        LayoutError: The weights are damaged, or not those of the model.
+        ModelError: config.json is damaged, or has a model type, settings or code that stock models
+            do not support.
+        LayoutError: The weights are damaged, or do not match the model.
     """
 
     def __init__(self, checkpoint: Path, *, threads: int | None = None) -> None:
@@ -51,7 +51,7 @@ class TorchEngine:
             torch.set_num_threads(threads)
         config = read_checkpoint_config(checkpoint)
         self._model = _loaded(checkpoint, config).eval()
-        # RoBERTa takes segments too, but was never trained on any.
+        # RoBERTa accepts segment ids too, but was trained with segment 0 only.
         takes_segments = config.spec.token_type_ids
         self._inputs = ["input_ids", "attention_mask"] + ["token_type_ids"] * takes_segments
 
@@ -74,9 +74,9 @@ class TorchEngine:
 
 
 def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
-    """Loads every weight of the model and no other; transformers would draw those that lack."""
+    """Loads the weights and checks them, because transformers initializes missing ones randomly."""
     stock = config.stock(CONFIG_MAPPING[config.spec.model_type])
-    # As if all were fp16: few enough to be held, whatever type they have.
+    # Assumes fp16, which gives an upper bound of the number of values for any wider type.
     values = sum(path.stat().st_size for path in checkpoint.iterdir() if path.suffix in _WEIGHTS)
     check_declared_sizes(stock, config.spec, values // 2, where=str(config.file))
     try:
@@ -86,7 +86,7 @@ def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
                 config=stock,
                 trust_remote_code=False,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # so that they are reported, like all that do not fit
+                ignore_mismatched_sizes=True,  # reported below instead of raised
                 dtype=torch.float32,
             )
     except Exception as error:  # noqa: BLE001 - its exceptions share no public base class
@@ -104,7 +104,7 @@ def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps transformers from printing what the error says, and bars for a moment's work."""
+    """Silences transformers: its report is in our error, and progress bars are not needed."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -90,9 +90,9 @@ def test_a_classifier_made_by_hand_says_why_it_cannot_be_pickled(bundle: Path) -
         loaded.engine, loaded.encoder, opened.manifest.labels, task=Task.SINGLE_LABEL
     )
 
-    with pytest.raises(UsageError, match=r"not made by edgeadapt\.load"):
+    with pytest.raises(UsageError, match=r"not created by edgeadapt\.load"):
         pickle.dumps(classifier)
-    with pytest.raises(UsageError, match=r"not made by edgeadapt\.load"):
+    with pytest.raises(UsageError, match=r"not created by edgeadapt\.load"):
         copy.deepcopy(classifier)
 
 

@@ -1,1 +1,1 @@
-"""Measuring in fresh child processes: time, memory, cold start; statistics; the machine."""
+"""Measure time, memory and cold start in fresh child processes; statistics; machine state."""

@@ -1,4 +1,4 @@
-"""Starting a measured process and waiting for it without using the processor."""
+"""Start a measured process and wait for it without using CPU time."""
 
 import contextlib
 import subprocess
@@ -17,20 +17,20 @@ Answer = TypeVar("Answer")
 
 
 def run_job(job: Job[Answer]) -> Answer:
-    """Runs one job of ``edgeadapt.measure.worker`` in a fresh process and returns its answer.
+    """Runs one job of ``edgeadapt.measure.worker`` in a fresh process and returns the result.
 
     Raises:
-        MeasurementError: The process failed; the message ends with its last words.
+        MeasurementError: The process failed; the message ends with the last line of its stderr.
     """
     answer, _ = time_job(job)
     return answer
 
 
 def time_job(job: Job[Answer]) -> tuple[Answer, int]:
-    """Like ``run_job``, with the nanoseconds from process start to the answer's arrival.
+    """Like ``run_job``, and also returns the nanoseconds from process start to the result.
 
-    The end of the process (closing files, joining threads) is not counted. The job says as
-    ``started_ns`` what the clock showed before the process began.
+    The exit of the process (closing files, joining threads) is not counted. ``started_ns`` of the
+    job is set to the time just before the process starts.
 
     Raises:
         MeasurementError: The process failed.
@@ -38,7 +38,7 @@ def time_job(job: Job[Answer]) -> tuple[Answer, int]:
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         started = perf_counter_ns()
         with subprocess.Popen(
-            # -P: a file in the working folder must not take a library's place.
+            # -P: a file in the working folder must not shadow a library.
             [sys.executable, "-P", "-m", "edgeadapt.measure.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -49,7 +49,7 @@ def time_job(job: Job[Answer]) -> tuple[Answer, int]:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                with contextlib.suppress(BrokenPipeError):  # it died early; stderr says why
+                with contextlib.suppress(BrokenPipeError):  # it exited early, see stderr
                     process.stdin.write(job_line(replace(job, started_ns=started)))
                     process.stdin.close()
                 line = process.stdout.readline()
@@ -63,6 +63,6 @@ def time_job(job: Job[Answer]) -> tuple[Answer, int]:
     if code or not line:
         raise MeasurementError(
             f"The process that measures {job.subject} ended with code {code}: "
-            f"{last_words or 'it said nothing.'}"
+            f"{last_words or 'it printed no message.'}"
         )
     return read_answer(job, line), elapsed

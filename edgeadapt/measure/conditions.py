@@ -1,4 +1,4 @@
-"""What a machine is up to while it is measured: clock, heat, brakes, and who else is at work."""
+"""Read the state of the machine during a measurement: clock, temperature, throttling, load."""
 
 import os
 from collections.abc import Iterable
@@ -22,22 +22,22 @@ _STAT = "proc/stat"
 
 @dataclass(frozen=True)
 class Reading:
-    """What the system says at one moment, with counters of which only differences are kept."""
+    """A machine's state at one moment, and counters of which only differences are meaningful."""
 
     moment: Moment
     at: float
-    """Seconds of a clock that only differences are taken of."""
+    """Monotonic clock, in seconds."""
     busy_s: float | None
-    """CPU seconds of all processes together since the start of the system; ``None`` where the
-    system does not say."""
+    """CPU seconds of all processes since the start of the system; ``None`` where they cannot be
+    read."""
     stolen_s: float | None
-    """CPU seconds that a virtual machine's host gave to others; ``None`` as for ``busy_s``."""
+    """Steal time: CPU seconds that the host gave to other guests; ``None`` as for ``busy_s``."""
     own_s: float
-    """CPU seconds of this process and of those that it has waited for."""
+    """CPU seconds of this process and of its finished children."""
 
 
 def read_conditions(root: Path = _ROOT) -> Reading:
-    """Returns the present conditions, read from the files that Linux keeps below ``root``."""
+    """Returns the current state, read from /proc and /sys below ``root``."""
     busy, stolen = _busy_and_stolen(root)
     cpus = root / _CPUS
     governors = {text_in(path) for path in cpus.glob("cpu[0-9]*/cpufreq/scaling_governor")}
@@ -61,7 +61,7 @@ def read_conditions(root: Path = _ROOT) -> Reading:
 
 
 def conditions_between(before: Reading, after: Reading) -> Conditions:
-    """Returns both moments, and how many cores others kept busy meanwhile.
+    """Returns both states, and the number of cores used by others in between.
 
     Others are other processes, and other guests of a virtual machine's host.
     """
@@ -80,9 +80,9 @@ def conditions_between(before: Reading, after: Reading) -> Conditions:
 
 
 def pace_ns(steps: int = 20_000) -> int:
-    """Returns the nanoseconds that a computation of so many steps takes now: the best of five.
+    """Returns the nanoseconds of a computation with ``steps`` steps: the best of five.
 
-    It tells a slow core or a lowered clock where the system tells nothing, as in virtual machines.
+    It reveals a slow core or a lowered clock where the system reports none, as in virtual machines.
     """
     found = []
     for _ in range(5):
@@ -95,10 +95,10 @@ def pace_ns(steps: int = 20_000) -> int:
 
 
 def _busy_and_stolen(root: Path) -> tuple[float | None, float | None]:
-    """CPU seconds in use and stolen, over all cores.
+    """CPU seconds in use, and steal time, over all cores.
 
-    Fields of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal, guest … of which
-    guests are counted in user already.
+    Fields of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal, guest … where user
+    already includes guest.
     """
     first = text_in(root / _STAT).split("\n", 1)[0].split()
     if len(first) < 9 or not hasattr(os, "sysconf"):

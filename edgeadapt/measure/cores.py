@@ -1,4 +1,4 @@
-"""How near two cores are to each other."""
+"""Measure the latency of signals between two cores."""
 
 import mmap
 import os
@@ -8,24 +8,24 @@ __all__ = ["signal_ns"]
 
 _SERIES = 200
 _NUMBERS = range(1, 201)
-"""What is called and answered in a series; the fastest counts, so that a process in between does no
-harm."""
+"""Signals of a series; the fastest is the result, so that interruptions by other processes do not
+matter."""
 _PATIENCE = range(3_000_000)
-"""Looks for an answer, a tenth of a second of them, until it is given up."""
+"""Polls for an answer before giving up; they take about a tenth of a second."""
 _CALL, _ANSWER = 0, 64
-"""Bytes of two cache lines."""
+"""Offsets in shared memory, in different cache lines."""
 
 
 def signal_ns() -> int | None:
-    """Returns the nanoseconds that a signal takes to another core and back.
+    """Returns the nanoseconds of a signal to another core and back.
 
-    Cores that share a cache hear from each other several times sooner than others. The host of a
-    virtual machine moves its cores as it likes; what several threads compute together then takes
-    another time, a small model's answer up to twice as long, while a single thread is as fast as
-    before and the system says nothing.
+    Signals between cores that share a cache are several times faster than between others. The host
+    of a virtual machine may move its cores at any time. The latency of several threads changes
+    then, for a small model by up to a factor of two, while a single thread stays as fast and the
+    system reports nothing. This measurement detects such moves.
 
-    The process must have one thread only. ``None`` without a second core, where the system cannot
-    bind processes to cores, and where the other one does not answer.
+    The process must have only one thread, because it forks. ``None`` without a second core, where
+    processes cannot be bound to cores, and where the other core does not respond.
     """
     if not hasattr(os, "fork") or not hasattr(os, "sched_setaffinity"):
         return None
@@ -55,7 +55,7 @@ def _call(memory: mmap.mmap) -> int | None:
         started = perf_counter_ns()
         for number in _NUMBERS:
             memory[_CALL] = number
-            for _ in _PATIENCE:  # a function would take longer than the signal
+            for _ in _PATIENCE:  # inlined, because a function call takes longer than the signal
                 if memory[_ANSWER] == number:
                     break
             else:

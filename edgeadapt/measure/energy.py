@@ -1,4 +1,4 @@
-"""Energy that the machine says it has spent: RAPL's counters, or a discharging battery."""
+"""Read energy counters of the machine: RAPL, or a discharging battery."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ _SYSTEM = Path("/sys/class")
 
 @dataclass(frozen=True)
 class _Counter:
-    """A file that counts energy."""
+    """A file with an energy counter."""
 
     path: Path
     unit: float
-    """Joules of one; negative where it counts what is left."""
+    """Joules per unit; negative for a battery, which counts down."""
     limit: float = 0
-    """Joules at which it starts anew; 0 where it does not."""
+    """Joules at which the counter wraps around; 0 where it does not."""
 
 
 @dataclass(frozen=True)
 class EnergyGauge:
-    """Counters of the whole machine, or of its processors."""
+    """Energy counters of the whole machine, or of its processors."""
 
     name: str
-    """What is counted, in words."""
+    """Name of the counters, for reports."""
     counters: Sequence[_Counter]
 
     def read(self) -> list[float]:
-        """Returns joules of each counter; only differences of two readings mean anything.
+        """Returns the joules of each counter; only differences of two readings are meaningful.
 
         Raises:
-            OSError: A counter cannot be read any more.
+            OSError: A counter can no longer be read.
         """
         return [float(each.path.read_text(encoding="ascii")) * each.unit for each in self.counters]
 
@@ -47,13 +47,13 @@ class EnergyGauge:
 
 
 def find_gauge(system: Path = _SYSTEM) -> EnergyGauge | None:
-    """Returns the best gauge that this process may read; ``None`` where there is none.
+    """Returns the best gauge that this process can read; ``None`` without any.
 
-    RAPL counts the processors alone, and Linux has let only root read it since 2020
-    (CVE-2020-8694). A battery counts the whole machine, while nothing charges it.
+    RAPL covers only the processors, and since 2020 only root can read it on Linux (CVE-2020-8694).
+    A battery covers the whole machine, while it is not being charged.
 
     Args:
-        system: Where Linux describes its devices.
+        system: Mount point of sysfs.
     """
     for name, counters in (
         ("RAPL, processor packages", _rapl(system)),
@@ -65,7 +65,7 @@ def find_gauge(system: Path = _SYSTEM) -> EnergyGauge | None:
 
 
 def _rapl(system: Path) -> list[_Counter]:
-    """Microjoules of each processor package; its parts (``intel-rapl:0:0``) are in them."""
+    """Microjoules of each processor package; they include its parts (``intel-rapl:0:0``)."""
     return [
         _Counter(zone / "energy_uj", 1e-6, (number_in(zone / "max_energy_range_uj") or 0) / 1e6)
         for zone in sorted((system / "powercap").glob("intel-rapl:?"))
@@ -74,7 +74,7 @@ def _rapl(system: Path) -> list[_Counter]:
 
 
 def _battery(system: Path) -> list[_Counter]:
-    """Microwatt hours that are left."""
+    """Remaining charge in microwatt hours."""
     return [
         _Counter(supply / "energy_now", -3_600e-6)
         for supply in sorted((system / "power_supply").glob("BAT*"))

@@ -1,4 +1,4 @@
-"""Files in which a system describes itself, some of which are missing on any given machine."""
+"""Read system files, such as those in /proc and /sys, which may be missing."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ __all__ = ["number_in", "text_in"]
 
 
 def text_in(path: Path) -> str:
-    """Returns what a file says, without space around it; nothing where it cannot be read."""
+    """Returns the stripped text of a file; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -14,7 +14,7 @@ def text_in(path: Path) -> str:
 
 
 def number_in(path: Path) -> float | None:
-    """Returns the number in a file; ``None`` where it cannot be read or is none."""
+    """Returns the number in a file; ``None`` where it cannot be read or is not a number."""
     try:
         return float(text_in(path))
     except ValueError:

@@ -1,6 +1,6 @@
-"""What a measured process is asked and what it answers: a line of JSON each way.
+"""Jobs for a measured process and their results, each exchanged as one line of JSON.
 
-A cold start, of which every import is a part, loads no other job than its own: those are in
+Imports are part of a cold start, so this module contains only the cold start job; the others are in
 ``timed_jobs``. Numbers are nanoseconds of ``time.perf_counter_ns`` and bytes.
 """
 
@@ -30,7 +30,8 @@ __all__ = [
 ]
 
 JobText = str | tuple[str, str]
-"""``edgeadapt.text.Text``, whose module loads numpy: that starts threads, and takes its time."""
+"""``edgeadapt.text.Text``, repeated here because its module imports numpy, which takes time and
+starts threads."""
 
 Answer = TypeVar("Answer")
 AnyJob: TypeAlias = "FirstLabelJob | TimedJob"
@@ -39,7 +40,7 @@ AnyAnswer: TypeAlias = "FirstLabelAnswer | TimedAnswer"
 
 @dataclass(frozen=True)
 class FirstLabelAnswer:
-    """A cold start."""
+    """Result of a cold start."""
 
     label: str
     """The most probable label of the text."""
@@ -51,15 +52,15 @@ class FirstLabelAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Job(ABC, Generic[Answer]):
-    """What one process is asked."""
+    """A job for one process."""
 
     task: ClassVar[str]
-    """What a line of JSON calls it."""
+    """Name of the job in JSON."""
 
     threads: int
     """CPU threads of the engine."""
     started_ns: int = 0
-    """What the clock showed before the process began; whoever starts it sets this."""
+    """Clock just before the start of the process; set by the parent."""
 
     @property
     @abstractmethod
@@ -80,7 +81,7 @@ class VariantJob(Job[Answer]):
     """Path of the bundle."""
     variant: str
     engine: str | None = None
-    """Another engine than the manifest's; ``None`` for that."""
+    """Engine; ``None`` for the one in the manifest."""
 
     @property
     def subject(self) -> str:
@@ -90,7 +91,7 @@ class VariantJob(Job[Answer]):
 
 @dataclass(frozen=True, kw_only=True)
 class FirstLabelJob(VariantJob[FirstLabelAnswer]):
-    """One answer, as soon as possible."""
+    """A cold start: predict the label of one text as soon as possible."""
 
     task = "first_label"
 
@@ -103,12 +104,12 @@ class FirstLabelJob(VariantJob[FirstLabelAnswer]):
 
 
 def job_line(job: Job[Any]) -> str:
-    """Returns a job as a process reads it."""
+    """Returns a job as a line of JSON."""
     return json.dumps({"task": job.task, **asdict(job)})
 
 
 def read_job(line: str) -> "AnyJob":
-    """Takes back what ``job_line`` gave."""
+    """Returns the job from a line of JSON; the inverse of ``job_line``."""
     value = json.loads(line)
     if (task := value.pop("task")) == FirstLabelJob.task:
         return from_json(FirstLabelJob, value, where=task)
@@ -118,15 +119,15 @@ def read_job(line: str) -> "AnyJob":
 
 
 def answer_line(answer: "AnyAnswer") -> str:
-    """Returns an answer as the process that asked reads it."""
+    """Returns an answer as a line of JSON."""
     return json.dumps(asdict(answer))
 
 
 def read_answer(job: Job[Answer], line: str) -> Answer:
-    """Takes back what ``answer_line`` gave, as the answer to a job.
+    """Returns the answer to a job from a line of JSON; the inverse of ``answer_line``.
 
     Raises:
-        MeasurementError: It is no answer to it.
+        MeasurementError: The line is not an answer to the job.
     """
     where = f"The process that measures {job.subject} gave no answer"
     try:

@@ -1,4 +1,4 @@
-"""What the benchmark ran on."""
+"""Describe the machine that a benchmark runs on."""
 
 import os
 import platform
@@ -59,7 +59,7 @@ def usable_cores() -> int:
 
 
 def container() -> str | None:
-    """Returns what this process is contained by, such as ``docker``; ``None`` where nothing is."""
+    """Returns the container runtime of this process, such as ``docker``; ``None`` without one."""
     if Path("/.dockerenv").exists():
         return "docker"
     if Path("/run/.containerenv").exists():
@@ -71,20 +71,20 @@ def container() -> str | None:
 
 
 def emulation() -> str | None:
-    """Returns what emulates this CPU, whose times mean nothing then; ``None`` for a real one."""
-    kernel = text_in(Path("/proc/sys/kernel/arch"))  # since Linux 6.1; the kernel's own word
+    """Returns the emulator of this CPU, which makes times meaningless; ``None`` for a real one."""
+    kernel = text_in(Path("/proc/sys/kernel/arch"))  # since Linux 6.1; never emulated
     if kernel and kernel != platform.machine():
         return f"user-mode emulation on {kernel}"
     return "QEMU TCG" if "TCG" in cpu_fields().get("model name", "") else None
 
 
 def install_bytes() -> dict[str, int]:
-    """Returns what the installed libraries take on disk, as their installer recorded it."""
+    """Returns the size on disk of installed libraries, from the records of their installer."""
     return {name: sum(file.size or 0 for file in files(name) or ()) for name in versions()}
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of the installed libraries that decide speed and answers."""
+    """Returns the versions of the installed libraries that affect speed and results."""
     found = {}
     for name in _LIBRARIES:
         try:
@@ -102,13 +102,13 @@ def _memory_bytes() -> int | None:
 
 
 def _core_quota() -> float | None:
-    """Cores' worth of time that the control group may use; ``None`` for no limit."""
+    """CPU quota of the control group, in cores; ``None`` without a limit."""
     limit, _, period = text_in(Path("/sys/fs/cgroup/cpu.max")).partition(" ")
     return int(limit) / int(period) if limit.isdigit() and period.isdigit() else None
 
 
 def load_average() -> float | None:
-    """Returns the load of the last minute; ``None`` where the system does not say."""
+    """Returns the load average over the last minute; ``None`` where it cannot be read."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):

@@ -1,4 +1,4 @@
-"""Memory of the own process, from /proc."""
+"""Memory of this process, from /proc."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ __all__ = ["memory", "peak_bytes", "resident_bytes"]
 
 
 def memory() -> Memory:
-    """Returns what this process holds now, and the most that it has held."""
+    """Returns the current and peak memory of this process."""
     rollup = _kilobytes("/proc/self/smaps_rollup")
     return Memory(rss=rollup.get("Rss"), pss=rollup.get("Pss"), peak=peak_bytes())
 
@@ -22,12 +22,12 @@ def peak_bytes() -> int | None:
 
 
 def resident_bytes() -> int | None:
-    """Returns the resident memory of this process in bytes; cheaper to ask for than the rest."""
+    """Returns the resident memory of this process in bytes; faster to read than ``memory``."""
     return _kilobytes("/proc/self/status").get("VmRSS")
 
 
 def _kilobytes(path: str) -> dict[str, int]:
-    """Reads the ``Name: number kB`` lines of a file of /proc, in bytes."""
+    """Reads the ``Name: number kB`` lines of a file in /proc; the values are in bytes."""
     try:
         lines = Path(path).read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Statistics of raw samples, computed when they are shown and never stored in their place."""
+"""Statistics of raw samples. They are computed when shown; records store only the samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ __all__ = [
 ]
 
 Interval = tuple[float, float]
-"""The lower and the upper end."""
+"""``(lower, upper)`` end of an interval."""
 
 MIN_SAMPLES_P90 = 64
 MIN_SAMPLES_P99 = 662
-"""Samples below which a percentile is not given: MLPerf's early-stopping figures."""
+"""Percentile -> fewest samples for it, from the early stopping criterion of MLPerf."""
 
 _PERCENTILES = (50, 90, 99)
 _RESAMPLES = 400
@@ -34,9 +34,9 @@ class Latency:
 
     p50: float
     p90: float | None
-    """``None`` where there are too few samples, as with p99."""
+    """``None`` with too few samples, as for p99."""
     n: int
-    """Number of samples, of all processes."""
+    """Number of samples over all processes."""
     p99: float | None = None
     p50_interval: Interval | None = None
     p90_interval: Interval | None = None
@@ -46,9 +46,9 @@ class Latency:
 def latency(children: Sequence[Sequence[int]]) -> Latency | None:
     """Summarizes the nanosecond samples of several child processes; ``None`` without samples.
 
-    Each percentile is the median over the processes of each one's own. Were the samples pooled, one
-    process of five that happens to run at half speed would by itself decide p90: it has a fifth of
-    the samples, and they are the slowest.
+    Each percentile is the median of the percentiles of the processes. With pooled samples, a single
+    process of five that happens to run at half speed would determine p90, because it contributes
+    the slowest fifth of the samples.
     """
     known = _arrays(children)
     if not known:
@@ -73,11 +73,10 @@ def latency(children: Sequence[Sequence[int]]) -> Latency | None:
 def resampled_percentiles(
     children: Sequence[Sequence[int]], *, resamples: int = _RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Returns p50, p90 and p99 of samples drawn anew; shape ``(resamples, 3)``, nanoseconds.
+    """Returns p50, p90 and p99 of bootstrap resamples; shape ``(resamples, 3)``, nanoseconds.
 
-    First the processes are drawn, then samples within each, so that what differs from process to
-    process (where its memory lies, which core it got) counts as chance, which it is. With one
-    process alone it is not seen.
+    Processes are resampled first, then samples within each, so that the interval includes the
+    variation between processes (memory layout, core). With a single process it cannot.
 
     Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
     """
@@ -95,12 +94,12 @@ def _arrays(children: Sequence[Sequence[int]]) -> list[NDArray[np.float64]]:
 
 
 def _typical(children: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """p50, p90 and p99 of the process in the middle."""
+    """Medians over the processes of p50, p90 and p99."""
     own = [np.percentile(child, _PERCENTILES) for child in children]
     return np.asarray(np.median(own, axis=0), dtype=np.float64)
 
 
 def median(values: Sequence[int | None]) -> float | None:
-    """Returns the median of the values that could be read; ``None`` where none could."""
+    """Returns the median of the values that are not ``None``; ``None`` without any."""
     known = [value for value in values if value is not None]
     return float(np.median(known)) if known else None

@@ -1,4 +1,4 @@
-"""Jobs that time a model which is loaded already, and what is answered to them."""
+"""Jobs that time a loaded model, and their results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from edgeadapt.measure.jobs import Job, JobText, VariantJob
 from edgeadapt.store.sample import LeakReading, Memory, Pass
 from edgeadapt.typed import Check
 
-# Imported before the signal between cores is timed: numpy, which starts threads, must not come too.
+# Imported before the signal between cores is timed, so it must not import numpy (starts threads).
 
 __all__ = [
     "TIMED_JOBS",
@@ -25,12 +25,12 @@ __all__ = [
 ]
 
 _Logit = Annotated[Any, Check("a number", lambda value: type(value) in (int, float))]
-"""Also NaN, which is no answer: whoever asked refuses it, and says for which text."""
+"""A logit; NaN is accepted here, because the parent reports it with the number of the text."""
 
 
 @dataclass(frozen=True)
 class FixedInput:
-    """One text's tokens without padding: ``edgeadapt.text.Tokens``, whose module loads numpy."""
+    """Tokens of a text without padding: ``edgeadapt.text.Tokens``, whose module imports numpy."""
 
     ids: list[int]
     type_ids: list[int]
@@ -38,12 +38,12 @@ class FixedInput:
 
 @dataclass(frozen=True)
 class MeasureAnswer:
-    """Latency at batch 1, and the answers to texts."""
+    """Latency at batch size 1, and the logits of texts."""
 
     engine: str
-    """What the engine says of itself."""
+    """Description of the engine."""
     load_ns: int
-    """Model load, without imports."""
+    """Duration of loading the model, without imports."""
     latency_ns: Mapping[str, Sequence[int]]
     """Tokens of a fixed input, ``"text"`` for real texts with tokenization or ``"text-model"`` for
     them without -> one value per run."""
@@ -53,11 +53,11 @@ class MeasureAnswer:
     """Peak memory before the model was loaded; ``None`` without /proc."""
     peak_bytes: int | None
     memory: Mapping[str, Memory]
-    """``"loaded"``, then scenarios in their order -> memory after it."""
+    """``"loaded"``, then each scenario in order -> memory after it."""
     pace_ns: int
-    """What a fixed computation took."""
+    """Duration of a fixed computation."""
     signal_ns: int | None
-    """What a signal to another core and back took; ``None`` where that cannot be measured."""
+    """Round trip of a signal to another core; ``None`` where it cannot be measured."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class BulkAnswer:
     """Throughput, and memory over many texts."""
 
     passes: Mapping[str, Sequence[Pass]]
-    """Batch size -> its passes over the texts."""
+    """Batch size -> passes over the texts."""
     memory: Mapping[str, Memory]
-    """``"loaded"``, then batch sizes -> memory after it."""
+    """``"loaded"``, then each batch size -> memory after it."""
     gauge: str | None
-    """What counted the energy."""
+    """Name of the energy counter."""
     leak: Sequence[LeakReading]
 
 
@@ -78,24 +78,24 @@ class GraphAnswer:
     """Latency and memory of an ONNX file."""
 
     latency_ns: Sequence[Sequence[int]]
-    """Per fixed input one value per run."""
+    """One list per fixed input, with one value per run."""
     peak_bytes: int | None
     """``None`` without /proc."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureJob(VariantJob[MeasureAnswer]):
-    """Latency at fixed lengths and over real texts, and the answers to those."""
+    """Measure latency at fixed lengths and over real texts, and return the logits of the texts."""
 
     task = "measure"
 
     fixed: Sequence[FixedInput]
     texts: Sequence[JobText]
-    """Texts to answer."""
+    """Texts to classify."""
     timed: int
-    """How many of them are timed, one after another."""
+    """Number of texts to time, one after another."""
     seconds: float
-    """What these take at least: they are answered again until then."""
+    """Shortest total time of the timed texts; they are repeated until then."""
     warmup: int
     """Runs before the timed ones, per fixed input and for texts."""
     repeats: int
@@ -109,7 +109,7 @@ class MeasureJob(VariantJob[MeasureAnswer]):
 
 @dataclass(frozen=True, kw_only=True)
 class BulkJob(VariantJob[BulkAnswer]):
-    """Throughput, the energy that it takes, and a leak check."""
+    """Measure throughput, energy, and memory leaks."""
 
     task = "bulk"
 
@@ -117,13 +117,13 @@ class BulkJob(VariantJob[BulkAnswer]):
     batches: Sequence[int]
     """Batch sizes."""
     passes: int
-    """Times that the texts are answered at each."""
+    """Passes over the texts at each batch size."""
     seconds: float
-    """What the passes of the fastest batch size take at least."""
+    """Shortest total time of the passes at the fastest batch size."""
     calls: int
-    """Texts answered one after another in the leak check."""
+    """Texts classified one after another in the leak check."""
     readings: int
-    """Times that memory is read meanwhile."""
+    """Number of memory readings in the leak check."""
 
     @classmethod
     def answer_kind(cls) -> type[BulkAnswer]:
@@ -133,7 +133,7 @@ class BulkJob(VariantJob[BulkAnswer]):
 
 @dataclass(frozen=True, kw_only=True)
 class GraphJob(Job[GraphAnswer]):
-    """Latency and memory of an ONNX file that is in no bundle yet."""
+    """Measure latency and memory of an ONNX file outside of a bundle."""
 
     task = "graph"
 
@@ -163,4 +163,4 @@ TimedAnswer = MeasureAnswer | BulkAnswer | GraphAnswer
 TIMED_JOBS: Mapping[str, type[TimedJob]] = MappingProxyType(
     {kind.task: kind for kind in (MeasureJob, BulkJob, GraphJob)}
 )
-"""What a line of JSON calls a job -> its dataclass."""
+"""Name of a job in JSON -> its dataclass."""

@@ -1,4 +1,4 @@
-"""The measured process: one engine, one variant, then gone.
+"""The measured process: it runs one job with one variant on one engine, and exits.
 
 ``python -m edgeadapt.measure.worker`` reads one JSON job from standard input and writes one JSON
 answer. Numbers are nanoseconds of ``time.perf_counter_ns`` and bytes.
@@ -34,7 +34,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Answers the job on standard input."""
+    """Runs the job on standard input."""
     job = read_job(sys.stdin.read())
     try:
         answer = _answer(job)
@@ -59,10 +59,10 @@ def _answer(job: "AnyJob") -> "AnyAnswer":
 
 
 def _first_label(job: FirstLabelJob) -> FirstLabelAnswer:
-    """Answers one text the way an application would.
+    """Classifies one text the way an application would.
 
-    The parent holds the clock, and tells in ``started_ns`` what it showed when this process began:
-    on every supported system all processes read the same one.
+    The parent passes its clock at the start of this process as ``started_ns``. On all supported
+    systems ``time.perf_counter_ns`` is the same clock in all processes.
     """
     from edgeadapt.runtime import engine_class
     from edgeadapt.runtime.classifier import load
@@ -123,7 +123,7 @@ def _measure(job: "MeasureJob") -> "MeasureAnswer":
 def _timed_texts(
     engine: "LoadedModel", encoder: "TextEncoder", texts: Sequence["Text"], job: "MeasureJob"
 ) -> dict[str, list[int]]:
-    """Answers texts one by one, all over again until the time is over: in all, and in the model."""
+    """Classifies texts one by one until the time is over; returns total and model-only times."""
     for text in texts[: job.warmup]:
         engine.run(encoder.batch([text]))
     whole: list[int] = []
@@ -142,7 +142,7 @@ def _timed_texts(
 
 
 def _bulk(job: "BulkJob") -> "BulkAnswer":
-    """Answers many texts at growing batch sizes, then one by one to see whether memory leaks."""
+    """Classifies many texts at growing batch sizes, then one by one to check for memory leaks."""
     from edgeadapt.measure.energy import find_gauge
     from edgeadapt.measure.memory import memory
     from edgeadapt.measure.timed_jobs import BulkAnswer
@@ -178,7 +178,7 @@ def _bulk(job: "BulkJob") -> "BulkAnswer":
 
 
 def _leak(engine: "LoadedModel", encoder: "TextEncoder", job: "BulkJob") -> list["LeakReading"]:
-    """Answers texts one after another, and reads now and then what memory the process holds."""
+    """Classifies texts one after another, and reads the memory of the process at intervals."""
     from edgeadapt.measure.memory import resident_bytes
 
     step = max(1, job.calls // job.readings)
@@ -191,7 +191,7 @@ def _leak(engine: "LoadedModel", encoder: "TextEncoder", job: "BulkJob") -> list
 
 
 def _graph(job: "GraphJob") -> "GraphAnswer":
-    """Loads an ONNX file that is in no bundle yet and times it on texts' tokens, batch 1."""
+    """Loads an ONNX file outside of a bundle and times it on tokenized texts at batch size 1."""
     from edgeadapt.measure.memory import peak_bytes
     from edgeadapt.measure.timed_jobs import GraphAnswer
     from edgeadapt.recipe import EngineName
@@ -230,4 +230,4 @@ def _timed(engine: "LoadedModel", tokens: "Tokens", job: "MeasureJob | GraphJob"
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # the answer is out; tearing libraries down would only keep the parent waiting
+    os._exit(0)  # the answer is written; unloading libraries would only delay the parent

@@ -1,1 +1,1 @@
-"""What is measured, in which order, and how the results compare."""
+"""Plan and run benchmarks, and compare their results."""

@@ -1,4 +1,4 @@
-"""Two records side by side: what has changed by more than chance would."""
+"""Compare two records and find significant changes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,22 +19,23 @@ from edgeadapt.store.sample import Sample, scenario_title
 __all__ = ["Change", "Comparison", "Verdict", "compare"]
 
 RERUN_SPREAD = 0.03
-"""By which two runs on an idle machine may differ, so that less is no change."""
+"""Difference between two runs on an idle machine; smaller changes are ignored."""
 PACE_SPREAD, SIGNAL_SPREAD = 1.1, 1.5
-"""Times as long for what depends on the machine alone: beyond it, it is another machine."""
+"""Ratios of the durations of a fixed computation and of a signal between cores, above which the
+records are taken to be from different machines."""
 _RESAMPLES = 400
 _SECONDS, _MEGABYTES = 1e9, 1e6
 
 _Growth = tuple[float, Interval | None]
-"""A relative change, and its 95 % interval where something is left to chance."""
+"""A relative change, and its 95 % interval; ``None`` for exact values."""
 
 
 class Verdict(StrEnum):
-    """What a change amounts to."""
+    """Verdict on a change."""
 
     BETTER = "better"
     SAME = "same"
-    """Within what chance, or another run, would do."""
+    """Within noise: the interval of the change, or the difference between two runs."""
     WORSE = "worse"
 
 
@@ -45,22 +46,22 @@ class Change:
     row: str
     """``BUNDLE:VARIANT``."""
     figure: str
-    """What was measured, with its unit."""
+    """Name of the figure, with its unit."""
     before: float
     after: float
     change: float
-    """Relative growth; that of accuracy in shares of the texts."""
+    """Relative change; for accuracy, the difference (0.01 is one percentage point)."""
     interval: Interval | None
-    """95 % interval of the change; ``None`` where nothing is left to chance."""
+    """95 % interval of the change; ``None`` for exact values, such as file sizes."""
     lower_is_better: bool
-    """Whether growth is for the worse: of a time or a size, not of accuracy or throughput."""
+    """Whether an increase is worse, as for a time or size, not accuracy or throughput."""
     verdict: Verdict
     fails: bool
-    """Whether it is worse, by more than is allowed."""
+    """Whether it is worse by more than the limit."""
 
     @property
     def worsening(self) -> float:
-        """The change, positive where it is for the worse."""
+        """The change, with a sign that is positive where it is worse."""
         return self.change if self.lower_is_better else -self.change
 
 
@@ -70,11 +71,11 @@ class Comparison:
 
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
-    """What else tells the records apart, in words."""
+    """Other differences between the records, as phrases."""
 
     @property
     def regressions(self) -> list[Change]:
-        """What is worse by more than is allowed."""
+        """The changes that are worse by more than the limit."""
         return [change for change in self.changes if change.fails]
 
 
@@ -83,26 +84,26 @@ def compare(
 ) -> Comparison:
     """Compares the rows that both records have.
 
-    A change counts where its 95 % interval excludes none and where it is larger than two runs on
-    one idle machine may differ by. The interval of a latency comes from drawing processes, and
-    samples within them, anew; that of other times and of memory from drawing processes; that of
-    accuracy, which counts however small it is, from drawing texts.
+    A change is significant where its 95 % bootstrap interval excludes 0 and where it is larger
+    than the difference between two runs on an idle machine; the latter does not apply to accuracy.
+    Latencies are resampled by process and by samples within each, other times and memory by
+    process, accuracy by text.
 
     Args:
         before: The earlier record.
         after: The later one.
-        fail_over: Share by which a time or a size may grow, or throughput fall.
-        max_drop: Share of texts by which accuracy may fall.
+        fail_over: Largest relative increase of a time or size, or decrease of throughput, 0 to 1.
+        max_drop: Largest drop in accuracy, 0 to 1.
 
     Raises:
-        UsageError: No row is in both.
+        UsageError: The records have no row in common.
     """
     later = {str(sample): sample for sample in after.samples}
     if later.keys().isdisjoint(map(str, before.samples)):
         raise UsageError(
-            "The records have no row in common, so that nothing can be compared: found "
+            "The records have no row in common: found "
             f"{', '.join(map(str, before.samples))} before and {', '.join(later)} after.",
-            hint="Rows are told apart by bundle, variant and engine.",
+            hint="Rows match by bundle, variant and engine.",
         )
     same_texts = _same_texts(before, after)
     changes: list[Change] = []
@@ -134,7 +135,7 @@ def _latencies(
 
 
 def _medians(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
-    """Figures of which each process gives one value."""
+    """Figures with one value per process."""
     for figure, first, then, unit in (
         ("first label, s", before.first_label_ns, after.first_label_ns, _SECONDS),
         ("load, s", before.load_ns, after.load_ns, _SECONDS),
@@ -148,7 +149,7 @@ def _medians(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
 
 
 def _throughputs(before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
-    """Texts a second, of which each pass gives one value."""
+    """Texts per second, with one value per pass."""
     for batch in before.throughput:
         one, other = (np.asarray(speeds(s.throughput.get(batch, ()))) for s in (before, after))
         if len(one) and len(other):
@@ -160,7 +161,7 @@ def _throughputs(before: Sample, after: Sample, allowed: float) -> Iterator[Chan
 
 
 def _accuracy(record: Record, before: Sample, after: Sample, allowed: float) -> Iterator[Change]:
-    """Accuracy on the texts of a record, which are those of both."""
+    """Accuracy on the texts of a record; both records have the same texts."""
     labels, task = known_labels(record), task_of(record)
     logits, others = answers(before), answers(after)
     if labels is None or logits is None or others is None:
@@ -193,7 +194,7 @@ def _judged(
 
 
 def _growth(before: NDArray[np.float64], after: NDArray[np.float64]) -> _Growth:
-    """Relative growth of a median, with its interval where there are several values."""
+    """Relative change of a median, with its interval where there are several values."""
     change = float(np.median(after) / np.median(before) - 1)
     if len(before) == len(after) == 1:
         return change, None
@@ -245,8 +246,8 @@ def _notes(before: Record, after: Record) -> Iterator[str]:
         one, other = (typical_ns(record, name) for record in (before, after))
         if one and other and max(one, other) > limit * min(one, other):
             yield (
-                f"{what} took {one:,.0f} ns before and {other:,.0f} ns after: another machine, or "
-                "its speed has changed"
+                f"{what} took {one:,.0f} ns before and {other:,.0f} ns after: the machine or its "
+                "speed has changed"
             )
     names, others = ({str(sample) for sample in record.samples} for record in (before, after))
     for alone, when in ((names - others, "before"), (others - names, "after")):

@@ -1,4 +1,4 @@
-"""The texts that a benchmark answers: a user's file, or what the bundles carry."""
+"""The evaluation texts of a benchmark, from a user's file or from the bundles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,26 +28,26 @@ _LABEL = "label"
 
 @dataclass(frozen=True)
 class EvaluationFile:
-    """Texts to evaluate on, labelled or not."""
+    """A file of texts to evaluate on, with or without labels."""
 
     path: Path
-    """CSV or JSONL; without a label column everything but accuracy is measured."""
+    """CSV or JSONL; without a label column, accuracy is not measured."""
     text_column: str = TEXT_COLUMNS[0]
     text_pair_column: str | None = None
-    """Where the bundles take pairs; ``text_pair`` where none is given."""
+    """Column of the second text, for bundles that take pairs (default: ``text_pair``)."""
     label_column: str | None = None
-    """``label`` where none is given and the file has such a column."""
+    """Column of the label (default: ``label`` where the file has such a column)."""
     skip_empty: bool = False
-    """Leave out rows with an empty text."""
+    """Whether to leave out rows with an empty text."""
 
 
 def evaluation_of(
     bundles: Sequence[Bundle], file: EvaluationFile | None, *, progress: Progress = SILENT
 ) -> Evaluation:
-    """Returns the texts of a file or, without one, the test text that the bundles carry.
+    """Returns the texts of a file or, without one, the test text in the bundles.
 
     Raises:
-        UsageError: The bundles do different jobs, or carry different test text.
+        UsageError: The bundles have different tasks or labels, or contain different test text.
         DataError: The file cannot be read, or lacks a column.
     """
     if file is not None:
@@ -64,7 +64,7 @@ def evaluation_of(
     if len(set(carried.values())) > 1 or len(carried) < len(bundles):
         listed = ", ".join(f"{b.name} ({carried.get(b.name, 'none')[:8]})" for b in bundles)
         raise UsageError(
-            f"These bundles carry different evaluation sets: {listed}.",
+            f"These bundles contain different evaluation sets: {listed}.",
             hint="Their accuracies cannot be compared. Name bundles of one data set, or give one "
             "file for all with --data.",
         )
@@ -75,7 +75,7 @@ def evaluation_of(
 def _read(
     file: EvaluationFile, manifest: Manifest, *, origin: str, progress: Progress = SILENT
 ) -> Evaluation:
-    """Reads texts as the manifest's model takes them."""
+    """Reads texts, or pairs, as the model of the manifest expects."""
     where = str(file.path)
     pair = [file.text_pair_column or TEXT_COLUMNS[1]] if manifest.pairs else []
     columns = [file.text_column, *pair]
@@ -106,14 +106,14 @@ def _read(
 
 
 def _label_column(file: EvaluationFile, rows: Rows, manifest: Manifest) -> str | None:
-    """The column of labels; ``None`` where the file has none and none was named.
+    """The column of labels; ``None`` where the file has none and none was requested.
 
     Raises:
-        DataError: The column is there and holds no label at all.
+        DataError: The column exists and is empty.
     """
     column = file.label_column or _LABEL
     if not any(column in row for row in rows):
-        return file.label_column  # one that was named has to be there
+        return file.label_column  # a requested column has to exist; reading checks that
     missing = unlabelled_rows(rows, column, manifest.task, names=manifest.labels)
     if len(missing) == len(rows):
         raise DataError(
@@ -124,7 +124,7 @@ def _label_column(file: EvaluationFile, rows: Rows, manifest: Manifest) -> str |
 
 
 def _same_task(bundles: Sequence[Bundle]) -> Manifest:
-    """The first bundle's manifest, after checking that the others do the same job."""
+    """The manifest of the first bundle, after checking that all have the same task and labels."""
     manifests = [bundle.manifest for bundle in bundles]
     if len({manifest.labels for manifest in manifests}) > 1:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Figures of one sample, each from its raw values."""
+"""Compute figures of one sample from its raw values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ __all__ = [
 ]
 
 _SETTLED = 0.2
-"""Share of a leak check's texts after which memory should have stopped growing."""
+"""Share of a leak check's texts that count as warm-up, in which memory may grow."""
 _LEAKED_BYTES = 1_000_000
-"""What noise of an allocator stays below."""
+"""Growth in bytes above which it is a leak; allocator noise is smaller."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class Throughput:
 
     median: float
     interval: Interval
-    """The slowest and the fastest pass; there are too few for anything finer."""
+    """The slowest and the fastest pass; there are too few passes for percentiles."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """What became of memory over many texts."""
+    """Growth of memory over many texts."""
 
     calls: int
-    """Texts that each process answered."""
+    """Number of texts per process."""
     bytes_per_1000: float
-    """By which memory grew, once it had settled; the median over the processes."""
+    """Growth of memory after the warm-up; the median over the processes."""
     leaks: bool
-    """Whether it grew by over a megabyte in every process."""
+    """Whether memory grew by over a megabyte in every process."""
 
 
 def throughput(sample: Sample) -> dict[str, Throughput]:
@@ -61,7 +61,7 @@ def speeds(children: Sequence[Sequence[Pass]]) -> list[float]:
 
 
 def joules_per_1000(sample: Sample) -> float | None:
-    """Returns the energy of 1,000 texts at the batch size that takes least; ``None`` unmeasured."""
+    """Returns the joules per 1,000 texts at the most efficient batch size; ``None`` unmeasured."""
     per_batch = []
     for children in sample.throughput.values():
         passes = [one for child in children for one in child]
@@ -72,14 +72,14 @@ def joules_per_1000(sample: Sample) -> float | None:
 
 
 def import_share(sample: Sample) -> float | None:
-    """Returns the median share of a cold start that is over when all is imported, 0 to 1."""
+    """Returns the median share of imports in the time of a cold start, 0 to 1."""
     pairs = zip(sample.starts, sample.first_label_ns, strict=False)
     shares = [start.imported_ns / whole for start, whole in pairs]
     return float(np.median(shares)) if shares else None
 
 
 def leak(sample: Sample) -> Leak | None:
-    """Returns what became of memory; ``None`` where it was not watched, or cannot be read."""
+    """Returns the result of the leak check; ``None`` where it was not run, or without /proc."""
     slopes, grown, calls = [], [], 0
     for readings in sample.leak:
         known = np.asarray([pair for pair in readings if None not in pair], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What the measured processes are asked to do."""
+"""Build the jobs for the measured processes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,25 +12,25 @@ from edgeadapt.text import Text, TextEncoder, text_of
 __all__ = ["Subject", "bulk_job", "first_label_job", "measure_job", "scaling_job"]
 
 SCALING_TOKENS = 64
-"""At which the number of threads is varied."""
+"""Length in tokens at which the number of threads is varied."""
 LEAK_READINGS = 50
-"""Of the memory in the course of the leak check."""
+"""Number of memory readings in the leak check."""
 _WORDS = "the room was small and the food came late but we would go back again"
-"""What is measured where no real text is needed, or none is at hand."""
+"""Text for measurements that need no real text, or where there is none."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One variant of one bundle, under measurement."""
+    """A variant of a bundle to measure, on an engine."""
 
     bundle: Bundle
     variant: str
     engine: str | None = None
-    """Another engine than the manifest's; ``None`` for that."""
+    """Engine; ``None`` for the one in the manifest."""
 
     @property
     def title(self) -> str:
-        """The variant's name, with the engine where it is not the manifest's."""
+        """The name of the variant, with the engine where it is not the one in the manifest."""
         return f"{self.variant}@{self.engine}" if self.engine else self.variant
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class Subject:
 
 
 def measure_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]) -> MeasureJob:
-    """Latency at fixed lengths and over real texts, and the answers to those."""
+    """Returns the job for latency at fixed lengths and over real texts, and their logits."""
     return MeasureJob(
         bundle=str(subject.bundle.path),
         variant=subject.variant,
@@ -54,15 +54,15 @@ def measure_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text
 
 
 def scaling_job(subject: Subject, plan: Plan, threads: int) -> MeasureJob:
-    """Latency at one length."""
+    """Returns the job for latency at one length."""
     length = min(SCALING_TOKENS, subject.bundle.manifest.max_length)
     return measure_job(subject, replace(plan, lengths=(length,)), threads, texts=())
 
 
 def bulk_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]) -> BulkJob:
-    """Throughput, the energy that it takes, and a leak check.
+    """Returns the job for throughput, energy and memory leaks.
 
-    A variant that is run text by text has no throughput at larger batches.
+    For a variant that is run text by text, only batch size 1 is measured.
     """
     variant = subject.bundle.variant(subject.variant)
     return BulkJob(
@@ -80,7 +80,7 @@ def bulk_job(subject: Subject, plan: Plan, threads: int, texts: Sequence[Text]) 
 
 
 def first_label_job(subject: Subject, threads: int, texts: Sequence[Text]) -> FirstLabelJob:
-    """One answer, as soon as possible."""
+    """Returns the job for a cold start."""
     text = texts[0] if texts else _made_up("A short text.", subject.bundle)
     return FirstLabelJob(
         bundle=str(subject.bundle.path),
@@ -92,7 +92,7 @@ def first_label_job(subject: Subject, threads: int, texts: Sequence[Text]) -> Fi
 
 
 def _fixed_inputs(bundle: Bundle, lengths: Sequence[int]) -> list[FixedInput]:
-    """Tokens of exactly the given lengths: plain words, repeated and cut."""
+    """Returns tokens of exactly the given lengths: plain words, repeated and truncated."""
     encoder = bundle.text_encoder()
     inputs = []
     for length in lengths:
@@ -107,5 +107,5 @@ def _fixed_inputs(bundle: Bundle, lengths: Sequence[int]) -> list[FixedInput]:
 
 
 def _made_up(text: str, bundle: Bundle) -> Text:
-    """A text in the form that the bundle takes."""
+    """Returns a text or a pair, whichever the bundle takes."""
     return text_of([text] * (2 if bundle.manifest.pairs else 1))

@@ -1,4 +1,4 @@
-"""What disturbed a benchmark, from the record itself."""
+"""Detect disturbances of a benchmark from its record."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,42 +11,42 @@ from edgeadapt.store.sample import scenario_title
 __all__ = ["FARTHER", "disturbances", "typical_ns"]
 
 _Key = tuple[str, str]
-"""A sample and a scenario."""
+"""``(sample, scenario)``."""
 
 _SPREAD = 0.10
-"""Width of the middle half of the processes' medians, as a share of their median: above it, chance
-decides which of two variants is faster."""
+"""Interquartile range of the processes' medians, as a share of their median; above it, which of two
+variants is faster is random."""
 _SLOW = 0.25
-"""By how much a single process is slower than the median: the percentiles are medians over the
-processes and hide it."""
+"""How much slower a single process may be than the median, as a share. Percentiles are medians over
+the processes and do not show it."""
 _OTHERS = 0.10
-"""CPU cores that other processes used."""
+"""CPU cores used by other processes."""
 _STOLEN = 0.02
-"""CPU cores that the host gave to other virtual machines."""
+"""CPU cores that the host gave to other virtual machines (steal time)."""
 _SLOWER = 0.05
-"""By how much the clock falls, or a fixed computation takes longer, from first to last."""
+"""Relative change of the clock, or of the duration of a fixed computation, over the benchmark."""
 FARTHER = 2.0
-"""Ratio of the times that a signal between two cores takes in two processes: more than chance makes
-of it, less than whether the cores share a cache."""
+"""Ratio of the latencies of a signal between two cores in two processes: above noise, below the
+effect of a shared cache."""
 
 
 def disturbances(record: Record) -> list[str]:
-    """Returns one line for each thing that disturbed the benchmark; none on a quiet machine."""
+    """Returns one line per disturbance of the benchmark; empty on an idle machine."""
     return [*_spreads(record), *_company(record), *_slowdown(record), *_moves(record)]
 
 
 def typical_ns(record: Record, name: str) -> float | None:
-    """Returns the median over all processes of what depends on the machine alone.
+    """Returns the median over all processes of a measurement that depends only on the machine.
 
     Args:
         record: The benchmark.
-        name: ``pace_ns``, a fixed computation, or ``signal_ns``, from one core to another and back.
+        name: ``pace_ns``, a fixed computation, or ``signal_ns``, a signal to another core and back.
     """
     return median([ns for sample in record.samples for ns in getattr(sample, name)])
 
 
 def _spreads(record: Record) -> Iterator[str]:
-    """Processes that differ by more than they should, with the worst scenario."""
+    """Lines on differences between processes, with the worst scenario."""
     medians = {
         (str(sample), scenario_title(scenario)): np.asarray(
             [np.median(child) for child in children]
@@ -77,7 +77,7 @@ def _spreads(record: Record) -> Iterator[str]:
 
 
 def _worst(found: Mapping[_Key, float], limit: float) -> tuple[_Key, int] | None:
-    """What is furthest above a limit, and how many are."""
+    """The key with the largest value above a limit, and the number of keys above it."""
     above = [key for key, value in found.items() if value > limit]
     return (max(above, key=found.__getitem__), len(above)) if above else None
 

@@ -1,4 +1,4 @@
-"""How much is measured: three sizes of the same plan."""
+"""Three sizes of a benchmark plan."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +10,7 @@ __all__ = ["PLANS", "Effort"]
 
 
 class Effort(StrEnum):
-    """How long a benchmark may take."""
+    """Size of a benchmark plan."""
 
     QUICK = "quick"
     DEFAULT = "default"
@@ -30,5 +30,5 @@ PLANS: Mapping[Effort, Plan] = MappingProxyType(
         ),
     }
 )  # fmt: skip
-"""What MLPerf's inference rules ask of a scenario, at least 60 s and 1,024 queries, the last one
-does; it is no MLPerf result."""
+"""Size -> plan. The last one follows MLPerf's inference rules for a scenario, at least 60 s and
+1,024 queries; its results are not MLPerf results."""

@@ -1,4 +1,4 @@
-"""From raw samples to the rows of the comparison table."""
+"""Compute the rows of the comparison table from raw samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,33 +34,33 @@ __all__ = ["Ratios", "Row", "answers", "known_labels", "rows", "task_of"]
 
 @dataclass(frozen=True)
 class Ratios:
-    """How a row compares with the baseline; above 1 is better than the baseline."""
+    """Ratios of the baseline to a row; above 1 the row is better."""
 
     latency: Mapping[str, float]
-    """Per scenario: baseline's p50 over this row's (times faster)."""
+    """Scenario -> p50 of the baseline divided by that of the row (times faster)."""
     peak: float | None
-    """Baseline's peak memory over this row's (times smaller)."""
+    """Peak memory of the baseline divided by that of the row (times smaller)."""
     bytes: float
-    """Baseline's model size over this row's (times smaller)."""
+    """Model size of the baseline divided by that of the row (times smaller)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One line of the table."""
+    """One row of the table."""
 
     bundle: str
     variant: str
     engine: str
     method: str
     accuracy: float | None = None
-    """0 to 1; ``None`` without labels, as the three that follow."""
+    """0 to 1; ``None`` without labels, like the next three fields."""
     accuracy_interval: Interval | None = None
     macro_f1: float | None = None
     macro_f1_interval: Interval | None = None
     against_baseline: Difference | None = None
-    """Accuracy against the baseline's on the same texts; ``None`` for the baseline, too."""
+    """Difference in accuracy to the baseline on the same texts; also ``None`` for the baseline."""
     agreement: float | None = None
-    """Share of texts with the same labels as the bundle's fp32 variant; ``None`` without it."""
+    """Share of texts with the same prediction as the bundle's fp32 variant; ``None`` without it."""
     agreement_interval: Interval | None = None
     largest_shift: float | None = None
     """Largest logit difference from the bundle's fp32 variant."""
@@ -76,31 +76,31 @@ class Row:
     first_label_s: float | None
     """Median seconds from process start to first label."""
     import_share: float | None
-    """Share of them that had passed when everything was imported, 0 to 1."""
+    """Share of imports in that time, 0 to 1."""
     peak_mb: float | None
     """Median peak resident memory in megabytes (1e6 bytes); ``None`` without /proc."""
     import_mb: float | None
-    """Of which the interpreter, libraries and tokenizer, before the model was loaded."""
+    """Peak memory before loading the model: interpreter, libraries and tokenizer."""
     rss_mb: float | None
-    """Median resident memory after the last scenario at batch 1."""
+    """Median resident memory (RSS) after the last scenario at batch size 1."""
     pss_mb: float | None
-    """The same with shared pages divided among those who share them."""
+    """The same as proportional set size (PSS): shared pages are divided by their processes."""
     peak_mb_after: Mapping[str, float]
-    """Scenario -> median peak until its end, each adding to those before it."""
+    """Scenario -> median peak memory up to its end, including all scenarios before it."""
     peak_mb_at_batch: Mapping[str, float]
     """Batch size -> the same in the processes that measure throughput."""
     leak: Leak | None
     joules_per_1000_texts: float | None
-    """``None`` where the machine has no gauge that can be read."""
+    """``None`` without a readable energy counter."""
     bytes: int
     """Size of the model files."""
     tokenizer_bytes: int | None
     bundle_bytes: int | None
     runtime_bytes: int | None
-    """What the engine and the libraries it needs take on disk."""
+    """Size on disk of the engine and its libraries."""
     is_baseline: bool
     is_pareto: bool = False
-    """Whether no other row is at least as accurate and as fast, and better in one of them."""
+    """Whether the row is Pareto optimal in accuracy and latency over real texts."""
     ratios: Ratios
 
     @property
@@ -110,7 +110,7 @@ class Row:
 
 
 def rows(record: Record) -> list[Row]:
-    """Returns one row per sample, in the record's order."""
+    """Returns one row per sample, in the order of the record."""
     baseline = next(sample for sample in record.samples if str(sample) == record.baseline)
     percentiles = {str(sample): _percentiles(sample.latency_ns) for sample in record.samples}
     found = [_row(sample, baseline, record, percentiles) for sample in record.samples]
@@ -119,18 +119,18 @@ def rows(record: Record) -> list[Row]:
 
 
 def answers(sample: Sample) -> Logits | None:
-    """Returns a sample's logits, of shape ``(texts, labels)``; ``None`` without texts."""
+    """Returns the logits of a sample, shape ``(texts, labels)``; ``None`` without texts."""
     return np.asarray(sample.logits, dtype=np.float32) if len(sample.logits) else None
 
 
 def known_labels(record: Record) -> Labels | None:
-    """Returns the labels of a record's texts, where they are known."""
+    """Returns the labels of a record's texts; ``None`` without labels."""
     labels = record.evaluation.labels
     return None if labels is None else np.asarray(labels, dtype=np.int64)
 
 
 def task_of(record: Record) -> Task:
-    """Returns how many labels the texts of a record have."""
+    """Returns the task of a record's texts."""
     return record.evaluation.task
 
 
@@ -148,7 +148,7 @@ def _row(
 def _costs(
     sample: Sample, baseline: Sample, percentiles: Mapping[str, Mapping[str, Latency]]
 ) -> Row:
-    """A row without how good the answers are."""
+    """Builds a row without accuracy and agreement."""
     own = percentiles[str(sample)]
     last = next(reversed(list(sample.memory.values())), ())
     return Row(
@@ -180,7 +180,7 @@ def _costs(
 
 
 def _with_accuracy(row: Row, sample: Sample, baseline: Sample, record: Record) -> Row:
-    """Adds how good the answers are, where the texts have labels."""
+    """Adds accuracy, where the texts have labels."""
     logits, labels, task = answers(sample), known_labels(record), task_of(record)
     if logits is None or labels is None:
         return row
@@ -198,7 +198,7 @@ def _with_accuracy(row: Row, sample: Sample, baseline: Sample, record: Record) -
 
 
 def _with_agreement(row: Row, sample: Sample, record: Record) -> Row:
-    """Adds how close the answers are to those of the bundle's fp32, where there are such."""
+    """Adds the agreement with the bundle's fp32 variant, where it was measured."""
     logits, fp32, task = answers(sample), _fp32_of(sample, record), task_of(record)
     if logits is None or fp32 is None:
         return row
@@ -223,7 +223,7 @@ def _ratios(
 
 
 def _pareto(rows: Sequence[Row]) -> set[str]:
-    """Names of the rows that none beats in accuracy and in latency over real texts."""
+    """Names of the Pareto-optimal rows in accuracy and latency over real texts."""
     points = {
         row.name: (-row.accuracy, row.latency_ms["text"].p50)
         for row in rows

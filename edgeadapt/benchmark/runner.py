@@ -1,4 +1,4 @@
-"""Runs a plan: every variant in fresh processes, interleaved, so that drift hits all alike."""
+"""Run a plan: each variant in fresh processes, interleaved, so that drift affects all equally."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,20 +36,20 @@ class Evaluation:
     """The real texts of a benchmark."""
 
     origin: str
-    """Where they come from, in words."""
+    """Origin, as a phrase."""
     sha256: str | None
     """Hash of the file they come from; ``None`` without a file."""
     texts: tuple[Text, ...] = ()
     labels: NDArray[np.int64] | None = None
-    """Label indices of shape ``(texts,)`` or, multi-label, 0 and 1 of shape ``(texts, labels)``,
-    where known."""
+    """Label indices of shape ``(texts,)`` or, multi-label, 0 and 1 of shape ``(texts, labels)``;
+    ``None`` without labels."""
     task: Task = Task.SINGLE_LABEL
     """How many labels a text has."""
     names: tuple[str, ...] = ()
-    """What the labels are called, in the order of the logits."""
+    """Names of the labels, in the order of the logits."""
 
     def info(self, count: int) -> EvaluationInfo:
-        """Returns what a record says of the first ``count`` texts, which were answered."""
+        """Returns the description of the first ``count`` texts, which were classified."""
         return EvaluationInfo(
             origin=self.origin,
             sha256=self.sha256,
@@ -62,7 +62,7 @@ class Evaluation:
 
 @dataclass
 class _Collected:
-    """What the processes of one subject have answered so far."""
+    """The results of the processes of one subject so far."""
 
     subject: Subject
     answers: list[MeasureAnswer] = field(default_factory=list)
@@ -84,8 +84,8 @@ def measure(
     """Measures all subjects and returns the record.
 
     Args:
-        subjects: What to measure, in the order of the table.
-        plan: How often.
+        subjects: The variants to measure, in the order of the table.
+        plan: Numbers of processes, runs and texts.
         threads: CPU threads for every engine.
         evaluation: Real texts; without any, accuracy and text latency are left out.
         baseline: The subject that ratios refer to.
@@ -93,11 +93,11 @@ def measure(
 
     Raises:
         MeasurementError: A measuring process failed.
-        ModelError: A variant's answer to a text is NaN or infinite.
+        ModelError: A logit of a variant is NaN or infinite.
     """
     machine = describe_machine()
     if machine.emulation:
-        progress.warn(f"{machine.emulation}: only answers are measured, no times.")
+        progress.warn(f"{machine.emulation}: predictions are measured, but no times.")
         plan = plan.without_times()
     before = read_conditions()
     texts = evaluation.texts[: plan.texts]
@@ -120,20 +120,20 @@ def measure(
 
 @dataclass(frozen=True)
 class _Series:
-    """Fresh processes of one kind."""
+    """A series of fresh processes with the same kind of job."""
 
     processes: int
-    """Per subject."""
+    """Number of processes per subject."""
     run: Callable[[_Collected, int], None]
-    """Starts one of them, given its number from 0, and keeps what it answers."""
+    """Runs the process with a number, counted from 0, and stores its result."""
     note: str = ""
-    """What the progress display says of them."""
+    """Text for the progress display."""
 
 
 def _collect(
     subjects: Sequence[Subject], series: Sequence[_Series], progress: Progress
 ) -> list[_Collected]:
-    """Runs every process of every series, and returns what they answered, one per subject."""
+    """Runs all processes of all series, and returns the results of each subject."""
     collected = [_Collected(subject) for subject in subjects]
     turns = _interleaved(series)
     with progress.bar("benchmark", len(subjects) * len(turns)) as bar:
@@ -145,7 +145,7 @@ def _collect(
 
 
 def _all_series(plan: Plan, threads: int, texts: Sequence[Text]) -> list[_Series]:
-    """Everything that a plan asks for, the kinds in the order in which they begin."""
+    """All series of a plan, in the order in which they start."""
 
     def measured(found: _Collected, number: int) -> None:
         asked = texts if number == 0 else texts[: plan.timed]
@@ -178,18 +178,18 @@ def _all_series(plan: Plan, threads: int, texts: Sequence[Text]) -> list[_Series
 
 
 def _interleaved(series: Sequence[_Series]) -> list[tuple[_Series, int]]:
-    """Spreads every kind of process over the whole benchmark.
+    """Spreads the processes of each series over the whole benchmark.
 
-    A machine's speed changes from minute to minute. What is measured within a few seconds shows
-    one of its moods; what is spread over all the time that there is shows most of them, and two
-    runs agree better.
+    The speed of a machine changes from minute to minute. Measurements within a few seconds see
+    only one state of it; measurements spread over the whole run see most of them, so that two runs
+    agree better.
     """
     turns = [(one, number) for one in series for number in range(one.processes)]
     return sorted(turns, key=lambda turn: turn[1] / turn[0].processes)
 
 
 def _thread_counts() -> list[int]:
-    """1, 2, 4 … and all cores; up to eight cores every number."""
+    """Thread counts to measure: up to eight cores every number, then 1, 2, 4 … and all cores."""
     cores = usable_cores()
     return [n for n in range(1, cores + 1) if cores <= 8 or n & (n - 1) == 0 or n == cores]
 

@@ -204,11 +204,11 @@ def test_a_machine_that_is_not_what_it_was_is_said() -> None:
 
     assert compare(before, before).notes == ()
     assert compare(before, slower).notes == (
-        "a fixed computation took 500,000 ns before and 600,000 ns after: another machine, or its "
+        "a fixed computation took 500,000 ns before and 600,000 ns after: the machine or its "
         "speed has changed",
     )
     assert compare(before, farther).notes == (
-        "a signal between two cores took 155 ns before and 605 ns after: another machine, or its "
+        "a signal between two cores took 155 ns before and 605 ns after: the machine or its "
         "speed has changed",
     )
 

@@ -1,1 +1,1 @@
-"""Tables and pages for people and other programs, made from values."""
+"""Render tables and pages from values."""

@@ -1,4 +1,4 @@
-"""The columns of a benchmark's table: a new figure of the bench is a new column here."""
+"""The columns of a benchmark's table; add a column here for each new figure."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -38,7 +38,7 @@ __all__ = [
 
 
 def marked(name: str, row: Row) -> str:
-    """Returns a row's name, with a star where no other is as accurate and as fast."""
+    """Returns a row's name, with a star if it is Pareto optimal."""
     return f"{name} ★" if row.is_pareto else name
 
 
@@ -54,7 +54,7 @@ def _agreement(row: Row) -> Cell | None:
 
 
 def _compared(cell: Cell, ratio: float | None) -> Cell:
-    """Adds how many times smaller than the baseline's a size is."""
+    """Adds to a size how many times smaller than the baseline it is."""
     return cell if ratio is None else Cell(cell.text, (f"{times(ratio).text} smaller",), cell.value)
 
 
@@ -108,7 +108,7 @@ MODEL_SIZE: Column[Row] = Column(
 
 
 def latency_column(scenario: str, *, brief: bool = False) -> Column[Row]:
-    """Returns the latencies of a scenario, with how many times faster they are."""
+    """Returns the column of a scenario's latencies, with ratios to the baseline."""
 
     def cell(row: Row) -> Cell | None:
         found = row.latency_ms.get(scenario)
@@ -118,12 +118,12 @@ def latency_column(scenario: str, *, brief: bool = False) -> Column[Row]:
 
 
 def scenarios(rows: Iterable[Row]) -> list[str]:
-    """Returns the scenarios that any of the rows was measured in."""
+    """Returns the scenarios for which any row has a measurement."""
     return list(dict.fromkeys(name for row in rows for name in row.latency_ms))
 
 
 def answer_columns(rows: Sequence[Row]) -> list[Column[Row]]:
-    """Returns how good the answers of the variants are, and how fast they come."""
+    """Returns the columns of accuracy and latency."""
     found, compared = scenarios(rows), _compared_in(rows)
     lengths = [name for name in found if name.isdigit()]
     # The short table has three token counts: the fewest, the middle one and the most.
@@ -145,13 +145,13 @@ def answer_columns(rows: Sequence[Row]) -> list[Column[Row]]:
 
 
 def _compared_in(rows: Sequence[Row]) -> str:
-    """The scenario by which a variant is called so many times faster: real texts, if measured."""
+    """The scenario for "times faster": real texts if measured, else a fixed length."""
     found = scenarios(rows)
     return "text" if "text" in found else max(filter(str.isdigit, found), key=int, default="")
 
 
 def cost_columns(rows: Sequence[Row]) -> list[Column[Row]]:
-    """Returns how much the variants get done, and what they need for it."""
+    """Returns the columns of throughput, memory, energy and size."""
     batches = dict.fromkeys(name for row in rows for name in row.texts_per_s)
     threads = dict.fromkeys(name for row in rows for name in row.threads_ms)
     return [
@@ -191,17 +191,17 @@ def _threads(number: str) -> Column[Row]:
 
 
 def bench_columns(rows: Sequence[Row]) -> list[Column[Row]]:
-    """Returns every column of the table, without the variant's name."""
+    """Returns all columns of the table, except the name of the variant."""
     return [*answer_columns(rows), *cost_columns(rows)]
 
 
 def bench_notes(rows: Sequence[Row], record: Record, *, wide: bool) -> list[str]:
-    """Returns what a reader of the table needs to know, a line each, the machine last.
+    """Returns the lines below the table, the machine last.
 
     Args:
-        rows: What the table shows.
-        record: Where they come from.
-        wide: Whether the table has every column.
+        rows: The rows of the table.
+        record: The record of the rows.
+        wide: Whether the table has all columns.
     """
     notes = ["ms: p50 at batch 1. = fp32: same label as the bundle's fp32"]
     if scenario := _compared_in(rows):
@@ -219,16 +219,16 @@ def _wide_notes(rows: Sequence[Row], record: Record) -> list[str]:
     columns = bench_columns(rows)
     left_out = [column.title for column in columns if column not in used(columns, rows)]
     notes = [
-        "growth: of memory while so many texts were answered",
-        "runtime: the engine and the libraries that it needs",
+        "growth: of memory while that many texts were classified",
+        "runtime: the engine and its libraries",
     ]
     batches = [str(batch) for batch in record.plan.batches]
     if any(row.texts_per_s for row in rows) and any(
         row.texts_per_s.get(batch) is None for row in rows for batch in batches
     ):
         notes.append(
-            "no texts/s in batches: this model is run text by text, because its answers would "
-            "depend on the other texts of a batch"
+            "no texts/s in batches: this model is run text by text, because its predictions "
+            "would depend on the other texts of a batch"
         )
     if left_out:
         notes.append(f"unavailable: {', '.join(left_out)}")

@@ -1,6 +1,6 @@
-"""What a table shows, whoever writes it: columns, the cells that they make, and how figures look.
+"""Columns, cells and number formats of tables, independent of the output format.
 
-A table is a list of columns; each makes one cell of a row. The terminal, Markdown and HTML write
+A table is a list of columns; each column makes one cell of a row. Terminal, Markdown and HTML use
 the same cells, so that a figure looks the same in all of them.
 """
 
@@ -38,30 +38,30 @@ class Cell:
 
     text: str
     details: tuple[str, ...] = ()
-    """What belongs to the figure, such as a higher percentile or a ratio; left out in one line."""
+    """Additional values, such as a higher percentile or a ratio; omitted in compact tables."""
     value: float | None = None
-    """The figure itself, for pages that sort or check; ``None`` for text and without a figure."""
+    """The number, for pages that sort or check; ``None`` for text and empty cells."""
 
 
 NOT_MEASURED = Cell("–")
 UNAVAILABLE = Cell("unavailable")
-"""What this machine cannot tell."""
+"""Text of a cell whose figure cannot be measured on this machine."""
 
 
 @dataclass(frozen=True)
 class Column(Generic[R]):
-    """One figure of every row."""
+    """A column of a table."""
 
     title: str
-    """The figure's name, in a few words."""
+    """Name of the figure."""
     unit: str
-    """Of the figure; empty for text, and where the format writes it."""
+    """Unit of the figure; empty for text, and where the format writes the unit."""
     make: Callable[[R], Cell | None]
-    """A row's cell; ``None`` where the row has no such figure."""
+    """Returns the cell of a row; ``None`` where the row has no such figure."""
     missing: Cell = NOT_MEASURED
-    """What is shown then."""
+    """Cell for rows without the figure."""
     brief: bool = False
-    """Whether it belongs to the short table; the long one has every column."""
+    """Whether the column is in the short table; the wide one has all columns."""
 
     @classmethod
     def of(
@@ -74,7 +74,7 @@ class Column(Generic[R]):
         missing: Cell = NOT_MEASURED,
         brief: bool = False,
     ) -> "Column[R]":
-        """Returns a column of one value, written in one of the formats below."""
+        """Returns a column of single values, in one of the formats below."""
 
         def make(row: R) -> Cell | None:
             found = value(row)
@@ -83,7 +83,7 @@ class Column(Generic[R]):
         return cls(title, unit, make, missing, brief)
 
     def cell(self, row: R) -> Cell:
-        """Returns what is shown of a row."""
+        """Returns the cell of a row, or the one for a missing figure."""
         return self.make(row) or self.missing
 
     @property
@@ -93,12 +93,12 @@ class Column(Generic[R]):
 
 
 def used(columns: Iterable[Column[R]], rows: Sequence[R]) -> list[Column[R]]:
-    """Returns the columns in which some row has a figure or a text."""
+    """Returns the columns that are not empty in all rows."""
     return [column for column in columns if any(column.make(row) for row in rows)]
 
 
 def share(value: float, interval: Interval | None = None) -> Cell:
-    """Writes a share of 1 in percent, with half the width of its 95 % interval in points."""
+    """Formats a share (0 to 1) in percent, with half the width of its 95 % interval in points."""
     return Cell(f"{value:.1%}{_half(interval)}", value=value)
 
 
@@ -112,16 +112,16 @@ def _half(interval: Interval | None) -> str:
 
 
 def points(found: Difference) -> Cell:
-    """Writes a difference of two shares in percentage points, with its p value."""
+    """Formats a difference of two shares in percentage points, with its p-value."""
     return Cell(f"{100 * found.points:+.1f}", (f"p {found.p_value:.2f}",), found.points)
 
 
 def milliseconds(found: Latency, ratio: float | None = None) -> Cell:
-    """Writes p50, with its interval, the higher percentiles and how many times faster it is.
+    """Formats p50, with its interval, higher percentiles and the ratio to the baseline.
 
     Args:
-        found: Percentiles.
-        ratio: The baseline's p50 over this one.
+        found: The percentiles.
+        ratio: p50 of the baseline divided by this one.
     """
     p90 = "insufficient" if found.p90 is None else f"{found.p90:.2f}"
     details = [f"p90 {p90}"]
@@ -136,25 +136,25 @@ def milliseconds(found: Latency, ratio: float | None = None) -> Cell:
 
 
 def times(ratio: float) -> Cell:
-    """Writes how many times faster or smaller something is."""
+    """Formats a ratio, such as times faster or smaller."""
     return Cell(f"{ratio:.2f}×", value=ratio)
 
 
 def growth(change: float) -> Cell:
-    """Writes a relative change, in percent of what was before."""
+    """Formats a relative change in percent of the earlier value."""
     return Cell(f"{change:+.1%}", value=change)
 
 
 def fixed(digits: int) -> Callable[[float], Cell]:
-    """Returns a format with as many decimals: megabytes of files (1) and of memory (0), seconds."""
+    """Returns a format with a fixed number of decimals, such as 1 for sizes of files in MB."""
     return lambda value: Cell(f"{value:,.{digits}f}", value=value)
 
 
 def count(value: float) -> Cell:
-    """Writes a whole number, or one so large that decimals would say nothing."""
+    """Formats a number without decimals."""
     return Cell(f"{value:,.0f}", value=value)
 
 
 def text(value: object) -> Cell:
-    """Writes anything else; whoever writes a document makes it inert there."""
+    """Formats any other value, unescaped: the writer of the document escapes it."""
     return Cell(str(value))

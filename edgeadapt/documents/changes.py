@@ -1,4 +1,4 @@
-"""The columns of what ``edgeadapt compare`` shows."""
+"""The columns of the table of ``edgeadapt compare``."""
 
 from edgeadapt.benchmark.compare import Change
 from edgeadapt.documents.cells import Cell, Column, growth, text
@@ -7,7 +7,7 @@ __all__ = ["CHANGES"]
 
 
 def _figure(value: float) -> Cell:
-    """Four digits, as figures of all kinds and units stand in one column."""
+    """Four significant digits, because the column mixes figures with different units."""
     return Cell(f"{value:.4g}", value=value)
 
 

@@ -1,4 +1,4 @@
-"""The columns of what a bundle says of its export: the gates it passed, and what was tried."""
+"""The columns of a bundle's gates and of the trials of its compression steps."""
 
 from dataclasses import dataclass
 
@@ -20,11 +20,11 @@ class Gate:
     limit: str
     texts: int
     agreement: float
-    """Share of texts with the same labels before and after, 0 to 1."""
+    """Share of texts with the same predictions before and after, 0 to 1."""
 
 
 def gates_of(manifest: Manifest) -> list[Gate]:
-    """Returns the gates in their order: exact steps first, then what compression cost."""
+    """Returns the gates in order: exact steps first, then the cost of compression."""
     gates, compression = manifest.gates, manifest.compression
     found = [
         _parity("merged model = adapters", gates.merge.parity),
@@ -87,7 +87,7 @@ SENSITIVITY: tuple[Column[tuple[str, float]], ...] = (
 
 
 def trial(step: StepReport) -> Column[TrialReport]:
-    """Returns the column of what was tried; the chosen one is marked."""
+    """Returns the column with the names of the trials; the chosen one is marked."""
 
     def named(tried: TrialReport) -> str:
         return f"{tried.name}{' ←' if tried.name == step.chosen else ''}"
@@ -96,27 +96,27 @@ def trial(step: StepReport) -> Column[TrialReport]:
 
 
 def merge_note(gate: MergeGate) -> str:
-    """Says what of the adapters stays at run time, and what unsharing layers cost."""
+    """Returns a note on adapters that were not folded, and on layers that were copied."""
     leftover = gate.leftover
     if leftover.parameters:
         count = "Some" if leftover.bottlenecks is None else leftover.bottlenecks
         note = (
-            f"{count} bottlenecks stay beside the dense layers: {leftover.parameters:,} "
+            f"{count} bottlenecks could not be folded: {leftover.parameters:,} "
             f"parameters, {leftover.macs_per_token:,} multiply-accumulates per token."
         )
     else:
-        note = "All that was trained folded wholly: the graph is that of a stock model."
+        note = "All adapters were folded: the graph is that of a stock model."
     if gate.unshared_bytes:
         size = gate.unshared_bytes / 1e6
-        note += f" Layers that shared weights were told apart: {size:.1f} MB in fp32."
+        note += f" Shared layers were copied, which adds {size:.1f} MB in fp32."
     return note
 
 
 def step_note(compression: Compression, step: StepReport) -> str:
-    """Says how the trial of a step was chosen, and what the reader should know of it.
+    """Returns a note on how the trial of a step was chosen, and on the accuracy of its result.
 
     Args:
-        compression: The report that the step is part of.
+        compression: The report with the step.
         step: The step.
     """
     taken, before = step.taken, step.baseline.latency_ms
@@ -130,14 +130,14 @@ def step_note(compression: Compression, step: StepReport) -> str:
     else:
         note = (
             f"Chosen for {compression.objective} on {compression.platform} {among}; fp32 takes "
-            f"{before:.2f} ms. Of those that are alike in that, the closest to fp32."
+            f"{before:.2f} ms. Ties were resolved by closeness to fp32."
         )
     low, high = drift.drop_interval
     if drift.texts < compression.deciding_texts:
         note += (
             f" The drop lies between {100 * low:.2f} and {100 * high:.2f} points (95 % interval): "
-            f"some {drift.texts_for(compression.slack):,} texts would tell one point."
+            f"about {drift.texts_for(compression.slack):,} texts would narrow it to ±1 point."
         )
     if before is not None and taken.latency_ms is not None and taken.latency_ms > before:
-        note += " It is slower than fp32 on the machine that exported."
+        note += " It is slower than fp32 on the exporting machine."
     return note

@@ -1,4 +1,4 @@
-"""Columns as a table in Markdown."""
+"""Render columns as a Markdown table."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -12,12 +12,12 @@ R = TypeVar("R")
 
 
 def table(names: Column[R], columns: Sequence[Column[R]], rows: Sequence[R]) -> str:
-    """Returns a table, one line a row; what belongs to a figure stands behind it.
+    """Returns a table with one line per row; details of a cell follow in parentheses.
 
     Args:
-        names: What tells the rows apart.
-        columns: Their figures.
-        rows: One each.
+        names: The first column, which names the rows.
+        columns: The other columns.
+        rows: The rows.
     """
     every = (names, *columns)
     header = [column.heading for column in every]

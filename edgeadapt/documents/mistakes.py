@@ -1,4 +1,4 @@
-"""The page of a run's most confident mistakes: what to look at by eye."""
+"""The page of a run's most confident mistakes, for manual inspection."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +14,9 @@ from edgeadapt.text import parts_of
 __all__ = ["MISTAKES_FILE", "write_mistakes"]
 
 MISTAKES_FILE = "mistakes.html"
-"""Its name in the folder of a run."""
+"""Name of the page in the folder of a run."""
 MOST = 100
-"""Mistakes shown."""
+"""Number of mistakes on the page."""
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -57,15 +57,15 @@ def write_mistakes(
     task: Task,
     title: str,
 ) -> None:
-    """Writes one page of HTML with the texts that a classifier is most surely wrong about.
+    """Writes an HTML page with the wrong predictions of the highest confidence.
 
     Args:
         path: The file.
         logits: Shape ``(texts, labels)``.
-        examples: As many, labelled.
-        names: Of the labels.
+        examples: The labelled texts of the logits.
+        names: Names of the labels.
         task: How many labels a text has.
-        title: What the classifier is called.
+        title: Name of the classifier.
     """
     given, known = decide(logits, task), label_sets(examples.known_labels(), logits.shape[1])
     sure = confidence(logits, task)

@@ -1,4 +1,4 @@
-"""The README of a bundle: what is in it, where it comes from, how to use it."""
+"""The README of a bundle: content, origin and usage."""
 
 from edgeadapt.documents.cells import Column, accuracy, share, text
 from edgeadapt.documents.compression import (
@@ -122,7 +122,7 @@ def _test(scores: Score | None, task: Task) -> str:
 
 
 def _again(origin: Requantized) -> str:
-    """Where the scheme was chosen again, by ``edgeadapt export BUNDLE --quantize``."""
+    """Table row for each ``edgeadapt export BUNDLE --quantize``."""
     return f"| quantized again | from {markdown(origin.bundle)}, on {markdown(origin.cpu)} |\n"
 
 

@@ -1,4 +1,4 @@
-"""The page itself: tables that need no script, and the figures that charts are drawn of."""
+"""Render the report page: tables that need no script, and data for the charts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ _CHARTS = (
     (
         "distribution",
         "Latency distribution",
-        "share of the texts, of all processes together, answered within a time",
+        "share of texts, over all processes, that are classified within a time",
     ),
     (
         "throughput",
@@ -63,17 +63,17 @@ _CHARTS = (
         "with tokenization, texts of similar length together; a model whose answers depend on the "
         "batch is run text by text",
     ),
-    ("training", "Training", "of the runs that these models come from, where they are at hand"),
+    ("training", "Training", "of the runs of these models, where they are on this machine"),
 )
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How one variant does at one label."""
+    """Scores of a variant for one label."""
 
     label: str
     texts: int
-    """Of that label."""
+    """Texts with that label."""
     precision: float
     recall: float
     f1: float
@@ -81,35 +81,35 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Curve:
-    """What happened in a training."""
+    """Learning curve of a training."""
 
     steps: list[int]
     losses: list[float]
-    """After as many steps."""
+    """Training loss at each of ``steps``."""
     epoch_steps: list[int]
     accuracies: list[float]
-    """On validation text, after as many steps."""
+    """Validation accuracy at each of ``epoch_steps``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One record, as far as the page shows it."""
+    """The data of one record for the page."""
 
     name: str
     baseline: str
     machine: Mapping[str, str]
-    """Facts by name."""
+    """Name -> value."""
     notes: Sequence[str]
-    """What disturbed the benchmark."""
+    """Disturbances of the benchmark."""
     rows: Sequence[Row]
     quantiles: Sequence[Mapping[str, list[float]]]
-    """Per row: scenario -> milliseconds within which 0, 1 … 100 % of its samples lie."""
+    """Row -> scenario -> percentiles 0, 1 … 100 of its samples, in milliseconds."""
     origins: Mapping[str, Mapping[str, str]]
-    """Bundle -> facts by name."""
+    """Bundle -> name -> value."""
     classes: Mapping[str, Sequence[ClassScores]]
-    """Row -> its scores per label; empty without labels."""
+    """Row -> scores per label; empty without labels."""
     curves: Mapping[str, Curve]
-    """Run -> its training."""
+    """Run -> learning curve."""
 
 
 _CLASS_COLUMNS: tuple[Column[ClassScores], ...] = (
@@ -124,9 +124,9 @@ def render(title: str, summary: str, records: Sequence[Measured]) -> str:
     """Returns the page as HTML.
 
     Args:
-        title: Its heading.
-        summary: The line below.
-        records: What it is about.
+        title: Heading of the page.
+        summary: Line below the heading.
+        records: The records to show.
     """
     scenarios = dict.fromkeys(
         name for record in records for quantiles in record.quantiles for name in quantiles
@@ -145,7 +145,7 @@ def render(title: str, summary: str, records: Sequence[Measured]) -> str:
         charts="".join(_chart(*chart, scenarios=list(scenarios)) for chart in _CHARTS),
         classes="".join(map(_classes, records)),
         origins=_origins(records),
-        # A script element ends at tags in its text, and knows no entities.
+        # In a script element, entities are not decoded and a tag in the text would end it.
         figures=json.dumps(figures, allow_nan=False).replace("<", "\\u003c"),
         library=get_plotlyjs().replace("</script", "<\\/script"),
         script=_asset("charts.js"),
@@ -153,7 +153,7 @@ def render(title: str, summary: str, records: Sequence[Measured]) -> str:
 
 
 def _figures(record: Measured) -> dict[str, object]:
-    """What the charts are drawn of."""
+    """The data for the charts."""
     rows = [
         {**asdict(row), "quantiles": quantiles}
         for row, quantiles in zip(record.rows, record.quantiles, strict=True)
@@ -174,7 +174,7 @@ def _panel(title: str, facts: Mapping[str, str], notes: Sequence[str] = ()) -> s
 
 
 def _origins(records: Sequence[Measured]) -> str:
-    """Every bundle once, unless two records' differ."""
+    """The origin of each bundle, once if it is the same in all records."""
     panels = dict.fromkeys(
         _panel(name, facts) for record in records for name, facts in record.origins.items()
     )

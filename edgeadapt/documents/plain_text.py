@@ -1,4 +1,4 @@
-"""The table as text that other programs and pages take: CSV and Markdown."""
+"""The benchmark table as CSV and Markdown."""
 
 import csv
 import io
@@ -26,11 +26,11 @@ __all__ = ["csv_of", "markdown_of"]
 
 
 def csv_of(rows: Sequence[Row]) -> str:
-    """Returns every figure, a line per row; a column is a path such as ``latency_ms.16.p50``."""
+    """Returns all figures as CSV; column names are paths such as ``latency_ms.16.p50``."""
     lines = [_flat(asdict(row)) for row in rows]
     lines = [{name: _csv(value) for name, value in line.items()} for line in lines]
     names = dict.fromkeys(name for line in lines for name in line)
-    # A row without a value where others have several has no column for it alone.
+    # ``None`` instead of nested values in some rows must not become an additional column.
     columns = [name for name in names if not any(one.startswith(f"{name}.") for one in names)]
     found = io.StringIO()
     writer = csv.DictWriter(found, columns, lineterminator="\n", extrasaction="ignore")
@@ -40,7 +40,7 @@ def csv_of(rows: Sequence[Row]) -> str:
 
 
 def markdown_of(rows: Sequence[Row], record: Record) -> str:
-    """Returns a table for a README, with what it was measured on below."""
+    """Returns a Markdown table for a README, followed by notes on the measurement."""
     columns = (
         Column[Row].of("model", "", text, lambda row: marked(row.name, row)),
         ACCURACY,

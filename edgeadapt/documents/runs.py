@@ -1,4 +1,4 @@
-"""The columns of what ``edgeadapt train`` shows of runs."""
+"""The columns of the tables of ``edgeadapt train``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,39 +12,39 @@ __all__ = ["COMPARED", "LABELS", "SCORES", "LabelScores", "Scores", "label_score
 
 @dataclass(frozen=True)
 class Scores:
-    """What a classifier scores on one set of texts."""
+    """Scores of a classifier on one set of texts."""
 
     name: str
-    """Of the set."""
+    """Name of the set."""
     texts: int
     accuracy: float
     macro_f1: float
 
     @classmethod
     def of(cls, name: str, score: Score | None) -> "Scores":
-        """Returns what a trained run says of a split."""
+        """Returns the scores of a trained run on a split."""
         known = measured(score)
         return cls(name, known.texts, known.accuracy, known.macro_f1)
 
 
 def measured(score: Score | None) -> Score:
-    """Returns the score of a run that was trained, and therefore scored on both splits."""
+    """Returns a score that is not ``None``: trained runs are scored on both splits."""
     assert score is not None
     return score
 
 
 @dataclass(frozen=True)
 class LabelScores:
-    """How one label fares."""
+    """Scores of one label."""
 
     label: str
     precision: float
     recall: float
     f1: float
     texts: int | None
-    """Of that label; ``None`` where a text can have several, as the next."""
+    """Texts with that label; ``None`` for multi-label tasks, like the next field."""
     mistaken: tuple[str, int] | None
-    """The label that most of its texts got instead, and how many; ``None`` without any."""
+    """The most frequent wrong prediction for its texts, and its count; ``None`` without any."""
 
 
 def _accuracy(scores: Scores) -> Cell:
@@ -52,7 +52,7 @@ def _accuracy(scores: Scores) -> Cell:
 
 
 def _trained(info: RunInfo) -> Cell:
-    """The share of trained parameters: often so small that it needs two decimals."""
+    """The share of trained parameters, with two decimals because it is often below 1 %."""
     found = info.trainable_parameters / info.total_parameters
     return Cell(f"{found:.2%}", value=found)
 
@@ -83,7 +83,7 @@ LABELS: tuple[Column[LabelScores], ...] = (
 
 
 def label_scores(info: RunInfo) -> list[LabelScores]:
-    """Returns how each label fares on test text, the worst first."""
+    """Returns the scores of each label on test text, the worst first."""
     test = measured(info.test)
     found = [
         _label(at, info.labels, test.precision[at], test.recall[at], test.confusion)

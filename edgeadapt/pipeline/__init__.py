@@ -1,1 +1,1 @@
-"""One plain function per command: the library's API, and the only place that composes stages."""
+"""One function per command: the API of the library. Only this package composes stages."""

@@ -1,4 +1,4 @@
-"""``edgeadapt bench``: bundles become a record and its rows."""
+"""``edgeadapt bench``: measure bundles and write a record."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -27,7 +27,7 @@ _FULL = "full"
 _MODULES: Mapping[str, Sequence[str]] = MappingProxyType(
     {EngineName.TORCH: ("torch", "transformers"), EngineName.OPENVINO: ("openvino",)}
 )
-"""What an engine needs beyond the base install."""
+"""Engine -> its module and extra, beyond the base install."""
 
 
 def bench(
@@ -45,15 +45,15 @@ def bench(
     """Measures every variant of every bundle in fresh processes.
 
     Args:
-        bundles: What to measure.
-        plan: What is measured how often.
-        data: What to evaluate on instead of the bundles' own test text.
-        baseline: ``BUNDLE`` (its fp32) or ``BUNDLE:VARIANT``; the full fine-tune's fp32 where
-            there is one, else the first bundle's.
-        engines: What to run the variants on; each variant's own engine where none is given. A
-            variant that another engine cannot read is left out there.
-        threads: CPU threads for every engine; all cores where none is given.
-        output: File of the record; a free name under ``artifacts/records`` where none is given.
+        bundles: The bundles to measure.
+        plan: Numbers of processes, runs and texts.
+        data: A file to evaluate on, instead of the test text in the bundles.
+        baseline: ``BUNDLE`` (its fp32) or ``BUNDLE:VARIANT``; by default the fp32 variant of a
+            full fine-tune, if there is one, else of the first bundle.
+        engines: Engines to run the variants on; by default those in the manifests. A variant is
+            skipped on engines that cannot read it.
+        threads: CPU threads for every engine; all cores by default.
+        output: File of the record; by default an unused name under ``artifacts/records``.
         force: Replace an existing record.
         progress: Where to report.
 
@@ -86,7 +86,7 @@ def bench(
             baseline=_baseline(subjects, baseline),
             progress=progress,
         )
-        check_free(path, force=force)  # it may have appeared meanwhile
+        check_free(path, force=force)  # it may have been created meanwhile
         record.write(path)
     return record, path
 
@@ -107,15 +107,15 @@ def _check_bundles(bundles: Sequence[Bundle]) -> None:
     if len(set(names)) < len(names):
         raise UsageError(
             f"Two bundles have the same name: found {', '.join(names)}.",
-            hint="The table tells rows apart by name: rename one of the folders.",
+            hint="Rows of the table are named after bundles: rename one of the folders.",
         )
 
 
 def _check_plan(plan: Plan, bundles: Sequence[Bundle], progress: Progress) -> None:
-    """Refuses counts that cannot be measured, and says which lengths no bundle takes.
+    """Rejects counts that cannot be measured, and reports lengths above the longest input.
 
     Raises:
-        UsageError: One is too small, or no bundle takes texts of a length.
+        UsageError: One is too small, or all lengths are above the longest input.
     """
     longest = max(bundle.manifest.max_length for bundle in bundles)
     shortest = max(_shortest(bundle) for bundle in bundles)
@@ -139,7 +139,7 @@ def _check_plan(plan: Plan, bundles: Sequence[Bundle], progress: Progress) -> No
 
 
 def _shortest(bundle: Bundle) -> int:
-    """Tokens of the shortest text: the special ones, and one of each part."""
+    """Tokens of the shortest text: the special tokens, and one for each part."""
     pairs = bundle.manifest.pairs
     return int(bundle.text_encoder().tokenizer.num_special_tokens_to_add(pairs)) + 1 + pairs
 
@@ -147,10 +147,10 @@ def _shortest(bundle: Bundle) -> int:
 def _subjects(
     bundles: Sequence[Bundle], engines: Sequence[str], progress: Progress
 ) -> list[Subject]:
-    """Every variant that can run here, on each of the engines.
+    """All variants that can run on this machine, on each of the engines.
 
     Raises:
-        MissingExtraError: An engine was asked for that is not installed.
+        MissingExtraError: A requested engine is not installed.
         UsageError: None of the variants runs on any of the engines.
     """
     for engine in engines:
@@ -167,13 +167,13 @@ def _subjects(
     if not subjects:
         raise UsageError(
             f"No variant of these bundles runs here{' on ' * bool(engines)}{', '.join(engines)}.",
-            hint="Leave --engine out for each variant's own, and install what that needs.",
+            hint="Leave --engine out to use the default engines, and install their extras.",
         )
     return subjects
 
 
 def _why_not(subject: Subject, engine: str) -> str | None:
-    """Says why a variant does not run on an engine, or nothing."""
+    """Returns why a variant does not run on an engine; ``None`` if it does."""
     needs = _MODULES.get(engine, ())
     if missing := [module for module in needs if not find_spec(module)]:
         return f"{missing[0]} is not installed."

@@ -1,4 +1,4 @@
-"""``edgeadapt convert``: a run's adapter, written for another library."""
+"""``edgeadapt convert``: write the adapter of a run in the format of another library."""
 
 from pathlib import Path
 
@@ -12,21 +12,20 @@ __all__ = ["convert"]
 
 
 def convert(run: Run, folder: Path, *, to: Format, force: bool = False) -> None:
-    """Writes adapter and head of a run so that the format's own library loads them.
+    """Writes the adapter and head of a run in the format of another library.
 
-    Beside the format's files, ``edgeadapt.json`` says which labels, tokenizer and backbone they
-    belong to.
+    An additional file ``edgeadapt.json`` identifies the labels, tokenizer and backbone.
 
     Args:
         run: A finished run.
-        folder: To be made.
-        to: Whose format.
+        folder: The folder to create.
+        to: The format.
         force: Replace an existing folder.
 
     Raises:
-        ModelError: The format cannot hold it.
+        ModelError: The format cannot represent the adapter.
         OutputExistsError: The folder exists and ``force`` is not given.
-        LayoutError: The run is damaged, or its backbone is another one now.
+        LayoutError: The run is damaged, or its backbone has changed.
     """
     model = run.info.recipe.model
     source = find_model(model)

@@ -1,4 +1,4 @@
-"""``edgeadapt export``: a run becomes a bundle, and every step is proven on real texts."""
+"""``edgeadapt export``: export a run as a bundle, and check every step on real texts."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ from edgeadapt.store.run import VALIDATION_FILE, VOCABULARY_FILE, Run
 __all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
 
 EVALUATION_EXAMPLES = 2_000
-"""Test examples that a bundle carries at most."""
+"""Most test examples in a bundle."""
 
 _FP32 = "onnx/model.onnx"
 _Any = TypeVar("_Any")
@@ -49,14 +49,14 @@ _Any = TypeVar("_Any")
 
 @dataclass(frozen=True)
 class Trimming:
-    """How small the vocabulary may be asked to be."""
+    """Settings for trimming the vocabulary."""
 
     most: int | None = None
-    """Number of embeddings; as few as accuracy allows where none is given."""
+    """Number of embeddings; ``None`` for as few as the accuracy budget allows."""
 
     @classmethod
     def of(cls, config: ExportConfig) -> Self | None:
-        """Returns what a recipe asks for; ``None`` where it keeps the vocabulary."""
+        """Returns the settings of a recipe; ``None`` where it keeps the vocabulary."""
         if config.trim_vocab == "none":
             return None
         return cls(config.trim_vocab if isinstance(config.trim_vocab, int) else None)
@@ -64,28 +64,28 @@ class Trimming:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What an export may be asked for."""
+    """Options of an export."""
 
     quantize: Quantization | None = None
     """Add a quantized variant."""
     trim: Trimming | None = None
-    """Leave out the word pieces that the task does not need."""
+    """Remove word pieces that the task does not need; ``None`` to keep all."""
     max_drop: float = MAX_DROP
-    """Largest accuracy drop on validation text that all compression together may cost, 0 to 1."""
+    """Largest accuracy drop on validation text from all compression steps together, 0 to 1."""
     with_torch: bool = False
     """Add the merged checkpoint, so that bench can run torch eager."""
     exporter: Exporter = Exporter.AUTO
     passes: tuple[GraphPass, ...] = tuple(GraphPass)
-    """Exact rewritings of the graph."""
+    """Exact graph optimizations."""
     evaluation: bool = True
     """Put test text into the bundle."""
 
     def __post_init__(self) -> None:
-        Budget(self.max_drop)  # which refuses what is no share
+        Budget(self.max_drop)  # raises an error for an invalid share
 
     @classmethod
     def of(cls, config: ExportConfig) -> Self:
-        """Returns what a recipe asks for."""
+        """Returns the options of a recipe."""
         return cls(
             quantize=Quantization.of(config) if config.quantize else None,
             trim=Trimming.of(config),
@@ -97,7 +97,7 @@ class ExportOptions:
         )
 
     def config(self) -> ExportConfig:
-        """Returns the recipe's table that asks for this: what a bundle's provenance carries."""
+        """Returns the recipe table for these options, for the provenance of a bundle."""
         asked = self.quantize or Quantization()
         every = set(self.passes) == set(GraphPass)
         return ExportConfig(
@@ -117,15 +117,15 @@ class ExportOptions:
 
     @property
     def compresses(self) -> bool:
-        """Whether anything is asked for that may cost accuracy."""
+        """Whether any option may cost accuracy."""
         return bool(self.quantize or self.trim)
 
     def check(self, opened: OpenedRun) -> None:
-        """Checks that a run holds what is needed, and that the engine is there.
+        """Checks that a run has the required files, and that the engine is installed.
 
         Raises:
-            UsageError: It does not.
-            MissingExtraError: It is not.
+            UsageError: A file is missing in the run.
+            MissingExtraError: The engine is not installed.
         """
         if self.quantize:
             _check_quantization(self.quantize, opened)
@@ -165,21 +165,20 @@ def export(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Bundle:
-    """Merges, compresses and exports a run; a failed gate leaves no bundle.
+    """Merges, compresses and exports a run. If a gate fails, no bundle is written.
 
     Args:
         run: A finished run.
-        options: What to put into the bundle.
-        output: Folder of the bundle; the run's name under ``artifacts/bundles`` where none is
-            given.
+        options: Compression and content of the bundle.
+        output: Folder of the bundle; by default the name of the run under ``artifacts/bundles``.
         force: Replace an existing bundle.
         progress: Where to report.
 
     Raises:
-        GateError: Merging or exporting changed the answers beyond its limit, or compression costs
-            more accuracy than allowed.
+        GateError: Merging or exporting changed the logits by more than the limit, or compression
+            exceeds the accuracy budget.
         LayoutError: The run is damaged, or its backbone is not the one it was trained on.
-        ExportError: The model cannot be expressed as asked.
+        ExportError: The model cannot be exported with these options.
     """
     options = options or ExportOptions()
     opened = OpenedRun.of(run)
@@ -214,7 +213,7 @@ def export(
 def _judging(
     opened: OpenedRun, model: TextModel, options: ExportOptions
 ) -> CompressionTexts | None:
-    """What judges compression, now and on the device; nothing where nobody asks for it."""
+    """The texts and labels that judge compression; ``None`` where it is not needed."""
     kept = opened.validation
     if kept is None or not (options.compresses or options.evaluation):
         return None
@@ -226,17 +225,17 @@ def _judging(
 
 @dataclass(frozen=True)
 class _Made:
-    """What the chain of steps made, and how."""
+    """The results of the compression steps, and their report."""
 
     lowered: Lowered
-    """The fp32 graph, and the torch model behind it."""
+    """The fp32 graph, and the torch model that it was exported from."""
     quantized: Quantized | None = None
     compression: Compression | None = None
 
 
 @dataclass(frozen=True)
 class _Chain:
-    """The steps of an export."""
+    """The compression steps of an export."""
 
     opened: OpenedRun
     gate: ParityGate
@@ -245,7 +244,7 @@ class _Chain:
     progress: Progress
 
     def made(self, model: TextModel, folder: Path) -> _Made:
-        """Takes the steps that are asked for and writes the ONNX files into ``folder``."""
+        """Runs the requested steps and writes the ONNX files into ``folder``."""
         with TemporaryDirectory(dir=folder) as scratch:
             if self.options.compresses:
                 return self._compressed(model, folder, Path(scratch))
@@ -335,7 +334,7 @@ def _prove_merge(
     reference: dict[int, Logits],
     options: ExportOptions,
 ) -> Parity:
-    """Compares the model after folding, a stock one as plain transformers reloads it."""
+    """Checks the parity of the merged model; a stock model is first reloaded by transformers."""
     model = merged.model
     if merged.is_stock or options.with_torch:
         model = merged.save(checkpoint)
@@ -351,14 +350,14 @@ def _prove_merge(
 def _write_files(
     folder: Path, opened: OpenedRun, merged: Merged, model: TextModel, options: ExportOptions
 ) -> None:
-    """Writes what goes with the graphs: checkpoint, tokenizer, settings, test text.
+    """Writes the files beside the graphs: checkpoint, tokenizer, settings, test text.
 
     Args:
-        folder: Of the bundle; it holds the checkpoint of ``merged`` where that was asked for.
+        folder: Folder of the bundle; it contains the checkpoint of ``merged`` if requested.
         opened: The run.
         merged: The model before compression.
-        model: The torch model behind the graphs.
-        options: What was asked for.
+        model: The torch model that the graphs were exported from.
+        options: The options of the export.
     """
     changed = model.merged is not merged
     if options.with_torch and changed:
@@ -422,7 +421,7 @@ def _provenance(run: Run, made: _Made, options: ExportOptions) -> Provenance:
 
 
 def _last_part(value: _Any) -> _Any:
-    """Absolute paths cut to their last part: a bundle travels and tells nothing of its maker."""
+    """Reduces absolute paths to their last component, because bundles are published."""
     if isinstance(value, str) and Path(value).is_absolute():
         return cast("_Any", Path(value).name)
     return value

@@ -1,9 +1,8 @@
-"""``edgeadapt export BUNDLE --quantize``: the scheme is chosen again, on the device, without torch.
+"""``edgeadapt export BUNDLE --quantize``: choose the scheme again, on the device, without torch.
 
-What is fastest and what answers right depends on the CPU, so the machine that a model will run on
-is the one to choose on. The bundle brings along what that takes: its fp32 graph, and validation
-text with the uncompressed model's logits. So the budget is still that of the whole chain: what
-trimming has spent before is counted.
+The speed and accuracy of a scheme depend on the CPU, so it is best chosen on the target machine.
+The bundle contains what this needs: the fp32 graph, and validation text with the logits of the
+uncompressed model. The budget is that of the whole chain: the cost of trimming is included.
 """
 
 import shutil
@@ -53,23 +52,23 @@ def export_bundle(
 ) -> Bundle:
     """Quantizes a bundle's fp32 graph for this machine, and writes a new bundle.
 
-    All else of the bundle is carried over as it is; quantized variants that it had are left out.
+    Everything else in the bundle is copied, except its quantized variants.
 
     Args:
-        bundle: Where the graph and the texts that judge are.
-        asked: What to try.
-        max_drop: Largest accuracy drop against the uncompressed fp32 model, 0 to 1, what earlier
-            steps cost included; the budget that the bundle was made with where none is given.
-        evaluation: Carry the texts over too.
-        output: Folder of the new bundle; where none is given, a free name under
-            ``artifacts/bundles`` that ends in the platform.
-        force: Replace what is at ``output``, be it the bundle itself.
+        bundle: The bundle with the graph and the validation text.
+        asked: The schemes to try, and the criterion.
+        max_drop: Largest accuracy drop against the uncompressed fp32 model, 0 to 1, including
+            the cost of earlier steps; by default the budget of the bundle.
+        evaluation: Copy the texts too.
+        output: Folder of the new bundle; by default an unused name under ``artifacts/bundles``
+            that ends in the platform.
+        force: Replace an existing folder at ``output``, also the bundle itself.
         progress: Where to report.
 
     Raises:
-        UsageError: The bundle lacks what this takes.
+        UsageError: The bundle lacks the required files.
         MissingExtraError: The engine is not installed.
-        GateError: Nothing that was tried is accurate enough.
+        GateError: No scheme is accurate enough.
         LayoutError: The bundle is damaged.
     """
     bundle.verify()
@@ -102,7 +101,7 @@ def _check_calibration(bundle: Bundle, texts: CompressionTexts, asked: Quantizat
 
 
 def _max_drop(manifest: Manifest) -> float:
-    """The budget that a bundle was made with."""
+    """The accuracy budget of a bundle."""
     return manifest.compression.max_drop if manifest.compression else MAX_DROP
 
 
@@ -112,7 +111,7 @@ def _free_name(bundle: Bundle, asked: Quantization) -> Path:
 
 
 def _copy(bundle: Bundle, folder: Path, *, evaluation: bool) -> None:
-    """Copies all but the model card and what was quantized before."""
+    """Copies all files except the model card and quantized variants."""
     left_out = {each.file for each in bundle.manifest.variants.values() if each.scheme}
     left_out |= {_CARD, *(() if evaluation else TEXT_FILES)}
     for name in bundle.manifest.files:
@@ -129,7 +128,7 @@ def _quantized(
     asked: Quantization,
     progress: Progress,
 ) -> Quantized:
-    """Takes the step and puts the quantized graph into ``folder``."""
+    """Runs the quantization step and writes the quantized graph into ``folder``."""
     reference = texts.reference
     progress.say(
         f"Validation text: {len(reference.texts):,} texts judge what compression costs; allowed "
@@ -161,7 +160,7 @@ def _quantized(
 
 
 def _as_products(fused: Path, folder: Path) -> Path:
-    """The graph with attention as products; the same file where no attention is one node."""
+    """The graph with fused attention nodes replaced by matrix products; unchanged without any."""
     model = onnx.load(fused)
     if not count_attention(model):
         return fused
@@ -171,7 +170,7 @@ def _as_products(fused: Path, folder: Path) -> Path:
 
 
 def _simulated(bundle: Bundle) -> bool:
-    """Whether training simulated the usual way to quantize (``train --quant-aware``)."""
+    """Whether training simulated int8 (``train --quant-aware``)."""
     return bool(bundle.manifest.provenance.recipe.get("training", {}).get("quant_aware"))
 
 
@@ -204,7 +203,7 @@ def _manifest(bundle: Bundle, quantized: Quantized, budget: Budget) -> Manifest:
 
 
 def _origin(bundle: Bundle, threads: int) -> Requantized:
-    """From which bundle, and on what machine, the scheme was chosen."""
+    """The source bundle and the machine on which the scheme was chosen."""
     machine = describe_machine()
     return Requantized(
         bundle=bundle.name,

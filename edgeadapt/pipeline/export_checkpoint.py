@@ -1,4 +1,4 @@
-"""``edgeadapt export CHECKPOINT``: a classifier that was fine-tuned elsewhere becomes a bundle."""
+"""``edgeadapt export CHECKPOINT``: export a classifier that was fine-tuned elsewhere."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,25 +40,26 @@ def export_checkpoint(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Bundle:
-    """Exports a finished text classifier with its own labels and tokenizer.
+    """Exports a fine-tuned text classifier with its own labels and tokenizer.
 
-    It goes the way of our own runs: a run is made of it in a temporary folder, and exported.
+    The checkpoint is imported as a run into a temporary folder, and the run is exported.
 
     Args:
         model: A folder, or a hub id and its revision.
-        max_length: Longest input in tokens; the checkpoint's own, 128 at most, if left out.
-        data: Labelled examples to judge int8 by and to measure accuracy on; fp32 alone without.
-        labels: Names of the outputs, in their order, where config.json gives none.
-        options: What to put into the bundle.
-        output: Folder of the bundle; the checkpoint's name under ``artifacts/bundles`` where none
-            is given.
+        max_length: Longest input in tokens; by default that of the checkpoint, at most 128.
+        data: Labelled examples, to judge int8 and to measure accuracy; without them, only fp32 is
+            exported.
+        labels: Names of the outputs, in order, where config.json has none.
+        options: Compression and content of the bundle.
+        output: Folder of the bundle; by default the name of the checkpoint under
+            ``artifacts/bundles``.
         force: Replace an existing bundle.
         progress: Where to report.
 
     Raises:
-        UsageError: Something is asked for that needs data and there is none, or ``labels``
-            contradicts the checkpoint.
-        ModelError: The checkpoint is no whole classifier, or is for regression.
+        UsageError: An option needs data and there is none, or ``labels`` contradicts the
+            checkpoint.
+        ModelError: The checkpoint is not a complete classifier, or is for regression.
         EdgeAdaptError: Whatever ``load_dataset`` and ``export`` raise.
     """
     options = options or ExportOptions()
@@ -73,18 +74,18 @@ def export_checkpoint(
 
 
 def _check_data(data: DataConfig | None, options: ExportOptions, progress: Progress) -> None:
-    """Refuses what cannot be judged without data, and says what a bundle lacks without it."""
+    """Rejects options that need data, and reports what a bundle lacks without it."""
     if data is not None:
         return
     for option, asked in (("--quantize", options.quantize), ("--trim-vocab", options.trim)):
         if asked is not None:
             raise UsageError(
-                f"{option}: a checkpoint brings no labelled text to judge it by: expected "
+                f"{option}: a checkpoint contains no labelled text to judge it by: expected "
                 "--dataset, found none.",
                 hint=f"Name labelled examples with --dataset, or leave {option} out.",
             )
     progress.warn(
-        "Without --dataset the bundle holds fp32 alone, for single texts: accuracy is not "
+        "Without --dataset the bundle contains only fp32, for single texts: accuracy cannot be "
         "measured, and int8 cannot be judged."
     )
 
@@ -127,7 +128,7 @@ def _adopted(
 
 
 def _check_architecture(source: ModelSource, where: str) -> None:
-    """Refuses heads for other tasks: some have the very parameters of a classifier of texts."""
+    """Rejects heads for other tasks, because some have the same parameters as a text classifier."""
     found = source.config.get("architectures")
     listed = [str(name) for name in found] if isinstance(found, list) else []
     others = [name for name in listed if "For" in name and not name.endswith(_CLASSIFIER)]
@@ -140,7 +141,7 @@ def _check_architecture(source: ModelSource, where: str) -> None:
 
 
 def _check_head(classifier: AdaptedClassifier, source: ModelSource, where: str) -> None:
-    """Refuses to leave any of the head to chance."""
+    """Rejects a head with missing parameters, which would be initialized randomly."""
     missing = sorted(classifier.new_head)
     if not missing:
         return
@@ -149,17 +150,17 @@ def _check_head(classifier: AdaptedClassifier, source: ModelSource, where: str) 
         raise ModelError(
             f"{source.id}: the head has another shape than {where} says: expected "
             f"{classifier.model.config.num_labels} outputs.",
-            hint="id2label in that file names every output of the head, in its order.",
+            hint="id2label in that file has to name every output of the head, in order.",
         )
     raise ModelError(
-        f"{source.id} is no whole classifier: its head is missing {', '.join(missing)}.",
+        f"{source.id} is not a complete classifier: its head lacks {', '.join(missing)}.",
         hint="It is an encoder to train a classifier on: "
         f"edgeadapt train --model {source.id} --dataset DATA",
     )
 
 
 def _max_length(source: ModelSource, asked: int | None, progress: Progress) -> int:
-    """The longest input: as asked for, else the checkpoint's own, cut to the default."""
+    """The longest input: the requested one, else that of the checkpoint, at most the default."""
     if asked is not None:
         return asked
     own = source.max_length()

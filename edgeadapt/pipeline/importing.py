@@ -1,4 +1,4 @@
-"""``edgeadapt import``: an adapter of another library becomes a run."""
+"""``edgeadapt import``: import an adapter of another library as a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,24 +45,24 @@ def import_adapter(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Run:
-    """Puts an AdapterHub or PEFT adapter and its head on their backbone, and keeps them as a run.
+    """Attaches an AdapterHub or PEFT adapter and its head to their backbone, and writes a run.
 
     Args:
-        folder: Holds the adapter's files.
-        model: The backbone, where it is named, and how long texts may be.
-        model_named: Whether the user named it; else it is the one that the adapter names.
-        data: Labelled examples; with them accuracy is measured, and int8 can be judged later.
-        labels: Names of the head's outputs, in their order, where its files give none.
-        output: Folder of the run; a free name under ``artifacts/runs`` where none is given.
+        folder: Folder of the adapter.
+        model: The backbone, and the longest input.
+        model_named: Whether the user named the backbone; otherwise the one in the adapter is used.
+        data: Labelled examples, to measure accuracy now and to judge int8 at export.
+        labels: Names of the outputs of the head, in order, where its files have none.
+        output: Folder of the run; by default an unused name under ``artifacts/runs``.
         force: Replace an existing run.
         progress: Where to report.
 
     Raises:
-        ModelError: The adapter cannot be expressed, is for another backbone, or has no head.
-        IntegrityError: Its labels, tokenizer or backbone are not the ones at hand.
-        DataError: The examples cannot be read, have other labels, or no word that the tokenizer
-            knows.
-        UsageError: ``labels`` contradicts names that its files give.
+        ModelError: The adapter is not supported, is for another backbone, or has no head.
+        IntegrityError: Its labels, tokenizer or backbone differ from the given ones.
+        DataError: The examples cannot be read, have other labels, or contain no word in the
+            vocabulary.
+        UsageError: ``labels`` contradicts the names in its files.
     """
     opened = open_adapter(folder, model, named=model_named)
     adapter, source = opened.adapter, opened.source
@@ -110,9 +110,9 @@ def _recipe(
 
 
 def _task(opened: Opened) -> Task | None:
-    """How many labels a text has, where the head is the checkpoint's or was trained as that was.
+    """The task of the head, where it is known from the checkpoint.
 
-    What the adapter itself says is compared with what is at hand later, with all else it says.
+    The task recorded in the adapter is checked later, together with its other settings.
     """
     adapter, task = opened.adapter, opened.source.outputs().task
     if adapter.identity is not None and adapter.identity.task is not None:
@@ -123,7 +123,7 @@ def _task(opened: Opened) -> Task | None:
 
 
 def _head(opened: Opened, folder: Path) -> Head:
-    """What is known of the outputs: of the adapter's head, else of the checkpoint's."""
+    """The head's description, from the adapter or else from the checkpoint."""
     adapter, source, said = opened.adapter, opened.source, opened.source.outputs()
     out = adapter.output_layer(source.spec)
     if out is not None:
@@ -138,7 +138,7 @@ def _head(opened: Opened, folder: Path) -> Head:
 
 
 def _named(adapter: ForeignAdapter) -> ForeignAdapter:
-    """The adapter without labels in its identity that are placeholders, as these are no names."""
+    """The adapter without placeholder labels in its identity, because these are not real names."""
     identity = adapter.identity
     if identity is None or real_names(identity.labels):
         return adapter
@@ -152,11 +152,11 @@ def _check_head(
     folder: Path,
     dataset: str,
 ) -> None:
-    """Refuses to leave any of the head to chance."""
+    """Rejects a head with missing parameters, which would be initialized randomly."""
     missing = sorted(classifier.new_head - adapter.head.keys())
     if missing:
         raise ModelError(
-            f"{folder} holds no whole head, and neither does the backbone: missing "
+            f"{folder} has no complete head, and neither has the backbone: missing "
             f"{', '.join(missing)}.",
             hint="Train a head, on labelled examples of the task: edgeadapt train "
             f"--adapter {folder} --model {source.id} --dataset {dataset}",
@@ -165,7 +165,7 @@ def _check_head(
 
 @dataclass(frozen=True)
 class _Scores:
-    """On held-out text; ``None`` without data."""
+    """Scores on held-out text; ``None`` without data."""
 
     validation: Score | None = None
     test: Score | None = None
@@ -173,7 +173,7 @@ class _Scores:
 
 @dataclass(frozen=True)
 class Adopted:
-    """A finished classifier, and what it is to be kept with."""
+    """A complete classifier, and the information that its run records."""
 
     recipe: Recipe
     source: ModelSource
@@ -185,10 +185,10 @@ class Adopted:
     """Examples with label indices in the order of the head's outputs."""
 
     def keep(self, target: Path, *, force: bool, progress: Progress) -> Run:
-        """Writes it as a run at ``target``.
+        """Writes a run at ``target``.
 
         Raises:
-            OutputExistsError: There is something at ``target`` and ``force`` is not given.
+            OutputExistsError: ``target`` exists and ``force`` is not given.
         """
         self.classifier.model.eval()
         if self.dataset is not None:
@@ -249,16 +249,16 @@ class Adopted:
 def read_data(
     data: DataConfig | None, task: Task | None, *, where: str, progress: Progress
 ) -> tuple[DataConfig | None, Dataset | None]:
-    """Reads examples as the classifier's own kind of labels asks for.
+    """Reads examples with the task of a classifier.
 
     Args:
-        data: Where they are; ``None`` without any.
-        task: How many labels a text has, where the classifier's files say it.
-        where: The classifier's place, for messages.
-        progress: Where to say how labels are read.
+        data: The data; ``None`` without any.
+        task: The task, where the classifier's files give it.
+        where: Path of the classifier, for messages.
+        progress: Receives a note on how labels are read.
 
     Raises:
-        DataError: They cannot be read, or ``multi_label`` contradicts the classifier.
+        DataError: The data cannot be read, or ``multi_label`` contradicts the classifier.
     """
     if data is None:
         return None, None

@@ -1,4 +1,4 @@
-"""``edgeadapt inspect``: what a run, bundle, record or checkpoint is, with every hash checked."""
+"""``edgeadapt inspect``: verify and describe a run, bundle, record or checkpoint."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -50,13 +50,13 @@ def inspect(name: str) -> dict[str, object]:
         name: A path, or a name under ``artifacts/``.
 
     Returns:
-        ``{"kind": "run" | "bundle" | "record" | "checkpoint", "path": …}`` and what describes it
-        in a few lines; of a checkpoint that ``train`` and ``export`` do not take, ``refused`` says
-        why.
+        ``{"kind": "run" | "bundle" | "record" | "checkpoint", "path": …}`` and a short
+        description; for a checkpoint that ``train`` and ``export`` reject, ``refused`` is the
+        reason.
 
     Raises:
         LayoutError: It is none of these, unfinished, newer or damaged.
-        ModelError: A bundle's checkpoint is of an unknown model type, or names code to run.
+        ModelError: A bundle's checkpoint has an unsupported model type, or names code to run.
     """
     path = _find(name)
     if path.is_file():
@@ -67,7 +67,7 @@ def inspect(name: str) -> dict[str, object]:
         for key, variant in bundle.manifest.variants.items():
             if variant.engine == EngineName.TORCH:
                 bundled_checkpoint_config(bundle, key)
-        bundle.text_encoder()  # it fits the model
+        bundle.text_encoder()  # checks that the tokenizer matches the model
         return {"kind": "bundle", "path": str(path), **_bundle(bundle)}
     if (path / "run.json").is_file():
         run = Run.open(path)
@@ -78,9 +78,9 @@ def inspect(name: str) -> dict[str, object]:
     hint = UnfinishedError.default_hint
     if (path / UNFINISHED).is_dir():
         begun = "pretrain" if path.parent == artifacts.checkpoints() else "train"
-        hint = f"It is not finished. Go on with: edgeadapt {begun} --resume {path}"
+        hint = f"It is not finished. Resume it with: edgeadapt {begun} --resume {path}"
     raise UnfinishedError(
-        f"{path} is no finished run, bundle or checkpoint: it has neither run.json nor "
+        f"{path} is not a finished run, bundle or checkpoint: it has neither run.json nor "
         "manifest.json nor a model's config.json and weights.",
         hint=hint,
     )
@@ -110,7 +110,7 @@ def _find(name: str) -> Path:
 
 
 def describe_run(run: Run) -> dict[str, object]:
-    """Returns what a run is, in a few values."""
+    """Returns a short description of a run."""
     info = run.info
     recipe = info.recipe
     return {
@@ -130,7 +130,7 @@ def describe_run(run: Run) -> dict[str, object]:
 
 
 def _outcome(info: RunInfo) -> dict[str, object]:
-    """How a run came about and how good it is, as far as that was measured."""
+    """The training or import of a run, and its scores, where measured."""
     known: dict[str, object] = {}
     if info.imported:
         known["imported_from"] = f"{info.imported.folder} ({info.imported.format})"
@@ -191,15 +191,15 @@ def _checkpoint(path: Path) -> dict[str, object]:
 
 
 def _refused(path: Path) -> str | None:
-    """Why ``train`` and ``export`` do not take a checkpoint, as far as can be seen quickly.
+    """Why ``train`` and ``export`` reject a checkpoint, from quick checks only.
 
-    Every weight is not read. Without the train tier, config.json alone is.
+    Weights are not read. Without the train tier, only config.json is checked.
     """
     try:
         if find_spec("transformers") is None or find_spec("torch") is None:
             read_checkpoint_config(path)
             return None
-        # Here, because runs, bundles and records are inspected without the train tier.
+        # Imported here, because runs, bundles and records can be inspected without the train tier.
         from edgeadapt.models.sources import find_model
         from edgeadapt.models.tokenizer import load_tokenizer
         from edgeadapt.models.weights import check_weight_files, check_weight_names
@@ -217,7 +217,7 @@ def _is_weights(path: Path) -> bool:
 
 
 def _labels(names: Mapping[str, str]) -> list[str]:
-    """Label names in the order of the logits; a checkpoint has its keys in the alphabet's."""
+    """Label names in the order of the logits; the keys in a checkpoint are sorted as text."""
     return [name for _, name in sorted(names.items(), key=lambda pair: (len(pair[0]), pair[0]))]
 
 

@@ -1,4 +1,4 @@
-"""``edgeadapt merge``: a run becomes a stock checkpoint that anyone else's tools load."""
+"""``edgeadapt merge``: write a run as a stock checkpoint for other tools."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ class Checkpoint:
 
     path: Path
     parity: Parity
-    """The checkpoint as plain transformers loads it, against the run."""
+    """Parity of the checkpoint, loaded by plain transformers, with the run."""
     parameters: int
-    """Of the merged model."""
+    """Number of parameters of the merged model."""
     unshared_bytes: int
-    """fp32 bytes that it grew by because layers do not share their weights any more."""
+    """fp32 bytes added because layers no longer share weights."""
 
 
 def merge_run(
@@ -39,14 +39,14 @@ def merge_run(
 
     Args:
         run: A finished run.
-        output: Folder of the checkpoint; the run's name under ``artifacts/checkpoints`` where none
-            is given.
+        output: Folder of the checkpoint; by default the name of the run under
+            ``artifacts/checkpoints``.
         force: Replace an existing folder.
         progress: Where to report.
 
     Raises:
         ExportError: A part of the adapters does not fold into a stock model.
-        GateError: The checkpoint does not answer as the run does.
+        GateError: The logits of the checkpoint differ from those of the run.
         LayoutError: The run is damaged, or its backbone is not the one it was trained on.
     """
     opened = OpenedRun.of(run)

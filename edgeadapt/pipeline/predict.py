@@ -1,4 +1,4 @@
-"""``edgeadapt predict``: texts become labels."""
+"""``edgeadapt predict``: classify texts with a bundle."""
 
 import sys
 from collections.abc import Sequence
@@ -41,10 +41,10 @@ def read_texts(
     skip_empty: bool = False,
     progress: Progress = SILENT,
 ) -> list[Text]:
-    """Reads texts from a table such as CSV or JSONL, or one a line from any other file or stdin.
+    """Reads texts from a table such as CSV or JSONL, or one per line from other files or stdin.
 
     Args:
-        file: The file or pipe; standard input where none is given.
+        file: The file or pipe; ``None`` for standard input.
         text_column: Column of the text, in a table.
         skip_empty: Leave out empty texts.
         progress: Where to say how many.
@@ -126,7 +126,7 @@ def _texts(
 
 
 def _read(file: Path | None) -> tuple[str, bytes]:
-    """A name for messages, and the content of a file, a pipe or standard input."""
+    """Returns a name for messages, and the content of a file, a pipe or standard input."""
     if file is not None:
         return str(file), read_bytes(file, pipes=True)
     return "standard input", read_stream(sys.stdin.buffer, "standard input")

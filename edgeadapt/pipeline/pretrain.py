@@ -1,4 +1,4 @@
-"""``edgeadapt pretrain``: an encoder reads the user's own text before it learns the task."""
+"""``edgeadapt pretrain``: adapt an encoder to the user's text by masked language modelling."""
 
 import hashlib
 import json
@@ -49,30 +49,30 @@ __all__ = ["Pretrained", "pretrain", "resume_pretraining"]
 _COMMAND = "edgeadapt pretrain"
 
 HELD_OUT, MOST_HELD_OUT = 0.05, 1_000
-"""Share of the texts that judge, and the largest number."""
+"""Share and largest number of held-out texts."""
 _LIMIT = 1e-5
-"""Largest difference of hidden states between the trained encoder and the one that is saved."""
+"""Largest difference of hidden states between the trained and the saved encoder."""
 _TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*",
                     "merges.txt", "*.model")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """An encoder that has read the text, on disk."""
+    """A pretrained encoder on disk."""
 
     path: Path
     """A stock checkpoint, for ``edgeadapt train --model``."""
     texts: int
-    """Read, those that judge not counted."""
+    """Number of training texts, without held-out ones."""
     trainable_parameters: int
     total_parameters: int
     before: float
-    """Perplexity of the masked tokens of held-out text, with the backbone as it was and a
-    language head that was trained, or drawn, elsewhere."""
+    """Perplexity of masked tokens in held-out text before training; the language head is that of
+    the checkpoint, or random where it has none."""
     after: float
-    """The same of what is saved."""
+    """The same after training."""
     accuracy: float
-    """Share of the masked tokens that are guessed right, 0 to 1."""
+    """Share of masked tokens that are predicted correctly, 0 to 1."""
     seconds: float
 
 
@@ -84,18 +84,18 @@ def pretrain(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Pretrained:
-    """Trains an encoder to guess masked tokens of a text, and saves it as a stock checkpoint.
+    """Trains an encoder to predict masked tokens, and saves it as a stock checkpoint.
 
-    Adapters are folded into it, so that it is a backbone like any other: freeze it and train the
-    task's own adapters on top.
+    Adapters are folded into it, so that the result is a backbone: freeze it and train the adapters
+    of the task.
 
     Source: Gururangan et al. 2020, Don't Stop Pretraining (arXiv 2004.10964).
 
     Args:
-        text: What is read.
-        recipe: Model, adapter and optimization; of its data, ``split_seed`` alone.
-        output: Folder of the checkpoint; a free name under ``artifacts/checkpoints`` where none
-            is given.
+        text: The file of texts.
+        recipe: Model, adapter and optimization; of its data table, only ``split_seed`` is used.
+        output: Folder of the checkpoint; by default an unused name under
+            ``artifacts/checkpoints``.
         force: Replace an existing folder.
         progress: Where to report.
 
@@ -103,9 +103,9 @@ def pretrain(
         ModelError: The backbone has no language head in transformers.
         ExportError: The adapters do not fold into a stock model.
         UsageError: Several processes were started.
-        EdgeAdaptError: Whatever training raises. Of a training that had begun there is a
-            checkpoint in the folder, which ``resume_pretraining`` goes on from.
-        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; likewise.
+        EdgeAdaptError: Any error of training. If training had started, the folder contains a
+            checkpoint for ``resume_pretraining``.
+        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM was received; likewise.
     """
     _check_alone()
     target = output or artifacts.new_name(artifacts.checkpoints(), "pretrained")
@@ -116,23 +116,23 @@ def pretrain(
 
 
 def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrained:
-    """Goes on with a pretraining that was stopped; its outcome is what it would have been.
+    """Resumes an interrupted pretraining; the result is the same as without interruption.
 
     Args:
-        target: The folder that the checkpoint is to have.
+        target: Folder of the checkpoint.
         progress: Where to report.
 
     Raises:
         LayoutError: There is no unfinished training, or it is damaged.
-        IntegrityError: The text or the backbone is another one now.
-        EdgeAdaptError: Whatever ``pretrain`` raises.
+        IntegrityError: The text or the backbone has changed.
+        EdgeAdaptError: Any error of ``pretrain``.
     """
     _check_alone()
     folder = Resumable(_COMMAND, target)
     with folder.held():
         begun = folder.begun()
         if begun.text is None:
-            raise LayoutError(f"{target}: its state does not say which texts are read.")
+            raise LayoutError(f"{target}: its checkpoint does not name the file of texts.")
         work = _Work.prepare(begun.text, begun.recipe, progress)
         folder.check_same(begun, work.begun.sha256)
         return _finish(work, folder, anew=False)
@@ -141,14 +141,14 @@ def resume_pretraining(target: Path, *, progress: Progress = SILENT) -> Pretrain
 def _check_alone() -> None:
     if Team.launched().size > 1:
         raise UsageError(
-            "edgeadapt pretrain runs in one process: expected to be started alone.",
-            hint="Leave accelerate launch or torchrun out.",
+            "edgeadapt pretrain runs in one process: found several.",
+            hint="Start it without accelerate launch or torchrun.",
         )
 
 
 @dataclass(frozen=True)
 class _Work:
-    """All that pretraining needs, found and read."""
+    """The loaded inputs of pretraining."""
 
     recipe: Recipe
     text: TextFile
@@ -170,7 +170,7 @@ class _Work:
 
     @cached_property
     def begun(self) -> Begun:
-        """What has to be the same when training is resumed; all weights are read for it."""
+        """The inputs that must be unchanged when training is resumed; hashes all weights."""
         hashes = {
             "texts": hashlib.sha256(json.dumps(list(self.texts)).encode()).hexdigest(),
             "backbone": self.source.sha256(),
@@ -180,7 +180,7 @@ class _Work:
 
 
 def _finish(work: _Work, folder: Resumable, *, anew: bool) -> Pretrained:
-    """Trains from the latest checkpoint or, ``anew``, from the start, and writes the encoder."""
+    """Trains from the latest checkpoint or, with ``anew``, from the start; writes the encoder."""
     recipe, source, progress = work.recipe, work.source, work.progress
     device = choose_device(recipe.training.device)
     train, held_out = _split(work.texts, seed=recipe.data.split_seed)
@@ -203,7 +203,7 @@ def _finish(work: _Work, folder: Resumable, *, anew: bool) -> Pretrained:
             parameter.requires_grad_(True)
         trained = classifier.adapter_parameters()
         count, total = sum(p.numel() for p in trained.values()), classifier.count_parameters()[1]
-        _foldable(deepcopy(classifier))  # before hours of training, not after
+        _foldable(deepcopy(classifier))  # fails before hours of training, not after them
         progress.say(f"Training {count:,} of {total:,} parameters on {len(train):,} texts.")
         objective.model.to(device)
         before = objective.judge().loss
@@ -224,7 +224,7 @@ def _finish(work: _Work, folder: Resumable, *, anew: bool) -> Pretrained:
 
 
 def _split(texts: Sequence[str], *, seed: int) -> tuple[list[str], list[str]]:
-    """Holds some of the different texts out; a text that occurs twice is on one side."""
+    """Holds out some of the texts; equal texts are in the same part."""
     different = list(dict.fromkeys(texts))
     count = max(1, min(MOST_HELD_OUT, round(HELD_OUT * len(different))))
     order = np.random.default_rng(seed).permutation(len(different))
@@ -233,7 +233,7 @@ def _split(texts: Sequence[str], *, seed: int) -> tuple[list[str], list[str]]:
 
 
 def _language_model(source: ModelSource) -> PreTrainedModel:
-    """Loads the checkpoint with its language head, which is drawn at random where it has none."""
+    """Loads the checkpoint with its language head, which is initialized randomly if missing."""
     try:
         with quiet_transformers():
             return AutoModelForMaskedLM.from_pretrained(
@@ -270,7 +270,7 @@ def _save(
     encoder: TextEncoder,
     texts: Sequence[Text],
 ) -> None:
-    """Writes the encoder with its adapters folded in, and proves that it is still the same."""
+    """Writes the encoder with its adapters folded in, and checks that it computes the same."""
     classifier.model.cpu().eval()
     batch = encoder.batch(list(texts)[:64])
     expected = _hidden(classifier.model.base_model, batch.input_ids, batch.attention_mask)
@@ -292,12 +292,12 @@ def _save(
 
 
 def _foldable(classifier: AdaptedClassifier) -> PreTrainedModel:
-    """Returns the model with its adapters folded in. The classifier is used up."""
+    """Returns the model with its adapters folded in, in place: do not use the classifier again."""
     merged = merge(classifier)
     if not merged.is_stock:
         raise ExportError(
             "These adapters do not fold into a backbone: "
-            f"{merged.leftover.bottlenecks} bottlenecks stay beside its layers.",
+            f"{merged.leftover.bottlenecks} bottlenecks would remain.",
             hint="Pretrain with --method parallel, lora, bitfit or full, or several of them.",
         )
     return merged.model

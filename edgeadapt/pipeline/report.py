@@ -1,4 +1,4 @@
-"""``edgeadapt report``: records become one page of HTML."""
+"""``edgeadapt report``: write an HTML page about records."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ from edgeadapt.typed import from_json
 __all__ = ["report"]
 
 _HASH = 16
-"""Digits of a hash that are shown: enough to tell two apart."""
+"""Number of digits of a hash that are shown."""
 
 
 def report(
@@ -36,15 +36,14 @@ def report(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Path:
-    """Writes a page about records, one machine beside the other.
+    """Writes a page that compares records of one or several machines.
 
-    Curves of the training are shown where the runs that the models come from are still where
-    ``edgeadapt`` puts them.
+    Learning curves are shown for models whose runs are still under ``artifacts/runs``.
 
     Args:
         records: Files of records.
-        output: The page; a free name under ``artifacts/records`` where none is given.
-        title: Its heading.
+        output: File of the page; by default an unused name under ``artifacts/records``.
+        title: Heading of the page.
         force: Replace an existing page.
         progress: Where to report.
 
@@ -53,8 +52,8 @@ def report(
 
     Raises:
         UsageError: There is no record.
-        LayoutError: One cannot be read.
-        OutputExistsError: The page is there already.
+        LayoutError: A record cannot be read.
+        OutputExistsError: The page exists and ``force`` is not given.
         MissingExtraError: The chart library is not installed.
     """
     if not records:
@@ -68,9 +67,9 @@ def report(
         [_measured(name, record) for name, record in opened],
     )
     with held(path):
-        check_free(path, force=force)  # it may have appeared meanwhile
+        check_free(path, force=force)  # it may have been created meanwhile
         write_text(path, page)
-    progress.say(f"{path.stat().st_size / 1e6:.1f} MB, needs no network")
+    progress.say(f"{path.stat().st_size / 1e6:.1f} MB, works offline")
     return path
 
 
@@ -79,7 +78,7 @@ def _summary(records: Sequence[Record]) -> str:
     texts = max(record.evaluation.texts for record in records)
     return (
         f"{len(models)} variants in {len(records)} record{'s' * (len(records) > 1)}, up to "
-        f"{texts:,} texts, every figure from fresh processes that took turns."
+        f"{texts:,} texts; all figures are from fresh, interleaved processes."
     )
 
 
@@ -135,7 +134,7 @@ def _facts(record: Record) -> dict[str, str]:
 
 
 def _origin(name: str, record: Record) -> dict[str, str]:
-    """Where a bundle's model comes from, as far as its manifest says."""
+    """The origin of a bundle's model, from its manifest."""
     origin = record.bundles[name]
     made = origin.provenance
     training = made.recipe.get("training", {})
@@ -181,7 +180,7 @@ def _words(value: object) -> str:
 
 
 def _quantiles(sample: Sample) -> dict[str, list[float]]:
-    """Milliseconds within which 0, 1 … 100 % of a scenario's samples lie."""
+    """Scenario -> percentiles 0, 1 … 100 of its samples, in milliseconds."""
     pooled = {
         name: np.concatenate([np.asarray(child, dtype=np.float64) for child in children])
         for name, children in sample.latency_ns.items()
@@ -219,11 +218,11 @@ def _classes(record: Record, found: Sequence[Row]) -> dict[str, list[ClassScores
 
 
 def _curves(record: Record) -> dict[str, Curve]:
-    """What happened in the trainings that the bundles come from, as far as those are at hand."""
+    """Learning curves of the bundles' runs, where these are on this machine."""
     curves = {}
     for origin in record.bundles.values():
         run = origin.provenance.run
-        # A record is data from anyone: only a plain name is looked up.
+        # A record is untrusted: only a plain name is looked up, not a path.
         if not run or Path(run).name != run or run == "..":
             continue
         if (history := artifacts.runs() / run / "history.jsonl").is_file():
@@ -232,7 +231,7 @@ def _curves(record: Record) -> dict[str, Curve]:
 
 
 class _Event(TypedDict):
-    """A line of a history; other keys stand beside this."""
+    """A line of ``history.jsonl``; other keys are ignored."""
 
     event: str
 

@@ -1,4 +1,4 @@
-"""``edgeadapt train``: a recipe becomes a run."""
+"""``edgeadapt train``: train a recipe and write a run."""
 
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -60,16 +60,16 @@ def train(
     """Trains adapters and head on a frozen backbone.
 
     Args:
-        recipe: What to train on what, and how.
-        start: The adapter that ``recipe.adapter.start`` names, where it has been read already.
-        output: Folder of the run; a free name under ``artifacts/runs`` where none is given.
+        recipe: Model, data, adapter and optimization.
+        start: The adapter of ``recipe.adapter.start``, if it is loaded already.
+        output: Folder of the run; by default an unused name under ``artifacts/runs``.
         force: Replace an existing run.
         progress: Where to report.
 
     Raises:
-        EdgeAdaptError: One of its kinds. An existing run is as it was. Of a training that had
-            begun there is a checkpoint in the folder, which ``resume`` goes on from.
-        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM came; likewise.
+        EdgeAdaptError: Any of its subclasses. An existing run is unchanged. If training had
+            started, the folder contains a checkpoint for ``resume``.
+        KeyboardInterrupt, SystemExit: SIGINT or SIGTERM was received; likewise.
     """
     if start is None:
         recipe, start = started(recipe)
@@ -83,19 +83,19 @@ def train(
 
 
 def resume(target: Path, *, progress: Progress = SILENT) -> Run:
-    """Goes on with a training that was stopped.
+    """Resumes an interrupted training.
 
-    The weights are bit for bit those of a training that was never stopped, on the same machine
-    with as many threads.
+    On the same machine with the same number of threads, the weights are bitwise identical to those
+    of an uninterrupted training.
 
     Args:
-        target: The folder that the run is to have.
+        target: Folder of the run.
         progress: Where to report.
 
     Raises:
         LayoutError: There is no unfinished training, or it is damaged.
-        IntegrityError: The data or the backbone is another one now.
-        EdgeAdaptError: Whatever ``train`` raises.
+        IntegrityError: The data or the backbone has changed.
+        EdgeAdaptError: Any error of ``train``.
     """
     folder = Resumable(_COMMAND, target, Team.launched())
     with folder.held():
@@ -109,21 +109,20 @@ def resume(target: Path, *, progress: Progress = SILENT) -> Run:
 def complete(
     recipe: Recipe, target: Path, *, force: bool = False, progress: Progress = SILENT
 ) -> Run:
-    """Returns the run of a recipe at ``target``: does what is left to do for it.
+    """Returns the run of a recipe at ``target``, and trains it first if necessary.
 
-    Where it is finished, that is nothing; where it was stopped, it is gone on with.
+    A finished run is returned as it is, and an interrupted training is resumed.
 
     Args:
-        recipe: As a run or an unfinished training has it, all its values filled in.
+        recipe: The effective recipe, as recorded in a run or an unfinished training.
         target: Folder of the run.
-        force: Begin anew, whatever is there.
+        force: Train from the start and replace an existing run.
         progress: Where to report.
 
     Raises:
-        EdgeAdaptError: Whatever ``train`` raises; of another recipe there is something at
-            ``target``.
+        EdgeAdaptError: Any error of ``train``; or ``target`` has a different recipe.
     """
-    # Of several processes the leading one looks: it may begin before another one does.
+    # Only the leading process checks, because it may start to write before the others check.
     known, finished = Team.launched().agreed(
         (not force and recipe_at(target) == recipe, (target / "run.json").is_file())
     )
@@ -135,7 +134,7 @@ def complete(
 
 
 def recipe_at(target: Path) -> Recipe | None:
-    """Returns the recipe of the run at ``target``, finished or stopped; ``None`` without one."""
+    """Returns the recipe of the finished or interrupted run at ``target``; ``None`` without one."""
     if (target / "run.json").is_file():
         return Run.open(target).info.recipe
     begun = Checkpoints(target / UNFINISHED, every=0).has_begun()
@@ -144,7 +143,7 @@ def recipe_at(target: Path) -> Recipe | None:
 
 @dataclass(frozen=True)
 class _Work:
-    """All that training needs, found and read."""
+    """The loaded inputs of training."""
 
     recipe: Recipe
     device: torch.device
@@ -156,14 +155,14 @@ class _Work:
     team: Team
     progress: Progress
     once: Progress
-    """Where to say what is the same for every fold of a cross-validation."""
+    """Receives messages that are the same for all folds of a cross-validation."""
 
     @classmethod
     def prepare(cls, recipe: Recipe, team: Team, progress: Progress) -> Self:
         progress = progress if team.leads else SILENT
         device = choose_device(recipe.training.device, team)
         is_fold = recipe.data.fold is not None
-        # What is odd about model and data is said once, not for every fold of it.
+        # Warnings about model and data are reported once, not for every fold.
         once = SILENT if is_fold and recipe.data.fold_of[0] > 1 else progress
         dataset = load_dataset(recipe.data, progress=once)
         source = find_model(recipe.model)
@@ -186,7 +185,7 @@ class _Work:
 
     @cached_property
     def begun(self) -> Begun:
-        """What has to be the same when training is resumed; all weights are read for it."""
+        """The inputs that must be unchanged when training is resumed; hashes all weights."""
         hashes = {
             "data": self.data_report.fingerprint or "",
             "backbone": self.source.sha256(),
@@ -195,11 +194,11 @@ class _Work:
         return Begun(_COMMAND, self.recipe, hashes)
 
     def build(self, start: ForeignAdapter | None, told: Progress) -> AdaptedClassifier:
-        """Puts adapters and head on the backbone, with the weights that training starts from.
+        """Attaches adapters and head to the backbone, with their initial weights.
 
         Args:
-            start: The adapter to start from, where there is one.
-            told: Where to say what becomes of a head that exists.
+            start: The adapter to start from, or ``None``.
+            told: Receives a note on the use of an existing head.
 
         Raises:
             ModelError: The backbone's head is for regression, or the adapter does not fit.
@@ -245,9 +244,9 @@ class _Work:
 
 
 def _finish(work: _Work, folder: Resumable, start: ForeignAdapter | None, *, anew: bool) -> Run:
-    """Trains from the latest checkpoint or, ``anew``, from the start, and writes the run."""
+    """Trains from the latest checkpoint or, with ``anew``, from the start; writes the run."""
     with folder.written(work.begun, anew=anew) as staging, ExitStack() as stack:
-        # The weights of a state that is resumed take the place of all that is built here.
+        # When training is resumed, the checkpoint replaces these initial weights.
         classifier = work.build(start, SILENT if folder.has_state else work.once)
         trainable, total = classifier.count_parameters()
         work.progress.say(
@@ -271,10 +270,10 @@ def _finish(work: _Work, folder: Resumable, start: ForeignAdapter | None, *, ane
 
 
 def _as_int8(work: _Work, classifier: AdaptedClassifier) -> AbstractContextManager[None]:
-    """Simulates what ``export --quantize`` makes by default of a model on this machine."""
+    """Simulates the quantization that ``export --quantize`` applies by default on this machine."""
     usual, *_ = candidates([Scheme.DYNAMIC_INT8], this_platform())
     bits = 7 if usual.reduce_range else 8
-    work.progress.say(f"Everything is computed, and scored, as int8 with {bits}-bit weights will.")
+    work.progress.say(f"Training and scores simulate int8 with {bits}-bit weights.")
     pairs = work.recipe.data.pairs
     return int8_simulated(classifier.backbone, pairs=pairs, weight_bits=bits)
 
@@ -373,6 +372,6 @@ def _write(
 
 
 def run_stem(recipe: Recipe) -> str:
-    """Returns what a run is called, before its time, where the user gives no name."""
+    """Returns the default name of a run, without the time."""
     data = Path(recipe.data.dataset).stem or "run"
     return f"{data}-{recipe.adapter.method}"

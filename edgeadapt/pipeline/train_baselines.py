@@ -1,4 +1,4 @@
-"""``edgeadapt train --baselines``: the same data and seed with head-only and full fine-tuning."""
+"""``edgeadapt train --baselines``: train head-only and full fine-tuning for comparison."""
 
 from dataclasses import replace
 
@@ -13,20 +13,20 @@ BASELINES = (AdapterKind.HEAD, AdapterKind.FULL)
 
 
 def train_baselines(run: Run, *, force: bool = False, progress: Progress = SILENT) -> list[Run]:
-    """Trains what a run is to be compared with: on its data and backbone, with its seed.
+    """Trains the baselines of a run: on the same data and backbone, with the same seed.
 
-    Each at the learning rate that was tuned for it and for as many epochs, but for the run's where
-    those are not what was tuned for the run. All else is as in the run. They are beside it, under
-    its name and the kind's. One that is there already is not trained again, and one that was
-    stopped is gone on with.
+    Each baseline uses the learning rate and epochs tuned for its kind; epochs that were set
+    explicitly for the run also apply to the baselines. Everything else is as in the run. Their
+    folders are beside that of the run, with the kind appended to its name. A finished baseline is
+    not trained again, and an interrupted one is resumed.
 
     Args:
-        run: A finished one.
+        run: A finished run.
         force: Replace existing baselines.
         progress: Where to report.
 
     Raises:
-        EdgeAdaptError: Whatever ``train`` raises.
+        EdgeAdaptError: Any error of ``train``.
     """
     recipe = run.info.recipe
     tuned = replace(recipe, training=replace(recipe.training, epochs=None)).resolved()

@@ -1,4 +1,4 @@
-"""``edgeadapt train --folds K``: cross-validation, where the data is too small to hold some out."""
+"""``edgeadapt train --folds K``: cross-validation, for data too small to hold some out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,11 +22,11 @@ __all__ = ["CrossValidation", "begun_folds", "cross_validate", "resume_folds"]
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """A run per part of the data, each tested on its own part."""
+    """One run per fold, each tested on its fold."""
 
     runs: tuple[Run, ...]
     path: Path
-    """Where ``to_dict`` is saved."""
+    """File of the summary, with the content of ``to_dict``."""
 
     def scores(self, name: str) -> list[float]:
         """Returns one of the test scores per run, such as ``accuracy``, 0 to 1."""
@@ -38,12 +38,12 @@ class CrossValidation:
 
     @property
     def texts(self) -> int:
-        """All texts; each was tested on once."""
+        """Number of texts; each was tested on once."""
         return sum(test.texts for test in self._tests)
 
     @property
     def accuracy(self) -> float:
-        """Share of all texts that were answered right, 0 to 1."""
+        """Share of all texts that were classified correctly, 0 to 1."""
         right = (test.accuracy * test.texts for test in self._tests)
         return float(sum(right)) / self.texts
 
@@ -61,7 +61,7 @@ class CrossValidation:
         return stdev(self.scores(name))
 
     def to_dict(self) -> dict[str, object]:
-        """Returns plain values for JSON: scores of all texts together, and over the parts."""
+        """Returns plain values for JSON: scores over all texts, and per fold."""
         together = {
             "texts": self.texts,
             "accuracy": self.accuracy,
@@ -89,28 +89,27 @@ def cross_validate(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> CrossValidation:
-    """Trains as many times as there are parts, and tests each time on another one.
+    """Trains once per fold, and tests each run on its fold.
 
-    Train and validation examples are the pool that is parted: stratified, seeded, duplicates kept
-    together. The data's own test examples, where it has any, are left alone.
+    Train and validation examples together are split into folds: stratified, seeded, duplicates in
+    the same fold. Test examples of the data, if any, are not used.
 
     Args:
-        recipe: What to train on what, and how.
-        folds: How many parts, at least 2.
-        output: Beginning of the runs' folders, which end in ``-fold-1`` and so on, and of the
-            summary beside them, ``-folds.json``; a free name under ``artifacts/runs`` where none
-            is given.
+        recipe: Model, data, adapter and optimization.
+        folds: Number of folds, at least 2.
+        output: Prefix of the runs' folders, which end in ``-fold-1`` and so on, and of the summary
+            beside them, ``-folds.json``; by default an unused name under ``artifacts/runs``.
         force: Replace existing runs.
         progress: Where to report.
 
     Raises:
-        UsageError: There are fewer than two parts.
-        EdgeAdaptError: Whatever ``train`` raises.
+        UsageError: There are fewer than two folds.
+        EdgeAdaptError: Any error of ``train``.
     """
     if folds < 2:
         raise UsageError(
             f"--folds: expected at least 2, found {folds}.",
-            hint="5 is usual: every text is tested on once, by a model trained on 4 of 5 parts.",
+            hint="5 is usual: every text is tested on once, by a model trained on 4 of 5 folds.",
         )
     base = Team.launched().agreed(output or artifacts.new_name(artifacts.runs(), run_stem(recipe)))
     if not force and Team.launched().leads:
@@ -125,35 +124,35 @@ def cross_validate(
 
 
 def _check_not_begun(base: Path) -> None:
-    """Says how to go on with a cross-validation that was stopped.
+    """Checks that there is no interrupted cross-validation, which should be resumed instead.
 
     Raises:
-        OutputExistsError: One was, and something would be lost if another one began.
+        OutputExistsError: There is one, whose runs would be lost.
     """
     finished = _summary(base).exists()
     if begun_folds(base) and not finished and not is_blank(_folder(base, 1)):
         raise OutputExistsError(
             f"{base} holds a cross-validation that was not finished.",
-            hint=f"Go on with: edgeadapt train --resume {base}  or begin anew with --force.",
+            hint=f"Resume it with: edgeadapt train --resume {base}  or start again with --force.",
         )
 
 
 def resume_folds(base: Path, *, progress: Progress = SILENT) -> CrossValidation:
-    """Goes on with a cross-validation that was stopped: trains what is left of it.
+    """Resumes an interrupted cross-validation: trains the remaining folds.
 
     Args:
-        base: ``output`` of the one that was begun.
+        base: ``output`` of the interrupted cross-validation.
         progress: Where to report.
 
     Raises:
-        MissingError: None was begun there.
-        EdgeAdaptError: Whatever ``resume`` and ``train`` raise.
+        MissingError: There is none.
+        EdgeAdaptError: Any error of ``resume`` and ``train``.
     """
     first = recipe_at(_folder(base, 1))
     if first is None or first.data.fold is None:
         raise MissingError(
-            f"{base} is no cross-validation: nothing to go on with.",
-            hint="Begin one with: edgeadapt train --folds 5",
+            f"{base} is not a cross-validation: there is nothing to resume.",
+            hint="Start one with: edgeadapt train --folds 5",
         )
     return _validate(
         first, base, lambda part, target: complete(part, target, progress=progress), progress
@@ -161,14 +160,14 @@ def resume_folds(base: Path, *, progress: Progress = SILENT) -> CrossValidation:
 
 
 def begun_folds(base: Path) -> bool:
-    """Returns whether a cross-validation was begun there."""
+    """Returns whether a cross-validation was started there."""
     return _folder(base, 1).is_dir()
 
 
 def _validate(
     first: Recipe, base: Path, run_of: Callable[[Recipe, Path], Run], progress: Progress
 ) -> CrossValidation:
-    """Gets the run of every fold, given the recipe of the first."""
+    """Trains or loads the runs of all folds, given the recipe of the first."""
     folds, runs = first.data.fold_of[1], []
     for number in range(1, folds + 1):
         progress.say(f"Fold {number} of {folds}")
@@ -176,7 +175,7 @@ def _validate(
         try:
             runs.append(run_of(part, _folder(base, number)))
         except (KeyboardInterrupt, SystemExit):
-            progress.warn(f"All that is left of {folds} folds: edgeadapt train --resume {base}")
+            progress.warn(f"To resume all {folds} folds: edgeadapt train --resume {base}")
             raise
     found = CrossValidation(tuple(runs), _summary(base))
     if Team.launched().leads:

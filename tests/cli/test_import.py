@@ -201,7 +201,7 @@ def test_without_a_head_the_hint_is_a_command_that_trains_one(
     cli: Cli, headless: Path, dataset_folder: Path, folder: Path
 ) -> None:
     refused = cli("import", headless, "--dataset", dataset_folder)
-    refused.fails_with("no whole head", "classifier.weight", hint="edgeadapt train --adapter")
+    refused.fails_with("no complete head", "classifier.weight", hint="edgeadapt train --adapter")
     assert written(folder) == []
     command = refused.err.strip().partition("edgeadapt train ")[2].split()
 

@@ -21,7 +21,7 @@ def test_a_page_is_written_and_named(cli: Cli, folder: Path, record: Path) -> No
 
     assert done.code == 0
     assert done.out == "page: artifacts/records/mine.html\n"
-    assert "needs no network" in done.err
+    assert "works offline" in done.err
     text = (folder / "artifacts/records/mine.html").read_text()
     assert "<title>Kitchen &lt;Pi&gt;</title>" in text
 

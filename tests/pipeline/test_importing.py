@@ -350,7 +350,7 @@ def test_a_peft_head_that_lacks_a_layer_is_refused_by_the_layers_name(tmp_path: 
     config = LoraConfig(task_type="SEQ_CLS", r=4, target_modules=["query_proj"])
     get_peft_model(stock, config).save_pretrained(tmp_path / "adapter")
 
-    with pytest.raises(ModelError, match=r"no whole head.*pooler\.dense\.weight") as caught:
+    with pytest.raises(ModelError, match=r"no complete head.*pooler\.dense\.weight") as caught:
         imported(tmp_path / "adapter", tmp_path / "r" / "run")
 
     assert "classifier" not in caught.value.message
@@ -366,7 +366,7 @@ def test_an_adapter_without_a_head_is_refused_and_the_hint_says_how_to_train_one
     with_data: bool,
     example: str,
 ) -> None:
-    with pytest.raises(ModelError, match=r"no whole head.*classifier\.weight") as caught:
+    with pytest.raises(ModelError, match=r"no complete head.*classifier\.weight") as caught:
         imported(headless, tmp_path / "r" / "run", data if with_data else None)
 
     assert caught.value.hint.endswith(

@@ -324,7 +324,7 @@ def test_a_bundle_whose_tokenizer_has_tokens_without_an_embedding_is_refused(
     ("settings", "words"),
     [
         ({"auto_map": {"AutoModel": "evil.Model"}}, "names code to run: auto_map"),
-        ({"emb_pooler": "mean"}, 'compute without emb_pooler = "mean"'),
+        ({"emb_pooler": "mean"}, 'do not support emb_pooler = "mean"'),
         ({"model_type": "gpt2"}, "The model type 'gpt2' is not supported"),
         ({"num_labels": 3, "id2label": {"0": "a", "1": "b"}}, "num_labels is 3"),
         ({"num_hidden_layers": 10**6}, "expected at most 1,000"),

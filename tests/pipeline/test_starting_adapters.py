@@ -405,7 +405,7 @@ class TestImporting:
     ) -> None:
         without_head(adapter)
 
-        with pytest.raises(ModelError, match=r"no whole head.*classifier\.weight") as caught:
+        with pytest.raises(ModelError, match=r"no complete head.*classifier\.weight") as caught:
             imported(adapter, tmp_path / "r" / "run")
 
         command = f"edgeadapt train --adapter {adapter} --model {run.info.backbone.id}"

@@ -102,8 +102,8 @@ def test_a_cross_validation_that_was_killed_at_once_begins_anew(
     assert again.scores("accuracy") == found.scores("accuracy")
 
 
-def test_without_a_first_fold_there_is_no_cross_validation_to_go_on_with(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="no cross-validation"):
+def test_without_a_first_fold_there_is_no_cross_validation_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="not a cross-validation"):
         resume_folds(tmp_path / "mine")
 
 

@@ -1,1 +1,1 @@
-"""The command line: one thin file per command over ``edgeadapt.pipeline``."""
+"""The command line: one file per command, each a thin layer over ``edgeadapt.pipeline``."""

@@ -19,20 +19,20 @@ __all__ = ["bench"]
 
 _Bundles = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[BUNDLE]...", help="What to measure; every bundle if left out."),
+    typer.Argument(metavar="[BUNDLE]...", help="Bundles to measure (default: all)."),
 ]
 _Data = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="CSV or JSONL to evaluate on; without labels all but accuracy is measured.",
+        help="CSV or JSONL to evaluate on; without labels, accuracy is not measured.",
     ),
 ]
 _Baseline = Annotated[
     str | None,
     typer.Option(
         metavar="BUNDLE[:VARIANT]",
-        help="What ratios refer to; the full fine-tune in fp32 if left out.",
+        help="Baseline of ratios (default: the full fine-tune in fp32).",
     ),
 ]
 _Quick = Annotated[bool, typer.Option("--quick", help="About a minute for four variants.")]
@@ -40,7 +40,7 @@ _Thorough = Annotated[
     bool,
     typer.Option(
         "--thorough",
-        help="Everything, p99 too: twenty minutes for four variants, more with torch.",
+        help="More samples, for p99: twenty minutes for four variants, more with torch.",
     ),
 ]
 _Lengths = Annotated[
@@ -55,16 +55,16 @@ _Engine = Annotated[
     str | None,
     typer.Option(
         metavar="NAME,NAME…",
-        help="onnxruntime, openvino, torch: what to run the variants on; each variant's own "
-        "engine if left out.",
+        help="Engines to run the variants on: onnxruntime, openvino, torch (default: the engine "
+        "of each variant).",
     ),
 ]
 _Wide = Annotated[
     bool,
-    typer.Option("--wide", help="Print every figure, with percentiles and ratios."),
+    typer.Option("--wide", help="Print all figures, with percentiles and ratios."),
 ]
 _Markdown = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
-_Csv = Annotated[bool, typer.Option("--csv", help="Print every figure as CSV, a line per variant.")]
+_Csv = Annotated[bool, typer.Option("--csv", help="Print all figures as CSV, a line per variant.")]
 
 
 @takes("data.text_column", "data.text_pair_column", "data.label_column", "data.skip_empty")
@@ -122,7 +122,7 @@ def _check_one(flags: Mapping[str, bool]) -> None:
     given = [name for name, value in flags.items() if value]
     if len(given) > 1:
         raise UsageError(
-            f"{' and '.join(given)} exclude each other.", hint="Leave all but one of them out."
+            f"{' and '.join(given)} exclude each other.", hint="Give only one of them."
         )
 
 
@@ -144,7 +144,7 @@ def _numbers(option: str, given: str) -> tuple[int, ...]:
         return tuple(sorted({int(word) for word in given.split(",")}))
     except ValueError:
         raise UsageError(
-            f"{option}: expected whole numbers with commas between them, found {given!r}."
+            f"{option}: expected whole numbers separated by commas, found {given!r}."
         ) from None
 
 
@@ -155,7 +155,7 @@ def _engines(given: str | None) -> list[str]:
     names = list(dict.fromkeys(map(str.strip, given.split(",")))) if given is not None else []
     if unknown := [name for name in names if name not in list(EngineName)]:
         raise UsageError(
-            f"--engine: expected some of {', '.join(EngineName)} with commas between them, found "
+            f"--engine: expected some of {', '.join(EngineName)}, separated by commas, found "
             f"{unknown[0]!r}."
         )
     return names
@@ -164,7 +164,7 @@ def _engines(given: str | None) -> list[str]:
 def _show(
     record: "Record", path: Path, *, wide: bool, json: bool, markdown: bool, csv: bool
 ) -> None:
-    """Prints the table, in the form that was asked for."""
+    """Prints the table in the requested format."""
     from edgeadapt.benchmark.noise import disturbances
     from edgeadapt.benchmark.rows import rows
     from edgeadapt.cli.console import Terminal, print_json, print_line, show
@@ -191,5 +191,5 @@ def _show(
         show(bench_table(found, record, wide=wide))
         for note in notes:
             Terminal().warn(note)
-        Terminal().say(f"A page with every figure, and charts: edgeadapt report {path}")
+        Terminal().say(f"For a page with all figures and charts: edgeadapt report {path}")
         print_line(f"record: {path}")

@@ -20,7 +20,7 @@ def compare(
         typer.Option(
             parser=share("--fail-over"),
             metavar="SHARE",
-            help="By how much a time or size may grow, or throughput fall: 5%, or 0.05.",
+            help="Largest increase of a time or size, or decrease of throughput: 5%, or 0.05.",
         ),
     ] = 0.05,
     max_drop: Annotated[
@@ -28,12 +28,12 @@ def compare(
         typer.Option(
             parser=share("--max-drop", most=1.0),
             metavar="SHARE",
-            help="By how much accuracy may fall: 1%, or 0.01: a point.",
+            help="Largest drop in accuracy: 1%, or 0.01, is one percentage point.",
         ),
     ] = 0.01,
     json: Json = False,
 ) -> None:
-    """Say what got faster or slower from one record to another; exit 1 on a regression."""
+    """Compare two records; exit with 1 if the later one has a regression."""
     from edgeadapt.benchmark.compare import compare as compare_records
     from edgeadapt.cli.console import Terminal, print_json, show
     from edgeadapt.cli.tables import changes_table
@@ -56,7 +56,7 @@ def compare(
         worst = max(regressions, key=lambda change: change.worsening)
         raise GateError(
             f"{len(regressions)} figure{'s are' if len(regressions) > 1 else ' is'} worse by more "
-            f"than is allowed ({fail_over:.1%}, accuracy {max_drop:.1%}): most of all {worst.row}, "
+            f"than allowed ({fail_over:.1%}, accuracy {max_drop:.1%}). The worst is {worst.row}, "
             f"{worst.figure}, {worst.before:.4g} before and {worst.after:.4g} after "
             f"({worst.change:+.1%}).",
             hint="Measure again on an idle machine, or allow more with --fail-over.",

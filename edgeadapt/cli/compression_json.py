@@ -1,4 +1,4 @@
-"""What ``export --json`` says of a bundle's gates and compression."""
+"""The gates and compression of a bundle in the output of ``export --json``."""
 
 from dataclasses import asdict
 
@@ -14,8 +14,8 @@ _QUANTIZE = "quantize"
 def compression_json(manifest: Manifest) -> dict[str, object]:
     """Returns ``parity``, ``quantization`` and ``compression``.
 
-    The last is the manifest's; the first two are what scripts have read since before there was one
-    report over all steps.
+    ``compression`` is the report of the manifest. The first two are kept for scripts that were
+    written before there was one report over all steps.
     """
     merge, onnx, compression = manifest.gates.merge, manifest.gates.onnx, manifest.compression
     parity: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""What a person sees: messages and bars on stderr, results on stdout."""
+"""Terminal output: messages and progress bars on stderr, results on stdout."""
 
 import json
 import sys
@@ -24,14 +24,14 @@ __all__ = ["Terminal", "print_json", "print_line", "show", "stdout"]
 
 
 def stdout() -> Console:
-    """Returns a console on standard output; piped, it is as wide as the table needs."""
+    """Returns a console on standard output; in a pipe, its width is not limited."""
     return Console(width=None if sys.stdout.isatty() else 120, emoji=False)
 
 
 def show(content: RenderableType) -> None:
-    """Prints tables on standard output, at least as wide as their longest words need.
+    """Prints tables on standard output, at least as wide as their longest words.
 
-    On a narrower terminal lines wrap; rich by itself would leave out the last columns.
+    On a narrower terminal, lines wrap. By default, rich would omit the last columns.
     """
     console = stdout()
     unlimited = console.options.update(width=10_000)
@@ -41,7 +41,7 @@ def show(content: RenderableType) -> None:
 
 
 def print_line(text: str) -> None:
-    """Prints one line of a result on standard output, however long."""
+    """Prints one line of a result on standard output, without wrapping."""
     print(escape.terminal(text))
 
 
@@ -58,16 +58,16 @@ class Terminal:
         self._open: Progress | None = None
 
     def say(self, message: str) -> None:
-        """Prints one line, or a first one and indented others."""
+        """Prints a message; further lines are indented."""
         self._console.print(escape.message(message), markup=False)
 
     def warn(self, message: str) -> None:
-        """Prints one line, marked."""
+        """Prints a message, marked as a warning."""
         self._console.print(f"warning: {escape.message(message)}", style="yellow", markup=False)
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Bar]:
-        """Shows a bar with the time left; below another one while that one is open."""
+        """Shows a progress bar with the remaining time; bars can be nested."""
         title = escape.terminal(title)
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -97,7 +97,7 @@ class Terminal:
 
 
 class _Bar:
-    """One bar on a terminal."""
+    """A progress bar on a terminal."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
@@ -110,7 +110,7 @@ class _Bar:
 
 
 class _Lines:
-    """The same, in a log: a line at every tenth of the way and for every note of its own."""
+    """A progress bar in a log: a line for every tenth, and for every new note."""
 
     def __init__(self, terminal: Terminal, title: str, total: int) -> None:
         self._terminal, self._title, self._total = terminal, title, total

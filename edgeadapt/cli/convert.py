@@ -14,7 +14,7 @@ __all__ = ["convert"]
 def convert(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run whose adapter to write.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write.")],
-    to: Annotated[Format, typer.Option("--to", help="Whose library is to load it.")],
+    to: Annotated[Format, typer.Option("--to", help="Format to write.")],
     force: Force = False,
     json: Json = False,
 ) -> None:

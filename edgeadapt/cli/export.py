@@ -34,7 +34,7 @@ _OF_BUNDLES = tuple(
         *("max_drop", "evaluation", "threads"),
     )
 )
-"""What export takes with a bundle; all else changes the graph, which takes the run."""
+"""Fields that export accepts for a bundle; all others change the graph, which needs the run."""
 
 
 @takes(
@@ -43,10 +43,10 @@ _OF_BUNDLES = tuple(
     *("data.text_column", "data.text_pair_column", "data.label_column", "data.multi_label"),
     *("model.revision", "model.max_length"),
     help={
-        "data.dataset": "Of a checkpoint: labelled examples, to measure accuracy and to quantize.",
-        "model.revision": "Of a checkpoint on the hub: commit, tag or branch.",
-        "model.max_length": "Of a checkpoint: longest input in tokens; its own, 128 at most, if "
-        "left out.",
+        "data.dataset": "For a checkpoint: labelled examples, to measure accuracy and to quantize.",
+        "model.revision": "For a checkpoint on the hub: commit, tag or branch.",
+        "model.max_length": "For a checkpoint: longest input in tokens (default: that of the "
+        "checkpoint, at most 128).",
     },
     parsers={"export.max_drop": share("--max-drop", most=1.0), "export.trim_vocab": pieces},
 )
@@ -56,8 +56,8 @@ def export(
         str | None,
         typer.Argument(
             metavar="[RUN|CHECKPOINT|BUNDLE]",
-            help="Run to export, as its recipe says; the latest if left out. Or a finished "
-            "classifier: a folder or a hub id. Or a bundle, to quantize it again for this "
+            help="Run to export, with the options of its recipe (default: the latest). Or a "
+            "fine-tuned classifier: a folder or a hub id. Or a bundle, to quantize it for this "
             "machine, without torch: a path such as artifacts/bundles/NAME, or a name that is no "
             "run's.",
         ),
@@ -67,7 +67,7 @@ def export(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Merge, export to ONNX and quantize a run, a classifier or a bundle; writes a bundle."""
+    """Merge a run, export it to ONNX, and write a bundle; also takes a classifier or a bundle."""
     from edgeadapt.cli.console import Terminal
     from edgeadapt.cli.tiers import train_tier
     from edgeadapt.store import artifacts
@@ -107,10 +107,10 @@ def export(
 
 
 def _source(name: str | None, given: Given, labels: str | None) -> tuple["Run | str", Recipe]:
-    """The run, or the name of the checkpoint, and the recipe that options are laid upon.
+    """The run, or the name of the checkpoint, and the recipe that the options update.
 
     Raises:
-        UsageError: Something was given that only a checkpoint takes, and it is a run.
+        UsageError: It is a run, and an option for checkpoints was given.
     """
     from edgeadapt.store import artifacts
     from edgeadapt.store.run import Run
@@ -134,7 +134,7 @@ def _source(name: str | None, given: Given, labels: str | None) -> tuple["Run | 
 
 
 def _bundle_named(name: str) -> Path | None:
-    """The bundle that ``name`` means; ``None`` where it is a run's, or nothing's."""
+    """The path of the bundle ``name``; ``None`` where there is none, or a run of that name."""
     from edgeadapt.store import artifacts
 
     path = artifacts.resolve(name, artifacts.runs())
@@ -144,7 +144,7 @@ def _bundle_named(name: str) -> Path | None:
 
 
 def _check_of_bundles(given: Given, labels: str | None, bundle: Path) -> None:
-    """Refuses what cannot be asked of a bundle.
+    """Rejects options that do not apply to a bundle.
 
     Raises:
         UsageError: An option needs the run, or ``--quantize`` is missing.
@@ -187,18 +187,18 @@ def _quantize_again(
 
 
 _FOR_ANY_MACHINE = ("engine", "scheme", "objective")
-"""What of a bundle's [export] table also holds where it is quantized again."""
+"""Fields of a bundle's [export] table that are reused when it is quantized again."""
 
 
 def _recorded(bundle: "Bundle") -> Recipe:
-    """What the bundle was asked to be, but for what is of the machine that it was made on."""
+    """The recorded options of the bundle, without those that depend on the exporting machine."""
     told = bundle.manifest.provenance.recipe.get("export", {})
     kept = {name: told[name] for name in _FOR_ANY_MACHINE if name in told}
     return Recipe().updated({"export": kept}, origin=str(bundle.path / "manifest.json"))
 
 
 def _show(bundle: "Bundle", *, json: bool, terminal: "Terminal") -> None:
-    """Prints what was written."""
+    """Prints the result."""
     from edgeadapt.cli.compression_json import compression_json
     from edgeadapt.cli.console import print_json, print_line, show
 
@@ -229,11 +229,11 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def _checkpoint(name: str, *, is_asked: bool) -> str | None:
-    """Returns the checkpoint that ``name`` means, a folder or a hub id; ``None`` if it is a run.
+    """Returns the checkpoint ``name``, a folder or a hub id; ``None`` if it is a run.
 
     Args:
         name: A path, a name under ``artifacts/``, or a hub id.
-        is_asked: Whether options were given that only a checkpoint has.
+        is_asked: Whether options for checkpoints were given.
 
     Raises:
         ModelError: It is the folder of an adapter.
@@ -253,6 +253,6 @@ def _checkpoint(name: str, *, is_asked: bool) -> str | None:
             return str(folder)
     if path.exists():
         return None
-    # Below a folder that exists it is a path that was mistyped, not a hub id.
+    # In an existing folder, it is a mistyped path and not a hub id.
     is_hub_id = _HUB_ID.fullmatch(name) is not None and not Path(name).parent.is_dir()
     return name if is_hub_id or (is_asked and "/" not in name) else None

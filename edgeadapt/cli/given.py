@@ -1,4 +1,4 @@
-"""Options that are made from the recipe's fields, and what the user gave of them."""
+"""Create command-line options from the fields of the recipe, and collect the given values."""
 
 import functools
 import inspect
@@ -14,7 +14,7 @@ from edgeadapt.recipe.fields import Setting, check_value, settings_of
 __all__ = ["Given", "takes"]
 
 Parser = Callable[[str], Any]
-Values = dict[str, Any]  # each was checked against its field of the recipe, whose type it has
+Values = dict[str, Any]  # each value is checked, and has the type of its field in the recipe
 
 
 def _fields_of_recipes() -> Mapping[str, Setting]:
@@ -32,7 +32,7 @@ _FIELDS = _fields_of_recipes()
 
 @dataclass(frozen=True)
 class Given:
-    """What the user gave of a recipe's values, by table and name, as in ``training.epochs``."""
+    """The values that the user gave, by table and name, as in ``training.epochs``."""
 
     values: Values
 
@@ -42,19 +42,19 @@ class Given:
         return tuple(_FIELDS[name].option for name in self.values)
 
     def of(self, *names: str) -> "Given":
-        """Returns what was given of these tables or fields."""
+        """Returns only the values of these tables or fields."""
         return Given({name: self.values[name] for name in self.values if _is_in(name, names)})
 
     def without(self, *names: str) -> "Given":
-        """Returns what was given of all others."""
+        """Returns the values without those of these tables or fields."""
         return Given({name: self.values[name] for name in self.values if not _is_in(name, names)})
 
     def table(self, name: str) -> Values:
-        """Returns what was given of one table, by field."""
+        """Returns the values of one table, by field."""
         return self.tables().get(name, {})
 
     def mapped(self, name: str, function: Callable[[str], str]) -> "Given":
-        """Returns a copy in which a function was applied to a value; an empty one is left out."""
+        """Returns a copy with a function applied to one value; an empty result is removed."""
         if name not in self.values:
             return self
         if not self.values[name]:
@@ -62,7 +62,7 @@ class Given:
         return Given({**self.values, name: function(self.values[name])})
 
     def tables(self) -> dict[str, Values]:
-        """Returns nested tables, for ``Recipe.updated``: what it checks the values of."""
+        """Returns nested tables, for ``Recipe.updated``."""
         found: dict[str, Values] = {}
         for path, value in self.values.items():
             table, _, name = path.partition(".")
@@ -77,14 +77,14 @@ def takes(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the options of fields of the recipe.
 
-    The command's parameter ``given`` is replaced by one parameter a field, in this order; it gets
-    those that the user gave, checked, as a ``Given``.
+    The parameter ``given`` of the command is replaced by one parameter per field, in this order.
+    The command receives the given values, checked, as a ``Given``.
 
     Args:
-        names: Tables, whose fields with an option are taken, or single fields: ``training``, or
+        names: Tables, for all of their fields with an option, or single fields: ``training``, or
             ``training.epochs``.
-        help: A field -> its help where this command's is another.
-        parsers: A field -> what makes its value of the option's text.
+        help: Field -> help text, where it differs for this command.
+        parsers: Field -> function that parses the text of the option.
     """
     taken = _taken(names)
     options = {
@@ -121,7 +121,7 @@ def takes(
 
 
 def _taken(names: Collection[str]) -> Mapping[str, Setting]:
-    """The fields with an option, in the order of the names, which is that of the help."""
+    """The fields with an option, in the order of the names, which is the order of the help."""
     found = {
         path: about
         for name in names
@@ -134,7 +134,7 @@ def _taken(names: Collection[str]) -> Mapping[str, Setting]:
 
 
 def _checked(about: Setting, value: Any) -> Any:
-    """The field's value for that of its option."""
+    """Converts the value of an option to that of its field."""
     check_value(about, value, origin=about.option)
     return value != about.turns_off if isinstance(value, bool) else value
 
@@ -144,13 +144,13 @@ def _is_in(path: str, names: Collection[str]) -> bool:
 
 
 def _parameter_name(about: Setting) -> str:
-    """The option's name as typer derives it from the first of its spellings."""
+    """The name of the parameter, as typer derives it from the first spelling of the option."""
     return about.option.lstrip("-").replace("-", "_")
 
 
 def _parameter(path: str, about: Setting, *, help: str, parser: Parser | None) -> inspect.Parameter:
-    """The parameter that typer makes the option of."""
-    # An option that was left out is None, whatever its type, so that the recipe's value counts.
+    """The parameter for typer's option."""
+    # The default is None for all types, so that the value of the recipe is used.
     kind = str if parser else about.kinds[0]
     panel = about.panel or path.partition(".")[0].title()
     made = typer.Option(

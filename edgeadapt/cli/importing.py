@@ -18,9 +18,9 @@ __all__ = ["import_"]
     *("data.dataset", "data.text_column", "data.text_pair_column", "data.label_column"),
     *("data.multi_label", "data.skip_empty", "data.skip_unlabelled", "data.split_seed"),
     help={
-        "model.id": "Backbone; the one the adapter names if left out.",
-        "model.layers": "The backbone's first N layers; those it was trained on if left out.",
-        "data.dataset": "Labelled examples, to measure accuracy and to quantize; none if left out.",
+        "model.id": "Backbone (default: the one named in the adapter).",
+        "model.layers": "First N layers of the backbone (default: those it was trained on).",
+        "data.dataset": "Labelled examples, to measure accuracy and to quantize (default: none).",
     },
 )
 def import_(
@@ -33,7 +33,7 @@ def import_(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Import an AdapterHub or PEFT adapter as a run, to export and measure it like our own."""
+    """Import an AdapterHub or PEFT adapter as a run, to export and measure it."""
     from edgeadapt.cli.console import Terminal, print_json, print_line, show
     from edgeadapt.cli.tiers import train_tier
     from edgeadapt.store import artifacts

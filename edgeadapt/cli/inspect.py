@@ -18,7 +18,7 @@ def inspect(
     ],
     json: Json = False,
 ) -> None:
-    """Say what a run, bundle, record or checkpoint is, with every file's hash checked."""
+    """Describe a run, bundle, record or checkpoint, and verify the hashes of its files."""
     from edgeadapt.cli.console import print_json, show
     from edgeadapt.pipeline.inspect import inspect as look
 

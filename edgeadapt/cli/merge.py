@@ -11,7 +11,7 @@ __all__ = ["merge"]
 
 def merge(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Run to merge; the latest if left out.")
+        str | None, typer.Argument(metavar="[RUN]", help="Run to merge (default: the latest).")
     ] = None,
     output: Output = None,
     force: Force = False,
@@ -51,7 +51,7 @@ def merge(
         return
     if checkpoint.unshared_bytes:
         terminal.say(
-            f"The backbone's layers shared their weights; apart they take "
+            f"The layers of the backbone shared their weights; the copies take "
             f"{checkpoint.unshared_bytes / 1e6:.1f} MB more in fp32."
         )
     print_line(

@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they read the same everywhere."""
+"""Options that several commands share."""
 
 import math
 import re
@@ -29,8 +29,8 @@ __all__ = [
 def share(option: str, *, most: float | None = None) -> Callable[[str | float], float]:
     """Returns the parser of an option that takes a share, written ``5%`` or ``0.05``.
 
-    A bare number above 1 is refused: 5 is more likely to mean 5 % than 500 %. The parser raises
-    ``UsageError`` where the value is no finite number from 0 to the largest share.
+    A number above 1 without ``%`` is rejected, because 5 more likely means 5 % than 500 %. The
+    parser raises ``UsageError`` for anything but a finite number from 0 to the largest share.
 
     Args:
         option: Name of the option, for messages.
@@ -57,9 +57,9 @@ def share(option: str, *, most: float | None = None) -> Callable[[str | float], 
 
 
 def _share_hint(option: str, given: str) -> str:
-    """What to write instead of a share that cannot be read."""
+    """Hint on the spelling of a share that cannot be parsed."""
     if "," in given and given.count(",") == 1:
-        return f"The decimal sign is a point: {option} {given.replace(',', '.')}"
+        return f"Use a decimal point: {option} {given.replace(',', '.')}"
     if given.isdecimal():
         return f"For {given} percent, write {option} {given}%"
     return f"Write it in percent, as in {option} 5%, or as a fraction, as in {option} 0.05."
@@ -78,28 +78,26 @@ def pieces(count: str) -> int | str:
     return int(count)
 
 
-_COUNT = re.compile(r"\d{1,18}", re.ASCII)  # longer ones no vocabulary has, nor Python converts
+_COUNT = re.compile(r"\d{1,18}", re.ASCII)  # Python refuses to convert very long numbers
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Output = Annotated[
     str | None,
-    typer.Option(
-        "--output", "-o", metavar="NAME|PATH", help="What to write; a free name if left out."
-    ),
+    typer.Option("--output", "-o", metavar="NAME|PATH", help="Output (default: an unused name)."),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="CPU threads; all cores if left out.")
+    int | None, typer.Option("--threads", metavar="N", help="CPU threads (default: all cores).")
 ]
 LabelNames = Annotated[
     str | None,
     typer.Option(
         "--labels",
         metavar="NAME,NAME|FILE",
-        help="Labels in the order of the head's outputs, where its files name none; a .json file "
-        "holds a list of them.",
+        help="Labels in the order of the outputs, where the files have no names; or a .json file "
+        "with a list of them.",
     ),
 ]
 
@@ -108,14 +106,14 @@ Resume = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|PATH",
-        help="Go on with a training that was stopped, as it was begun; takes no other option "
-        "but --json.",
+        help="Resume an interrupted training with its recorded options; only --json can be "
+        "given in addition.",
     ),
 ]
 
 
 def label_names(given: str | None) -> tuple[str, ...] | None:
-    """Returns the labels that ``--labels`` names: separated by commas, or in a JSON file.
+    """Returns the labels of ``--labels``: names separated by commas, or a JSON file.
 
     Raises:
         DataError: The file cannot be read, or is not a list of at least two different names.
@@ -130,7 +128,7 @@ def label_names(given: str | None) -> tuple[str, ...] | None:
                 f"--labels: {path} does not exist.",
                 hint='Write a JSON list such as ["negative", "positive"], or NAME,NAME.',
             )
-        from edgeadapt.data import read_labels  # numpy: what --help does without
+        from edgeadapt.data import read_labels  # imports numpy, which would slow down --help
 
         names = read_labels(path)
     else:
@@ -140,13 +138,13 @@ def label_names(given: str | None) -> tuple[str, ...] | None:
         raise UsageError(
             "--labels: expected at least two different names, without spaces around them, found "
             f"{given!r}: {', '.join(map(repr, names))}.",
-            hint="Names stand between commas; those that hold commas go into a .json file, a list.",
+            hint="Separate names by commas; put names that contain commas into a .json file.",
         )
     return names
 
 
 def check_columns(given: Given) -> None:
-    """Refuses options that say how data is read where no data is named.
+    """Rejects options for reading data without --dataset.
 
     Raises:
         UsageError: There are some.
@@ -160,7 +158,7 @@ def check_columns(given: Given) -> None:
 
 
 def check_alone(given: Given, **others: object) -> None:
-    """Refuses options beside ``--resume``: training goes on as it was begun.
+    """Rejects other options together with ``--resume``, which uses the recorded ones.
 
     Args:
         given: The recipe's options that were given.
@@ -172,7 +170,7 @@ def check_alone(given: Given, **others: object) -> None:
     flags = [*given.flags, *(f"--{name}" for name, value in others.items() if value)]
     if flags:
         raise UsageError(
-            "--resume goes on as the training was begun: expected no other option, found "
+            "--resume uses the recorded options of the training: expected no other option, found "
             f"{', '.join(flags)}.",
-            hint="Leave them out, or begin a new training without --resume.",
+            hint="Leave them out, or start a new training without --resume.",
         )

@@ -24,11 +24,11 @@ _SHOWN_CHARACTERS = 60
 _Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="Folder or name of the bundle.")]
 _Texts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TEXT]...", help="Texts; from --file or stdin if left out."),
+    typer.Argument(metavar="[TEXT]...", help="Texts (default: from --file or stdin)."),
 ]
 _TextPair = Annotated[
     str | None,
-    typer.Option(metavar="TEXT", help="The second text, where the model takes pairs."),
+    typer.Option(metavar="TEXT", help="Second text, for models that take pairs."),
 ]
 _File = Annotated[
     Path | None,
@@ -40,11 +40,11 @@ _File = Annotated[
 _TextColumn = Annotated[str, typer.Option(metavar="NAME", help="Column of a CSV or JSONL file.")]
 _TextPairColumn = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Column of the second text; text_pair if left out."),
+    typer.Option(metavar="NAME", help="Column of the second text (default: text_pair)."),
 ]
 _Variant = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="int8 or fp32; int8 where there is one if left out."),
+    typer.Option(metavar="NAME", help="int8 or fp32 (default: int8 if it exists)."),
 ]
 
 
@@ -74,7 +74,7 @@ def predict(
     if text_pair is not None and (not texts or len(texts) > 1):
         raise UsageError(
             f"--text-pair: expected one TEXT beside it, found {len(texts or ())}.",
-            hint="Many pairs come with --file: a CSV or JSONL file.",
+            hint="For several pairs, use --file with a CSV or JSONL file.",
         )
     path = artifacts.resolve(bundle, artifacts.bundles())
     manifest = Bundle.open(path).manifest
@@ -121,7 +121,7 @@ def _answer(text: "Text", prediction: "Prediction") -> dict[str, object]:
 
 
 def _show(texts: Sequence["Text"], predictions: Sequence["Prediction"]) -> None:
-    """Writes plain lines: a table library would double the time to the first answer."""
+    """Prints plain lines, because importing rich would double the time to the first prediction."""
     from edgeadapt.text import parts_of
 
     given = [_given(prediction) for prediction in predictions]
@@ -134,7 +134,7 @@ def _show(texts: Sequence["Text"], predictions: Sequence["Prediction"]) -> None:
 
 
 def _given(prediction: "Prediction") -> str:
-    """The labels that a text is given, with their probabilities."""
+    """The predicted labels of a text, with their probabilities."""
     shown = [f"{terminal(label)}  {prediction.scores[label]:6.1%}" for label in prediction.labels]
     return ", ".join(shown) or "no label"
 

@@ -26,8 +26,8 @@ _FOLDING = "parallel, lora, bitfit, full …"
     *("training.device", "training.precision", "training.checkpoint_steps", "training.threads"),
     help={
         "model.id": "Backbone: hub id or folder.",
-        "adapter.method": f"What is trained, of what folds: {_FOLDING}; "
-        f"{AdapterConfig.method} if left out.",
+        "adapter.method": f"What is trained; must fold completely: {_FOLDING} "
+        f"(default: {AdapterConfig.method}).",
     },
 )
 def pretrain(
@@ -43,9 +43,9 @@ def pretrain(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Let a backbone read your own text before it learns the task; writes a stock checkpoint.
+    """Pretrain a backbone on your own text; writes a stock checkpoint.
 
-    It is trained to guess masked words. Then: edgeadapt train --model artifacts/checkpoints/NAME
+    It is trained to predict masked words. Then: edgeadapt train --model artifacts/checkpoints/NAME
     """
     from edgeadapt.store import artifacts
 
@@ -54,11 +54,11 @@ def pretrain(
     elif text is None:
         raise UsageError(
             "Expected --text FILE, found none.",
-            hint="A text a line, or a CSV or JSONL file; --resume NAME goes on without it.",
+            hint="A text a line, or a CSV or JSONL file; --resume NAME does not need it.",
         )
     given = given.mapped("model.id", artifacts.model_id)
     columns = DataConfig(**given.table("data"))
-    # How texts are read is no part of the recipe that a checkpoint keeps.
+    # The columns of the text file are not part of the recipe in the checkpoint.
     given = given.without("data.text_column", "data.skip_empty")
     recipe = Recipe().updated(given.tables(), origin="command line")
 
@@ -107,6 +107,6 @@ def _show(found: "Pretrained", *, json: bool) -> None:
         return
     print_line(
         f"perplexity of masked held-out text {found.before:,.1f} → {found.after:,.1f}; "
-        f"{found.accuracy:.1%} guessed right; {found.seconds:.0f} s"
+        f"{found.accuracy:.1%} predicted correctly; {found.seconds:.0f} s"
     )
     print_line(f"checkpoint: {found.path}")

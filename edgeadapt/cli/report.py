@@ -13,7 +13,7 @@ def report(
     records: Annotated[
         list[str],
         typer.Argument(
-            metavar="RECORD...", help="Of one machine or several: paths, or names under artifacts/."
+            metavar="RECORD...", help="Records of one or several machines: paths or names."
         ),
     ],
     output: Output = None,
@@ -23,7 +23,7 @@ def report(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write one page of HTML about records: tables and charts that need no network."""
+    """Write an HTML page with tables and charts of records; it works offline."""
     from edgeadapt.cli.console import Terminal, print_json, print_line
     from edgeadapt.pipeline.report import report as write_report
     from edgeadapt.store import artifacts

@@ -1,4 +1,4 @@
-"""Columns drawn on a terminal: what does not fit beside goes below, and nothing is left out."""
+"""Render columns on a terminal; columns that do not fit go into further tables below."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ __all__ = ["Sheet", "sheet"]
 R = TypeVar("R")
 _INDENT = "  "
 _GAPS = (2, 1)
-"""Spaces between columns: the narrower where that saves a second table."""
+"""Spaces between columns; the narrower one is used where it avoids a second table."""
 
 
 @dataclass(frozen=True)
 class _Strip:
-    """One column, or the names of the rows, as lines of text."""
+    """A column, or the names of the rows, as lines of text."""
 
     heading: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
-    """For every row: the figure, then its details."""
+    """For every row: lines with the figure and its details."""
 
     @property
     def width(self) -> int:
@@ -36,17 +36,17 @@ class _Strip:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table whose columns go on in a further table, where the terminal is too narrow."""
+    """A table that is split into several by columns if the terminal is too narrow."""
 
     names: _Strip
     columns: tuple[_Strip, ...]
     groups: tuple[tuple[str, int], ...]
-    """The heading of so many rows; empty for none."""
+    """``(heading, number of rows)``; an empty heading is not shown."""
     styles: tuple[str, ...]
     """Of every row."""
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Says how wide it is: at least the names and the widest column."""
+        """Returns the width: at least the names and the widest column."""
         widest = max((column.width for column in self.columns), default=0)
         needed = max(
             self.names.width + min(_GAPS) + widest, *(cell_len(name) for name, _ in self.groups)
@@ -54,7 +54,7 @@ class Sheet:
         return Measurement(needed, max(needed, self._width(self.columns, max(_GAPS))))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draws one table, or as many below each other as the width takes."""
+        """Renders one table, or several below each other if the width requires it."""
         for number, (columns, gap) in enumerate(self._split(options.max_width)):
             if number:
                 yield Text("")
@@ -86,7 +86,7 @@ class Sheet:
                 " " * gap + _padded(cell, column.width)
                 for cell, column in zip(cells, columns, strict=True)
             ]
-            # A line that is as wide as the terminal must not be broken or cut.
+            # A line as wide as the terminal must not be wrapped or truncated.
             return Text("".join(shown).rstrip(), style, no_wrap=True, overflow="ignore")
 
         for name, headings in _lines(self.names.heading, [c.heading for c in columns], bottom=True):
@@ -115,12 +115,12 @@ def sheet(
     """Returns a table for a terminal.
 
     Args:
-        names: What tells the rows apart, repeated where the table is split.
-        columns: Their figures.
-        rows: One each.
-        group: The heading above rows; rows of one heading follow each other.
-        details: Whether what belongs to a figure is written below it.
-        style: How a row is highlighted, in rich's words.
+        names: The first column, repeated where the table is split.
+        columns: The other columns.
+        rows: The rows.
+        group: Returns the heading of a row; rows with the same heading must be adjacent.
+        details: Whether details of a cell are printed below it.
+        style: Returns the style of a row, for rich.
     """
     titles = ["" if group is None else terminal(group(row)) for row in rows]
     indent = "" if group is None else _INDENT
@@ -139,7 +139,7 @@ def _strip(column: Column[R], rows: Sequence[R], *, details: bool) -> _Strip:
 
 
 def _heading(column: Column[R], width: int) -> tuple[str, ...]:
-    """Breaks a title so that the column is as narrow as its figures; the unit stands below."""
+    """Wraps a title so that the column is as narrow as its figures; the unit is below."""
     words = column.title.split()
     width = max(width, *map(cell_len, words)) if words else width
     lines: list[str] = []
@@ -158,7 +158,7 @@ def _lines_of(cell: Cell, *, details: bool) -> tuple[str, ...]:
 def _lines(
     name: Sequence[str], cells: Sequence[Sequence[str]], *, bottom: bool = False
 ) -> Iterator[tuple[str, list[str]]]:
-    """Lays cells of several lines beside each other."""
+    """Joins cells of several lines horizontally."""
     height = max(len(name), *map(len, cells)) if cells else len(name)
 
     def filled(lines: Sequence[str]) -> list[str]:

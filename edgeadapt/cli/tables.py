@@ -1,4 +1,4 @@
-"""Tables for people, made from values that the pipeline returns."""
+"""Terminal tables of the values that the pipeline returns."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 SHOWN_PRODUCTS = 8
-"""Products in the table of the most sensitive ones."""
+"""Number of rows in the table of the most sensitive products."""
 SHOWN_LABELS = 12
 
 
@@ -69,7 +69,7 @@ def scores_table(info: RunInfo) -> Group:
 
 
 def labels_table(info: RunInfo) -> Group:
-    """How each label fares on test text, the worst first, and what it is mistaken for."""
+    """Scores of each label on test text, the worst first, and its most frequent confusion."""
     rows = label_scores(info)
     more = len(rows) - SHOWN_LABELS
     left_out = f"; {more} better labels left out" if more > 0 else ""
@@ -111,14 +111,14 @@ def folds_table(found: "CrossValidation") -> Group:
 
 
 def gates_table(manifest: Manifest) -> Group:
-    """The gates that a bundle passed, and what of the adapters stays."""
+    """The gates of a bundle, and a note on adapters that were not folded."""
     gate = Column[Gate].of("gate", "", text, lambda gate: gate.title)
     table = sheet(gate, GATES, gates_of(manifest))
     return _captioned(table, merge_note(manifest.gates.merge))
 
 
 def step_table(compression: Compression, step: StepReport) -> Group:
-    """Every way to take a compression step that was tried, and which was chosen."""
+    """The trials of a compression step, with the chosen one marked."""
 
     def style(tried: TrialReport) -> str:
         if tried.name == step.chosen:
@@ -130,24 +130,24 @@ def step_table(compression: Compression, step: StepReport) -> Group:
 
 
 def sensitivity_table(sensitivity: Mapping[str, float]) -> Group:
-    """The products that quantization hurts most."""
+    """The matrix products that are most sensitive to quantization."""
     parts = list(sensitivity.items())
     name = Column[tuple[str, float]].of("product, quantized alone", "", text, lambda part: part[0])
     more = len(parts) - SHOWN_PRODUCTS
     left_out = f"{more} less sensitive ones are in manifest.json. " if more > 0 else ""
     return _captioned(
         sheet(name, SENSITIVITY, parts[:SHOWN_PRODUCTS]),
-        f"{left_out}Shift: root of the mean squared difference to fp32.",
+        f"{left_out}Shift: root mean squared difference to fp32.",
     )
 
 
 def bench_table(rows: Sequence[Row], record: Record, *, wide: bool = False) -> Group:
-    """One line a variant below its bundle's name, then what the reader needs to know.
+    """One line per variant below the name of its bundle, then notes.
 
     Args:
-        rows: Of the record.
-        record: Where they come from.
-        wide: Show every figure, and its percentiles and ratios.
+        rows: The rows of the record.
+        record: The record.
+        wide: Show all figures, with percentiles and ratios.
     """
     columns = bench_columns(rows)
     shown = used(columns, rows) if wide else [column for column in columns if column.brief]
@@ -163,11 +163,11 @@ def bench_table(rows: Sequence[Row], record: Record, *, wide: bool = False) -> G
 
 
 def changes_table(changes: Sequence[Change]) -> Group:
-    """What is another than before, worst first; what is the same is counted alone."""
+    """The significant changes, worst first; for the others, only their number."""
     moved = [change for change in changes if change.verdict is not Verdict.SAME]
     caption = (
-        f"{len(changes)} figures compared, {len(changes) - len(moved)} the same within chance and "
-        f"{RERUN_SPREAD:.0%}, by which two runs on an idle machine may differ."
+        f"{len(changes)} figures compared, {len(changes) - len(moved)} without a change "
+        f"above {RERUN_SPREAD:.0%}, by which two runs on an idle machine may differ."
     )
     if not moved:
         return Group(Text(caption))
@@ -183,7 +183,7 @@ def _verdict_style(change: Change) -> str:
 
 
 def facts_table(facts: Mapping[str, object]) -> Table:
-    """Names and values, one a line."""
+    """Names and values, one per line."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
         _add(table, Text(terminal(name.replace("_", " ")), style="dim"), terminal(_plain(value)))
@@ -191,12 +191,12 @@ def facts_table(facts: Mapping[str, object]) -> Table:
 
 
 def _captioned(table: RenderableType, *lines: str) -> Group:
-    """Puts lines below that may be wider than the table, unlike rich's own captions."""
+    """Adds lines below a table; unlike captions of rich, they may be wider than the table."""
     return Group(table, *(Text(terminal(line), style="italic dim") for line in lines))
 
 
 def _add(table: Table, *cells: str | Text) -> None:
-    """Adds a row; what cells hold of users' text is never markup and moves no cursor."""
+    """Adds a row; text of users in its cells is escaped and never parsed as markup."""
     table.add_row(*map(_cell, cells))
 
 

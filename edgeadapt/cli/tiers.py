@@ -1,4 +1,4 @@
-"""Turning a missing optional dependency into the name of the extra that brings it."""
+"""Report a missing optional dependency with the name of its extra."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ __all__ = ["onnx_tier", "train_tier"]
 
 @contextmanager
 def train_tier(what: str) -> Iterator[None]:
-    """Around an import of the train tier.
+    """Context manager around imports of the train tier.
 
     Raises:
         MissingExtraError: A module of the extra ``[train]`` is not installed.
@@ -21,7 +21,7 @@ def train_tier(what: str) -> Iterator[None]:
 
 @contextmanager
 def onnx_tier(what: str) -> Iterator[None]:
-    """Around an import of the onnx tier.
+    """Context manager around imports of the onnx tier.
 
     Raises:
         MissingExtraError: A module of the extra ``[quantize]`` is not installed.

@@ -28,22 +28,22 @@ _RecipeName = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE",
-        help="demo, imdb, sst2, a TOML file, or a run.json; demo if there is no --dataset.",
+        help="demo, imdb, sst2, a TOML file, or a run.json (default without --dataset: demo).",
     ),
 ]
 _Resumed = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|PATH",
-        help="Go on with a training or a cross-validation that was stopped, as it was begun; "
-        "takes no other option but --baselines and --json.",
+        help="Resume an interrupted training or cross-validation with its recorded options; only "
+        "--baselines and --json can be given in addition.",
     ),
 ]
 _Baselines = Annotated[
     bool,
     typer.Option(
         "--baselines",
-        help="Also train the head alone and everything, on the same data with the same seed.",
+        help="Also train head-only and full fine-tuning, with the same data and seed.",
         rich_help_panel=_COMPARISON,
     ),
 ]
@@ -77,7 +77,7 @@ def train(
     if baselines and folds is not None:
         raise UsageError(
             "--baselines and --folds: expected one of them, found both.",
-            hint="Cross-validate each method with a command of its own.",
+            hint="Cross-validate each method with a separate command.",
         )
 
     from edgeadapt.cli.console import Terminal
@@ -94,7 +94,7 @@ def train(
         )
     effective, start = _effective(recipe, given)
     target = artifacts.destination(output, artifacts.runs()) if output else None
-    # Where several processes train, the leading one may have begun to write before another looks.
+    # With several processes, the leading one may start to write before the others check.
     written = target if _leads() and not folds else None
     preflight(effective.data, written, force=force)
     if not json:
@@ -117,7 +117,7 @@ def train(
 
 
 def _effective(recipe: str | None, given: Given) -> tuple[Recipe, "ForeignAdapter | None"]:
-    """The recipe with what was given, and the adapter that training starts from."""
+    """The recipe updated by the options, and the adapter that training starts from."""
     from edgeadapt.cli.tiers import train_tier
     from edgeadapt.store import artifacts
 
@@ -135,7 +135,7 @@ def _effective(recipe: str | None, given: Given) -> tuple[Recipe, "ForeignAdapte
         with train_tier("edgeadapt train"):
             from edgeadapt.interop.adapters import started
         found, start = started(asked, model_named=named or asked.model.id != ModelConfig.id)
-        # A rate that the recipe has for another method goes.
+        # A learning rate in the recipe that belongs to another method is reset.
         asked = asked.updated({"adapter": {"method": found.adapter.method}}, origin="--adapter")
         asked = replace(asked, model=found.model, adapter=found.adapter)
     asked = asked.updated(given.of("training").tables(), origin="command line")
@@ -143,7 +143,7 @@ def _effective(recipe: str | None, given: Given) -> tuple[Recipe, "ForeignAdapte
 
 
 def _go_on(target: Path, *, baselines: bool, json: bool, progress: Progress) -> None:
-    """Does what is left of a training, of one with baselines, or of a cross-validation."""
+    """Resumes a training, with or without baselines, or a cross-validation."""
     from edgeadapt.cli.tiers import train_tier
 
     with train_tier("edgeadapt train"):
@@ -197,7 +197,7 @@ def _show_folds(found: "CrossValidation", *, json: bool) -> None:
 
 
 def _leads() -> bool:
-    """Whether this process is the one that reports, where ``accelerate launch`` started several."""
+    """Whether this is the leading process, which reports, of those of ``accelerate launch``."""
     return os.environ.get("RANK", "0") == "0"
 
 

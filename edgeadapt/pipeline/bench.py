@@ -92,7 +92,7 @@ def bench(
 
 
 def _check_bundles(bundles: Sequence[Bundle]) -> None:
-    """Refuses no bundle, and two of one name.
+    """Rejects an empty list, and two bundles with the same name.
 
     Raises:
         MissingError: There is none.

@@ -32,7 +32,7 @@ class ExportConfig:
     engine: EngineName = option(
         EngineName.ONNXRUNTIME,
         "Engine of the quantized model: onnxruntime, the default, or openvino, which needs the "
-        "extra [openvino].",
+        "extra openvino.",
         rule=Choice(tuple(SCHEMES)),
         metavar="NAME",
         panel=_COMPRESSION,

@@ -38,7 +38,7 @@ def test_a_regression_is_shown_and_ends_with_1(cli: Cli, records: Path) -> None:
     assert done.code == 1
     assert "+50.0%" in done.out
     assert "worse, too much" in done.out
-    assert "error: 2 figures are worse by more than is allowed" in done.err
+    assert "error: 2 figures are worse by more than allowed" in done.err
     assert "small:fp32, 16 tokens, p50, ms, 2 before and 3 after (+50.0%)" in done.err
     assert "hint: Measure again on an idle machine" in done.err
 

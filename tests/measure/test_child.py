@@ -111,7 +111,7 @@ def test_a_process_that_exits_before_reading_a_large_job_is_reported(
 def test_a_killed_process_is_reported(child_does: Callable[[str], None]) -> None:
     child_does("kill -KILL $$")
 
-    with pytest.raises(MeasurementError, match=r"(?m)ended with code -9: it said nothing\.$"):
+    with pytest.raises(MeasurementError, match=r"(?m)ended with code -9: it printed no message\.$"):
         run_job(JOB)
 
 

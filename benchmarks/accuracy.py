@@ -1,4 +1,4 @@
-"""Adapters against full fine-tuning on five data sets; every kind on SST-2; and what was tried.
+"""Compare adapters with full fine-tuning on five data sets, all kinds on SST-2, and trials.
 
     python benchmarks/accuracy.py                             # the table: RECIPES, three seeds
     python benchmarks/accuracy.py trec:adapter:0 sst2:full:1  # two rows; the others stay
@@ -43,7 +43,7 @@ __all__ = ["KINDS", "SEEDS", "SHOWN", "SST2", "add_row", "shares", "spread"]
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
 SCREENED = ("trec", "tweet_emotion")
-"""A trial is run on these first, and on the larger sets only if it is good on them."""
+"""Data sets for screening: only good trials are also run on the larger ones."""
 SST2 = {"dataset": "sst2"}
 KINDS = ("parallel", "lora", "ia3", "bitfit", "layernorm", "sequential", "houlsby", "compacter")
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
@@ -52,7 +52,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 SEEDS = (0, 1, 2)
 DRAWN = {"imdb": {"train.csv": 5_000, "validation.csv": 1_000}}
-"""Number of texts that are drawn from large files; test files are used whole."""
+"""Number of texts sampled from large files; test files are used in full."""
 SHORT = {
     "method": ("adapter", str),
     "dim": ("adapter", "dimension", int),
@@ -76,7 +76,7 @@ SHORT = {
 }
 """Key of a trial -> table and field of the recipe, and type of the value."""
 MOST_BELOW = 0.4
-"""Points that one data set may be below full fine-tuning."""
+"""Largest allowed deficit to full fine-tuning on one data set, in points."""
 
 
 def main() -> None:
@@ -172,12 +172,12 @@ def measure(dataset: str, recipe: str, seed: str, backbone: str | None) -> dict[
 
 
 def drawn(source: Path, counts: Mapping[str, int], target: Path) -> Path:
-    """Returns a folder in which some files have fewer texts, drawn at random.
+    """Returns a folder in which some files are random samples of the original.
 
     Args:
         source: Folder of a data set.
-        counts: Name of a file -> texts that are drawn from it; other files are copied.
-        target: Where the folder is written; without counts, ``source`` itself is returned.
+        counts: Name of a file -> number of texts to sample; other files are copied.
+        target: The folder to write; without counts, ``source`` is returned instead.
     """
     if not counts:
         return source
@@ -197,7 +197,7 @@ def drawn(source: Path, counts: Mapping[str, int], target: Path) -> Path:
 def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
     """Adds a row to ``results/NAME.json``; one with the same values of ``keys`` is replaced.
 
-    Rows may come from several days and machines: each names its machine.
+    Rows may come from several days and machines, so each records its machine.
     """
     from edgeadapt.measure.machine import describe_machine
 
@@ -265,7 +265,7 @@ def aims_table() -> str:
 
 
 def ablation() -> str:
-    """Every trial on validation text: those on all sets, the best first, then the screened ones."""
+    """All trials on validation text: first those on all data sets, best first, then the others."""
     trials: dict[tuple[str, int], dict[str, tuple[float, float]]] = {}
     for row in load("ablation")["rows"]:
         scores = 100 * row["validation_accuracy"], 100 * row["test_accuracy"]
@@ -297,7 +297,7 @@ def ablation() -> str:
 
 
 def on_sst2(recipe: str) -> Callable[[], str]:
-    """Returns what makes a recipe's accuracy on the test text of SST-2."""
+    """Returns the function that formats a recipe's accuracy on the test text of SST-2."""
 
     def figure() -> str:
         return shares(row["test_accuracy"] for row in rows_of("accuracy", **SST2, recipe=recipe))

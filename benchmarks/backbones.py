@@ -1,4 +1,4 @@
-"""What every backbone folds, and how much of its attention ONNX Runtime fuses.
+"""Check which adapters each backbone can fold, and how many attentions ONNX Runtime fuses.
 
 Measured on small random models, one per row of ``edgeadapt.backbones``: the results depend on the
 architecture, not on its size or weights.
@@ -76,7 +76,7 @@ def measure(spec: BackboneSpec) -> dict[str, Any]:
 
 
 def _fold(spec: BackboneSpec, kind: str) -> dict[str, Any]:
-    """Merges and exports a model with an adapter, and returns what stays and what differs."""
+    """Returns a random model with random adapters, because fresh ones have no effect."""
     import onnx
 
     from edgeadapt.exporters.lowering import lower
@@ -101,7 +101,7 @@ def _fold(spec: BackboneSpec, kind: str) -> dict[str, Any]:
 
 
 def _adapted(spec: BackboneSpec, config: AdapterConfig) -> AdaptedClassifier:
-    """Returns a random model of the architecture whose adapters are not at their initial values."""
+    """Returns a random model whose adapters are random too, since their initial effect is zero."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 

@@ -1,9 +1,9 @@
-"""SST-2, adapters against torch eager of the full fine-tune: ``edgeadapt bench``, recorded.
+"""Record ``edgeadapt bench`` on SST-2: adapters against torch eager of the full fine-tune.
 
 python benchmarks/accuracy.py sst2:adapter:0 sst2:full:0   # the runs
 python benchmarks/bench.py                                 # on an idle machine
 
-Run it again where the record notes that the host moved its virtual cores meanwhile.
+Repeat it if the record notes that the host moved the virtual cores during the run.
 """
 
 import io
@@ -69,7 +69,7 @@ def recorded() -> Record:
 
 @cache
 def recorded_rows() -> list[Row]:
-    """Returns its rows, whose confidence intervals take seconds to compute."""
+    """Returns the rows of the record; cached, because confidence intervals take seconds."""
     return rows(recorded())
 
 
@@ -122,7 +122,7 @@ def bench_sample() -> str:
 
 
 def modes() -> str:
-    """What ``edgeadapt bench`` measures at each of its three efforts."""
+    """What ``edgeadapt bench`` measures with each of its three plans."""
     plans = [PLANS[effort] for effort in Effort]
 
     def count(plan: Plan, name: str) -> str:
@@ -150,7 +150,7 @@ def modes() -> str:
 
 
 def faster(tokens: str) -> Callable[[], str]:
-    """Returns what makes p50 of torch eager (full fine-tune) over p50 of int8 (adapters)."""
+    """Returns the function that formats p50 of torch eager (full fine-tune) / p50 of int8."""
 
     def figure() -> str:
         record = recorded()

@@ -1,7 +1,6 @@
-"""What the benchmark scripts share: results, inputs, and how tables show them.
+"""Shared code of the benchmark scripts: results, inputs, and tables.
 
-Three or more scripts use each of these; what one or two use belongs to one of them. Nothing here
-imports torch.
+Only code that three or more scripts use belongs here. This module does not import torch.
 """
 
 import json
@@ -17,17 +16,18 @@ RESULTS = Path(__file__).resolve().parent / "results"
 WORK = Path(os.environ.get("EDGEADAPT_ARTIFACTS", "artifacts"))
 
 Make = Callable[[], str]
-"""Makes a table or a figure from records; raises ``FileNotFoundError`` where there is none."""
+"""Function that renders a table or a figure from records; raises ``FileNotFoundError`` without
+them."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """A target that was set before the measurement, and what was measured."""
+    """A target that was set before the measurement, and its result."""
 
     what: str
     measured: str
     verdict: str = "met"
-    """``met``, or what missed it."""
+    """``met``, or the cases that missed it."""
 
     @property
     def missed(self) -> bool:
@@ -40,20 +40,20 @@ class Headline:
 
     what: str
     aim: str
-    """Empty where none was set."""
+    """The target; empty without one."""
     measured: Make
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What the documents show of one script's records."""
+    """The tables, figures and aims of one script for the documents."""
 
     tables: Mapping[str, Mapping[str, Make]] = field(default_factory=dict)
-    """Document, from the root of the repository -> name of a table in it -> what makes it."""
+    """Document, relative to the repository -> name of a table -> function that renders it."""
     figures: Mapping[str, Make] = field(default_factory=dict)
-    """Name of a figure inside a sentence, of any document -> what makes it."""
+    """Name of a figure inside a sentence of any document -> function that renders it."""
     aims: Mapping[str, Callable[[], Sequence[Aim]]] = field(default_factory=dict)
-    """Page of the results -> the aims that are reported on it."""
+    """Page of the results -> function that returns its aims."""
     headlines: Sequence[Headline] = ()
 
 
@@ -81,7 +81,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def rows_of(name: str, **wanted: Any) -> list[dict[str, Any]]:
-    """Returns a record's rows with these values.
+    """Returns the rows of a record with the given values.
 
     Raises:
         FileNotFoundError: There are none.

@@ -1,4 +1,4 @@
-"""The toolchains that ``latency.py`` compares, and the environments that they run in.
+"""The toolchains that ``latency.py`` compares, and their environments.
 
 Each has a script in ``peers/``, which prepares its files from a stock checkpoint and measures one
 process of the benchmark (``peers/harness.py``).
@@ -42,10 +42,10 @@ class Contender:
     folder: str
     """Name of the folder of its files."""
     needs: tuple[str, ...] = ()
-    """What pip installs into its environment; empty: it runs in this one."""
+    """Requirements of its own environment; empty if it runs in the current one."""
     environment: Mapping[str, str] = field(default_factory=dict)
     shapes: tuple[str, ...] = ("MiniLM-L6", "BERT-base")
-    """Shapes that it is measured on; those that take a minute to start, only the trained one."""
+    """Model shapes to measure; contenders that take a minute to start use only the trained one."""
 
     @property
     def all_cores(self) -> bool:

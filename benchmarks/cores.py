@@ -1,10 +1,10 @@
-"""Whether latency depends on how near two cores are to each other: the bench's signal beside it.
+"""Measure whether latency depends on the distance of two cores, with the bench's signal.
 
     python benchmarks/quantization.py sst2:0:default    # once: the bundle
     python benchmarks/cores.py [BUNDLE]                 # ten minutes of an idle machine
 
-Every few seconds a fresh process measures the signal between two cores, then, at 16 tokens, every
-variant on one thread and on two. A host that never moves its virtual cores gives one row.
+Every few seconds a fresh process measures the signal between two cores, and then every variant at
+16 tokens on one and on two threads. If the host never moves its virtual cores, there is one row.
 """
 
 import sys
@@ -72,7 +72,7 @@ def look(bundle: Bundle) -> dict[str, Any]:
 
 
 def cores() -> str:
-    """Latencies with the cores near to each other, and far."""
+    """Latencies with near and with distant cores."""
     found = load("cores")
     kinds = [name for name in found["rows"][0] if "thread" in name]
     lines = [

@@ -1,9 +1,8 @@
-"""The base install on a device: its size, and whole processes of ``predict`` and ``--help``.
+"""Measure the base install: its size, and whole processes of ``predict`` and ``--help``.
 
 A fresh virtual environment has ``pip install .`` and nothing else. Times are from exec to exit.
-Peak memory is ``ru_maxrss`` of the finished child. A child's value starts at its parent's size, so
-this process imports nothing large before the last child has ended. The bundle is that of
-``bench.py``.
+Peak memory is ``ru_maxrss`` of the finished child. It starts at the size of the parent, so this
+process imports nothing large before the last child has exited. The bundle is that of ``bench.py``.
 """
 
 import os
@@ -32,7 +31,7 @@ inputs = {value.name: numpy.zeros_like(ids) for value in session.get_inputs()}
 inputs |= {"input_ids": ids, "attention_mask": numpy.ones_like(ids)}
 print(session.run(None, inputs)[0])
 """
-"""The same logits from the libraries alone, without any check: a lower bound on this machine."""
+"""Computes the same logits with the libraries only and without checks, as a lower bound."""
 HEAVY = ("torch", "transformers", "datasets", "onnx", "optimum", "safetensors", "matplotlib")
 
 
@@ -91,7 +90,7 @@ def bench(command: str, bundle: Path) -> int:
 
 
 def repeat(jobs: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
-    """Runs commands in fresh processes, interleaved, the first round not counted."""
+    """Runs commands in fresh, interleaved processes; the first round is discarded."""
     rounds = [{name: run(job) for name, job in jobs.items()} for _ in range(RUNS + 1)][1:]
     found = {}
     for name in jobs:
@@ -121,7 +120,7 @@ def run(job: list[str]) -> tuple[float, int]:
 
 
 def process(name: str) -> dict[str, Any]:
-    """Returns what was measured of a command."""
+    """Returns the measurements of a command."""
     return dict(load("footprint")["processes"][name])
 
 

@@ -1,13 +1,13 @@
-"""Training speed, memory and model FLOPs utilisation on a GPU, for BERT-base at 128 tokens.
+"""Measure training speed, memory and model FLOPs utilisation on a GPU, BERT-base at 128 tokens.
 
     python benchmarks/gpu.py [FOLDER]   # on a machine with an idle GPU
 
 The tokenizer is the embedded encoder's, or that of the checkpoint in FOLDER. Every loop
-(``loops.py``) trains on the same texts of IMDb with the same weights, in a process of its own. All
+(``loops.py``) trains on the same texts of IMDb with the same weights, in a separate process. All
 processes start and warm up at the same time. Then they take turns: one process trains for some
-steps while the others wait. BERT-base's weights are random, which does not change the speed.
-Utilisation is the FLOPs of the matrix products that the method needs, over the time and the GPU's
-peak. The throughput of the GPU in one large product is measured too.
+steps while the others wait. The weights of BERT-base are random, which does not change the speed.
+Utilisation is the FLOPs of the matrix products that the method needs, divided by the time and the
+peak of the GPU. The throughput of one large matrix product is measured too.
 """
 
 import json
@@ -29,13 +29,13 @@ ROUNDS = 3
 WARMUP_STEPS = 4
 """Steps before the first turn."""
 UNTIMED_STEPS = 2
-"""Steps at the beginning of each turn, which allocate memory again."""
+"""Untimed steps at the beginning of each turn, which allocate memory again."""
 STEPS = {32: 20, 128: 20, 512: 10}
 """Size of a batch -> timed steps of each turn."""
 PEAK = {"H100": 989.4e12, "H200": 989.4e12, "A100": 312e12}
 """FLOP/s of dense bfloat16 products, by the vendor's data sheets of the SXM parts."""
 ANSWER = "ANSWER "
-"""Prefix of the lines that a process answers with; libraries print other lines."""
+"""Prefix of the result lines of a process, since libraries print other lines."""
 CONTENDERS: dict[str, Contender] = {
     "edgeadapt parallel+bitfit": ours("parallel+bitfit"),
     "edgeadapt full": ours("full"),
@@ -95,7 +95,7 @@ class Process:
         )
 
     def answer(self) -> dict[str, float] | None:
-        """Waits until the process waits, and returns its answer; ``None`` once it has failed."""
+        """Waits for the end of a turn and returns its result; ``None`` if the process failed."""
         assert self.process.stdout
         for line in self.process.stdout:
             if line.startswith(ANSWER):
@@ -134,7 +134,7 @@ class Process:
 
 
 class Turns(Clock):
-    """Makes its process wait between its turns."""
+    """A clock that makes its process wait between turns."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
@@ -175,10 +175,10 @@ def train(contender: str, batch: int, folder: str) -> None:
 
 
 def long_texts(count: int) -> tuple[list[str], list[int]]:
-    """Returns texts of at least ``MAX_LENGTH`` tokens, so that none is padded, and labels.
+    """Returns labelled texts of at least ``MAX_LENGTH`` tokens, so that none is padded.
 
     Args:
-        count: How many; texts are repeated where there are fewer.
+        count: Number of texts; they are repeated if there are fewer.
     """
     from edgeadapt.recipe import DataConfig
     from edgeadapt.training.datasets import load_dataset

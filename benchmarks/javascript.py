@@ -1,4 +1,4 @@
-"""Whether transformers.js reads the same tokens from bundles and gives the same labels.
+"""Check that transformers.js computes the same tokens and labels from bundles.
 
     python benchmarks/quantization.py sst2:0     # the bundles
     python benchmarks/javascript.py              # needs Node.js and npm

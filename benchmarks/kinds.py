@@ -1,4 +1,4 @@
-"""What each kind of adapter costs at run time: nodes and latency against the backbone alone.
+"""Measure the cost of each kind of adapter: nodes and latency against the backbone.
 
     python benchmarks/accuracy.py sst2:head:0 sst2:lora:0 …    # once per kind: the runs
     python benchmarks/kinds.py                                 # on an idle machine
@@ -43,13 +43,13 @@ PLAN = Plan(
     bulks=0,
     scaling=0,
 )
-"""Many short processes: on a shared machine some run at half speed from start to end."""
+"""Many short processes, because on a shared machine some run at half speed throughout."""
 
 
 def main() -> None:
     from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 
-    # No drop is refused: here it is the result.
+    # Every drop is allowed, because it is the result.
     options = ExportOptions(quantize=Quantization(), max_drop=1.0)
     folders = {kind: WORK / "runs" / f"sst2-{kind}-0" for kind in (BASELINE, *KINDS)}
     if missing := [kind for kind, folder in folders.items() if not folder.is_dir()]:
@@ -123,7 +123,7 @@ def _optimized_nodes(model: "ModelProto") -> int:
 
 
 def kinds() -> str:
-    """What each kind trains, how well, and what it costs at run time."""
+    """The size, accuracy and inference cost of each kind."""
     found = load("kinds")
     trained = {row["recipe"]: row for row in rows_of("accuracy", **SST2, seed=0)}
     lines = []
@@ -184,8 +184,8 @@ def extra_latency(found: dict[str, Any], method: str, variant: str, tokens: str)
 def slowdown(found: dict[str, Any], method: str, variant: str, tokens: str) -> float:
     """Returns latency over that of the backbone alone, from the fastest fifth of the processes.
 
-    Other work on a shared machine only adds time, often to a whole process: the medians over all
-    processes differ by twice as much between equal graphs.
+    Other load on a shared machine only adds time, often to a whole process. Between equal graphs,
+    the medians over all processes differ by twice as much as this estimate.
     """
     medians = found["process_medians_ms"]
     mine, alone = (

@@ -1,14 +1,14 @@
-"""The same trained weights in edgeadapt's graph and in other toolchains, on one machine.
+"""Compare the latency of edgeadapt with other toolchains, with the same weights and machine.
 
     python benchmarks/accuracy.py sst2:adapter:0      # the run
     python benchmarks/latency.py                      # on an idle machine: an hour
     python benchmarks/latency.py MiniLM-L6:2          # one shape, on 2 threads
 
-Every contender (``contenders.py``, ``peers/``) runs in fresh processes, interleaved; those of other
-libraries in environments of their own under ``artifacts/peers``. MiniLM-L6 is the run's model;
+Every contender (``contenders.py``, ``peers/``) runs in fresh, interleaved processes; other
+libraries have separate environments under ``artifacts/peers``. MiniLM-L6 is the model of the run;
 BERT-base has random weights, which do not change latency. Labels are compared with those of plain
-fp32, as a check that all compute the same model, and the accuracy of the trained ones is measured
-on all of SST-2's test text. A contender that fails gets a row with the error. Rows of other
+fp32, to check that all compute the same model, and the accuracy of the trained ones is measured on
+the whole test set of SST-2. A contender that fails gets a row with the error. Rows of other
 machines are kept.
 """
 
@@ -139,7 +139,7 @@ def accuracy(run: Run, contender: Contender, root: Path) -> float | None:
     given = {"threads": usable_cores(), "scenarios": job}
     try:
         answer = json.loads(contender.ask("measure", root / contender.folder, given=given))
-    except PeerError as error:  # its times are measured already
+    except PeerError as error:  # reported only, because its latency is already measured
         print(f"{contender.title}, accuracy: {error}")
         return None
     logits = np.asarray(answer["scenarios"]["test"]["logits"])
@@ -186,7 +186,7 @@ def size(folder: Path) -> int:
 def signal_between_cores() -> int | None:
     """Returns nanoseconds of a signal from one core to another, as the bench measures it.
 
-    In a process of its own, which has a single thread.
+    It runs in a separate process, because it needs a single thread.
     """
     code = "from edgeadapt.measure.cores import signal_ns; print(signal_ns() or '')"
     done = subprocess.run(
@@ -196,7 +196,7 @@ def signal_between_cores() -> int | None:
 
 
 def latency(where: Callable[[dict[str, Any], str], bool]) -> str:
-    """Every contender's milliseconds, and how many times as long as ours they are.
+    """The latency of each contender in milliseconds, and its ratio to ours.
 
     Args:
         where: A row and the name of the latest run's machine -> whether the row is shown.
@@ -264,7 +264,7 @@ Times = Mapping[str, Mapping[str, Sequence[float]]]
 
 @dataclass(frozen=True)
 class Faster:
-    """An aim: how many times as long one contender takes as another, at every length."""
+    """An aim: a least ratio of the latencies of two contenders, at every length."""
 
     what: str
     slow: str
@@ -356,7 +356,7 @@ def aims_table() -> str:
 
 
 def cells_of_aims() -> list[list[str]]:
-    """Returns a list for each aim, with a cell for each setting."""
+    """Returns one list per aim, with one cell per setting."""
     found = load("latency")
     newest = machine_name(found["machine"])
     lengths = [str(length) for length in found["lengths"]]
@@ -383,13 +383,13 @@ def _settings(cells: Sequence[str]) -> str:
 
 
 def static_faster() -> str:
-    """How many times as fast as int8 static embeddings are, on SST-2's sentences."""
+    """How many times faster than int8 static embeddings are, on SST-2 sentences."""
     static, ours = (fastest(row["process_medians_ms"]["sst2"]) for row in _static_and_ours())
     return f"{ours / static:.0f}"
 
 
 def static_points() -> str:
-    """How many points of accuracy fewer static embeddings have."""
+    """By how many points the accuracy of static embeddings is lower."""
     static, ours = (row["test_accuracy"] for row in _static_and_ours())
     return f"{100 * (ours - static):.1f}"
 
@@ -406,7 +406,7 @@ def _static_and_ours() -> list[dict[str, Any]]:
 
 
 def fastest(times: Sequence[float], *, part: int = 3) -> float:
-    """Returns the mean of the fastest third, or another part; other work on a machine adds time."""
+    """Returns the mean of the fastest third or other part, because other load only adds time."""
     return fmean(sorted(times)[: max(1, len(times) // part)])
 
 

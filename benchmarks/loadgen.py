@@ -1,11 +1,11 @@
-"""p50 and p90 beside MLPerf's load generator: on the same samples, and in separate runs.
+"""Compare p50 and p90 with MLPerf's load generator, on the same samples and in separate runs.
 
     python benchmarks/quantization.py sst2:0:default    # once: the bundle
     python benchmarks/loadgen.py [BUNDLE]               # two minutes of an idle machine
 
-The generator sends one text after another (single stream). The process that answers times the same
-queries, so that both estimators get the same samples. Processes of the generator and of edgeadapt's
-own bench are interleaved. Nothing here is an MLPerf result.
+The generator sends one text after another (single stream). The answering process times the same
+queries, so that both estimators have the same samples. Processes of the generator and of
+``edgeadapt bench`` are interleaved. These are not MLPerf results.
 """
 
 import json
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def row(rounds: list[dict[str, Any]], percentile: str) -> dict[str, Any]:
-    """Returns how far the estimators are apart on equal samples, and in separate runs."""
+    """Returns the difference of the estimators on the same samples and in separate runs."""
     own, theirs, bench = (
         [found[who][whose][percentile] for found in rounds]
         for who, whose in (("generator", "own"), ("generator", "theirs"), ("bench", "own"))
@@ -70,7 +70,7 @@ def row(rounds: list[dict[str, Any]], percentile: str) -> dict[str, Any]:
 
 
 def asked_by_bench(bundle: Path) -> dict[str, Any]:
-    """Runs one process of edgeadapt's own bench over the same texts."""
+    """Runs one process of ``edgeadapt bench`` on the same texts."""
     opened = Bundle.open(bundle)
     plan = Plan(lengths=(), rounds=1, timed=TEXTS, seconds=SECONDS)
     texts = evaluation_of([opened], None).texts[:TEXTS]
@@ -92,7 +92,7 @@ def asked_by_generator(bundle: Path) -> dict[str, Any]:
 
 
 def answer_generator(bundle: Bundle) -> None:
-    """Answers the generator in this process, and prints both estimates."""
+    """Serves the queries of the generator in this process, and prints both estimates."""
     import mlperf_loadgen as generator
 
     encoder = bundle.text_encoder()
@@ -136,7 +136,7 @@ def answer_generator(bundle: Bundle) -> None:
 
 
 def loadgen() -> str:
-    """The bench's estimator beside the load generator's."""
+    """Comparison of the estimators of the bench and the load generator."""
     found = load("loadgen")
     lines = [
         (
@@ -152,7 +152,7 @@ def loadgen() -> str:
 
 
 def loadgen_p90() -> str:
-    """How far p90 is from the load generator's, on the same samples."""
+    """Difference of p90 to the load generator on the same samples."""
     (row,) = (row for row in load("loadgen")["rows"] if row["percentile"] == "p90")
     return f"{row['same_samples']:.1%}"
 

@@ -1,7 +1,6 @@
-"""The training loops that ``training.py`` and ``gpu.py`` compare, each run as its users run it.
+"""The training loops that ``training.py`` and ``gpu.py`` compare, each with its usual settings.
 
-Everything is imported at the point of use: a process that measures one loop loads no other's
-library.
+Libraries are imported at the point of use, so that a process loads only those of its loop.
 """
 
 import time
@@ -32,7 +31,7 @@ REDUCTION = 6
 
 @dataclass(frozen=True)
 class Work:
-    """What a loop trains on, the same for all."""
+    """The inputs of a loop, equal for all."""
 
     texts: list[str]
     labels: list[int]
@@ -43,7 +42,7 @@ class Work:
 
 
 class Clock:
-    """Records when each step ended, and how many texts it had."""
+    """Records the end and the number of texts of each step."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[float, int]] = []
@@ -53,13 +52,13 @@ class Clock:
         self.steps.append((time.perf_counter(), texts))
 
     def examples_per_second(self) -> float:
-        """Returns the texts after the warm-up, over the seconds that they took."""
+        """Returns the texts per second after the warm-up."""
         (start, _), *later = self.steps[self.warmup - 1 :]
         return sum(texts for _, texts in later) / (later[-1][0] - start)
 
 
 Contender = Callable[[Clock, Work], None]
-"""Trains on the work, and calls ``tick`` after every step."""
+"""A loop: trains on the inputs and calls ``tick`` after every step."""
 
 
 def ours(
@@ -71,7 +70,7 @@ def ours(
     epochs: int = 1,
     memory: int = 10**9,
 ) -> Contender:
-    """Returns edgeadapt's own training; where it has several epochs, all of them are timed."""
+    """Returns the loop of edgeadapt; with several epochs, all of them are timed."""
 
     def run(clock: Clock, work: Work) -> None:
         import numpy as np
@@ -96,7 +95,7 @@ def ours(
 
         class Timed(Classification):
             def loss(self, rows: np.ndarray) -> Loss:
-                clock.tick(len(rows))  # the end of the step before
+                clock.tick(len(rows))  # marks the end of the previous step
                 return super().loss(rows)
 
         device = torch.device(work.device)

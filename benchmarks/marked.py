@@ -1,6 +1,6 @@
-"""Replaces what stands between two markers in a document.
+"""Replace the content between markers in a document.
 
-A table stands on lines of its own between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``, a
+A table is on separate lines between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``, a
 figure inside a sentence between ``<!-- figure: NAME -->`` and ``<!-- end -->``. Neither of the
 figure's markers may begin a line: Markdown ends the paragraph at a line that begins with a comment.
 """
@@ -20,7 +20,7 @@ _FIGURE = re.compile(r"(<!-- figure: ([\w-]+) -->)(.*?)(<!-- end -->)", re.S)
 def render(
     text: str, tables: Mapping[str, Make], figures: Mapping[str, Make], *, where: str
 ) -> str:
-    """Returns a document with every table and every figure made again from the records."""
+    """Returns a document with all tables and figures rendered again from the records."""
     for name, make in tables.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         head, found, rest = text.partition(begin)
@@ -36,7 +36,7 @@ def render(
 
 
 def figures_in(text: str) -> set[str]:
-    """Returns the names of the figures that stand in a document."""
+    """Returns the names of the figures in a document."""
     return {at[2] for at in _FIGURE.finditer(text)}
 
 

@@ -1,10 +1,10 @@
-"""The same ONNX file in edgeadapt's bench and in optimum-benchmark: whose figures differ, and why.
+"""Compare ``edgeadapt bench`` with optimum-benchmark on the same ONNX file.
 
     python benchmarks/quantization.py sst2:0:default    # once: the bundle
     python benchmarks/measuring.py [BUNDLE]             # five minutes of an idle machine
 
-Optimum-benchmark runs with its default number of threads and with the bench's, and with and without
-tracking memory, which it does by polling from a second process. Fresh processes are interleaved.
+optimum-benchmark runs with its default number of threads and with that of the bench, and with and
+without memory tracking, which polls from a second process. Fresh processes are interleaved.
 """
 
 import json
@@ -38,7 +38,7 @@ NEEDS = (
     "onnxruntime==1.32.0",
     "onnx",
 )
-"""optimum-benchmark does not start with newer versions of the others."""
+"""Requirements; optimum-benchmark does not start with newer versions of the others."""
 SCRIPT = Path(__file__).parent / "peers" / "with_optimum_benchmark.py"
 LENGTHS, ROUNDS = (16, 64, 128), 3
 WAYS = {

@@ -1,4 +1,4 @@
-"""The same labels on every CPU: bundles on this machine, on a CPU with AVX2 alone, and on aarch64.
+"""Check that bundles predict the same labels on this machine, with AVX2 only, and on aarch64.
 
     apt install qemu-user debootstrap        # Debian 12 or newer, as root
     debootstrap --foreign --arch=arm64 --variant=minbase --include=python3,libstdc++6 \
@@ -7,9 +7,9 @@
     python benchmarks/accuracy.py sst2:adapter:0      # the run
     python benchmarks/portable.py
 
-QEMU emulates the two other CPUs, so that nothing is timed. ``edgeadapt predict`` of the base
-install runs on all of them. Beside the bundles for ``--target portable`` there is the one for this
-machine, whose 8-bit products overflow on AVX2: it shows that the check can fail.
+QEMU emulates the two other CPUs, so nothing is timed. ``edgeadapt predict`` of the base install
+runs on all of them. In addition to bundles for ``--target portable``, one for this machine is
+tested, whose 8-bit products overflow on AVX2: it shows that the check can fail.
 """
 
 import json
@@ -45,7 +45,8 @@ CPU part\t: 0xd08
 CPU revision\t: 3
 
 """
-"""``/proc/cpuinfo`` of a Raspberry Pi 4; with the host's, which QEMU shows, onnxruntime crashes."""
+"""``/proc/cpuinfo`` of a Raspberry Pi 4. QEMU shows that of the host, with which onnxruntime
+crashes."""
 RUN = "sst2-adapter-0"
 TEXTS = 200
 
@@ -59,7 +60,7 @@ class Cpu:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def predictions(self, bundle: Bundle, texts: Path) -> list[dict[str, Any]]:
-        """Returns what ``edgeadapt predict --json`` says of every text."""
+        """Returns the output of ``edgeadapt predict --json`` for every text."""
         command = [*self.python, "-m", "edgeadapt", "predict", bundle.path, "--file", texts]
         done = subprocess.run(
             [*command, "--json"],
@@ -127,7 +128,7 @@ def install_for_arm() -> None:
 def compared(
     scheme: str, target: str, answers: Mapping[str, list[dict[str, Any]]]
 ) -> list[dict[str, Any]]:
-    """Compares every CPU's answers with the first one's."""
+    """Compares the predictions on every CPU with those on the first."""
     first, *_ = answers.values()
     rows = []
     for cpu, found in answers.items():

@@ -1,4 +1,4 @@
-"""Writes the files of ``latency.py``'s contenders, all from the same weights."""
+"""Write the model files of the contenders of ``latency.py``, all from the same weights."""
 
 import hashlib
 import json
@@ -37,11 +37,11 @@ __all__ = ["prepare"]
 
 CODE = Path(__file__).with_name("contenders.py")
 CALIBRATION = 300
-"""Texts of training data."""
+"""Number of training texts."""
 
 
 def prepare(run: Run, shape: str, root: Path) -> dict[str, str]:
-    """Writes every contender's files; kept where run and code have not changed.
+    """Writes the files of every contender; existing ones are kept if run and code are unchanged.
 
     Returns:
         Title of each contender that failed to prepare -> the error.
@@ -76,7 +76,7 @@ def prepare(run: Run, shape: str, root: Path) -> dict[str, str]:
 
 
 def write_training_text(run: Run, path: Path) -> None:
-    """Writes the texts and labels for contenders that train a head of their own."""
+    """Writes texts and labels for contenders that train their own head."""
     rows = read_rows(data_folder("sst2") / "train.csv")
     tokens = OpenedRun(run).encoder.encode([row["text"] for row in rows])
     labels = [int(row["label"]) for row in rows]
@@ -120,7 +120,7 @@ def calibration(run: Run) -> list[Sequence[int]]:
 
 
 def minilm(run: Run, root: Path, method: str) -> Merged:
-    """Returns the run's model, trained; with another method than its own, its backbone."""
+    """Returns the trained model of the run or, for another method than the run's, its backbone."""
     if method == "parallel":
         return merge(OpenedRun(run).classifier())
     return _untrained(run.info.recipe.model, run.info.labels, method)
@@ -141,4 +141,4 @@ def _untrained(model: ModelConfig, labels: Sequence[str], method: str) -> Merged
 
 
 SHAPES = {"MiniLM-L6": minilm, "BERT-base": bert_base}
-"""Name -> what makes the merged model of that shape."""
+"""Name of a shape -> function that builds its merged model."""

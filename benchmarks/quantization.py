@@ -1,13 +1,13 @@
-"""What quantization and a smaller vocabulary cost on test text, over the runs of ``accuracy.py``.
+"""Measure the accuracy cost of quantization and trimming on test text, for all runs.
 
     python benchmarks/quantization.py                       # every run of DATASETS that exists
     python benchmarks/quantization.py trec:0 sst2:1         # two of them; other rows stay
     python benchmarks/quantization.py trec:0:default        # one way
 
-Each run is exported in all ``WAYS``, with the gate at its default, and scored on all of its test
-text, one text at a time, against its fp32 model. The bundles are kept as
-``artifacts/bundles/DATASET-adapter-SEED-WAY``. Where a way trains the run on first, the reference
-is still the fp32 model from before.
+Each run of ``accuracy.py`` is exported in all ``WAYS``, with the default gate, and scored on all of
+its test text, one text at a time, against its fp32 model. The bundles are kept as
+``artifacts/bundles/DATASET-adapter-SEED-WAY``. For ways with further training, the reference is
+still the fp32 model before it.
 """
 
 import sys
@@ -41,7 +41,7 @@ FINISHES = {
     for way in WAYS
     if "epoch" in way
 }
-"""Ways that train the run on first, at a quarter of the adapters' learning rate."""
+"""Ways that first train the run for another epoch, at a quarter of the learning rate."""
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def options(way: str) -> "ExportOptions":
-    """Returns how a way exports."""
+    """Returns the export options of a way."""
     from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
 
     if way == "trimmed":
@@ -78,7 +78,7 @@ def options(way: str) -> "ExportOptions":
 
 
 def finished(run: Run, way: str) -> Run:
-    """Returns the run, trained on for an epoch."""
+    """Returns the run after another epoch of training."""
     from edgeadapt.pipeline.train import train
 
     recipe = run.info.recipe.updated(
@@ -122,7 +122,7 @@ def measure(run: Run, plain: Bundle, trained: Run, way: str) -> dict[str, Any]:
 
 
 def _embeddings(bundle: Bundle) -> int:
-    """Word pieces with embeddings of their own."""
+    """Number of distinct rows in the embedding table."""
     compression = bundle.manifest.compression
     trimmed = compression.step("vocabulary") if compression else None
     pieces = bundle.text_encoder().tokenizer.get_vocab_size()
@@ -130,9 +130,9 @@ def _embeddings(bundle: Bundle) -> int:
 
 
 def as_scored(run: Run, bundle: Bundle) -> float:
-    """Share of test texts that the quantized model labels as training did when it scored the run.
+    """Share of test texts with the same predictions as in the scores of training.
 
-    A quant-aware run was scored with simulated int8.
+    Scores of a quant-aware run are from simulated int8.
     """
     from edgeadapt.models.opened import OpenedRun
 
@@ -158,7 +158,7 @@ def drift_on_test(
 
 
 def quantization() -> str:
-    """What each way to quantize costs on the test text of every data set."""
+    """The accuracy cost of each way on the test text of every data set."""
     found = load("quantization")["rows"]
     lines = []
     for way, dataset in dict.fromkeys((row["way"], row["dataset"]) for row in found):
@@ -215,7 +215,7 @@ class Limit:
             )
             for dataset in dict.fromkeys(row["dataset"] for row in rows)
         }
-        # An aim is judged by the figure that is shown.
+        # The aim is checked against the rounded figure, as it is shown.
         shown = {name: round(value, self.digits) for name, value in figures.items()}
         missed = [
             name

@@ -1,4 +1,4 @@
-"""Head-only, adapter and full fine-tuning scores on the embedded reviews, three seeds each."""
+"""Score head-only, adapter and full fine-tuning on the embedded reviews, three seeds each."""
 
 from collections import defaultdict
 from csv import DictReader
@@ -17,7 +17,7 @@ __all__ = ["SHOWN"]
 METHODS = ("head", "parallel", "full")
 SEEDS = (0, 1, 2)
 THREADS = 1
-"""One, so that other jobs can run at the same time; the number changes rounding."""
+"""One thread, so that other jobs can run at the same time; the number affects rounding."""
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""How far ten runs of the same benchmark are apart on an idle machine.
+"""Measure the variation of ten runs of the same benchmark on an idle machine.
 
     python benchmarks/quantization.py sst2:0:default    # once: the bundle
     python benchmarks/stability.py [BUNDLE]             # half an hour of an idle machine
 
-Every figure of each run is compared with the median of all ten: p50 should be within 3 % of it and
-p90 within 5 % in nine of ten runs. A shared machine cannot be kept idle. So the bench is run until
-ten records report no disturbance and the fastest signal between cores; the others are counted.
+Every figure of each run is compared with the median of all ten: in nine of ten runs, p50 should be
+within 3 % of it and p90 within 5 %. A shared machine cannot be kept idle, so the bench is repeated
+until ten records have no disturbance and the fastest signal between cores; the others are counted.
 """
 
 import sys
@@ -29,7 +29,7 @@ __all__ = ["SHOWN"]
 
 RUNS, MOST = 10, 20
 PLAN = replace(Plan(), texts=Plan.timed)
-"""The default plan with fewer texts: accuracy is not compared."""
+"""The default plan with fewer texts, because accuracy is not compared."""
 WITHIN = {"p50": 0.03, "p90": 0.05}
 
 
@@ -95,7 +95,7 @@ def figures(record: Record) -> dict[tuple[str, str, str], float]:
 
 
 def figure(key: tuple[str, str, str], values: list[float]) -> dict[str, Any]:
-    """Returns one figure of all runs, and how many of them are close enough to their median."""
+    """Returns the statistics of a figure over all runs, and how many are within the limit."""
     variant, scenario, percentile = key
     middle = median(values)
     deviations = [value / middle - 1 for value in values]
@@ -110,7 +110,7 @@ def figure(key: tuple[str, str, str], values: list[float]) -> dict[str, Any]:
 
 
 def stability() -> str:
-    """How many figures are as close to their median as they should be in nine of ten runs."""
+    """How many figures are within the limit of their median in nine of ten runs."""
     found = load("stability")
     runs = sum(run["counts"] for run in found["runs"])
     lines = []
@@ -134,7 +134,7 @@ def stability() -> str:
 
 
 def stability_p50() -> str:
-    """How far p50 of a run was from the median of all, at most."""
+    """Largest deviation of p50 in a run from the median of all runs."""
     rows = [row for row in load("stability")["rows"] if row["percentile"] == "p50"]
     return f"{max(row['largest_deviation'] for row in rows):.0%}"
 

@@ -1,10 +1,10 @@
-"""Writes the tables and figures of the documents from the records.
+"""Write the tables and figures of the documents from the records.
 
     python benchmarks/tables.py            # rewrite the README, docs/ and the notes
     python benchmarks/tables.py --check    # exit with 1 where one differs from the records
 
-Each script says what is shown of its records (``SHOWN``); here it is collected, and what spans
-several scripts is added: the summary, and the aims that were missed.
+Each script declares its tables and figures (``SHOWN``). This script collects them, and adds those
+that span several scripts: the summary, and the aims that were missed.
 """
 
 import sys
@@ -48,7 +48,7 @@ SCRIPTS = (
     reviews,
     stability,
 )
-"""In the order of the summary and of the missed aims."""
+"""All scripts, in the order of the summary and of the missed aims."""
 SHOWN: tuple[Shown, ...] = tuple(script.SHOWN for script in SCRIPTS)
 
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def documents() -> list[Path]:
-    """Returns every page that may hold tables or figures."""
+    """Returns all pages that may contain tables or figures."""
     folders = (ROOT / "docs", ROOT / "benchmarks")
     return [
         ROOT / "README.md",
@@ -73,7 +73,7 @@ def documents() -> list[Path]:
 
 
 def summary() -> str:
-    """What edgeadapt aims at, and what was measured."""
+    """The targets of edgeadapt, and the results."""
     lines = [
         (line.what, line.aim, recorded(line.measured))
         for shown in SHOWN
@@ -98,7 +98,7 @@ def misses() -> str:
 
 
 def all_tables() -> dict[str, dict[str, Make]]:
-    """Returns document -> name of a table in it -> what makes it."""
+    """Returns document -> name of a table -> function that renders it."""
     found: dict[str, dict[str, Make]] = {
         "README.md": {"summary": summary, "misses": misses},
         "docs/results/index.md": {"summary": summary},

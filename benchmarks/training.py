@@ -1,4 +1,4 @@
-"""Training speed and peak memory against the loops that people use today.
+"""Compare training speed and peak memory with other training loops.
 
     python benchmarks/training.py        # on an idle machine; needs the extra [interop]
 
@@ -8,9 +8,9 @@ interleaved. Speed is that of the steps after the warm-up; memory is the peak of
 The record is named after the precision that is fastest on the machine, which decides which loops
 are compared: ``results/training-fp32.json``, ``results/training-bf16.json``.
 
-The seed's loop (the notebook that edgeadapt grew out of) pads every text to 128 tokens, takes
-batches of 16, runs the frozen encoder for all its hidden states and puts the adapters on them: it
-trains nothing inside the encoder.
+The seed's loop (the notebook that edgeadapt started from) pads every text to 128 tokens, uses
+batches of 16, and adds adapters on the hidden states of the frozen encoder: it trains nothing
+inside the encoder.
 """
 
 import json
@@ -46,14 +46,14 @@ OTHER_LOOPS = {
     "the faster of AdapterHub and PEFT": ("AdapterHub", "PEFT"),
     "full fine-tuning with `Trainer`": ("full fine-tuning",),
 }
-"""What the default is compared with -> how the contenders' names begin."""
+"""Group of loops to compare the default with -> prefixes of their names."""
 FASTER = (
     ("sst2", "the seed's loop", 3.0),
     ("sst2", "the faster of AdapterHub and PEFT", 1.3),
     ("sst2", "full fine-tuning with `Trainer`", 1.5),
     ("imdb", "the faster of AdapterHub and PEFT", 1.0),
 )
-"""Data set, what the default is compared with, and how many times faster it should be."""
+"""``(data set, group of loops, aim)``: how many times faster the default should be."""
 CONTENDERS: dict[str, Contender] = {
     DEFAULT: ours("parallel+bitfit"),
     "edgeadapt parallel+bitfit, attention without dropout": ours(

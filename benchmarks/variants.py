@@ -1,4 +1,4 @@
-"""What ``accuracy.py --search`` can try and edgeadapt does not offer.
+"""Training variants for ``accuracy.py --search`` that edgeadapt does not offer.
 
 Each variant is a context manager that changes one part of training while its block runs.
 """
@@ -38,7 +38,7 @@ def varied(variants: Mapping[str, str], recipe: Recipe) -> Iterator[None]:
 
 
 def _rdrop(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
-    """Agreement of two passes with their own dropout, weighted by ``value``.
+    """Adds the divergence of two passes with different dropout to the loss, weighted by ``value``.
 
     Source: Liang et al. 2021, R-Drop (arXiv 2106.14448), equations 2 to 4.
     """
@@ -62,9 +62,9 @@ def _rdrop(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
 
 @contextmanager
 def _distilled(value: str, recipe: Recipe) -> Iterator[None]:
-    """Half of the loss is the distance to a full fine-tune of the same data and seed.
+    """Distills: half of the loss is the distance to a full fine-tune on the same data and seed.
 
-    Its learning rate and epochs come as ``value``, such as ``1e-4x8``.
+    ``value`` is the learning rate and epochs of the full fine-tune, such as ``1e-4x8``.
     Source: Hinton et al. 2015, Distilling the Knowledge in a Neural Network (arXiv 1503.02531).
     """
     temperature = 2.0
@@ -105,7 +105,7 @@ def _distilled(value: str, recipe: Recipe) -> Iterator[None]:
 
 @contextmanager
 def _pooler(value: str, recipe: Recipe) -> Iterator[None]:
-    """BERT's pooler ``new`` (drawn at random), ``frozen``, or none: the ``mean`` of all tokens."""
+    """Replaces BERT's pooler: ``new`` (random), ``frozen``, or the ``mean`` of all tokens."""
     build = AdaptedClassifier.build.__func__  # type: ignore[attr-defined]
     trained = AdaptedClassifier.trained
 
@@ -147,7 +147,7 @@ class _Mean(nn.Module):
 
 
 def _layer_decay(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
-    """Each layer learns at ``value`` times the rate of the one above it.
+    """Layer-wise decay: the learning rate of a layer is ``value`` times that of the next layer.
 
     Source: Sun et al. 2019, How to Fine-Tune BERT for Text Classification (arXiv 1905.05583), 5.3.
     """
@@ -162,7 +162,7 @@ def _layer_decay(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
 
 
 def _part_rates(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
-    """Some parts learn at a share of the rate, such as ``pooler;0.1+classifier;0.3``."""
+    """Factors on the learning rate of some parts, such as ``pooler;0.1+classifier;0.3``."""
     shares = {part: float(share) for part, share in (p.split(";") for p in value.split("+"))}
 
     def factors(names: Collection[str]) -> dict[str, float]:
@@ -177,7 +177,7 @@ def _part_rates(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
 def _with_rates(
     factors: Callable[[Collection[str]], Mapping[str, float]],
 ) -> AbstractContextManager[Any]:
-    """An optimizer in which each parameter has a factor of its own on the rate."""
+    """Uses an optimizer with a factor on the learning rate per parameter."""
 
     @dataclass
     class Scaled(Optimizer):
@@ -195,7 +195,7 @@ def _with_rates(
 
 
 def _frozen(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
-    """A part is not trained, such as the ``embeddings`` of a full fine-tune."""
+    """Freezes a part, such as the ``embeddings`` in a full fine-tune."""
     trained = AdaptedClassifier.trained
 
     def others(self: AdaptedClassifier) -> dict[str, nn.Parameter]:
@@ -206,7 +206,7 @@ def _frozen(value: str, recipe: Recipe) -> AbstractContextManager[Any]:
 
 @contextmanager
 def _embedding(value: str, recipe: Recipe) -> Iterator[None]:
-    """A product of rank ``value``, trained as LoRA's is, is added to the word embeddings."""
+    """Adds a low-rank update of rank ``value`` to the word embeddings, as LoRA does."""
     build = AdaptedClassifier.build.__func__  # type: ignore[attr-defined]
     parameters = AdaptedClassifier.adapter_parameters
     added: dict[str, nn.Parameter] = {}
@@ -241,7 +241,7 @@ class _LowRankTable(nn.Module):
 
 @contextmanager
 def _averaged(value: str, recipe: Recipe) -> Iterator[None]:
-    """The running mean of the weights is judged and kept; each step adds 1 - ``value`` of them.
+    """Evaluates and keeps the exponential moving average of the weights, with decay ``value``.
 
     Source: Polyak and Juditsky 1992, Acceleration of Stochastic Approximation by Averaging.
     """
@@ -260,7 +260,7 @@ def _averaged(value: str, recipe: Recipe) -> Iterator[None]:
 
     @torch.no_grad()
     def of_means(self: Classification) -> Judgement:
-        # The loop keeps the weights that it finds after an epoch was judged: the means stay in
+        # The loop keeps the current weights after an epoch was scored, so the averages stay in
         # place until the next epoch begins.
         for name, parameter in weights.items():
             latest[name] = parameter.clone()
@@ -283,7 +283,7 @@ def _averaged(value: str, recipe: Recipe) -> Iterator[None]:
 
 
 def _depth(name: str) -> int | None:
-    """Returns how many layers are below a parameter; 0 for embeddings, ``None`` for the head."""
+    """Returns the number of layers below a parameter; 0 for embeddings, ``None`` for the head."""
     if "embeddings" in name:
         return 0
     found = re.search(r"\blayers?\.(\d+)\.", name)

@@ -1,4 +1,4 @@
-"""A listener that remembers what it was told."""
+"""A progress listener that records all messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

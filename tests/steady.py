@@ -1,4 +1,4 @@
-"""Latencies that no process is started for."""
+"""Fake latencies, so that no measuring process is started."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

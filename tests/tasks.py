@@ -1,4 +1,4 @@
-"""Pairs of texts and multi-label data, and what is made of them with tiny lively models."""
+"""Pairs of texts and multi-label data, with runs and bundles of tiny models trained on them."""
 
 from functools import cache
 from pathlib import Path

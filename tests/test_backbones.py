@@ -1,4 +1,4 @@
-"""Every row of the table, held against the Hugging Face model it describes."""
+"""Each row of the table of backbones, compared with the Hugging Face model that it describes."""
 
 import inspect
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Labelled examples: what is read, what is refused and how the message names it, and splitting."""
+"""Labelled examples: reading, rejecting with a message that names the place, and splitting."""
 
 import csv
 import hashlib

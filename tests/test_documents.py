@@ -1,4 +1,4 @@
-"""The README is short, and what the documents link to or name as a command is there."""
+"""The README is short, and all links and commands in the documents exist."""
 
 import re
 from collections.abc import Iterator

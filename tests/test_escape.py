@@ -1,4 +1,4 @@
-"""Text that is shown and never obeyed, one function for each medium."""
+"""Escaping of untrusted text, with one function per medium."""
 
 import ast
 import re

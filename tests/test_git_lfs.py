@@ -1,4 +1,4 @@
-"""A git-lfs pointer in place of a file is called that, whatever the file was to be."""
+"""A git-lfs pointer in place of any file is reported as such."""
 
 import os
 import shutil

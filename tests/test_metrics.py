@@ -1,4 +1,4 @@
-"""The one judge of logits, held against scikit-learn, and the gates built on it."""
+"""Scores compared with scikit-learn, and the gates built on them."""
 
 import json
 import math

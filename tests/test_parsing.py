@@ -1,4 +1,4 @@
-"""JSON and TOML of anyone: read within bounds, or refused by name."""
+"""Untrusted JSON and TOML: limits, and rejections that name the reason."""
 
 import json
 import math

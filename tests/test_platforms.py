@@ -1,4 +1,4 @@
-"""What this machine is, and where a quantized model answers as it did when it was judged."""
+"""Detection of the platform, and where a quantized model computes as validated."""
 
 import platform
 

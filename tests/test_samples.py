@@ -1,4 +1,4 @@
-"""What earlier versions left on disk is still read: a sample of each format version is kept."""
+"""Artefacts of earlier format versions can still be read; a sample of each version is kept."""
 
 import csv
 import shutil

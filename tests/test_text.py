@@ -1,4 +1,4 @@
-"""The one tokenization path: padding off, truncation on, batches that lose nothing."""
+"""Tokenization: no padding, truncation, and batches that contain every text."""
 
 import json
 from collections.abc import Callable

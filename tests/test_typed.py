@@ -1,4 +1,4 @@
-"""JSON values as dataclasses: what is wrong is named, what is right is unchanged."""
+"""JSON values as dataclasses: errors name the wrong value, valid values are unchanged."""
 
 import json
 from collections.abc import Mapping, Sequence

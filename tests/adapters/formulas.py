@@ -1,4 +1,4 @@
-"""What the papers say, written out once more, for the tests to hold the code against."""
+"""Reference implementations of the formulas in the papers, to compare the code with."""
 
 from collections.abc import Callable, Mapping
 

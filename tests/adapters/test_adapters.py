@@ -1,4 +1,4 @@
-"""What every kind of adapter promises, alone and combined, on every backbone."""
+"""Properties of every kind of adapter, alone and combined, on every backbone."""
 
 from itertools import permutations
 from pathlib import Path

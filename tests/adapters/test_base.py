@@ -1,4 +1,4 @@
-"""Where the parts of a backbone are, which layers are chosen, and what stays after folding."""
+"""Parts of a backbone, selection of layers, and what remains after folding."""
 
 from functools import cache
 

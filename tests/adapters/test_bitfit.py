@@ -1,4 +1,4 @@
-"""BitFit: the vectors of the backbone, under the names they have in it."""
+"""BitFit: the bias vectors of the backbone, under their original names."""
 
 import pytest
 import torch

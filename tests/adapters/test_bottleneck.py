@@ -1,4 +1,4 @@
-"""The bottleneck, and what the kinds that put one behind a sublayer have in common."""
+"""The bottleneck, and the common behaviour of kinds that insert it after a sublayer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

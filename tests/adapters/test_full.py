@@ -1,4 +1,4 @@
-"""Full fine-tuning: everything is trained, nothing stays."""
+"""Full fine-tuning: everything is trained, and nothing remains to be folded."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Head-only training: the backbone is left alone."""
+"""Head-only training: the backbone is unchanged."""
 
 import pytest
 

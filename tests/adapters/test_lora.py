@@ -1,4 +1,4 @@
-"""LoRA: ``W' = W + s B A`` on the dense layers that are asked for."""
+"""LoRA: ``W' = W + s B A`` on the selected dense layers."""
 
 import pytest
 import torch

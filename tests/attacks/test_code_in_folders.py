@@ -1,4 +1,4 @@
-"""Python files that a folder brings along never run, whatever is answered to a question."""
+"""Python files in a model folder never run, whatever is answered to a prompt."""
 
 import ast
 import json

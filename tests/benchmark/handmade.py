@@ -1,4 +1,4 @@
-"""Records made by hand, and bundles that differ in name or manifest only."""
+"""Handmade records, and bundles that differ only in name or manifest."""
 
 import shutil
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Two records side by side."""
+"""Comparing two records."""
 
 from dataclasses import replace
 from typing import Any

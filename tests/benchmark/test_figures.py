@@ -1,4 +1,4 @@
-"""Figures of one sample, counted by hand."""
+"""Figures of one sample, compared with values computed by hand."""
 
 import pytest
 

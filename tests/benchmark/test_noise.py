@@ -1,4 +1,4 @@
-"""What disturbed a benchmark."""
+"""Detection of disturbances of a benchmark."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""How much is measured."""
+"""The three sizes of a benchmark plan."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""From raw samples to the rows of the table."""
+"""Rows of the table, computed from raw samples."""
 
 import json
 from dataclasses import asdict, replace

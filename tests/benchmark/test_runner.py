@@ -1,4 +1,4 @@
-"""Running a plan: what is measured, in which order, and what is kept."""
+"""Running a plan: what is measured, in which order, and what is recorded."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

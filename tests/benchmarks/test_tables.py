@@ -1,4 +1,4 @@
-"""The documents show what was recorded and nothing else."""
+"""The documents show exactly the recorded results."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Running commands inside the test process, and telling good ends from bad ones."""
+"""Run commands inside the test process and check how they end."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The command as a whole: help, exit codes, what it loads, and how it ends."""
+"""The whole command: help, exit codes, imports, and termination."""
 
 import json
 import os

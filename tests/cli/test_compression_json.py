@@ -1,4 +1,4 @@
-"""What ``export --json`` says of gates and compression."""
+"""Gates and compression in the output of ``export --json``."""
 
 import json
 from dataclasses import asdict, replace

@@ -1,4 +1,4 @@
-"""What a person sees: lines in a log, bars on a terminal."""
+"""Terminal output: lines in a log, progress bars on a terminal."""
 
 import io
 import json

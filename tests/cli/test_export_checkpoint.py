@@ -1,4 +1,4 @@
-"""``edgeadapt export CHECKPOINT``: what is told apart, what is refused, what is printed."""
+"""``edgeadapt export CHECKPOINT``: how its argument is read, what is rejected, the output."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Options are made from the recipe's fields, and say what was given of them."""
+"""Options created from the recipe's fields, and the collection of given values."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields

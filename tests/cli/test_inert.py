@@ -1,4 +1,4 @@
-"""Names, labels and texts are printed as they are: no markup, no escape sequences, no links."""
+"""Names, labels and texts are printed without markup, escape sequences or links."""
 
 import shutil
 import warnings

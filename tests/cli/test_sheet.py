@@ -1,4 +1,4 @@
-"""Columns on a terminal: whole at every width."""
+"""Columns on a terminal: complete at every width."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Tables for people: every figure is there, whole, at the width of a pipe."""
+"""Terminal tables: all figures are complete at the width of a pipe."""
 
 import io
 from collections.abc import Mapping, Sequence

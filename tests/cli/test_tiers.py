@@ -1,4 +1,4 @@
-"""From a missing module to the extra that brings it."""
+"""A missing module is reported with the extra that installs it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Drifts of so many answers."""
+"""Drifts over a given number of texts."""
 
 import numpy as np
 

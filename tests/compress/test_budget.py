@@ -1,4 +1,4 @@
-"""What all compression together may cost."""
+"""The accuracy budget of all compression steps together."""
 
 import numpy as np
 import pytest

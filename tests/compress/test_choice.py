@@ -1,4 +1,4 @@
-"""Which of several trials comes first."""
+"""The order of trials by preference."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The search over chains: the budget is spent once, and what wins most is tried first."""
+"""The search over chains: the budget is spent once, and the largest gain is tried first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""One report over a chain of steps, whatever the steps are."""
+"""One report over a chain of steps, for all kinds of steps."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The texts that a bundle carries for compression: as they were written, or refused by name."""
+"""The texts in a bundle for compression: read back unchanged, or rejected by name."""
 
 import pickle
 import shutil

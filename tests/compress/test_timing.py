@@ -1,4 +1,4 @@
-"""Files that take turns in being measured."""
+"""Interleaved timing of several files."""
 
 from edgeadapt.compress.timing import Timing, noise_of, spread
 from edgeadapt.text import Tokens

@@ -1,4 +1,4 @@
-"""Files as users have them: encodings, quotes, sizes, and what is no file."""
+"""Users' files: encodings, quotes, sizes, and irregular files."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""Which file of a folder is which split."""
+"""Which file in a folder belongs to which split."""
 
 from pathlib import Path
 

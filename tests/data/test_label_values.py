@@ -1,4 +1,4 @@
-"""One normal form: how a value is spelled or typed does not make another label of it."""
+"""The normal form of labels: spelling and type of a value do not create another label."""
 
 import math
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""Labels out of files: one name a class, never the repr of a value, and no class by accident."""
+"""Labels from files: one name per class, never the repr of a value, no accidental classes."""
 
 import math
 from pathlib import Path

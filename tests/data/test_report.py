@@ -1,4 +1,4 @@
-"""What is said of a data set before training, and what run.json says of it."""
+"""The report on a data set before training, and in run.json."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A headless Chromium, where there is one: pages are opened in it and looked at."""
+"""A headless Chromium for opening and inspecting pages, if it is installed."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The bench's columns: one figure looks the same wherever it is shown."""
+"""The bench's columns: a figure looks the same in all documents."""
 
 import csv
 import io

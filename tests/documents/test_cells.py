@@ -1,4 +1,4 @@
-"""How figures look, in every document."""
+"""Formats of figures, for all documents."""
 
 import pytest
 

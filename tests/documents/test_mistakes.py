@@ -1,4 +1,4 @@
-"""The page of mistakes: the surest first, whatever the texts hold."""
+"""The page of mistakes: highest confidence first, and any text is escaped."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Both exporters: what the ONNX file takes, gives and holds, for every backbone."""
+"""Both exporters: inputs, outputs and content of the ONNX file, for every backbone."""
 
 import sys
 from collections.abc import Sequence

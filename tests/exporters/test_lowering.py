@@ -1,4 +1,4 @@
-"""From a merged model to its graph: bottlenecks that stay cost no fusion and no answer."""
+"""From a merged model to its graph: bottlenecks prevent no fusion and change no logits."""
 
 from pathlib import Path
 

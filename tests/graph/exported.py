@@ -1,4 +1,4 @@
-"""Graphs of tiny classifiers, and what they answer."""
+"""Graphs of tiny classifiers, and their logits."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Fusing attention: one node a layer, the same answers."""
+"""Fusing attention: one node per layer, the same logits."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Changing a graph: the copy only, in order, without what nobody needs."""
+"""Editing a graph: changes a copy only, keeps the order, removes unused parts."""
 
 import numpy as np
 import onnx

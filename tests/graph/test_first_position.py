@@ -1,4 +1,4 @@
-"""The last layer computes the first position alone, and the classifier notices nothing."""
+"""The last layer computes only the first position, with the same logits."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The passes as a whole: each can be left out, and none changes an answer."""
+"""All passes together: each can be left out, and none changes the logits."""
 
 from pathlib import Path
 

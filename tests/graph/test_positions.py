@@ -1,4 +1,4 @@
-"""Embeddings of positions are the first rows of their table."""
+"""Position embeddings are sliced from the beginning of their table."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Each pass alone on the real encoder: real text of every length, in batches of 1 and 8."""
+"""Each pass separately on the real encoder, with real texts, in batches of 1 and 8."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Residual sums stay apart from LayerNormalization, in any session."""
+"""Residual sums are not fused with LayerNormalization, in any session."""
 
 from pathlib import Path
 

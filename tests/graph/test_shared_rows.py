@@ -1,4 +1,4 @@
-"""Rows of embeddings that are alike are kept once, and every text is answered as before."""
+"""Equal rows of embeddings are stored once, and the logits are unchanged."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Splicing: the bottlenecks that did not fold, back in the graph of a stock model."""
+"""Splicing: bottlenecks that do not fold are inserted into the graph of a stock model."""
 
 import numpy as np
 import onnx

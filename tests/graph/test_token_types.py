@@ -1,4 +1,4 @@
-"""The embedding of the only segment is part of the positions'."""
+"""The embedding of the only segment is added to the position embeddings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Attention is taken apart again, and answers as the one node did."""
+"""Fused attention is split again, with the same logits."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A tiny backbone, adapters on it in edgeadapt's form, and what both sides answer."""
+"""A tiny backbone with adapters, and the logits of edgeadapt and of the other library."""
 
 import json
 from collections.abc import Mapping

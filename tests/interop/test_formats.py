@@ -1,4 +1,4 @@
-"""What all formats have in common: files from elsewhere, identities, layers, and which it is."""
+"""Common behaviour of all adapter formats: files, identities, layers, detection."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""What the machine is up to, on files as Linux writes them."""
+"""State of the machine, read from files as Linux writes them."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Signals between cores; in processes of their own, since the test's has many threads."""
+"""Signals between cores, in separate processes because pytest has several threads."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Files in which a system describes itself."""
+"""Reading system files."""
 
 from pathlib import Path
 

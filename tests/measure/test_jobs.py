@@ -1,4 +1,4 @@
-"""Jobs and their answers on their way between two processes."""
+"""Serialization of jobs and their results."""
 
 import json
 import math

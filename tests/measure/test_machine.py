@@ -1,4 +1,4 @@
-"""What the benchmark ran on."""
+"""The description of the machine."""
 
 import importlib.metadata
 import json

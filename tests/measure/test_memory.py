@@ -1,4 +1,4 @@
-"""Peak memory of the own process."""
+"""Peak memory of this process."""
 
 import subprocess
 import sys

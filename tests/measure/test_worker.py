@@ -1,4 +1,4 @@
-"""The measured process: what it answers and what it loads."""
+"""The measured process: results and imports."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A last layer for the first position alone gives the same logits and gradients."""
+"""A last layer for the first position only has the same logits and gradients."""
 
 import pytest
 import torch

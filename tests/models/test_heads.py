@@ -1,4 +1,4 @@
-"""The head of a finished classifier, put under other labels."""
+"""The head of a fine-tuned classifier, matched with other labels."""
 
 from pathlib import Path
 

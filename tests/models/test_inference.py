@@ -1,4 +1,4 @@
-"""Logits from torch: in the order of the texts, whatever the batches are."""
+"""Logits from torch: in the order of the texts, independent of the batches."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Folding adapters into the backbone: exact, stock, and refused where it would lose something."""
+"""Folding adapters: exact, to a stock model, and rejected where it is not exact."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Ids of a tokenizer against the rows of a model's tables."""
+"""Token ids compared with the rows of a model's embedding tables."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Layers that share their weights get weights of their own, and answer as before."""
+"""Layers that share weights get separate copies, with the same logits."""
 
 from pathlib import Path
 

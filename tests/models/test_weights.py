@@ -1,4 +1,4 @@
-"""Files of weights that are not what they seem, and those that are."""
+"""Weight files: invalid ones are rejected, valid ones accepted."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Runs and bundles of tiny models whose answers depend on the text."""
+"""Runs and bundles of tiny models whose predictions depend on the text."""
 
 from collections.abc import Iterator, Mapping
 

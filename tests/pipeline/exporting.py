@@ -1,4 +1,4 @@
-"""What the tests of the export share."""
+"""Shared code of the export tests."""
 
 import csv
 import shutil

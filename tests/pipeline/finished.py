@@ -1,4 +1,4 @@
-"""Finished classifiers with labels of their own, what plain transformers answers, what is said."""
+"""Fine-tuned classifiers with their own labels, and their logits in plain transformers."""
 
 import json
 from collections.abc import Iterator, Sequence

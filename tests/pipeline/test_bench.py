@@ -1,4 +1,4 @@
-"""The bench pipeline: what is measured against what, and what is refused."""
+"""The bench pipeline: subjects, baselines, and rejections."""
 
 import importlib.util
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""One accuracy budget for all that is compressed: it is spent once over the whole chain."""
+"""One accuracy budget for all compression: it is spent once over the whole chain."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

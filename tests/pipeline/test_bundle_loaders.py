@@ -1,4 +1,4 @@
-"""The bundle, opened unmodified by everything that promises to open it."""
+"""A bundle, opened unmodified by all libraries that should support it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``edgeadapt convert``: what we trained, loaded by the real libraries and imported again."""
+"""``edgeadapt convert``: our adapters, loaded by the real libraries and imported again."""
 
 import json
 import warnings

@@ -1,4 +1,4 @@
-"""The whole road, from a checkpoint to a prediction, on every backbone."""
+"""The whole pipeline, from a checkpoint to a prediction, on every backbone."""
 
 import json
 from collections.abc import Mapping

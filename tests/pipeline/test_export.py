@@ -1,4 +1,4 @@
-"""The export pipeline: what a bundle holds, and what a failure leaves."""
+"""The export pipeline: content of a bundle, and state after a failure."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The run behind an export: a backbone that is not its own any more is refused."""
+"""Export of a run whose backbone has changed is rejected."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A bundle's scheme is chosen again: within what is left of its budget, all else as it was."""
+"""Choosing a bundle's scheme again: within the remaining budget, all else unchanged."""
 
 import json
 import shutil

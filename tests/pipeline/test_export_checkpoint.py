@@ -1,4 +1,4 @@
-"""``edgeadapt export CHECKPOINT``: classifiers that plain transformers saved become bundles."""
+"""``edgeadapt export CHECKPOINT``: export of classifiers saved by plain transformers."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every gate of the export, made to fail, and the texts that the parity gates ask."""
+"""All gates of the export, each made to fail, and the texts of the parity gates."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

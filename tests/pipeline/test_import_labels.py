@@ -1,4 +1,4 @@
-"""``edgeadapt import``: whose names the outputs of the head have, and which output is which."""
+"""``edgeadapt import``: names of the outputs of the head, and their mapping to labels."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``edgeadapt import`` of what the real libraries wrote, exported and measured like our own."""
+"""``edgeadapt import`` of files from the real libraries, then export and measurement."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Saying what a run, bundle or record is, verified."""
+"""Describing and verifying a run, bundle or record."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Commands that are killed while they write, and two of them at one name, as real processes."""
+"""Commands that are killed while writing, and two writers of one name, as real processes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""``edgeadapt merge``: a checkpoint for anyone else's tools."""
+"""``edgeadapt merge``: a checkpoint for other tools."""
 
 import subprocess
 import sys

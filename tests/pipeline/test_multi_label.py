@@ -1,4 +1,4 @@
-"""Any number of labels per text, all the way: training, gates, bundle, predictions, benchmark."""
+"""Multi-label tasks end to end: training, gates, bundle, predictions, benchmark."""
 
 import json
 from pathlib import Path

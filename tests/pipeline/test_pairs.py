@@ -1,4 +1,4 @@
-"""Pairs of texts, all the way: training, gates, bundle, other loaders, predictions, benchmark."""
+"""Pairs of texts end to end: training, gates, bundle, other loaders, predictions, benchmark."""
 
 import json
 import shutil

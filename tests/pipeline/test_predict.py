@@ -1,4 +1,4 @@
-"""The predict pipeline: texts from anywhere become labels."""
+"""The predict pipeline: reading texts from all sources."""
 
 import io
 import sys

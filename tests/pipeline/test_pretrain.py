@@ -1,4 +1,4 @@
-"""Pretraining on the user's text: a stock backbone comes out, and the task can be trained on it."""
+"""Pretraining on the user's text: the result is a stock backbone that can be trained."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Training that knows of int8: computed as the exported graph computes, number for number."""
+"""Quantization-aware training computes the same as the exported graph."""
 
 from contextlib import nullcontext
 from pathlib import Path

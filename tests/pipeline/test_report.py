@@ -1,4 +1,4 @@
-"""The page about records: what it says, and how a browser shows it."""
+"""The report page: its content, and how a browser shows it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Training that was stopped goes on as if it had never been."""
+"""An interrupted training resumes with the same result as an uninterrupted one."""
 
 import json
 import multiprocessing

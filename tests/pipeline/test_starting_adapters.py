@@ -1,4 +1,4 @@
-"""Adapters from elsewhere on the backbone at hand: imported, started from, and mistaken ones."""
+"""Adapters from other libraries on a given backbone: import, start, and wrong ones."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The training pipeline: what a run holds, that its figures are true, and what a failure leaves."""
+"""The training pipeline: content of a run, correctness of its figures, failures."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""Baselines: the same data, backbone and seed, trained otherwise."""
+"""Baselines: other methods with the same data, backbone and seed."""
 
 from collections.abc import Callable
 from dataclasses import replace

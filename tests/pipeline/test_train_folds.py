@@ -1,4 +1,4 @@
-"""Cross-validation: every text is tested on once, and the data's own test text never."""
+"""Cross-validation: every text is tested on once, and the data's test split is not used."""
 
 import json
 import shutil

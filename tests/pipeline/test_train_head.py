@@ -1,4 +1,4 @@
-"""Training on a finished classifier, or from a finished adapter: whose labels its head has."""
+"""Training from a fine-tuned classifier or adapter: labels of the head."""
 
 import json
 import shutil

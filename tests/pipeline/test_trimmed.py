@@ -1,4 +1,4 @@
-"""Bundles with a smaller vocabulary: answers, files that agree, and the gate."""
+"""Bundles with a smaller vocabulary: logits, consistent files, and the gate."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Weights in blocks: how exact, how large, and what stays."""
+"""Weights in blocks: accuracy, size, and what is not quantized."""
 
 import numpy as np
 import onnx

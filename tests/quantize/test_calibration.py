@@ -1,4 +1,4 @@
-"""Fixed ranges of activations: what they hold, and that outliers do not rule all of them."""
+"""Fixed ranges of activations: coverage, and robustness against outliers."""
 
 import numpy as np
 import onnx

@@ -1,4 +1,4 @@
-"""Dynamic int8: what is quantized, how finely, and what it needs to be installed."""
+"""Dynamic int8: quantized nodes, granularity, and requirements."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""Embeddings in int8: every row keeps its own precision."""
+"""Embeddings in int8: every row has its own scale."""
 
 import numpy as np
 import onnx

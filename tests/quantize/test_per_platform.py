@@ -1,4 +1,4 @@
-"""What is tried: every scheme and platform, and how a candidate is called."""
+"""Candidates: every scheme and platform, and their names."""
 
 import pytest
 

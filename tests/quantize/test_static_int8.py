@@ -1,4 +1,4 @@
-"""Static int8: fixed scales, what stays in float, and that it answers alike."""
+"""Static int8: fixed scales, what stays in float, and unchanged predictions."""
 
 import numpy as np
 import pytest

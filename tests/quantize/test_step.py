@@ -1,4 +1,4 @@
-"""Quantization as a step: what may be chosen, what is, and what is done where nothing is good."""
+"""Quantization as a step: valid candidates, the choice, and what happens without any."""
 
 import json
 from collections.abc import Sequence

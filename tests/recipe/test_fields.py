@@ -1,4 +1,4 @@
-"""Fields of a recipe carry what their options, checks and reference are made from."""
+"""Metadata of recipe fields for options, checks and the reference page."""
 
 from dataclasses import dataclass, fields
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Recipes: read, checked, changed, written and read again."""
+"""Recipes: reading, checking, updating and writing."""
 
 import json
 import math

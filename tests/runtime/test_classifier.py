@@ -1,4 +1,4 @@
-"""The classifier that applications use: predictions, and what loading refuses."""
+"""The classifier for applications: predictions, and rejections on loading."""
 
 import json
 import math

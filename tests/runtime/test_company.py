@@ -1,4 +1,4 @@
-"""A text is answered alike alone and in company: for every scheme, on every engine."""
+"""A text has the same prediction alone and in a batch, for every scheme and engine."""
 
 import shutil
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The ONNX Runtime engine against raw ONNX Runtime, and what it refuses."""
+"""The ONNX Runtime engine compared with raw ONNX Runtime, and its errors."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The OpenVINO engine against ONNX Runtime on the same graph, and what it refuses."""
+"""The OpenVINO engine compared with ONNX Runtime on the same graph, and its errors."""
 
 import os
 import subprocess

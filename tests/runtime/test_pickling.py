@@ -1,4 +1,4 @@
-"""A loaded classifier travels to other processes by the path of its bundle."""
+"""A pickled classifier is loaded again from the path of its bundle."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""What a classifier takes as texts: any iterable of them, and nothing that only looks like one."""
+"""Texts for a classifier: all iterables of texts, and rejection of look-alikes."""
 
 import io
 from collections.abc import Callable, Iterator

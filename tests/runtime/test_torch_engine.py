@@ -1,4 +1,4 @@
-"""The torch engine against torch and against ONNX Runtime, and what it refuses."""
+"""The torch engine compared with torch and ONNX Runtime, and its errors."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Fewer rows of word embeddings: the same answers under the new ids."""
+"""Fewer rows of word embeddings: the same logits under the new ids."""
 
 import pytest
 import torch

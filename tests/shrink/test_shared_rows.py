@@ -1,4 +1,4 @@
-"""Which pieces share an embedding, and that the others keep theirs."""
+"""Which pieces share an embedding; the others keep theirs."""
 
 import torch
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Smaller vocabularies: what stays is split as before, and everything can still be spelled."""
+"""Smaller vocabularies: kept pieces are split as before, and all words can be encoded."""
 
 import json
 from collections.abc import Callable

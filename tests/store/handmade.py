@@ -1,4 +1,4 @@
-"""Reports of a bundle by hand, whose figures are all different."""
+"""Handmade reports of a bundle, whose figures are all different."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""JSON files that a test changes; a manifest's own hash goes along, so only the change is wrong."""
+"""Edit JSON files in tests and update the hash of manifests, so that only the edit is wrong."""
 
 import hashlib
 import json

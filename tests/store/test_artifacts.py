@@ -1,4 +1,4 @@
-"""Where artifacts are and what a name means."""
+"""Folders of artefacts, and the resolution of names."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A bundle on disk: written, opened, verified, found."""
+"""A bundle on disk: writing, opening, verifying, finding."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Manifests of version 1, which told of each step in another way, become those of version 2."""
+"""Conversion of manifests of version 1 to version 2."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What is read of a checkpoint's config.json, what of it is kept, and what is refused by name."""
+"""Reading a checkpoint's config.json: what is kept, and what is rejected by name."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Nothing on disk is ever half there, and what is there can be checked."""
+"""Files are written atomically and can be verified."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A folder appears whole or not at all, and one process at a time writes a name."""
+"""Folders are written atomically, by one process at a time."""
 
 import errno
 import json

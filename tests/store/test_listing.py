@@ -1,4 +1,4 @@
-"""Files of a folder against the list that its manifest keeps of them."""
+"""Files of a folder compared with the list in its manifest."""
 
 import os
 import shutil

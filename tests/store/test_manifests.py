@@ -1,4 +1,4 @@
-"""Manifests say their own hash: whatever changes in one is noticed."""
+"""Manifests contain their own hash, which detects any change."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A record on disk: written, opened, refused."""
+"""A record on disk: writing, opening, rejecting."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Records of versions 1 and 2: what they say, in the form of version 3."""
+"""Conversion of records of versions 1 and 2 to version 3."""
 
 import json
 from pathlib import Path

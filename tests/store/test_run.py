@@ -1,4 +1,4 @@
-"""A run on disk: written, opened, verified, found."""
+"""A run on disk: writing, opening, verifying, finding."""
 
 import hashlib
 import json

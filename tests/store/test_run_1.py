@@ -1,4 +1,4 @@
-"""Runs of version 1, whose objects could hold more or less, become those of version 2."""
+"""Conversion of runs of version 1 to version 2."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Writers that are disturbed: by a full disk, by an exception, by whoever looks meanwhile."""
+"""Writers that are disturbed by a full disk, an exception or a concurrent reader."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""States of training on disk: written whole or not at all, and the latest one is found."""
+"""Checkpoints of training: written atomically, and the latest one is found."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What training does on a CPU instead of torch's dropout, attention and casting."""
+"""The replacements of dropout, attention and casts in torch on a CPU."""
 
 import gc
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Layers below all that is trained run once, and nothing is different for it."""
+"""Layers below all trained ones run once, with the same result."""
 
 import json
 from pathlib import Path

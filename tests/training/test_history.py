@@ -1,4 +1,4 @@
-"""What is left of the training: a file of lines and a picture."""
+"""The history of a training: a file of lines and a plot."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: noted once, obeyed at once the second time."""
+"""SIGINT and SIGTERM: the first is deferred, the second takes effect at once."""
 
 import os
 import signal

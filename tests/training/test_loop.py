@@ -1,4 +1,4 @@
-"""The training loop: it learns, keeps the best epoch, repeats itself and stops when it must."""
+"""The training loop: it learns, keeps the best epoch, is reproducible, and stops."""
 
 import math
 from collections.abc import Iterator

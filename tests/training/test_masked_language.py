@@ -1,4 +1,4 @@
-"""Masked-language modelling: what is masked, what is learned, and with which head."""
+"""Masked-language modelling: masking, training, and the head."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Where memory runs out, training stops and says what would have fitted."""
+"""Out of memory: training stops and reports what would fit."""
 
 from weakref import WeakSet
 

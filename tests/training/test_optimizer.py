@@ -1,4 +1,4 @@
-"""AdamW: its rate over the steps, what it decays, and how far it goes."""
+"""AdamW: learning rate schedule, weight decay, and clipping."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""What is refused before torch is loaded."""
+"""Rejections before torch is imported."""
 
 from pathlib import Path
 

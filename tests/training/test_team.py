@@ -1,4 +1,4 @@
-"""Several processes give what one gives with the whole batch."""
+"""Several processes compute the same as one process with the whole batch."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""TensorBoard's own reader finds what happened, while it happens."""
+"""TensorBoard's reader finds the logged values during training."""
 
 import sys
 from pathlib import Path

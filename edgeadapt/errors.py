@@ -117,9 +117,9 @@ class MissingExtraError(EdgeAdaptError):
     """
 
     def __init__(self, what: str, *, extra: str, missing: str | None) -> None:
-        found = f": the module {missing!r} is not installed" if missing else ""
+        reason = f": the module {missing!r} is not installed" if missing else ""
         super().__init__(
-            f"{what} needs the extra [{extra}]{found}.",
+            f"{what} needs the extra [{extra}]{reason}.",
             hint=f'Install it with: pip install "edgeadapt[{extra}]"',
         )
 

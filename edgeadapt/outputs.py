@@ -290,8 +290,8 @@ def folded(name: str) -> str:
 
 def folded_names(names: Sequence[str]) -> dict[str, int]:
     """Returns the index of each name by its ``folded`` form; empty where two names share one."""
-    found = {folded(name): index for index, name in enumerate(names)}
-    return found if len(found) == len(names) else {}
+    indices = {folded(name): index for index, name in enumerate(names)}
+    return indices if len(indices) == len(names) else {}
 
 
 def differing(pairs: Iterable[tuple[str, str]]) -> str:
@@ -329,15 +329,15 @@ def regression(where: str, *, outputs: int) -> ModelError:
 
 def _count(config: Mapping[str, object], where: str) -> int:
     """Number of outputs from ``num_labels`` of config.json."""
-    found = config.get("num_labels", config.get("_num_labels"))
-    if found is None:
+    value = config.get("num_labels", config.get("_num_labels"))
+    if value is None:
         return _DEFAULT_COUNT
-    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= _MOST:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
         raise ModelError(
-            f"{where}: num_labels: expected a whole number from 1 to {_MOST:,}, found {found!r}.",
+            f"{where}: num_labels: expected a whole number from 1 to {_MOST:,}, found {value!r}.",
             hint="Correct num_labels in that file.",
         )
-    return found
+    return value
 
 
 def _in_order(value: object, key: str, where: str, count: int | None) -> tuple[str, ...]:

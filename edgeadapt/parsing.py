@@ -116,9 +116,9 @@ def check_downloaded(path: Path) -> None:
             beginning = file.read(_ERROR_BYTES + 1)
     except (OSError, ValueError):  # whoever reads it says so
         return
-    found = _in_its_place(beginning)
-    if found:
-        raise _failed_download(f"{path} is {found}: expected the file itself.")
+    remains = _in_its_place(beginning)
+    if remains:
+        raise _failed_download(f"{path} is {remains}: expected the file itself.")
 
 
 def check_unmarked(path: Path, *, refusal: Refusal = LayoutError) -> None:
@@ -214,11 +214,11 @@ def read_bounded(path: Path, *, limit: int, refusal: Refusal = LayoutError) -> b
         EdgeAdaptError: It is no regular file, is larger than ``limit``, or cannot be read.
     """
     try:
-        found = path.stat()  # before opening: opening a named pipe blocks until it has a writer
-        if not stat.S_ISREG(found.st_mode):
-            raise refusal(f"{path}: expected a regular file, found {_kind(found.st_mode)}.")
-        if found.st_size > limit:
-            raise refusal(_too_large(path, found.st_size, limit))
+        status = path.stat()  # before opening: opening a named pipe blocks until it has a writer
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(f"{path}: expected a regular file, found {_kind(status.st_mode)}.")
+        if status.st_size > limit:
+            raise refusal(_too_large(path, status.st_size, limit))
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except FileNotFoundError:
@@ -258,8 +258,8 @@ def parse_json(content: bytes | str, *, where: str, refusal: Refusal = LayoutErr
         beginning = content[: _ERROR_BYTES + 1]
         if isinstance(beginning, str):
             beginning = beginning.encode(errors="replace")
-        if found := _in_its_place(beginning):
-            raise _failed_download(f"{where} is not valid JSON: it is {found}.") from None
+        if remains := _in_its_place(beginning):
+            raise _failed_download(f"{where} is not valid JSON: it is {remains}.") from None
         raise refusal(f"{where} is not valid JSON: {error}.") from None
     except ValueError:
         raise refusal(f"{where} is not valid JSON: {_TOO_MANY_DIGITS}.") from None
@@ -341,15 +341,15 @@ def _check_encodable(value: object) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
-        found = error.object[error.start : error.end]
-        raise _RefusedError(f"found the lone surrogate {found!r} in a string") from None
+        surrogate = error.object[error.start : error.end]
+        raise _RefusedError(f"found the lone surrogate {surrogate!r} in a string") from None
 
 
 def _deeper_than(limit: int, value: object) -> bool:
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(limit):
         children = (v.values() if isinstance(v, dict) else v for v in level)
-        level = [each for within in children for each in within if isinstance(each, dict | list)]
+        level = [item for within in children for item in within if isinstance(item, dict | list)]
     return bool(level)
 
 

@@ -51,8 +51,8 @@ def throughput(sample: Sample) -> dict[str, Throughput]:
 
 
 def _speed(children: Sequence[Sequence[Pass]]) -> Throughput:
-    found = speeds(children)
-    return Throughput(float(np.median(found)), (min(found), max(found)))
+    rates = speeds(children)
+    return Throughput(float(np.median(rates)), (min(rates), max(rates)))
 
 
 def speeds(children: Sequence[Sequence[Pass]]) -> list[float]:
@@ -82,11 +82,11 @@ def leak(sample: Sample) -> Leak | None:
     """Returns the result of the leak check; ``None`` where it was not run, or without /proc."""
     slopes, grown, calls = [], [], 0
     for readings in sample.leak:
-        known = np.asarray([pair for pair in readings if None not in pair], dtype=np.float64)
-        if len(known) < 3:
+        points = np.asarray([pair for pair in readings if None not in pair], dtype=np.float64)
+        if len(points) < 3:
             return None
-        calls = int(known[-1, 0])
-        settled = known[known[:, 0] > _SETTLED * calls]
+        calls = int(points[-1, 0])
+        settled = points[points[:, 0] > _SETTLED * calls]
         slope = float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0])
         slopes.append(slope)
         grown.append(slope * (settled[-1, 0] - settled[0, 0]) > _LEAKED_BYTES)

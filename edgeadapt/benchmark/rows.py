@@ -113,9 +113,9 @@ def rows(record: Record) -> list[Row]:
     """Returns one row per sample, in the order of the record."""
     baseline = next(sample for sample in record.samples if str(sample) == record.baseline)
     percentiles = {str(sample): _percentiles(sample.latency_ns) for sample in record.samples}
-    found = [_row(sample, baseline, record, percentiles) for sample in record.samples]
-    best = _pareto(found)
-    return [replace(row, is_pareto=row.name in best) for row in found]
+    table = [_row(sample, baseline, record, percentiles) for sample in record.samples]
+    best = _pareto(table)
+    return [replace(row, is_pareto=row.name in best) for row in table]
 
 
 def answers(sample: Sample) -> Logits | None:

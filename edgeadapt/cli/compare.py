@@ -45,14 +45,14 @@ def compare(
         Record.open(artifacts.resolve(name, artifacts.records(), suffix=".json"))
         for name in (before, after)
     )
-    found = compare_records(first, then, fail_over=fail_over, max_drop=max_drop)
+    comparison = compare_records(first, then, fail_over=fail_over, max_drop=max_drop)
     if json:
-        print_json({**asdict(found), "regressions": len(found.regressions)})
+        print_json({**asdict(comparison), "regressions": len(comparison.regressions)})
     else:
-        show(changes_table(found.changes))
-        for note in found.notes:
+        show(changes_table(comparison.changes))
+        for note in comparison.notes:
             Terminal().say(note)
-    if regressions := found.regressions:
+    if regressions := comparison.regressions:
         worst = max(regressions, key=lambda change: change.worsening)
         raise GateError(
             f"{len(regressions)} figure{'s are' if len(regressions) > 1 else ' is'} worse by more "

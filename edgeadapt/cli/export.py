@@ -192,8 +192,8 @@ _FOR_ANY_MACHINE = ("engine", "scheme", "objective")
 
 def _recorded(bundle: "Bundle") -> Recipe:
     """The recorded options of the bundle, without those that depend on the exporting machine."""
-    told = bundle.manifest.provenance.recipe.get("export", {})
-    kept = {name: told[name] for name in _FOR_ANY_MACHINE if name in told}
+    options = bundle.manifest.provenance.recipe.get("export", {})
+    kept = {name: options[name] for name in _FOR_ANY_MACHINE if name in options}
     return Recipe().updated({"export": kept}, origin=str(bundle.path / "manifest.json"))
 
 

@@ -22,10 +22,10 @@ def inspect(
     from edgeadapt.cli.console import print_json, show
     from edgeadapt.pipeline.inspect import inspect as look
 
-    found = look(name)
+    description = look(name)
     if json:
-        print_json(found)
+        print_json(description)
         return
     from edgeadapt.cli.tables import facts_table
 
-    show(facts_table(found))
+    show(facts_table(description))

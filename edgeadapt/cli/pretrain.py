@@ -73,20 +73,20 @@ def pretrain(
     terminal = Terminal()
     if text is None:
         assert resume is not None
-        found = resume_pretraining(
+        result = resume_pretraining(
             artifacts.destination(resume, artifacts.checkpoints()), progress=terminal
         )
     else:
-        found = run_pretraining(
+        result = run_pretraining(
             TextFile(text, columns.text_column, columns.skip_empty),
             recipe,
             output=artifacts.destination(output, artifacts.checkpoints()) if output else None,
             force=force,
             progress=terminal,
         )
-    _show(found, json=json)
+    _show(result, json=json)
     if not json:
-        terminal.say(f"next: edgeadapt train --model {found.path}")
+        terminal.say(f"next: edgeadapt train --model {result.path}")
 
 
 def _show(found: "Pretrained", *, json: bool) -> None:

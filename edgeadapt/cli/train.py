@@ -175,8 +175,8 @@ def _show(run: "Run", baselines: Sequence["Run"], *, json: bool) -> None:
     show(labels_table(run.info))
     if baselines:
         show(comparison_table([run.info, *(other.info for other in baselines)]))
-    for each in (run, *baselines):
-        print_line(f"run: {each.path}")
+    for trained in (run, *baselines):
+        print_line(f"run: {trained.path}")
     Terminal().say(f"next: edgeadapt export {run.name} --quantize")
 
 

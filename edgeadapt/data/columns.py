@@ -80,8 +80,8 @@ def with_columns(
             renamed[called] = name
     if not renamed:
         return rows
-    for found, name in renamed.items():
-        progress.say(f"{where}: column {found!r} is read as {name!r}.")
+    for original, name in renamed.items():
+        progress.say(f"{where}: column {original!r} is read as {name!r}.")
     return [
         {
             key if renamed.get(key) in row else renamed.get(key, key): value

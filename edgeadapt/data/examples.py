@@ -200,8 +200,8 @@ def say_skipped(count: int, where: str, progress: Progress, *, what: str = "an e
 
 def count_shared(left: Examples, right: Examples) -> int:
     """Returns how many texts of ``right`` also occur in ``left``, ignoring case and spaces."""
-    known = {normalized(text) for text in left.texts}
-    return sum(normalized(text) in known for text in right.texts)
+    left_texts = {normalized(text) for text in left.texts}
+    return sum(normalized(text) in left_texts for text in right.texts)
 
 
 def count_contradictory(examples: Examples) -> int:
@@ -209,7 +209,7 @@ def count_contradictory(examples: Examples) -> int:
     labels: dict[Any, set[bytes]] = defaultdict(set)
     for text, label in zip(examples.texts, examples.known_labels(), strict=True):
         labels[normalized(text)].add(label.tobytes())
-    return sum(len(found) > 1 for found in labels.values())
+    return sum(len(distinct) > 1 for distinct in labels.values())
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -131,9 +131,9 @@ def _split_in(path: Path) -> str | None:
 
 def _shard_of(path: Path) -> _Shard | None:
     """Reads a name such as ``train-00000-of-00002.parquet``; ``None`` for any other."""
-    found = _SHARD.fullmatch(path.stem)
-    split = split_of(found[1]) if found else None
-    return _Shard(split, found[1], int(found[2]), int(found[3])) if found and split else None
+    match = _SHARD.fullmatch(path.stem)
+    split = split_of(match[1]) if match else None
+    return _Shard(split, match[1], int(match[2]), int(match[3])) if match and split else None
 
 
 def _of_one_split(folder: Path, split: str, paths: Sequence[Path]) -> tuple[Path, ...]:

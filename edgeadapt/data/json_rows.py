@@ -118,8 +118,8 @@ def _parse_list(text: str, where: str) -> _Rows:
 
 
 def _after_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
 
 
 def _place(text: str) -> str:
@@ -153,12 +153,12 @@ def _parsed(read: Callable[..., Any], text: str) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise _DuplicateKeyError(f"it has the key {twice[:80]!r} twice")
-    return found
+    return unique
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique)

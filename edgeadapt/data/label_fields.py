@@ -102,16 +102,16 @@ def field_values(field: Any, task: Task, place: str) -> Sequence[Any]:
     Raises:
         DataError: The field is a list where one label is expected, or cannot be read as a list.
     """
-    found = listed(field, place)
+    items = listed(field, place)
     if task is Task.SINGLE_LABEL:
-        if found is not None and not is_joined(field):
+        if items is not None and not is_joined(field):
             raise DataError(
                 f"{place}: expected one label, found a list: {shown(field)}.",
                 hint="If texts have any number of labels, train with --multi-label.",
             )
         return [field]
-    if found is not None:
-        return found
+    if items is not None:
+        return items
     return [] if isinstance(field, str) and not field.strip() else [field]
 
 
@@ -127,8 +127,8 @@ def listed(field: Any, place: str) -> Sequence[Any] | None:
     if not isinstance(value, str):
         return None
     try:
-        if (found := written_list(value)) is not None:
-            return found
+        if (items := written_list(value)) is not None:
+            return items
     except NotALabelError as error:
         raise DataError(
             f"{place}: expected a label, found {error}: {shown(value)}.",

@@ -78,10 +78,10 @@ class LabelReader:
         values = self._values(field, place)
         if self.multi_hot and len(values) == len(self.names):
             return [int(float(plain(value))) for value in values]
-        found = {self._index(value, place) for value in values}
+        indices = {self._index(value, place) for value in values}
         if self.task is Task.MULTI_LABEL:
-            return [int(number in found) for number in range(len(self.names))]
-        return found.pop()
+            return [int(number in indices) for number in range(len(self.names))]
+        return indices.pop()
 
     def note(self) -> str:
         """Returns a note on labels that are not spelled exactly like the names; empty without any.
@@ -128,10 +128,10 @@ class LabelReader:
     @cached_property
     def _keys(self) -> dict[str, int]:
         """Spelling -> index of the label; also the index as text, where no name is a number."""
-        found = dict(self._keys_of_names)
+        keys = dict(self._keys_of_names)
         if not any(map(is_number, self.names)):
-            found |= {str(index): index for index in range(len(self.names))}
-        return found
+            keys |= {str(index): index for index in range(len(self.names))}
+        return keys
 
     @cached_property
     def _keys_of_names(self) -> dict[str, int]:
@@ -180,8 +180,8 @@ class LabelReader:
 
     def _find(self, value: Any) -> int | None:
         """The index of a value; ``None`` for an unknown one."""
-        if isinstance(value, str) and (known := self._exact.get(value.strip())) is not None:
-            return known
+        if isinstance(value, str) and (index := self._exact.get(value.strip())) is not None:
+            return index
         name = label_name(value)
         if name is None:
             return None
@@ -193,11 +193,11 @@ class LabelReader:
 
     def _index(self, value: Any, place: str) -> int:
         try:
-            found = self._find(value)
+            index = self._find(value)
         except NotALabelError:
-            found = None
-        if found is not None:
-            return found
+            index = None
+        if index is not None:
+            return index
         if is_missing(value):
             raise DataError(
                 f"{place}: the label in {self.column!r} is empty: {self._wanted}, found {value!r}.",

@@ -155,16 +155,16 @@ def unlabelled_rows(
         names: Names of the labels, where they are known.
     """
     reader = LabelReader(tuple(names or ()), task, column)
-    found = [_plain_name(row.get(column), task) for row in rows]
+    names_found = [_plain_name(row.get(column), task) for row in rows]
     none: set[str | None] = {None} if names is None else {None, *_SECRET}
-    counts = Counter(name for name in found if name is not None)
+    counts = Counter(name for name in names_found if name is not None)
     if names is None:
         none |= missing_words(counts)
     else:
         none |= {name for name in counts if is_word_for_missing(name)}
     return frozenset(
         number
-        for number, (row, name) in enumerate(zip(rows, found, strict=True), 1)
+        for number, (row, name) in enumerate(zip(rows, names_found, strict=True), 1)
         if name in none and not reader.knows(row.get(column))
     )
 
@@ -238,9 +238,9 @@ def _check_repeated(labels: int, rows: int, column: str, where: str) -> None:
     """Rejects a column of identifiers, texts or dates, in which hardly any value occurs twice."""
     own = labels == rows >= _OWN_LABELS
     if own or (labels >= _MANY_LABELS and 2 * labels > rows):
-        found = "every text has a different label" if own else "hardly any label occurs twice"
+        problem = "every text has a different label" if own else "hardly any label occurs twice"
         raise DataError(
-            f"{where}: {found} ({rows} texts, {labels} different labels in {column!r}): is this "
+            f"{where}: {problem} ({rows} texts, {labels} different labels in {column!r}): is this "
             "the right column?",
             hint="Name the column with --label-column. If these are classes, list them in "
             "labels.json beside the data.",

@@ -85,19 +85,19 @@ def check_file(path: Path, *, pipes: bool = False) -> None:
         IntegrityError: It is a git-lfs pointer.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist.", hint="Check the path.") from None
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
         raise DataError(f"{path} cannot be read: {error}.", hint="Check the path.") from None
-    if pipes and stat.S_ISFIFO(found.st_mode):
+    if pipes and stat.S_ISFIFO(status.st_mode):
         return
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise DataError(
-            f"{path}: expected a file, found {_kind(found.st_mode)}.",
+            f"{path}: expected a file, found {_kind(status.st_mode)}.",
             hint="Name a file; save the output of a program to a file first.",
         )
-    _check_size(found.st_size, str(path))
+    _check_size(status.st_size, str(path))
     check_fetched(path)
 
 

@@ -95,23 +95,23 @@ def report_coverage(
         DataError: The tokenizer knows no word of the texts of a split.
     """
     coverage = {name: encoder.coverage(texts) for name, texts in splits.items()}
-    if any(each.truncated for each in coverage.values()):
+    if any(part.truncated for part in coverage.values()):
         counts = ", ".join(
-            f"{each.truncated:,} of {each.texts:,} {name}" for name, each in coverage.items()
+            f"{part.truncated:,} of {part.texts:,} {name}" for name, part in coverage.items()
         )
         progress.say(f"Longer than {encoder.max_length} tokens and cut: {counts} texts.")
-    for name, each in coverage.items():
-        if each.unreadable and each.unreadable >= MOST_UNREADABLE * each.texts:
+    for name, part in coverage.items():
+        if part.unreadable and part.unreadable >= MOST_UNREADABLE * part.texts:
             raise DataError(
-                f"In {each.unreadable:,} of {each.texts:,} {name} texts no word is in the "
+                f"In {part.unreadable:,} of {part.texts:,} {name} texts no word is in the "
                 "tokenizer's vocabulary: the model would see unknown tokens alone.",
                 hint="Use a --model of the texts' language and script. Is the tokenizer the "
                 "model's own, and does it treat capital letters as the model was trained?",
             )
-    if any(each.unknown for each in coverage.values()):
-        shares = ", ".join(f"{each.unknown_share:.1%} of {name}" for name, each in coverage.items())
+    if any(part.unknown for part in coverage.values()):
+        shares = ", ".join(f"{part.unknown_share:.1%} of {name}" for name, part in coverage.items())
         message = f"Not in the tokenizer's vocabulary: {shares} tokens."
-        if any(each.unknown_share > MUCH_UNKNOWN for each in coverage.values()):
+        if any(part.unknown_share > MUCH_UNKNOWN for part in coverage.values()):
             progress.warn(f"{message} The model sees nothing of them: is it of another language?")
         else:
             progress.say(message)

@@ -32,11 +32,11 @@ def csv_of(rows: Sequence[Row]) -> str:
     names = dict.fromkeys(name for line in lines for name in line)
     # ``None`` instead of nested values in some rows must not become an additional column.
     columns = [name for name in names if not any(one.startswith(f"{name}.") for one in names)]
-    found = io.StringIO()
-    writer = csv.DictWriter(found, columns, lineterminator="\n", extrasaction="ignore")
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(lines)
-    return found.getvalue()
+    return buffer.getvalue()
 
 
 def markdown_of(rows: Sequence[Row], record: Record) -> str:

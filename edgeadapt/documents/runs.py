@@ -53,8 +53,8 @@ def _accuracy(scores: Scores) -> Cell:
 
 def _trained(info: RunInfo) -> Cell:
     """The share of trained parameters, with two decimals because it is often below 1 %."""
-    found = info.trainable_parameters / info.total_parameters
-    return Cell(f"{found:.2%}", value=found)
+    fraction = info.trainable_parameters / info.total_parameters
+    return Cell(f"{fraction:.2%}", value=fraction)
 
 
 def _mistaken(scores: LabelScores) -> str | None:

@@ -36,13 +36,17 @@ class EnergyGauge:
         Raises:
             OSError: A counter can no longer be read.
         """
-        return [float(each.path.read_text(encoding="ascii")) * each.unit for each in self.counters]
+        return [
+            float(counter.path.read_text(encoding="ascii")) * counter.unit
+            for counter in self.counters
+        ]
 
     def spent(self, before: Sequence[float], after: Sequence[float]) -> float:
         """Returns the joules from one reading to a later one."""
         pairs = zip(self.counters, before, after, strict=True)
         return sum(
-            (end - start) % each.limit if each.limit else end - start for each, start, end in pairs
+            (end - start) % counter.limit if counter.limit else end - start
+            for counter, start, end in pairs
         )
 
 

@@ -50,11 +50,11 @@ def latency(children: Sequence[Sequence[int]]) -> Latency | None:
     process of five that happens to run at half speed would determine p90, because it contributes
     the slowest fifth of the samples.
     """
-    known = _arrays(children)
-    if not known:
+    samples = _arrays(children)
+    if not samples:
         return None
-    count = sum(map(len, known))
-    p50, p90, p99 = (float(value) for value in _typical(known) / 1e6)
+    count = sum(map(len, samples))
+    p50, p90, p99 = (float(value) for value in _typical(samples) / 1e6)
     tail = 50 * (1 - _LEVEL)
     ends = np.percentile(resampled_percentiles(children) / 1e6, [tail, 100 - tail], axis=0)
     at50, at90, at99 = ((float(low), float(high)) for low, high in ends.T)
@@ -80,13 +80,15 @@ def resampled_percentiles(
 
     Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 3.8.
     """
-    known = _arrays(children)
+    samples = _arrays(children)
     generator = np.random.default_rng(seed)
-    found = np.empty((resamples, len(_PERCENTILES)))
+    percentiles = np.empty((resamples, len(_PERCENTILES)))
     for row in range(resamples):
-        drawn = [known[index] for index in generator.integers(len(known), size=len(known))]
-        found[row] = _typical([one[generator.integers(len(one), size=len(one))] for one in drawn])
-    return found
+        drawn = [samples[index] for index in generator.integers(len(samples), size=len(samples))]
+        percentiles[row] = _typical(
+            [one[generator.integers(len(one), size=len(one))] for one in drawn]
+        )
+    return percentiles
 
 
 def _arrays(children: Sequence[Sequence[int]]) -> list[NDArray[np.float64]]:
@@ -101,5 +103,5 @@ def _typical(children: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def median(values: Sequence[int | None]) -> float | None:
     """Returns the median of the values that are not ``None``; ``None`` without any."""
-    known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
+    readable = [value for value in values if value is not None]
+    return float(np.median(readable)) if readable else None

@@ -128,8 +128,8 @@ FRACTION = Range("from 0 to below 1", lambda value: 0 <= value < 1)
 
 def _unexpected(words: str, value: object, origin: str, name: str) -> RecipeError:
     where = f"{origin}: {name}" if name else origin
-    found = str(value) if isinstance(value, Enum) else repr(value)
-    return RecipeError(f"{where}: expected {words}, found {found}.")
+    shown = str(value) if isinstance(value, Enum) else repr(value)
+    return RecipeError(f"{where}: expected {words}, found {shown}.")
 
 
 @dataclass(frozen=True)
@@ -216,14 +216,14 @@ def setting(default: Any, help: str, *, rule: Rule | None = None) -> Any:
 @cache
 def settings_of(table: type) -> Mapping[str, Setting]:
     """Returns the fields of a table (a dataclass) by name."""
-    found = {}
-    for each in fields(table):
-        assert each.default is not MISSING
-        about = dict(each.metadata)
+    settings = {}
+    for item in fields(table):
+        assert item.default is not MISSING
+        about = dict(item.metadata)
         if about.get("flag") == "":
-            about["flag"] = "--" + each.name.replace("_", "-")
-        found[each.name] = Setting(each.name, each.type, each.default, **about)
-    return MappingProxyType(found)
+            about["flag"] = "--" + item.name.replace("_", "-")
+        settings[item.name] = Setting(item.name, item.type, item.default, **about)
+    return MappingProxyType(settings)
 
 
 def check_value(about: Setting, value: Any, *, origin: str, name: str = "") -> None:

@@ -21,11 +21,11 @@ def updated_section(section: Any, values: Mapping[str, object], where: str) -> A
     Raises:
         RecipeError: A key is unknown, or a value has another type.
     """
-    known = {f.name: f for f in fields(section)}
+    by_name = {f.name: f for f in fields(section)}
     for key, value in values.items():
-        if key not in known:
-            raise RecipeError(f"{where} has no key {key!r}: expected one of {listed(known)}.")
-        section = replace(section, **{key: _typed(value, known[key].type, f"{where} {key}")})
+        if key not in by_name:
+            raise RecipeError(f"{where} has no key {key!r}: expected one of {listed(by_name)}.")
+        section = replace(section, **{key: _typed(value, by_name[key].type, f"{where} {key}")})
     return section
 
 

@@ -183,13 +183,13 @@ def _count(value: object, name: str, *, hint: str, most: int | None = None) -> i
         UsageError: It is not an integer, below 1 or above ``most``.
     """
     try:
-        found = operator.index(value)  # type: ignore[arg-type]
+        number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        found = 0
-    if found < 1 or (most is not None and found > most):
-        limit = "at least 1" if most is None or found < 1 else f"at most {most:,}"
+        number = 0
+    if number < 1 or (most is not None and number > most):
+        limit = "at least 1" if most is None or number < 1 else f"at most {most:,}"
         raise UsageError(f"{name}: expected {limit}, found {value!r}.", hint=hint)
-    return found
+    return number
 
 
 def _loaded_again(source: Source) -> Classifier:

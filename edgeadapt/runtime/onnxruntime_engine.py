@@ -49,11 +49,11 @@ class OnnxRuntimeEngine:
             ) from None
         self._inputs = [value.name for value in self._session.get_inputs()]
         self._model, self._labels = model, labels
-        known = [each.name for each in fields(TokenBatch)]
+        names = [item.name for item in fields(TokenBatch)]
         for name in self._inputs:
-            if name not in known:
+            if name not in names:
                 raise LayoutError(
-                    f"{model} has an input {name!r}: expected only {', '.join(known)}.",
+                    f"{model} has an input {name!r}: expected only {', '.join(names)}.",
                     hint=_OTHER_MODEL,
                 )
         _return_freed_memory()
@@ -72,14 +72,14 @@ class OnnxRuntimeEngine:
                 output has another shape or type.
         """
         try:
-            found = self._session.run(None, batch.select(self._inputs))[0]
+            logits = self._session.run(None, batch.select(self._inputs))[0]
         except Exception as error:  # noqa: BLE001 - its exceptions share no public base class
             raise LayoutError(
                 f"{self.describe()} cannot run {self._model} on tokens of ids up to "
                 f"{batch.input_ids.max(initial=0)}: {error}",
                 hint=_OTHER_MODEL,
             ) from None
-        return self._checked(found, texts=len(batch))
+        return self._checked(logits, texts=len(batch))
 
     def _checked(self, found: Any, *, texts: int) -> Logits:
         of, shape = getattr(found, "dtype", type(found).__name__), getattr(found, "shape", ())

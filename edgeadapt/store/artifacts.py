@@ -59,8 +59,8 @@ def resolve(name: str, folder: Path, *, suffix: str = "") -> Path:
 
 def model_id(name: str) -> str:
     """Returns the path of a checkpoint in ``artifacts/checkpoints``, else ``name`` unchanged."""
-    found = destination(name, checkpoints())
-    return str(found) if found.is_dir() and not Path(name).expanduser().exists() else name
+    path = destination(name, checkpoints())
+    return str(path) if path.is_dir() and not Path(name).expanduser().exists() else name
 
 
 def destination(name: str, folder: Path, *, suffix: str = "") -> Path:

@@ -137,9 +137,9 @@ def upgraded_bundle(value: Mapping[str, object], path: Path) -> dict[str, object
 
 
 def _provenance(old: _Provenance) -> dict[str, object]:
-    found = _known(Provenance, old)
+    kept = _known(Provenance, old)
     validation, test, backbone = old.get("validation"), old.get("test"), old.get("backbone")
-    return found | {
+    return kept | {
         "validation": _known(Score, validation) if validation else None,
         "test": _known(Score, test) if test else None,
         "backbone": _known(Backbone, backbone) if backbone else None,
@@ -173,9 +173,9 @@ def _compression(old: _Manifest) -> Compression | None:
     if last is None:
         return None
     steps = [_vocabulary(vocabulary)] if vocabulary else []
-    found = old.get("quantization")
+    quantization = old.get("quantization")
     if int8:
-        steps.append(_quantized(found, int8) if found else _int8(int8, old))
+        steps.append(_quantized(quantization, int8) if quantization else _int8(int8, old))
     return Compression(
         max_drop=last["max_drop"],
         texts=last["texts"],
@@ -183,18 +183,18 @@ def _compression(old: _Manifest) -> Compression | None:
         slack=_SLACK,
         steps=tuple(steps),
         spent=_drift(last),
-        objective=found["objective"] if found else None,
-        platform=found["platform"] if found else None,
-        engine=found.get("engine", EngineName.ONNXRUNTIME) if found else None,
+        objective=quantization["objective"] if quantization else None,
+        platform=quantization["platform"] if quantization else None,
+        engine=quantization.get("engine", EngineName.ONNXRUNTIME) if quantization else None,
     )
 
 
 def _vocabulary(old: _Vocabulary) -> StepReport:
     """Version 1 recorded only the chosen vocabulary, without its size in bytes."""
     name = f"{old['embeddings']:,} embeddings, other pieces {old['others']}"
-    told = {"max_drop", *(field.name for field in fields(Drift))}
+    own_keys = {"max_drop", *(field.name for field in fields(Drift))}
     # Their types are checked with the manifest that they become part of.
-    settings = cast("dict[str, Setting]", {k: v for k, v in old.items() if k not in told})
+    settings = cast("dict[str, Setting]", {k: v for k, v in old.items() if k not in own_keys})
     return StepReport(
         name="vocabulary",
         candidates="vocabularies",
@@ -228,7 +228,7 @@ def _quantized(old: _Quantization, gate: _Int8) -> StepReport:
 def _int8(gate: _Int8, old: _Manifest) -> StepReport:
     """The first bundles recorded only the chosen scheme."""
     scheme = gate["scheme"]
-    files = [each["file"] for each in old["variants"].values() if each["scheme"] == scheme]
+    files = [variant["file"] for variant in old["variants"].values() if variant["scheme"] == scheme]
     size = next((old["files"][file]["bytes"] for file in files if file in old["files"]), None)
     trial = TrialReport(scheme, {"scheme": scheme}, _drift(gate), size, allowed=True)
     return _quantize_step(scheme, (trial,), chosen=scheme, baseline=Baseline())

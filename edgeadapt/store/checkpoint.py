@@ -281,12 +281,12 @@ class CheckpointConfig:
     def _refused(self, config_class: Any) -> list[str]:
         """Settings that change the computation and that stock classes do not implement."""
         stock = config_class()
-        known = {*vars(stock), *config_class.attribute_map, *_IDLE}
-        known |= _READ_BY_MODEL.get(self.spec.model_type, frozenset())
+        supported = {*vars(stock), *config_class.attribute_map, *_IDLE}
+        supported |= _READ_BY_MODEL.get(self.spec.model_type, frozenset())
         only_values = self._only
         refused = []
         for key, value in self.values.items():
-            if _is_empty(value) or (key in known and key not in only_values):
+            if _is_empty(value) or (key in supported and key not in only_values):
                 continue
             if key in _LENGTHS:
                 room = self._room(stock)

@@ -49,11 +49,11 @@ def check_sha256(path: Path, expected: str) -> None:
             f"{path} is missing (expected a file with sha256 {expected}).",
             hint="Copy or write the whole folder again.",
         )
-    found = sha256(path)
-    if found != expected:
+    actual = sha256(path)
+    if actual != expected:
         check_downloaded(path)
         raise IntegrityError(
-            f"{path} is not the file that was written: expected sha256 {expected}, found {found}.",
+            f"{path} is not the file that was written: expected sha256 {expected}, found {actual}.",
             hint="It was changed or damaged. Copy or write it again.",
         )
 

@@ -117,8 +117,8 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOS
 
 def _recover_others(target: Path) -> None:
     """Cleans up what killed writers of other names left in the folder of ``target``."""
-    found = (_LEFTOVER.fullmatch(path.name) for path in target.parent.iterdir())
-    for name in {match[1] for match in found if match} - {target.name}:
+    matches = (_LEFTOVER.fullmatch(path.name) for path in target.parent.iterdir())
+    for name in {match[1] for match in matches if match} - {target.name}:
         # Another process may be writing it or cleaning it up, or it belongs to another user.
         with suppress(OSError, OutputExistsError), _locked(target.with_name(name)):
             recover(target.with_name(name))

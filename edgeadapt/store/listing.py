@@ -80,8 +80,8 @@ def check_listed(
         LayoutError: It holds a link to a folder, or something that is neither file nor folder.
     """
     inside = f"{under}/" if under else ""
-    found = (f"{inside}{name}" for name in _walk(folder / under, besides))
-    extra = sorted(name for name in found if name not in names and not _is_harmless(name))
+    paths = (f"{inside}{name}" for name in _walk(folder / under, besides))
+    extra = sorted(name for name in paths if name not in names and not _is_harmless(name))
     if extra:
         more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
         raise IntegrityError(

@@ -110,9 +110,9 @@ def _check(content: bytes, expected: object, path: Path) -> None:
             f"found {str(expected)[:80]!r}.",
             hint="It was changed or damaged. Copy or write it again.",
         )
-    found = hashlib.sha256(content.replace(expected.encode(), _BLANK, 1)).hexdigest()
-    if found != expected:
+    actual = hashlib.sha256(content.replace(expected.encode(), _BLANK, 1)).hexdigest()
+    if actual != expected:
         raise IntegrityError(
-            f"{path} is not the file that was written: expected sha256 {expected}, found {found}.",
+            f"{path} is not the file that was written: expected sha256 {expected}, found {actual}.",
             hint="It was changed or damaged. Copy or write it again.",
         )

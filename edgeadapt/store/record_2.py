@@ -47,8 +47,8 @@ def upgraded_record(value: Mapping[str, object], path: Path) -> dict[str, object
 def _origin(bundle: object) -> object:
     if not isinstance(bundle, Mapping) or not isinstance(made := bundle.get("provenance"), Mapping):
         return bundle
-    known = {field.name for field in fields(Provenance)}
-    provenance = {key: _known(_PARTS.get(key), made[key]) for key in made if key in known}
+    names = {field.name for field in fields(Provenance)}
+    provenance = {key: _known(_PARTS.get(key), made[key]) for key in made if key in names}
     return {**bundle, "provenance": provenance}
 
 

@@ -162,14 +162,14 @@ class Run(Layout):
         Raises:
             MissingError: There is none.
         """
-        found = sorted(root.glob("*/run.json"), key=lambda file: file.stat().st_mtime_ns)
-        found = [file for file in found if not file.parent.name.startswith(".")]
-        if not found:
+        files = sorted(root.glob("*/run.json"), key=lambda file: file.stat().st_mtime_ns)
+        files = [file for file in files if not file.parent.name.startswith(".")]
+        if not files:
             raise MissingError(
                 f"There is no run under {root}.",
                 hint="Train one with `edgeadapt train`, or name the run to use.",
             )
-        return cls.open(found[-1].parent)
+        return cls.open(files[-1].parent)
 
     @classmethod
     def write(cls, path: Path, info: RunInfo) -> Self:

@@ -124,7 +124,7 @@ def write(
     options = to_options(adapter.config, placement, _backbone(spec, config))
     head = WrittenHead.of(adapter.head, labels, spec=spec, config=config) if adapter.head else None
     identity = adapter.with_labels()
-    with staged_folder(folder, force=force) as staging:
+    with staged_folder(folder, force=force, known_by=CONFIG) as staging:
         write_json(staging / CONFIG, {**common, "config": options})
         write_tensors(staging / (SAFE if safetensors else PICKLED), tensors)
         if head is not None:

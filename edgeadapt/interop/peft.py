@@ -124,7 +124,7 @@ def write(
     options = Options(rank, adapter.config.scaling, adapter.config.dropout, adapter.base_model)
     table = to_options(options, layers=spec.layers, modules=products, head=whole)
     identity = adapter.with_labels()
-    with staged_folder(folder, force=force) as staging:
+    with staged_folder(folder, force=force, known_by=CONFIG) as staging:
         write_json(staging / CONFIG, table)
         write_tensors(staging / (SAFE if safetensors else PICKLED), tensors)
         if identity is not None:

@@ -17,7 +17,7 @@ from edgeadapt.recipe import EngineName
 from edgeadapt.runtime import ENGINES
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import Bundle
-from edgeadapt.store.folders import check_free, held
+from edgeadapt.store.folders import check_file_free, held
 from edgeadapt.store.plan import Plan
 from edgeadapt.store.record import Record
 
@@ -73,7 +73,7 @@ def bench(
         )
     _check_plan(plan, bundles, progress)
     path = output or artifacts.new_name(artifacts.records(), "bench", suffix=".json")
-    check_free(path, force=force)
+    check_file_free(path, force=force)
     with held(path):
         for bundle in bundles:
             bundle.verify()
@@ -86,7 +86,7 @@ def bench(
             baseline=_baseline(subjects, baseline),
             progress=progress,
         )
-        check_free(path, force=force)  # it may have been created meanwhile
+        check_file_free(path, force=force)  # it may have been created meanwhile
         record.write(path)
     return record, path
 

@@ -184,7 +184,10 @@ def export(
     opened = OpenedRun.of(run)
     options.check(opened)
     target = output or artifacts.bundles() / run.name
-    with staged_folder(target, force=force) as folder, progress.bar("export", 4) as bar:
+    with (
+        staged_folder(target, force=force, known_by=Bundle.MANIFEST) as folder,
+        progress.bar("export", 4) as bar,
+    ):
         bar.advance(note="backbone")
         classifier = opened.classifier()
         gate = parity_gate(opened)

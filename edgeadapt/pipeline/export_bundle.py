@@ -77,7 +77,10 @@ def export_bundle(
     texts = CompressionTexts.of(bundle)
     _check_calibration(bundle, texts, asked)
     target = output or _free_name(bundle, asked)
-    with staged_folder(target, force=force) as folder, progress.bar("export", 3) as bar:
+    with (
+        staged_folder(target, force=force, known_by=Bundle.MANIFEST) as folder,
+        progress.bar("export", 3) as bar,
+    ):
         bar.advance(note="copy")
         _copy(bundle, folder, evaluation=evaluation)
 

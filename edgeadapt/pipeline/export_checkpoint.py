@@ -66,7 +66,7 @@ def export_checkpoint(
     _check_data(data, options, progress)
     source = find_model(model)
     target = output or artifacts.bundles() / Path(source.id).name
-    check_free(target, force=force)
+    check_free(target, force=force, known_by=Bundle.MANIFEST)
     adopted = _adopted(source, model, max_length, data, labels, progress)
     with TemporaryDirectory() as folder:
         run = adopted.keep(Path(folder) / target.name, force=False, progress=progress)

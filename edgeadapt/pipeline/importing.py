@@ -194,7 +194,10 @@ class Adopted:
         if self.dataset is not None:
             splits = {"validation": self.dataset.validation.texts, "test": self.dataset.test.texts}
             report_coverage(splits, self.tokenizer.encoder, progress)
-        with staged_folder(target, force=force) as staging, progress.bar("import", 1) as bar:
+        with (
+            staged_folder(target, force=force, known_by=Run.MANIFEST) as staging,
+            progress.bar("import", 1) as bar,
+        ):
             bar.advance(note=self.recipe.adapter.method)
             write_model(staging, self.classifier, self.tokenizer)
             Run.write(staging, self._info(self._scores(staging, title=target.name)))

@@ -51,7 +51,10 @@ def merge_run(
     """
     opened = OpenedRun.of(run)
     target = output or artifacts.checkpoints() / run.name
-    with staged_folder(target, force=force) as folder, progress.bar("merge", 3) as bar:
+    with (
+        staged_folder(target, force=force, known_by="config.json") as folder,
+        progress.bar("merge", 3) as bar,
+    ):
         bar.advance(note="backbone")
         classifier = opened.classifier()
         gate = parity_gate(opened)

@@ -16,7 +16,7 @@ from edgeadapt.parsing import RECORD_BYTES, parse_json, read_bounded
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.store import artifacts
 from edgeadapt.store.files import write_text
-from edgeadapt.store.folders import check_free, held
+from edgeadapt.store.folders import check_file_free, held
 from edgeadapt.store.provenance import Provenance
 from edgeadapt.store.record import Record
 from edgeadapt.store.sample import Sample
@@ -59,7 +59,12 @@ def report(
     if not records:
         raise UsageError("report: expected at least one record.", hint="edgeadapt report RECORD…")
     path = output or artifacts.new_name(artifacts.records(), "report", suffix=".html")
-    check_free(path, force=force)
+    check_file_free(path, force=force)
+    if any(path.resolve() == file.resolve() for file in records):
+        raise UsageError(
+            f"--output: {path} is one of the records: expected the name of another file.",
+            hint="Name the page, as in --output ./report.html",
+        )
     opened = [(file.stem, Record.open(file)) for file in records]
     page = render(
         title,
@@ -67,7 +72,7 @@ def report(
         [_measured(name, record) for name, record in opened],
     )
     with held(path):
-        check_free(path, force=force)  # it may have been created meanwhile
+        check_file_free(path, force=force)  # it may have been created meanwhile
         write_text(path, page)
     progress.say(f"{path.stat().st_size / 1e6:.1f} MB, works offline")
     return path

@@ -14,23 +14,89 @@ try:
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-from edgeadapt.errors import OutputExistsError
+from edgeadapt.errors import OutputExistsError, UsageError
 from edgeadapt.store.files import flush_to_disk, no_space_named
 
-__all__ = ["check_free", "free_name", "held", "recover", "staged_folder"]
+__all__ = ["check_file_free", "check_free", "free_name", "held", "recover", "staged_folder"]
 
 
-def check_free(target: Path, *, force: bool) -> None:
-    """Raises ``OutputExistsError`` if ``target`` exists and ``force`` is not given."""
-    if target.exists() and not force:
+def check_free(target: Path, *, force: bool, known_by: str | None = None) -> None:
+    """Checks that a folder may be written at ``target``.
+
+    Args:
+        target: The folder to write.
+        force: Replace what is there.
+        known_by: Replace only an empty folder or one that holds a file of this name, so that a
+            mistyped path deletes no other files. Without it, anything is replaced.
+
+    Raises:
+        OutputExistsError: Something is there that may not be replaced.
+        UsageError: ``target`` has no name of its own, or the name of a temporary file.
+    """
+    _check_name(target)
+    if not os.path.lexists(target):  # lexists: a broken link is in the way, too
+        return
+    if not force:
         raise OutputExistsError(
             f"{target} exists already.",
             hint="Choose another name for what is written, or replace it with --force.",
         )
+    if known_by is not None and not _may_be_replaced(target, known_by):
+        raise OutputExistsError(
+            f"{target} is not what --force replaces here: expected a folder with {known_by}, or "
+            f"an empty one, found {_content(target)}.",
+            hint="Choose another name for what is written, or move away what is there.",
+        )
+
+
+def check_file_free(target: Path, *, force: bool) -> None:
+    """Checks that a file may be written at ``target``.
+
+    Raises:
+        OutputExistsError: Something is there and ``force`` is not given, or it is no regular file.
+        UsageError: ``target`` has no name of its own, or the name of a temporary file.
+    """
+    check_free(target, force=force)
+    if target.exists() and not target.is_file():
+        raise OutputExistsError(
+            f"{target} is not what --force replaces here: expected a file, found "
+            f"{'a folder' if target.is_dir() else 'a device or pipe'}.",
+            hint="Choose another name for what is written.",
+        )
+
+
+def _check_name(target: Path) -> None:
+    if target.name in ("", ".."):
+        raise UsageError(
+            f"--output: expected the name of what is written, found {str(target)!r}.",
+            hint="Give it a name of its own, as in --output ./NAME",
+        )
+    if _LEFTOVER.fullmatch(target.name):
+        raise UsageError(
+            f"--output: {target.name!r} is the name of a temporary file, which the next command "
+            "would remove.",
+            hint="Choose another name.",
+        )
+
+
+def _may_be_replaced(target: Path, known_by: str) -> bool:
+    if not target.is_dir():
+        return False
+    return (target / known_by).is_file() or not any(target.iterdir())
+
+
+def _content(target: Path) -> str:
+    """What is there, in words."""
+    if not target.is_dir():
+        return "a file" if target.exists() else "a broken link"
+    names = sorted(path.name for path in target.iterdir())
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 @contextmanager
-def staged_folder(target: Path, *, force: bool = False, lock: bool = True) -> Iterator[Path]:
+def staged_folder(
+    target: Path, *, force: bool = False, known_by: str | None = None, lock: bool = True
+) -> Iterator[Path]:
     """Yields a temporary folder that is renamed to ``target`` when the block ends.
 
     The block fills a hidden sibling of ``target``. When the block ends, the sibling is renamed to
@@ -40,6 +106,7 @@ def staged_folder(target: Path, *, force: bool = False, lock: bool = True) -> It
     Args:
         target: The folder to write.
         force: Replace an existing folder. It stays in place until the new one is complete.
+        known_by: File that a folder must hold to be replaced, see ``check_free``.
         lock: Keep other processes from writing ``target``; pass ``False`` if the caller holds the
             lock already.
 
@@ -48,15 +115,16 @@ def staged_folder(target: Path, *, force: bool = False, lock: bool = True) -> It
             writing it.
         EdgeAdaptError: The disk is full.
     """
-    check_free(target, force=force)
+    check_free(target, force=force, known_by=known_by)
     with held(target) if lock else nullcontext(), no_space_named(target.parent):
-        check_free(target, force=force)  # another process may have finished it while we waited
+        # Another process may have finished it while we waited.
+        check_free(target, force=force, known_by=known_by)
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.partial-"))
         try:
             staging.chmod(0o755)
             yield staging
-            check_free(target, force=force)  # it may have been created meanwhile
+            check_free(target, force=force, known_by=known_by)  # it may have been created meanwhile
             for path in (*staging.rglob("*"), staging):
                 flush_to_disk(path)  # before the old folder is removed
             _replace_folder(staging, target)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgeadapt.recipe import DataConfig
 from edgeadapt.store.folders import check_free
-from edgeadapt.store.run import UNFINISHED
+from edgeadapt.store.run import UNFINISHED, Run
 from edgeadapt.training.datasets import check_there
 
 __all__ = ["preflight"]
@@ -24,4 +24,4 @@ def preflight(data: DataConfig, target: Path | None, *, force: bool) -> None:
     """
     check_there(data)
     if target is not None and not (target / UNFINISHED).is_dir():
-        check_free(target, force=force)
+        check_free(target, force=force, known_by=Run.MANIFEST)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from edgeadapt.errors import IntegrityError, MissingError, OutputExistsError
 from edgeadapt.models.seeds import seeded
@@ -11,11 +12,17 @@ from edgeadapt.progress import Progress
 from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts
 from edgeadapt.store.folders import check_free, held, staged_folder
-from edgeadapt.store.run import UNFINISHED
+from edgeadapt.store.run import UNFINISHED, Run
 from edgeadapt.training.checkpoints import Begun, Checkpoints
 from edgeadapt.training.team import ALONE, Team
 
 __all__ = ["Resumable", "is_blank"]
+
+
+_MANIFESTS: Mapping[str, str] = MappingProxyType(
+    {"edgeadapt train": Run.MANIFEST, "edgeadapt pretrain": "pretraining.json"}
+)
+"""Command -> the file that marks what it wrote."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,9 @@ class Resumable:
                 hint=f"Resume it with: {self.command} --resume {self.target}  or start over with "
                 "--force.",
             )
-        check_free(self.target, force=force)
+        if force and self.has_state and _names(self.target) == [UNFINISHED]:
+            return
+        check_free(self.target, force=force, known_by=_MANIFESTS[self.command])
 
     def begun(self) -> Begun:
         """Returns the inputs of the interrupted training.
@@ -101,7 +110,7 @@ class Resumable:
 
     def _instead(self) -> str:
         """Returns a hint for a folder without a training to resume."""
-        if any((self.target / name).is_file() for name in ("run.json", "pretraining.json")):
+        if any((self.target / name).is_file() for name in _MANIFESTS.values()):
             return "It is finished. To start over, repeat the original command with --force."
         homes = (
             ("edgeadapt train", artifacts.runs()),
@@ -178,4 +187,8 @@ def is_blank(target: Path) -> bool:
     Such a folder can be overwritten without loss.
     """
     state = Checkpoints(target / UNFINISHED, every=0)
-    return state.folder.is_dir() and not state.exist() and list(target.iterdir()) == [state.folder]
+    return state.folder.is_dir() and not state.exist() and _names(target) == [UNFINISHED]
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

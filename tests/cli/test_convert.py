@@ -81,8 +81,12 @@ def test_an_existing_folder_is_kept_unless_it_may_be_replaced(
     cli("convert", tiny_run.path, tmp_path / "out", "--to", "adapterhub").fails_with(
         f"{tmp_path / 'out'} exists already", hint="--force"
     )
+    cli("convert", tiny_run.path, tmp_path / "out", "--to", "adapterhub", "--force").fails_with(
+        "expected a folder with adapter_config.json", "found note"
+    )
     assert written(tmp_path / "out") == ["note"]
 
+    (tmp_path / "out" / "adapter_config.json").write_text("{}")
     done = cli("convert", tiny_run.path, tmp_path / "out", "--to", "adapterhub", "--force")
     assert done.code == 0, done.err
     assert set(written(tmp_path / "out")) == FILES

@@ -401,6 +401,10 @@ def test_an_existing_run_is_replaced_only_by_force(
     cli("train", *quick).fails_with("artifacts/runs/mine", "exists already", hint="--force")
     assert written(folder) == ["artifacts/runs/mine", "artifacts/runs/mine/notes.txt"]
 
+    cli("train", *quick, "--force").fails_with("expected a folder with run.json", "notes.txt")
+    assert written(folder) == ["artifacts/runs/mine", "artifacts/runs/mine/notes.txt"]
+
+    (run / "run.json").write_text("{}")
     assert cli("train", *quick, "--force").code == 0
     assert not (run / "notes.txt").exists()
     Run.open(run).verify()

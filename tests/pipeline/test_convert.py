@@ -196,8 +196,11 @@ def test_an_existing_folder_is_kept_unless_it_may_be_replaced(
         convert(trained["lora"], tmp_path / "taken", to=Format.PEFT)
     with pytest.raises(ModelError):
         convert(trained["lora"], tmp_path / "taken", to=Format.ADAPTERHUB, force=True)
+    with pytest.raises(OutputExistsError, match="expected a folder with adapter_config"):
+        convert(trained["lora"], tmp_path / "taken", to=Format.PEFT, force=True)
     assert content(tmp_path / "taken") == {"note": b"mine"}
 
+    (tmp_path / "taken" / "adapter_config.json").write_text("{}")
     convert(trained["lora"], tmp_path / "taken", to=Format.PEFT, force=True)
     assert content(tmp_path / "taken").keys() == FILES[Format.PEFT]
 

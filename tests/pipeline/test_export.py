@@ -323,6 +323,7 @@ def test_an_existing_bundle_is_not_replaced(run: Run, tmp_path: Path) -> None:
 def test_an_existing_bundle_is_replaced_by_force(run: Run, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "old.txt").write_text("old")
+    (tmp_path / "b" / "manifest.json").write_text("{}")
 
     bundle = export(run, options=PLAIN, output=tmp_path / "b", force=True)
 
@@ -336,11 +337,12 @@ def test_a_failed_gate_leaves_the_old_bundle_even_by_force(
 ) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "old.txt").write_text("old")
+    (tmp_path / "b" / "manifest.json").write_text("{}")
     monkeypatch.setattr(pipeline, "MERGE_LIMIT", -1.0)
 
     with pytest.raises(GateError):
         export(run, options=PLAIN, output=tmp_path / "b", force=True)
-    assert content(tmp_path) == {"b/old.txt": b"old"}
+    assert content(tmp_path) == {"b/old.txt": b"old", "b/manifest.json": b"{}"}
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 

@@ -125,9 +125,11 @@ def test_an_existing_folder_is_kept_unless_it_may_be_replaced(
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "note").write_text("mine")
 
-    with pytest.raises(OutputExistsError):
-        merge_run(run, output=tmp_path / "taken")
+    for force in (False, True):  # it is no checkpoint
+        with pytest.raises(OutputExistsError):
+            merge_run(run, output=tmp_path / "taken", force=force)
     assert content(tmp_path / "taken") == {"note": b"mine"}
 
+    (tmp_path / "taken" / "config.json").write_text("{}")
     merge_run(run, output=tmp_path / "taken", force=True)
     assert content(tmp_path / "taken").keys() == content(checkpoint.path).keys()

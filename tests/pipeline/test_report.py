@@ -293,6 +293,14 @@ def test_a_page_is_never_replaced_unasked(written: Path, page: Path) -> None:
     assert report([written], output=page, force=True) == page
 
 
+def test_a_page_takes_the_place_of_none_of_its_records(written: Path) -> None:
+    before = written.read_bytes()
+
+    with pytest.raises(UsageError, match="is one of the records"):
+        report([written], output=written.parent / "." / written.name, force=True)
+    assert written.read_bytes() == before
+
+
 def test_no_record_is_no_page() -> None:
     with pytest.raises(UsageError, match="at least one record"):
         report([])

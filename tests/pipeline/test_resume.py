@@ -339,6 +339,21 @@ def test_force_with_bad_input_loses_no_state(
     assert_same(resume(target), whole)
 
 
+def test_force_drops_the_state_and_nothing_else_that_is_there(
+    recipe: Recipe, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "stopped"
+    train_until(9, monkeypatch, recipe, output=target)
+    (target / "thesis.tex").write_text("precious")
+
+    with pytest.raises(OutputExistsError, match=r"expected a folder with run\.json"):
+        train(recipe, output=target, force=True)
+    assert (target / "thesis.tex").read_text() == "precious"
+
+    (target / "thesis.tex").unlink()
+    assert_same(train(recipe, output=target, force=True), whole)
+
+
 def test_what_another_process_is_training_is_left_alone(
     recipe: Recipe, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -376,6 +376,11 @@ class TestImporting:
             imported(adapter, tmp_path / "run")
         assert content(tmp_path / "run") == {"note": b"mine"}
 
+        with pytest.raises(OutputExistsError, match=r"expected a folder with run\.json"):
+            imported(adapter, tmp_path / "run", force=True)
+        assert content(tmp_path / "run") == {"note": b"mine"}
+
+        (tmp_path / "run" / "run.json").write_text("{}")
         run = imported(adapter, tmp_path / "run", force=True)
         run.verify()
         assert not (tmp_path / "run" / "note").exists()

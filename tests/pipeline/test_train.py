@@ -451,6 +451,7 @@ def test_an_existing_run_is_not_replaced_and_nothing_is_trained(
 def test_an_existing_run_is_replaced_by_force(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "old.txt").write_text("old")
+    (tmp_path / "run" / "run.json").write_text("{}")
 
     run = train(recipe, output=tmp_path / "run", force=True)
 
@@ -464,6 +465,7 @@ def test_a_failed_training_by_force_leaves_the_old_run_as_it_was(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "old.txt").write_text("old")
+    (tmp_path / "run" / "run.json").write_text("{}")
     before = folder_state(tmp_path)
 
     with pytest.raises(TrainingError, match="stopped by the test"):

@@ -4,7 +4,7 @@ import errno
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,9 +13,16 @@ import pytest
 from edgeadapt.errors import (
     EdgeAdaptError,
     OutputExistsError,
+    UsageError,
 )
 from edgeadapt.store import folders
-from edgeadapt.store.folders import check_free, free_name, held, staged_folder
+from edgeadapt.store.folders import (
+    check_file_free,
+    check_free,
+    free_name,
+    held,
+    staged_folder,
+)
 from tests.store.writers import failing, listing, old_folder, on_a_full_disk, write_folder
 
 # Writing a folder
@@ -218,6 +225,68 @@ def test_a_taken_target_passes_the_check_only_with_force(tmp_path: Path) -> None
         check_free(target, force=False)
 
     assert listing(tmp_path) == ["mine", "mine/old.txt"]
+
+
+def test_force_replaces_a_folder_of_the_kind_and_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    check_free(tmp_path / "mine", force=True, known_by="run.json")
+
+    (tmp_path / "mine" / "notes").write_text("")
+    (tmp_path / "mine" / "run.json").write_text("{}")
+    check_free(tmp_path / "mine", force=True, known_by="run.json")
+
+
+@pytest.mark.parametrize(
+    ("made", "found"),
+    [
+        (old_folder, "found old.txt"),
+        (lambda path: (path / "run.json").mkdir(parents=True), "found run.json"),
+        (lambda path: path.write_text("precious"), "found a file"),
+        (lambda path: path.symlink_to("nowhere"), "found a broken link"),
+    ],
+)
+def test_force_replaces_nothing_else(
+    tmp_path: Path, made: Callable[[Path], object], found: str
+) -> None:
+    made(tmp_path / "home")
+    before = listing(tmp_path)
+    begun = []
+
+    with (
+        pytest.raises(OutputExistsError, match=f"expected a folder with run.json, .*{found}"),
+        staged_folder(tmp_path / "home", force=True, known_by="run.json"),
+    ):
+        begun.append("the work")
+
+    assert listing(tmp_path) == before
+    assert begun == []
+
+
+def test_a_broken_link_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "mine").symlink_to("nowhere")
+
+    with pytest.raises(OutputExistsError, match="mine exists already"):
+        check_free(tmp_path / "mine", force=False)
+
+
+@pytest.mark.parametrize("name", ["/", ".", "..", "new/..", "x/.mine.partial-aaaaaaaa"])
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_no_name_of_a_folder_is_refused(name: str, force: bool) -> None:
+    with pytest.raises(UsageError, match=r"^--output: "):
+        check_free(Path(name), force=force)
+
+
+def test_a_file_takes_the_place_of_no_folder_and_no_device(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text("{}")
+    check_file_free(tmp_path / "old.json", force=True)
+    check_file_free(tmp_path / "new.json", force=False)
+
+    with pytest.raises(OutputExistsError, match=r"old\.json exists already"):
+        check_file_free(tmp_path / "old.json", force=False)
+    with pytest.raises(OutputExistsError, match="expected a file, found a folder"):
+        check_file_free(tmp_path, force=True)
+    with pytest.raises(OutputExistsError, match=r"/dev/null .*found a device"):
+        check_file_free(Path("/dev/null"), force=True)
 
 
 def test_names_are_counted_up_from_two(tmp_path: Path) -> None:

@@ -21,6 +21,10 @@ def test_what_is_there_already_is_refused_unless_forced(tmp_path: Path) -> None:
         preflight(DataConfig(), tmp_path, force=False)
     preflight(DataConfig(), tmp_path, force=True)
 
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(OutputExistsError, match=r"expected a folder with run\.json"):
+        preflight(DataConfig(), tmp_path, force=True)
+
 
 def test_an_unfinished_training_is_left_to_the_training_to_judge(tmp_path: Path) -> None:
     (tmp_path / UNFINISHED).mkdir()

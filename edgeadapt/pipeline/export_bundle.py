@@ -28,7 +28,8 @@ from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
 from edgeadapt.recipe import Scheme
-from edgeadapt.runtime import ENGINES
+from edgeadapt.runtime import ENGINES, load_engine
+from edgeadapt.runtime.base import text_logits
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import TEXT_FILES, Bundle, Manifest
 from edgeadapt.store.files import sha256
@@ -75,6 +76,7 @@ def export_bundle(
     budget = Budget(_max_drop(bundle.manifest) if max_drop is None else max_drop)
     ENGINES[asked.engine]()
     texts = CompressionTexts.of(bundle)
+    _check_graph(bundle, texts)
     _check_calibration(bundle, texts, asked)
     target = output or _free_name(bundle, asked)
     with (
@@ -92,6 +94,14 @@ def export_bundle(
         (folder / _CARD).write_text(model_card(target.name, manifest), encoding="utf-8")
         Bundle.write(folder, manifest)
     return Bundle.open(target)
+
+
+def _check_graph(bundle: Bundle, texts: CompressionTexts) -> None:
+    """Answers a text, so that what is no classifier of this bundle is refused by name.
+
+    What reads the graph to change it knows only ONNX, and says so in its own words or not at all.
+    """
+    text_logits(load_engine(bundle, "fp32"), bundle.text_encoder(), texts.reference.texts[:1])
 
 
 def _check_calibration(bundle: Bundle, texts: CompressionTexts, asked: Quantization) -> None:

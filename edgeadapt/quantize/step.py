@@ -15,6 +15,7 @@ import onnx
 from edgeadapt.compress.choice import by_objective
 from edgeadapt.compress.step import Answers, Proposal, Trial
 from edgeadapt.compress.timing import noise_of, spread, take_turns
+from edgeadapt.errors import ExportError
 from edgeadapt.graph.lowered import Graphs
 from edgeadapt.metrics import Logits, rms_shift
 from edgeadapt.progress import SILENT, Bar, Progress
@@ -124,7 +125,13 @@ class Quantize:
         source = onnx.load(model.form(fused=way.fused))
         inputs = [value.name for value in source.graph.input]
         texts = [tokens.as_batch().select(inputs) for tokens in model.calibration]
-        write(way, source, self._file(str(way)), texts=texts)
+        try:
+            write(way, source, self._file(str(way)), texts=texts)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            raise ExportError(
+                f"The graph runs, but onnx {onnx.__version__} cannot quantize it ({way}): {error}",
+                hint="It is not as edgeadapt writes it. Export the model again.",
+            ) from None
         return self._file(str(way))
 
     def _sensitivity(self, way: Candidate, model: Graphs) -> dict[str, float]:

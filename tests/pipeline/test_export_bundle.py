@@ -18,6 +18,7 @@ from edgeadapt.errors import (
     ExportError,
     GateError,
     IntegrityError,
+    LayoutError,
     MissingExtraError,
     OutputExistsError,
     UsageError,
@@ -343,6 +344,62 @@ def test_a_missing_engine_is_named(
             plain, asked=Quantization(engine=EngineName.OPENVINO), output=tmp_path / "b/x"
         )
     assert nothing_is_at(tmp_path / "b")
+
+
+def external(model: onnx.ModelProto) -> None:
+    """Lets the first constant be read from another place."""
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../../../../../etc/passwd"
+
+
+def foreign(model: onnx.ModelProto) -> None:
+    """Names an operator that nobody has."""
+    product = next(node for node in model.graph.node if node.op_type == "MatMul")
+    product.domain = "evil"
+
+
+@pytest.mark.parametrize("change", [external, foreign])
+def test_a_graph_that_cannot_be_run_is_refused_by_name(
+    plain: Bundle, tmp_path: Path, change: Callable[[onnx.ModelProto], None]
+) -> None:
+    own = Path(shutil.copytree(plain.path, tmp_path / "own"))
+    model = onnx.load(own / "onnx/model.onnx")
+    change(model)
+    (own / "onnx/model.onnx").write_bytes(model.SerializeToString())
+    Bundle.write(own, plain.manifest)
+
+    with pytest.raises(LayoutError, match=r"cannot load .*own/onnx/model\.onnx"):
+        export_bundle(Bundle.open(own), asked=USUAL, max_drop=1.0, output=tmp_path / "b" / "x")
+    assert nothing_is_at(tmp_path / "b")
+
+
+def test_a_graph_that_runs_and_that_onnx_cannot_read_is_refused(
+    plain: Bundle, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(plain.path, tmp_path / "own"))
+    model = onnx.load(own / "onnx/model.onnx")
+    constant = next(node for node in model.graph.node if node.op_type == "Constant")
+    constant.domain = "evil"  # ONNX Runtime makes a value of it before it looks
+    (own / "onnx/model.onnx").write_bytes(model.SerializeToString())
+    Bundle.write(own, plain.manifest)
+
+    with pytest.raises(ExportError, match=r"The graph runs, but onnx .* cannot quantize it"):
+        export_bundle(Bundle.open(own), asked=USUAL, max_drop=1.0, output=tmp_path / "b" / "x")
+    assert nothing_is_at(tmp_path / "b")
+
+
+def test_a_graph_with_other_labels_than_the_manifest_is_refused(
+    plain: Bundle, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(plain.path, tmp_path / "own"))
+    np.save(own / LOGITS_FILE, np.zeros((24, 3), np.float32))
+    Bundle.write(own, replace(plain.manifest, labels=("negative", "positive", "neutral")))
+
+    with pytest.raises(LayoutError, match=r"model\.onnx does not give logits"):
+        export_bundle(Bundle.open(own), asked=USUAL, max_drop=1.0, output=tmp_path / "b" / "x")
 
 
 # The name of the new bundle

@@ -1,16 +1,29 @@
 """The engine contract: the only interface to engines that bench and the classifier use."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
+from edgeadapt.errors import LayoutError
 from edgeadapt.metrics import Logits
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import Text, TextEncoder, TokenBatch
 
-__all__ = ["Engine", "LoadedModel", "TextByText", "text_logits"]
+__all__ = [
+    "OTHER_MODEL",
+    "Engine",
+    "LoadedModel",
+    "TextByText",
+    "check_inputs",
+    "checked_logits",
+    "text_logits",
+]
+
+OTHER_MODEL = "It is not the classifier of this bundle. Export it again."
+"""Hint for a model that does not take tokens or does not give logits."""
 
 
 class LoadedModel(Protocol):
@@ -84,4 +97,47 @@ def text_logits(
     logits = np.empty((len(texts), parts[0][1].shape[1]), dtype=np.float32)
     for rows, part in parts:
         logits[rows] = part
+    return logits
+
+
+def check_inputs(names: Sequence[str], *, model: Path) -> None:
+    """Checks that a model takes nothing but tokens.
+
+    Args:
+        names: What its inputs are called.
+        model: Its file, for the message.
+
+    Raises:
+        LayoutError: An input is no field of ``TokenBatch``.
+    """
+    known = [each.name for each in fields(TokenBatch)]
+    for name in names:
+        if name not in known:
+            raise LayoutError(
+                f"{model} has an input {name!r}: expected only {', '.join(known)}.",
+                hint=OTHER_MODEL,
+            )
+
+
+def checked_logits(found: Any, *, texts: int, labels: int | None, model: Path) -> Logits:
+    """Returns the output of a model after checking that it is logits, for every engine.
+
+    Args:
+        found: The first output.
+        texts: Rows of the batch.
+        labels: How many logits a text has to be given; any number where none is given.
+        model: Its file or folder, for the message.
+
+    Raises:
+        LayoutError: It has another shape or type.
+    """
+    of, shape = getattr(found, "dtype", type(found).__name__), getattr(found, "shape", ())
+    expected = labels or (shape[-1] if shape else None)
+    if of != np.float32 or shape != (texts, expected):
+        raise LayoutError(
+            f"{model} does not give logits: expected float32 of shape ({texts}, "
+            f"{labels or 'labels'}), one row a text, found {of} of shape {shape}.",
+            hint=OTHER_MODEL,
+        )
+    logits: Logits = found
     return logits

@@ -2,21 +2,18 @@
 
 import contextlib
 import ctypes
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
 import onnxruntime
 
 from edgeadapt.errors import LayoutError
 from edgeadapt.metrics import Logits
+from edgeadapt.runtime.base import OTHER_MODEL, check_inputs, checked_logits
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.text import TokenBatch
 
 __all__ = ["OnnxRuntimeEngine"]
-
-_OTHER_MODEL = "It is not the classifier of this bundle. Export it again."
 
 
 class OnnxRuntimeEngine:
@@ -49,13 +46,7 @@ class OnnxRuntimeEngine:
             ) from None
         self._inputs = [value.name for value in self._session.get_inputs()]
         self._model, self._labels = model, labels
-        names = [item.name for item in fields(TokenBatch)]
-        for name in self._inputs:
-            if name not in names:
-                raise LayoutError(
-                    f"{model} has an input {name!r}: expected only {', '.join(names)}.",
-                    hint=_OTHER_MODEL,
-                )
+        check_inputs(self._inputs, model=model)
         _return_freed_memory()
 
     @classmethod
@@ -75,24 +66,11 @@ class OnnxRuntimeEngine:
             logits = self._session.run(None, batch.select(self._inputs))[0]
         except Exception as error:  # noqa: BLE001 - its exceptions share no public base class
             raise LayoutError(
-                f"{self.describe()} cannot run {self._model} on tokens of ids up to "
-                f"{batch.input_ids.max(initial=0)}: {error}",
-                hint=_OTHER_MODEL,
+                f"{self.describe()} cannot run {self._model} on {batch.input_ids.shape[1]} "
+                f"tokens of ids up to {batch.input_ids.max(initial=0)}: {error}",
+                hint=OTHER_MODEL,
             ) from None
-        return self._checked(logits, texts=len(batch))
-
-    def _checked(self, found: Any, *, texts: int) -> Logits:
-        of, shape = getattr(found, "dtype", type(found).__name__), getattr(found, "shape", ())
-        labels = self._labels or (shape[-1] if shape else None)
-        if of != np.float32 or shape != (texts, labels):
-            raise LayoutError(
-                f"{self._model} does not give logits: expected float32 of shape "
-                f"({texts}, {self._labels or 'labels'}), one row a text, found {of} of shape "
-                f"{shape}.",
-                hint=_OTHER_MODEL,
-            )
-        logits: Logits = found
-        return logits
+        return checked_logits(logits, texts=len(batch), labels=self._labels, model=self._model)
 
     def describe(self) -> str:
         """Returns the library and its version."""

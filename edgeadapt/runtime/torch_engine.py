@@ -4,13 +4,15 @@ It uses inference mode, scaled-dot-product attention (the default of transformer
 padding: good practice without any export.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from edgeadapt.errors import LayoutError, MissingExtraError
 from edgeadapt.metrics import Logits
+from edgeadapt.outputs import Outputs, listed
+from edgeadapt.runtime.base import OTHER_MODEL, checked_logits
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.checkpoint import (
     CheckpointConfig,
@@ -39,6 +41,7 @@ class TorchEngine:
     Args:
         checkpoint: Folder with config.json and model.safetensors.
         threads: Threads within an operator; by default torch decides.
+        labels: Expected number of logits per text; any number by default.
 
     Raises:
         ModelError: config.json is damaged, or has a model type, settings or code that stock models
@@ -46,10 +49,13 @@ class TorchEngine:
         LayoutError: The weights are damaged, or do not match the model.
     """
 
-    def __init__(self, checkpoint: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self, checkpoint: Path, *, threads: int | None = None, labels: int | None = None
+    ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         config = read_checkpoint_config(checkpoint)
+        self._checkpoint, self._labels = checkpoint, labels
         self._model = _loaded(checkpoint, config).eval()
         # RoBERTa accepts segment ids too, but was trained with segment 0 only.
         takes_segments = config.spec.token_type_ids
@@ -58,19 +64,44 @@ class TorchEngine:
     @classmethod
     def load(cls, bundle: Bundle, variant: str, *, threads: int | None = None) -> Self:
         """Loads a variant of a bundle, verified."""
-        return cls(bundled_checkpoint_config(bundle, variant).file.parent, threads=threads)
+        config, labels = bundled_checkpoint_config(bundle, variant), bundle.manifest.labels
+        _check_names(config, labels)
+        return cls(config.file.parent, threads=threads, labels=len(labels))
 
     def run(self, batch: TokenBatch) -> Logits:
-        """Returns float32 logits of shape ``(batch, labels)``."""
+        """Returns float32 logits of shape ``(batch, labels)``.
+
+        Raises:
+            LayoutError: The model cannot answer, as where it has no embedding for a token, or its
+                answer has another shape.
+        """
         arrays = batch.select(self._inputs)
-        with torch.inference_mode():
-            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-            logits: Logits = self._model(**tensors).logits.numpy()
-        return logits
+        try:
+            with torch.inference_mode():
+                tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+                found = self._model(**tensors).logits.numpy()
+        except (IndexError, RuntimeError) as error:
+            raise LayoutError(
+                f"{self.describe()} cannot run {self._checkpoint} on {batch.input_ids.shape[1]} "
+                f"tokens of ids up to {batch.input_ids.max(initial=0)}: {error}",
+                hint=OTHER_MODEL,
+            ) from None
+        return checked_logits(found, texts=len(batch), labels=self._labels, model=self._checkpoint)
 
     def describe(self) -> str:
         """Returns the library and its version."""
         return f"torch {torch.__version__} eager"
+
+
+def _check_names(config: CheckpointConfig, labels: Sequence[str]) -> None:
+    """Checks that the checkpoint's outputs are in the order of the bundle's labels."""
+    own = Outputs.of(config.values, where=str(config.file)).real
+    if own is not None and own != tuple(labels):
+        raise LayoutError(
+            f"{config.file}: id2label: expected the labels of the bundle, {listed(labels)}, in "
+            f"their order, found {listed(own)}.",
+            hint=OTHER_MODEL,
+        )
 
 
 def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:

@@ -1,6 +1,7 @@
 """The OpenVINO engine compared with ONNX Runtime on the same graph, and its errors."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,10 @@ from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.runtime.openvino_engine import OpenVinoEngine
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.run import Run
+from edgeadapt.text import TokenBatch
 from tests.lively import lively_run
 from tests.store.handmade import step_of
+from tests.store.manifests import change_json
 
 pytestmark = pytest.mark.versions
 
@@ -146,3 +149,35 @@ def test_nobody_is_told_that_it_is_used(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_with_other_labels_than_its_model_gives_is_refused(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(bundle.path, tmp_path / "copy"))
+    change_json(own / "manifest.json", labels=["a", "b", "c"])
+    opened = Bundle.open(own)
+
+    with pytest.raises(LayoutError, match=r"does not give logits: .*found float32 of shape \(1, 2"):
+        load_engine(opened, "int8").run(opened.text_encoder().batch(TEXTS[:1]))
+
+
+def test_a_model_that_cannot_answer_is_an_error_that_names_it(bundle: Bundle) -> None:
+    batch = bundle.text_encoder().batch(["film"])
+    longer = TokenBatch(*(np.repeat(each, 50, axis=1) for each in vars(batch).values()))
+
+    with pytest.raises(LayoutError, match=r"cannot run .*model\.onnx on 150 tokens of ids up to"):
+        OpenVinoEngine.load(bundle, "fp32").run(longer)
+
+
+def test_a_model_with_other_inputs_is_refused_when_it_is_loaded(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    model = onnx.load(bundle.file("onnx/model.onnx"))
+    model.graph.input[0].name = "pixels"
+    for node in model.graph.node:
+        node.input[:] = ["pixels" if name == "input_ids" else name for name in node.input]
+    onnx.save(model, tmp_path / "m.onnx")
+
+    with pytest.raises(LayoutError, match=r"m\.onnx has an input 'pixels': expected only input"):
+        OpenVinoEngine(tmp_path / "m.onnx")

@@ -29,6 +29,7 @@ from edgeadapt.store.bundle import Bundle, Manifest
 from edgeadapt.text import TextEncoder
 from tests.conftest import TINY_CONFIGS, make_tokenizer, review
 from tests.lively import lively_bundle, lively_model
+from tests.store.manifests import change_json
 
 pytestmark = pytest.mark.versions
 
@@ -273,3 +274,26 @@ def test_what_does_not_fit_is_said_by_the_error_alone(
         TorchEngine.load(Bundle.open(own_bundle.path), "torch")
 
     assert caplog.records == []
+
+
+def test_a_bundle_with_other_labels_than_its_checkpoint_is_refused(own_bundle: Bundle) -> None:
+    for labels in (["positive", "negative"], ["negative", "neutral", "positive"]):
+        change_json(own_bundle.path / "manifest.json", labels=labels)
+
+        with pytest.raises(LayoutError, match="id2label: expected the labels of the bundle, "):
+            load_engine(Bundle.open(own_bundle.path), "torch")
+
+
+def test_an_answer_of_another_number_of_labels_is_refused(bundle: Bundle) -> None:
+    engine = TorchEngine(bundle.path / "torch", labels=3)
+
+    with pytest.raises(LayoutError, match=r"torch does not give logits: .*found float32 of shape"):
+        engine.run(bundle.text_encoder().batch(TEXTS))
+
+
+def test_a_token_without_an_embedding_is_an_error_that_names_the_model(bundle: Bundle) -> None:
+    batch = bundle.text_encoder().batch(["film"])
+    batch.input_ids[0, 1] = 10_000
+
+    with pytest.raises(LayoutError, match=r"cannot run .*torch on 3 tokens of ids up to 10000"):
+        TorchEngine.load(bundle, "torch").run(batch)

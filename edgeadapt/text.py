@@ -181,7 +181,7 @@ class TextEncoder:
         """
         if not path.is_file():
             raise MissingError(f"{path} does not exist.")
-        with tokenizer_errors(DataError, f"{path} is not a tokenizer"):
+        with tokenizer_errors(DataError, f"{path} is not a tokenizer", hint=_CHECK_TOKENIZER):
             tokenizer = Tokenizer.from_file(str(path))
         return cls(tokenizer, max_length=max_length, pad_id=pad_id, pairs=pairs)
 

@@ -334,8 +334,9 @@ def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
 def test_a_file_that_is_no_tokenizer_is_named(raw: bytes, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_bytes(raw)
 
-    with pytest.raises(DataError, match=r"tokenizer\.json is not a tokenizer"):
+    with pytest.raises(DataError, match=r"tokenizer\.json is not a tokenizer") as caught:
         TextEncoder.from_file(tmp_path / "tokenizer.json", max_length=8, pad_id=PAD)
+    assert "tokenizer.json" in caught.value.hint
 
 
 BROKEN_CHARSMAP = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}

@@ -219,4 +219,7 @@ def _check_readable(text: str, number: int) -> None:
         )
     # Python decodes bytes of the command line that are not UTF-8 to lone surrogates.
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise DataError(f"Text {number} is not UTF-8: found {text[:40]!r}.")
+        raise DataError(
+            f"Text {number} is not UTF-8: found {text[:40]!r}.",
+            hint="Encode it as UTF-8 first, as iconv -t UTF-8 does.",
+        )

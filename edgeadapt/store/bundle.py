@@ -146,7 +146,14 @@ class Bundle(Layout):
             path,
             missing="Name an existing one, or write one with: edgeadapt export --quantize",
             unfinished="Export it again; a finished bundle has its manifest written last.",
-            others={"run.json": ("run", export)},
+            others={
+                "run.json": ("run", export),
+                # An unfinished bundle has the weights of one in a folder below, if at all.
+                "model.safetensors": (
+                    "checkpoint",
+                    f"Make a bundle of it with: edgeadapt export {path} --dataset DATA",
+                ),
+            },
         )
         file = path / cls.MANIFEST
         manifest = from_json(Manifest, value, where=f"{file} is not a bundle's")

@@ -146,7 +146,14 @@ class Run(Layout):
             unfinished=f"Resume it with: edgeadapt train --resume {path}"
             if (path / UNFINISHED).is_dir()
             else "Train again; a finished run writes run.json last.",
-            others={"manifest.json": ("bundle", _RUN_OF_A_BUNDLE)},
+            others={
+                "manifest.json": ("bundle", _RUN_OF_A_BUNDLE),
+                "model.safetensors": (
+                    "checkpoint",
+                    "Train on it with: edgeadapt train --model "
+                    f"{path} --dataset DATA, or export it as it is: edgeadapt export {path}",
+                ),
+            },
         )
         file = path / cls.MANIFEST
         where = f"{file} is not a run's"

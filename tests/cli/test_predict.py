@@ -186,7 +186,7 @@ def test_an_empty_text_is_counted(cli: Cli, light_bundle: Path, text: str) -> No
 def test_an_argument_that_is_not_utf8_is_counted(cli: Cli, light_bundle: Path) -> None:
     undecodable = b"caf\xe9".decode("utf-8", "surrogateescape")
 
-    cli("predict", light_bundle, "good", undecodable).fails_with("2", "UTF-8")
+    cli("predict", light_bundle, "good", undecodable).fails_with("2", "UTF-8", hint="iconv")
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,15 @@ def test_a_folder_without_a_manifest_is_unfinished(tmp_path: Path) -> None:
         Bundle.open(bundle.path)
 
 
+def test_a_checkpoint_in_place_of_a_bundle_is_called_one(tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
+
+    with pytest.raises(LayoutError, match="is a checkpoint: expected a bundle") as caught:
+        Bundle.open(tmp_path)
+    assert f"edgeadapt export {tmp_path} --dataset" in caught.value.hint
+
+
 def test_a_newer_bundle_is_refused_with_both_versions(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b")
     change_json(bundle.path / "manifest.json", format_version=9)

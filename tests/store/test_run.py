@@ -325,6 +325,15 @@ def test_a_bundle_in_place_of_a_run_is_called_one(tiny_bundle: Bundle) -> None:
     assert "edgeadapt inspect" in caught.value.hint
 
 
+def test_a_checkpoint_in_place_of_a_run_is_called_one(tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
+
+    with pytest.raises(LayoutError, match="is a checkpoint: expected a run") as caught:
+        Run.open(tmp_path)
+    assert f"edgeadapt train --model {tmp_path} --dataset" in caught.value.hint
+
+
 def test_the_task_is_read_back(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     change_json(tmp_path / "run" / "run.json", task="multi-label", pairs=True)

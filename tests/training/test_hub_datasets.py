@@ -225,7 +225,7 @@ def test_an_unknown_id_ends_the_command_and_leaves_nothing(
     done = train(folder, hub_environment(hub.endpoint, tmp_path / "home"), *arguments)
 
     assert done.returncode == 1
-    assert "error: The hub gave no" in done.stderr
+    assert "error: The hub did not return the" in done.stderr
     assert "'org/unknown' (HTTP status 404)" in done.stderr
     assert "\nhint: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,8 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd, prod
 from pathlib import Path
@@ -14,7 +13,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from edgeadapt.adapters import Adapter, BackboneModel, make_adapters
 from edgeadapt.backbones import BackboneSpec
@@ -29,9 +27,10 @@ from edgeadapt.models.weights import (
 )
 from edgeadapt.outputs import Rows, rows_for
 from edgeadapt.recipe import AdapterConfig, Task
+from edgeadapt.runtime.torch_engine import quiet_transformers
 from edgeadapt.store.sizes import check_declared_sizes
 
-__all__ = ["AdaptedClassifier", "load_stock", "quiet_transformers"]
+__all__ = ["AdaptedClassifier", "load_stock"]
 
 ADAPTER_FILE = "adapter.safetensors"
 HEAD_FILE = "head.safetensors"
@@ -204,24 +203,6 @@ def load_stock(folder: Path) -> PreTrainedModel:
             f"mismatched keys, found {len(wrong)}: {', '.join(sorted(wrong)[:5])}."
         )
     return model.eval()
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Turns off transformers' warnings and progress bars for the block.
-
-    What they warn of on loading, such as missing keys, is checked and reported here.
-    """
-    verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _attach(adapters: Iterable[Adapter], backbone: BackboneModel, *, method: str) -> None:

@@ -10,12 +10,12 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from edgeadapt.errors import ModelError
-from edgeadapt.models.classifier import quiet_transformers
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.tables import check_tables, padding_mismatch
 from edgeadapt.models.tokenizer_settings import SENTENCEPIECE_FILES, own_files, settle
 from edgeadapt.parsing import TOKENIZER_BYTES
 from edgeadapt.progress import SILENT, Progress
+from edgeadapt.runtime.torch_engine import quiet_transformers
 from edgeadapt.store.files import read_json
 from edgeadapt.text import TextEncoder, tokenizer_errors
 

@@ -27,12 +27,13 @@ from edgeadapt.errors import (
     ModelError,
     UsageError,
 )
-from edgeadapt.models.classifier import AdaptedClassifier, quiet_transformers
+from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import ModelSource, find_model, pinned_model
 from edgeadapt.models.tokenizer import load_tokenizer, stock_tokenizer
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import Recipe
+from edgeadapt.runtime.torch_engine import quiet_transformers
 from edgeadapt.store import artifacts
 from edgeadapt.store.manifests import write_manifest
 from edgeadapt.text import Text, TextEncoder

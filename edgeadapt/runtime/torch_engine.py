@@ -29,7 +29,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("The torch engine", extra="train", missing=error.name) from None
 
-__all__ = ["TorchEngine"]
+__all__ = ["TorchEngine", "quiet_transformers"]
 
 _WEIGHTS = frozenset({".safetensors", ".bin"})
 """Suffixes of weight files."""
@@ -111,7 +111,7 @@ def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
     values = sum(path.stat().st_size for path in checkpoint.iterdir() if path.suffix in _WEIGHTS)
     check_declared_sizes(stock, config.spec, values // 2, where=str(config.file))
     try:
-        with _quiet():
+        with quiet_transformers():
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 checkpoint,
                 config=stock,
@@ -134,9 +134,13 @@ def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences transformers: its report is in our error, and progress bars are not needed."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+def quiet_transformers() -> Iterator[None]:
+    """Turns off transformers' warnings and progress bars for the block.
+
+    The conditions that the warnings are about, such as missing keys, are errors in edgeadapt.
+    """
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:

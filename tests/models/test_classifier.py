@@ -13,11 +13,12 @@ from transformers.utils import logging as transformers_logging
 
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import IntegrityError, ModelError
-from edgeadapt.models.classifier import AdaptedClassifier, load_stock, quiet_transformers
+from edgeadapt.models.classifier import AdaptedClassifier, load_stock
 from edgeadapt.models.seeds import seeded
 from edgeadapt.models.sources import ModelSource, find_model
 from edgeadapt.models.unshare import unshare
 from edgeadapt.recipe import AdapterConfig, AdapterKind, ModelConfig
+from edgeadapt.runtime.torch_engine import quiet_transformers
 from tests.conftest import TINY_CONFIGS, make_checkpoint
 from tests.models.tiny import LABELS, batch, logits, make_model, randomize
 

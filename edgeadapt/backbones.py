@@ -14,6 +14,7 @@ __all__ = [
     "BACKBONES",
     "STOCK_HEADS",
     "BackboneSpec",
+    "HeadModule",
     "Projection",
     "Reads",
     "StockHead",
@@ -50,6 +51,20 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class HeadModule:
+    """The module of a layer that splits hidden states into attention heads."""
+
+    module: str
+    """Per layer: its dotted name. It returns a tuple whose first item is the heads' outputs, before
+    or behind the dense layer that ends the sublayer."""
+    count: str
+    """Its attribute with the number of heads. Where it has none, it takes it from the weights."""
+    width: str
+    """Its attribute with the width of all heads together. Where it has none, it takes it from the
+    weights."""
+
+
+@dataclass(frozen=True)
 class BackboneSpec:
     """Dotted names of submodules of a ``…ForSequenceClassification`` model.
 
@@ -83,6 +98,9 @@ class BackboneSpec:
     plain_attention: str | None = None
     """Per layer: the module that computes ``softmax(Q Kᵀ) V`` from hidden states and returns it as
     its first output, (batch, seq, hidden); ``None`` where no module computes exactly that."""
+    attention: HeadModule | None = None
+    """Where the heads of each layer are counted; ``None`` where layers cannot have different
+    numbers of heads, because they share relative positions or all of their weights."""
     activation_key: str = "hidden_act"
     """Name in config.json of the FFN's activation."""
     intermediate_key: str = "intermediate_size"
@@ -117,6 +135,7 @@ _BERT = BackboneSpec(
     head=("bert.pooler", "classifier"),
     attention_end="attention.output",
     plain_attention="attention.self",
+    attention=HeadModule("attention.self", "num_attention_heads", "all_head_size"),
 )
 
 _ROBERTA = replace(
@@ -152,6 +171,7 @@ _MPNET = replace(
     attention_norm="attention.LayerNorm",
     attention_end=None,
     plain_attention=None,
+    attention=None,  # one bias per head and relative position, shared by all layers
     head=("classifier",),
     position_offset=2,  # fixed in the model, independent of pad_token_id
     token_type_ids=False,
@@ -167,6 +187,7 @@ _DEBERTA = replace(
     key=Projection("attention.self.key_proj"),
     value=Projection("attention.self.value_proj"),
     plain_attention=None,
+    attention=None,  # relative positions pass through each head's query and key
     head=("pooler", "classifier"),
     token_type_ids=False,
 )
@@ -200,6 +221,7 @@ _DISTILBERT = BackboneSpec(
     ffn_out="ffn.lin2",
     ffn_norm="output_layer_norm",
     head=("pre_classifier", "classifier"),
+    attention=HeadModule("attention", "n_heads", "dim"),
     activation_key="activation",
     intermediate_key="hidden_dim",
     depth_key="n_layers",
@@ -219,6 +241,7 @@ _MODERNBERT = BackboneSpec(
     ffn_out="mlp.Wo",
     ffn_norm=None,
     head=("head", "classifier"),
+    attention=HeadModule("attn", "num_heads", "all_head_size"),
     activation_key="hidden_activation",
     gate_bias_key="mlp_bias",
     token_type_ids=False,

@@ -10,7 +10,7 @@ from edgeadapt.adapters.bottleneck import site
 from edgeadapt.backbones import BackboneSpec, backbone_spec
 from edgeadapt.exporters import export_onnx
 from edgeadapt.exporters.fragment import export_fragment
-from edgeadapt.graph import Architecture, rewrite
+from edgeadapt.graph import rewrite
 from edgeadapt.graph.splice import Splice, splice
 from edgeadapt.models.merge import Merged
 from edgeadapt.recipe import Exporter, GraphPass
@@ -43,15 +43,13 @@ def lower(
         ExportError: The model cannot be exported.
     """
     used = export_onnx(merged.stock, path, exporter=exporter)
-    config = merged.stock.config
-    facts = Architecture(heads=config.num_attention_heads, hidden=config.hidden_size, pairs=pairs)
     first = {GraphPass.ATTENTION} & set(passes)
-    model = rewrite(onnx.load(path), first, facts)
-    if not merged.is_stock:
-        spec = backbone_spec(config.model_type)
+    model = rewrite(onnx.load(path), first, pairs=pairs)
+    if merged.kept:
+        spec = backbone_spec(merged.stock.config.model_type)
         opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
         model = splice(model, [_splice(kept, spec, opset) for kept in merged.kept])
-    onnx.save(rewrite(model, set(passes) - first, facts), path)
+    onnx.save(rewrite(model, set(passes) - first, pairs=pairs), path)
     return used
 
 

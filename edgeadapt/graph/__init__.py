@@ -1,7 +1,6 @@
 """Exact passes over ONNX graphs: rewrite a graph without changing its results."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import onnx
@@ -14,45 +13,34 @@ from edgeadapt.graph.shared_rows import share_rows
 from edgeadapt.graph.token_types import fold_token_types
 from edgeadapt.recipe import GraphPass
 
-__all__ = ["PASSES", "Architecture", "rewrite"]
+__all__ = ["PASSES", "rewrite"]
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """Facts about a model that passes need and the graph does not hold."""
-
-    heads: int
-    """Attention heads of each layer."""
-    hidden: int
-    """Width of the hidden states."""
-    pairs: bool
-    """Whether its input is pairs of texts, which have two segments."""
-
-
-PASSES: Mapping[GraphPass, Callable[[onnx.ModelProto, Architecture], onnx.ModelProto]] = (
-    MappingProxyType(
-        {
-            GraphPass.ATTENTION: lambda model, facts: fuse_attention(
-                model, heads=facts.heads, hidden=facts.hidden
-            ),
-            GraphPass.TOKEN_TYPES: lambda model, facts: (
-                model if facts.pairs else fold_token_types(model)
-            ),
-            GraphPass.POSITIONS: lambda model, _: slice_positions(model),
-            GraphPass.FIRST_POSITION: lambda model, _: first_position_only(model),
-            GraphPass.RESIDUAL_SUMS: lambda model, _: keep_residual_sums(model),
-            GraphPass.SHARED_ROWS: lambda model, _: share_rows(model),
-        }
-    )
+PASSES: Mapping[GraphPass, Callable[[onnx.ModelProto, bool], onnx.ModelProto]] = MappingProxyType(
+    {
+        GraphPass.ATTENTION: lambda model, _: fuse_attention(model),
+        GraphPass.TOKEN_TYPES: lambda model, pairs: model if pairs else fold_token_types(model),
+        GraphPass.POSITIONS: lambda model, _: slice_positions(model),
+        GraphPass.FIRST_POSITION: lambda model, _: first_position_only(model),
+        GraphPass.RESIDUAL_SUMS: lambda model, _: keep_residual_sums(model),
+        GraphPass.SHARED_ROWS: lambda model, _: share_rows(model),
+    }
 )
-"""Passes in the order in which they run: some rely on the form that an earlier one leaves."""
+"""Passes in the order in which they run: some rely on the form that an earlier one leaves. Each
+takes a graph, and whether the model's input is pairs of texts."""
 
 
 def rewrite(
-    model: onnx.ModelProto, passes: Collection[GraphPass], architecture: Architecture
+    model: onnx.ModelProto, passes: Collection[GraphPass], *, pairs: bool
 ) -> onnx.ModelProto:
-    """Applies the given passes, in the order of ``PASSES``, and returns a copy."""
+    """Applies the given passes, in the order of ``PASSES``, and returns a copy.
+
+    Args:
+        model: A graph as written by an exporter.
+        passes: The passes to apply.
+        pairs: Whether the model's input is pairs of texts, which have two segments.
+    """
     for name, run in PASSES.items():
         if name in passes:
-            model = run(model, architecture)
+            model = run(model, pairs)
     return model

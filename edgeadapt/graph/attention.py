@@ -16,18 +16,19 @@ from onnxruntime.transformers.optimizer import optimize_model
 
 __all__ = ["count_attention", "fuse_attention"]
 
+_LOGGERS = ("onnxruntime.transformers", "fusion_attention")
+"""Loggers of the optimizer. It imports its modules of fusions without their package."""
 _OPERATORS = ("Attention", "MultiHeadAttention", "QAttention")
 
 
-def fuse_attention(model: onnx.ModelProto, *, heads: int, hidden: int) -> onnx.ModelProto:
+def fuse_attention(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns a copy in which each attention is one ``Attention`` node.
 
-    Attention that ONNX Runtime's fusion does not recognize is left unchanged.
+    Attention that ONNX Runtime's fusion does not recognize is left unchanged. The fusion reads the
+    number of heads from each layer's reshape; a pruned model has layers with different numbers.
 
     Args:
         model: A graph as written by an exporter.
-        heads: Attention heads of each layer.
-        hidden: Width of the hidden states.
     """
     options = FusionOptions("bert")
     # Keep the mask as input. The alternative, text lengths, would only support padding on the
@@ -46,8 +47,8 @@ def fuse_attention(model: onnx.ModelProto, *, heads: int, hidden: int) -> onnx.M
         fused = optimize_model(
             copy,
             model_type="bert",
-            num_heads=heads,
-            hidden_size=hidden,
+            num_heads=0,
+            hidden_size=0,
             optimization_options=options,
             opt_level=0,
         )
@@ -65,10 +66,11 @@ def count_attention(model: onnx.ModelProto) -> int:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silences the optimizer's log for the block; the parity gate checks the result."""
-    root = logging.getLogger("onnxruntime.transformers")
-    before = root.level
-    root.setLevel(logging.CRITICAL)
+    before = {name: logging.getLogger(name).level for name in _LOGGERS}
+    for name in before:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        root.setLevel(before)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

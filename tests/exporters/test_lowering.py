@@ -64,7 +64,7 @@ def test_a_bottleneck_that_stays_costs_neither_an_answer_nor_a_fused_attention(
     found = OnnxRuntimeEngine(tmp_path / "model.onnx").run(token_batch())
     np.testing.assert_allclose(found, expected, atol=1e-5)
     export_onnx(merged.stock, tmp_path / "stock" / "model.onnx", exporter=Exporter.TORCH)
-    stock = fuse_attention(onnx.load(tmp_path / "stock" / "model.onnx"), heads=2, hidden=HIDDEN)
+    stock = fuse_attention(onnx.load(tmp_path / "stock" / "model.onnx"))
     assert count_attention(onnx.load(tmp_path / "model.onnx")) == count_attention(stock)
     assert merged.leftover.bottlenecks > 0
 

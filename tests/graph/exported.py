@@ -12,11 +12,10 @@ from edgeadapt.metrics import Logits
 from edgeadapt.recipe import Exporter
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.text import TokenBatch
-from tests.models.tiny import HIDDEN, make_model
+from tests.models.tiny import make_model
 from tests.tokens import token_batch
 
 __all__ = [
-    "HEADS",
     "answers",
     "assert_same_answers",
     "exported",
@@ -25,8 +24,6 @@ __all__ = [
     "with_rows_alike",
     "word_tables",
 ]
-
-HEADS = 2
 
 
 def exported(folder: Path, model_type: str = "bert", **config: object) -> onnx.ModelProto:
@@ -38,7 +35,7 @@ def exported(folder: Path, model_type: str = "bert", **config: object) -> onnx.M
 
 def fused(folder: Path, model_type: str = "bert", **config: object) -> onnx.ModelProto:
     """The same with each attention as one node, where that is known."""
-    return fuse_attention(exported(folder, model_type, **config), heads=HEADS, hidden=HIDDEN)
+    return fuse_attention(exported(folder, model_type, **config))
 
 
 def with_rows_alike(model: onnx.ModelProto, every: int = 4) -> onnx.ModelProto:

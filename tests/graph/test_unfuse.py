@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeadapt.errors import ExportError
-from edgeadapt.graph import PASSES, Architecture, rewrite
+from edgeadapt.graph import PASSES, rewrite
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.graph.unfuse import unfuse_attention
 from edgeadapt.quantize.candidate import Candidate, write
 from edgeadapt.quantize.products import products
 from edgeadapt.recipe import GraphPass, Scheme
-from tests.graph.exported import HEADS, answers, assert_same_answers, exported, fused, operators
+from tests.graph.exported import answers, assert_same_answers, exported, fused, operators
 from tests.graph.test_attention import FUSED
-from tests.models.tiny import HIDDEN, LAYERS
+from tests.models.tiny import LAYERS
 from tests.tokens import token_batch
 
 Inputs = dict[str, NDArray[np.generic]]
@@ -125,8 +125,7 @@ def test_no_attention_is_left_and_the_model_that_was_passed_in_stays_as_it_was()
 def test_the_answers_of_a_classifier_stay_the_same(
     tmp_path: Path, model_type: str, passes: tuple[GraphPass, ...]
 ) -> None:
-    known = Architecture(heads=HEADS, hidden=HIDDEN, pairs=False)
-    model = rewrite(exported(tmp_path, model_type), passes, known)
+    model = rewrite(exported(tmp_path, model_type), passes, pairs=False)
     assert count_attention(model)
 
     apart = unfuse_attention(model)
@@ -137,9 +136,7 @@ def test_the_answers_of_a_classifier_stay_the_same(
 
 @pytest.mark.parametrize("model_type", ["mpnet", "albert", "deberta-v2", "modernbert"])
 def test_what_was_not_fused_is_only_copied(tmp_path: Path, model_type: str) -> None:
-    model = PASSES[GraphPass.RESIDUAL_SUMS](
-        exported(tmp_path, model_type), Architecture(heads=HEADS, hidden=HIDDEN, pairs=False)
-    )
+    model = PASSES[GraphPass.RESIDUAL_SUMS](exported(tmp_path, model_type), False)
 
     assert unfuse_attention(model) == model
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edgeadapt.exporters import export_onnx
-from edgeadapt.graph import Architecture, rewrite
+from edgeadapt.graph import rewrite
 from edgeadapt.metrics import Logits
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.merge import merge
@@ -193,8 +193,7 @@ def test_300_real_texts_keep_label_and_logits_in_company(name: str, tmp_path: Pa
     for tensor, parameter in classifier.trained().items():
         torch.nn.init.normal_(parameter, std=0.3 if "classifier" in tensor else 0.02)
     export_onnx(merge(classifier).stock, tmp_path / "fp32.onnx", exporter=Exporter.TORCH)
-    known = Architecture(heads=12, hidden=384, pairs=False)
-    graph = rewrite(onnx.load(tmp_path / "fp32.onnx"), [GraphPass.POSITIONS], known)
+    graph = rewrite(onnx.load(tmp_path / "fp32.onnx"), [GraphPass.POSITIONS], pairs=False)
     encoder = load_tokenizer(source, max_length=128).encoder
     texts = [str(text) for text in load_dataset(DataConfig()).test.texts][:300]
     assert len(texts) == 300

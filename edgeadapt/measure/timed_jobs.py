@@ -18,6 +18,8 @@ __all__ = [
     "FixedInput",
     "GraphAnswer",
     "GraphJob",
+    "GraphsAnswer",
+    "GraphsJob",
     "MeasureAnswer",
     "MeasureJob",
     "TimedAnswer",
@@ -81,6 +83,14 @@ class GraphAnswer:
     """One list per fixed input, with one value per run."""
     peak_bytes: int | None
     """``None`` without /proc."""
+
+
+@dataclass(frozen=True)
+class GraphsAnswer:
+    """Latency of several ONNX files."""
+
+    latency_ns: Sequence[Sequence[int]]
+    """One list per file, with one value per run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,10 +167,40 @@ class GraphJob(Job[GraphAnswer]):
         return GraphAnswer
 
 
-TimedJob = MeasureJob | BulkJob | GraphJob
-TimedAnswer = MeasureAnswer | BulkAnswer | GraphAnswer
+@dataclass(frozen=True, kw_only=True)
+class GraphsJob(Job[GraphsAnswer]):
+    """Measure latency of many ONNX files in one process, one loaded after another.
+
+    For files whose latencies are compared with each other: starting a process for each takes
+    longer than timing it.
+    """
+
+    task = "graphs"
+
+    models: Sequence[str]
+    """Paths of the files."""
+    engine: str
+    fixed: FixedInput
+    warmup: int
+    """Runs of each file before the timed ones."""
+    repeats: int
+    """Timed runs of each file."""
+
+    @property
+    def subject(self) -> str:
+        """What is measured, for messages."""
+        return f"{len(self.models)} graphs, {self.models[0]} first"
+
+    @classmethod
+    def answer_kind(cls) -> type[GraphsAnswer]:
+        """Returns the dataclass of the answer."""
+        return GraphsAnswer
+
+
+TimedJob = MeasureJob | BulkJob | GraphJob | GraphsJob
+TimedAnswer = MeasureAnswer | BulkAnswer | GraphAnswer | GraphsAnswer
 
 TIMED_JOBS: Mapping[str, type[TimedJob]] = MappingProxyType(
-    {kind.task: kind for kind in (MeasureJob, BulkJob, GraphJob)}
+    {kind.task: kind for kind in (MeasureJob, BulkJob, GraphJob, GraphsJob)}
 )
 """Name of a job in JSON -> its dataclass."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         BulkJob,
         GraphAnswer,
         GraphJob,
+        GraphsAnswer,
+        GraphsJob,
         MeasureAnswer,
         MeasureJob,
     )
@@ -47,13 +49,15 @@ def main() -> None:
 def _answer(job: "AnyJob") -> "AnyAnswer":
     if isinstance(job, FirstLabelJob):
         return _first_label(job)
-    from edgeadapt.measure.timed_jobs import BulkJob, MeasureJob
+    from edgeadapt.measure.timed_jobs import BulkJob, GraphsJob, MeasureJob
 
     match job:
         case MeasureJob():
             return _measure(job)
         case BulkJob():
             return _bulk(job)
+        case GraphsJob():
+            return _graphs(job)
         case _:
             return _graph(job)
 
@@ -203,6 +207,24 @@ def _graph(job: "GraphJob") -> "GraphAnswer":
     return GraphAnswer([_timed(engine, tokens, job) for tokens in texts], peak_bytes())
 
 
+def _graphs(job: "GraphsJob") -> "GraphsAnswer":
+    """Loads ONNX files one after another and times each at batch size 1.
+
+    Each is closed before the next is loaded: the threads of an idle session spin for some
+    milliseconds and would slow down its neighbour.
+    """
+    from edgeadapt.measure.timed_jobs import GraphsAnswer
+    from edgeadapt.recipe import EngineName
+    from edgeadapt.runtime import ENGINES
+    from edgeadapt.text import Tokens
+
+    load = ENGINES[EngineName(job.engine)]()
+    tokens = Tokens(job.fixed.ids, job.fixed.type_ids)
+    return GraphsAnswer(
+        [_timed(load(Path(model), threads=job.threads), tokens, job) for model in job.models]
+    )
+
+
 def _opened(job: "MeasureJob | BulkJob") -> tuple["Bundle", "TextEncoder"]:
     from edgeadapt.store.bundle import Bundle
 
@@ -216,7 +238,9 @@ def _engine(bundle: "Bundle", job: "MeasureJob | BulkJob") -> "LoadedModel":
     return load_engine(bundle, job.variant, threads=job.threads, engine=job.engine)
 
 
-def _timed(engine: "LoadedModel", tokens: "Tokens", job: "MeasureJob | GraphJob") -> list[int]:
+def _timed(
+    engine: "LoadedModel", tokens: "Tokens", job: "MeasureJob | GraphJob | GraphsJob"
+) -> list[int]:
     batch = tokens.as_batch()
     for _ in range(job.warmup):
         engine.run(batch)

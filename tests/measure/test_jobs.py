@@ -25,6 +25,8 @@ from edgeadapt.measure.timed_jobs import (
     FixedInput,
     GraphAnswer,
     GraphJob,
+    GraphsAnswer,
+    GraphsJob,
     MeasureAnswer,
     MeasureJob,
 )
@@ -52,6 +54,14 @@ BULK = BulkJob(
 GRAPH = GraphJob(
     model="a/model.onnx", engine="onnxruntime", threads=1, fixed=FIXED, warmup=1, repeats=2
 )
+GRAPHS = GraphsJob(
+    models=["a.onnx", "b.onnx"],
+    engine="onnxruntime",
+    threads=2,
+    fixed=FIXED[0],
+    warmup=1,
+    repeats=2,
+)
 MEASURED = MeasureAnswer(
     engine="some engine",
     load_ns=5,
@@ -68,6 +78,7 @@ ANSWERS = [
     (MEASURE, MEASURED),
     (BULK, BulkAnswer({"8": [Pass(4, 9, 0.5)]}, {"8": HELD}, "RAPL", [(10, 5), (20, None)])),
     (GRAPH, GraphAnswer([[1, 2]], peak_bytes=None)),
+    (GRAPHS, GraphsAnswer([[1, 2], [3, 4]])),
 ]
 
 

@@ -1,6 +1,6 @@
 """The accuracy budget of an export, and the reference that every step is compared with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,6 +68,15 @@ class Reference:
     task: Task
     logits: Logits
     """Shape ``(texts, labels)``."""
+
+    def halves(self) -> tuple["Reference", "Reference"]:
+        """Returns two references, of every other text each: one to choose by, one to judge by."""
+        return self._part(slice(0, None, 2)), self._part(slice(1, None, 2))
+
+    def _part(self, rows: slice) -> "Reference":
+        return replace(
+            self, texts=self.texts[rows], labels=self.labels[rows], logits=self.logits[rows]
+        )
 
     def cost_of(self, logits: Logits) -> Drift:
         """Returns the drift of a compressed model on the same texts.

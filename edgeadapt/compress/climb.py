@@ -6,8 +6,8 @@ budget, so that the budget cannot be spent twice.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from edgeadapt.compress.budget import DECIDING_TEXTS, SLACK, Budget, Reference
 from edgeadapt.compress.step import Proposal, Step, Trial, closest
 from edgeadapt.errors import GateError
+from edgeadapt.metrics import Drift
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.store.compression import Baseline, StepReport
 
@@ -59,6 +60,7 @@ def climb(
     budget: Budget,
     reference: Reference,
     folder: Path,
+    verdict: Callable[[tuple[Taken, ...]], Drift] | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Taken, ...]:
     """Finds the first chain of proposals, one of each step, that meets the budget.
@@ -70,13 +72,15 @@ def climb(
         reference: The logits that candidates are compared with.
         folder: Folder for the steps' files, created if missing. Files of discarded chains are
             removed.
+        verdict: Judges a complete chain by texts that chose none of its steps. If it exceeds the
+            budget on them, the search goes on. ``None`` accepts the first complete chain.
         progress: Receives messages.
 
     Raises:
         GateError: No chain meets the budget.
     """
     folder.mkdir(exist_ok=True)
-    search = _Search(budget, reference, folder, progress)
+    search = _Search(budget, reference, folder, verdict, progress)
     chain = search.below(_Place((), model, ()), tuple(steps))
     if chain is None:
         chain = search.fallen_back(steps[-1])
@@ -102,8 +106,17 @@ class _Place:
     @property
     def words(self) -> str:
         """The chosen proposals so far, for messages."""
-        chosen = [taken.chosen.name for taken in self.taken if taken.chosen.drift]
-        return f" after {', '.join(chosen)}" if chosen else ""
+        return _after(self.taken)
+
+    @property
+    def words_before(self) -> str:
+        """The chosen proposals before the last one, for messages."""
+        return _after(self.taken[:-1])
+
+
+def _after(steps: Iterable[Taken]) -> str:
+    chosen = [taken.chosen.name for taken in steps if taken.chosen.drift]
+    return f" after {', '.join(chosen)}" if chosen else ""
 
 
 @dataclass(frozen=True)
@@ -120,10 +133,15 @@ class _Search:
     """The state of one search."""
 
     def __init__(
-        self, budget: Budget, reference: Reference, folder: Path, progress: Progress
+        self,
+        budget: Budget,
+        reference: Reference,
+        folder: Path,
+        verdict: Callable[[tuple[Taken, ...]], Drift] | None,
+        progress: Progress,
     ) -> None:
         self.budget, self.reference = budget, reference
-        self.folder, self.progress = folder, progress
+        self.folder, self.verdict, self.progress = folder, verdict, progress
         self.refused: list[_Refused] = []
         self.nearest: _Place | None = None
         """Of the places before the last step, the one with the smallest drop: where fallbacks
@@ -135,7 +153,7 @@ class _Search:
         step, *rest = steps
         trials: list[Trial] = []
         for further in self._further(step, place, step.rounds(place.model), trials):
-            chain = self.below(further, tuple(rest)) if rest else further.taken
+            chain = self.below(further, tuple(rest)) if rest else self._accepted(further, step)
             if chain is not None:
                 return chain
             self._remove(further.folders[-1:])
@@ -150,8 +168,27 @@ class _Search:
         if place is None:
             return None
         fallbacks = step.fallbacks(place.model)
-        further = next(self._further(step, place, fallbacks, self.tried_there), None)
-        return further.taken if further else None
+        for further in self._further(step, place, fallbacks, self.tried_there):
+            chain = self._accepted(further, step)
+            if chain is not None:
+                return chain
+        return None
+
+    def _accepted(self, place: _Place, step: Step) -> tuple[Taken, ...] | None:
+        """Returns a complete chain if it is within the budget on texts that did not choose it."""
+        if self.verdict is None:
+            return place.taken
+        cost = self.verdict(place.taken)
+        if self.budget.met_by(cost):
+            return place.taken
+        chosen = place.taken[-1].chosen
+        self.progress.say(
+            f"{chosen.name}: on {cost.texts:,} other texts accuracy {cost.accuracy_before:.2%} -> "
+            f"{cost.accuracy_after:.2%}: too low, the search goes on."
+        )
+        refused = replace(chosen, drift=cost, allowed=False)
+        self.refused.append(_Refused(refused, step, place.words_before))
+        return None
 
     def _further(
         self,

@@ -101,7 +101,7 @@ class LayerCosts:
             + sum(map(self.ffn.of, structure.neurons[:last]))
             + self.last_attention.of(structure.heads[last])
             + sum(map(self.last_ffn.of, structure.neurons[last:]))
-            + self.large.of(self._weights(structure))
+            + self.large.of(self.weights(structure))
         )
 
     def head(self, structure: Structure, layer: int) -> float:
@@ -147,7 +147,8 @@ class LayerCosts:
     def _saved(self, before: Structure, after: Structure) -> float:
         return self.of(before) - self.of(after)
 
-    def _weights(self, structure: Structure) -> int:
+    def weights(self, structure: Structure) -> int:
+        """Returns the number of weights in the heads and neurons of a structure."""
         heads, neurons = sum(structure.heads), sum(structure.neurons)
         return heads * self.head_weights + neurons * self.neuron_weights
 

@@ -6,7 +6,7 @@ from edgeadapt.compress.budget import DECIDING_TEXTS, SLACK, Budget
 from edgeadapt.compress.climb import Taken
 from edgeadapt.metrics import Drift
 from edgeadapt.recipe import EngineName, Objective, Platform
-from edgeadapt.store.compression import Compression, StepReport
+from edgeadapt.store.compression import Compression, Shrunk, StepReport
 
 __all__ = ["compression_of"]
 
@@ -17,6 +17,7 @@ def compression_of(
     budget: Budget,
     spent: Drift,
     earlier: Iterable[StepReport] = (),
+    shrunk: Shrunk | None = None,
     objective: Objective | None = None,
     platform: Platform | None = None,
     engine: EngineName | None = None,
@@ -28,6 +29,7 @@ def compression_of(
         budget: The accuracy budget.
         spent: Drift of the finished file.
         earlier: Steps of an earlier export; those that ``chain`` repeats are left out.
+        shrunk: What was removed from the layers; ``None`` if nothing.
         objective: What was optimized; ``None`` if no step had an objective.
         platform: The platform of the model.
         engine: The engine of the model.
@@ -41,6 +43,7 @@ def compression_of(
         slack=SLACK,
         steps=(*(step for step in earlier if step.name not in again), *new),
         spent=spent,
+        shrunk=shrunk,
         objective=objective,
         platform=platform,
         engine=engine,

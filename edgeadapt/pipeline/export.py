@@ -4,35 +4,28 @@ import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Self, TypeVar, cast
 
 from edgeadapt import __version__
 from edgeadapt.compress.budget import MAX_DROP, Budget, Reference
-from edgeadapt.compress.climb import climb
-from edgeadapt.compress.report import compression_of
-from edgeadapt.compress.step import Step
 from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.data import write_csv
 from edgeadapt.documents.model_card import model_card
 from edgeadapt.errors import UsageError
-from edgeadapt.exporters.step import Lower, Lowered
 from edgeadapt.measure.machine import versions
 from edgeadapt.metrics import Logits, Parity
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.models.opened import OpenedRun
 from edgeadapt.models.parity import MERGE_LIMIT, ParityGate, parity_gate
 from edgeadapt.models.text_model import TextModel
+from edgeadapt.pipeline.export_chain import Chain, Made
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import Quantization
-from edgeadapt.quantize.outcome import Quantized
-from edgeadapt.quantize.step import Quantize, answers_of
 from edgeadapt.recipe import EngineName, ExportConfig, Exporter, GraphPass, Scheme
+from edgeadapt.recipe.reduction import Reduction
 from edgeadapt.runtime import ENGINES
-from edgeadapt.shrink.vocabulary import TrimVocabulary
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import EVALUATION_FILE, Bundle, Manifest, Variant
-from edgeadapt.store.compression import Compression
 from edgeadapt.store.folders import staged_folder
 from edgeadapt.store.gates import Gates
 from edgeadapt.store.provenance import Provenance
@@ -43,7 +36,7 @@ __all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
 EVALUATION_EXAMPLES = 2_000
 """Most test examples in a bundle."""
 
-_FP32 = "onnx/model.onnx"
+FP32_FILE = "onnx/model.onnx"
 _Any = TypeVar("_Any")
 
 
@@ -68,6 +61,13 @@ class ExportOptions:
 
     quantize: Quantization | None = None
     """Add a quantized variant."""
+    reduction: Reduction | None = None
+    """Remove layers, attention heads and FFN neurons; ``None`` to keep all."""
+    speedup: float | None = None
+    """How many times as fast the reduced model has to be; ``None`` for as fast as the budget
+    allows, or as ``reduction`` says."""
+    recover: int = 0
+    """Epochs to train the reduced model on."""
     trim: Trimming | None = None
     """Remove word pieces that the task does not need; ``None`` to keep all."""
     max_drop: float = MAX_DROP
@@ -82,12 +82,25 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         Budget(self.max_drop)  # raises an error for an invalid share
+        if self.speedup is not None and not (self.reduction and self.reduction.is_search):
+            raise UsageError(
+                "--speedup: expected --compress auto or none beside it, found numbers.",
+                hint="The numbers of --compress decide the speed: leave one of the two out.",
+            )
+        if self.recover and self.reduction is None:
+            raise UsageError(
+                "--recover: expected --compress or --speedup beside it, found none.",
+                hint="There is nothing to recover from. To train a run on: edgeadapt train --start",
+            )
 
     @classmethod
     def of(cls, config: ExportConfig) -> Self:
         """Returns the options of a recipe."""
         return cls(
             quantize=Quantization.of(config) if config.quantize else None,
+            reduction=config.reduction,
+            speedup=config.speedup,
+            recover=config.recover,
             trim=Trimming.of(config),
             max_drop=config.max_drop,
             with_torch=config.with_torch,
@@ -107,6 +120,9 @@ class ExportOptions:
             objective=asked.objective,
             target=asked.platform,
             max_drop=self.max_drop,
+            compress=str(self.reduction or "none"),
+            speedup=self.speedup,
+            recover=self.recover,
             trim_vocab="none" if self.trim is None else self.trim.most or "auto",
             with_torch=self.with_torch,
             evaluation=self.evaluation,
@@ -118,7 +134,7 @@ class ExportOptions:
     @property
     def compresses(self) -> bool:
         """Whether any option may cost accuracy."""
-        return bool(self.quantize or self.trim)
+        return bool(self.quantize or self.reduction or self.trim)
 
     def check(self, opened: OpenedRun) -> None:
         """Checks that a run has the required files, and that the engine is installed.
@@ -129,6 +145,12 @@ class ExportOptions:
         """
         if self.quantize:
             _check_quantization(self.quantize, opened)
+        if self.reduction and opened.validation is None:
+            raise UsageError(
+                f"--compress: {opened.run.path} holds no labelled text to judge a smaller model "
+                "by: it was imported without data.",
+                hint="Import it again with --dataset, or export without --compress.",
+            )
         if self.trim:
             for is_there, what in (
                 (opened.piece_counts, f"count of word pieces to decide by ({VOCABULARY_FILE})"),
@@ -200,7 +222,7 @@ def export(
         bar.advance(note="compression" if options.compresses else "ONNX")
         model = TextModel(merged, opened.encoder)
         judging = _judging(opened, model, options)
-        made = _Chain(opened, gate, judging, options, progress).made(model, folder)
+        made = Chain(opened, gate, judging, options, progress).made(model, folder)
 
         bar.advance(note="bundle")
         _write_files(folder, opened, merged, made.lowered.model, options)
@@ -224,110 +246,6 @@ def _judging(
     logits = model.logits(kept.texts)
     reference = Reference(kept.texts, kept.known_labels(), opened.info.task, logits)
     return CompressionTexts(reference, calibration)
-
-
-@dataclass(frozen=True)
-class _Made:
-    """The results of the compression steps, and their report."""
-
-    lowered: Lowered
-    """The fp32 graph, and the torch model that it was exported from."""
-    quantized: Quantized | None = None
-    compression: Compression | None = None
-
-
-@dataclass(frozen=True)
-class _Chain:
-    """The compression steps of an export."""
-
-    opened: OpenedRun
-    gate: ParityGate
-    judging: CompressionTexts | None
-    options: ExportOptions
-    progress: Progress
-
-    def made(self, model: TextModel, folder: Path) -> _Made:
-        """Runs the requested steps and writes the ONNX files into ``folder``."""
-        with TemporaryDirectory(dir=folder) as scratch:
-            if self.options.compresses:
-                return self._compressed(model, folder, Path(scratch))
-            lowered = self._lower().lowered(model, Path(scratch))
-            _move(lowered.fused, folder / _FP32)
-            return _Made(lowered)
-
-    def _compressed(self, model: TextModel, folder: Path, scratch: Path) -> _Made:
-        assert self.judging is not None  # the options were checked against the run
-        reference, asked = self.judging.reference, self.options.quantize
-        budget = Budget(self.options.max_drop)
-        count = len(reference.texts)
-        self.progress.say(f"Validation text: {count:,} texts judge what compression costs.")
-        quantize = None
-        if asked:
-            simulated = self.opened.recipe.training.quant_aware
-            quantize = asked.step(scratch / "tried", simulated=simulated, progress=self.progress)
-        steps: list[Step | None] = [self._trim(reference), self._lower(), quantize]
-        chain = climb(
-            model,
-            [step for step in steps if step],
-            budget=budget,
-            reference=reference,
-            folder=scratch / "chain",
-            progress=self.progress,
-        )
-        by_name = {taken.step: taken for taken in chain}
-        lowered = by_name[Lower.name].model
-        _move(lowered.fused, folder / _FP32)
-        quantized = None
-        if asked and quantize:
-            quantized = Quantized.placed(
-                asked,
-                quantize,
-                by_name[Quantize.name],
-                folder=folder,
-                reference=reference,
-                texts=lowered.texts,
-            )
-            spent = quantized.cost
-        else:
-            spent = reference.cost_of(answers_of(folder / _FP32, lowered.texts))
-        budget.check(spent)
-        return _Made(
-            lowered,
-            quantized,
-            compression_of(
-                chain,
-                budget=budget,
-                spent=spent,
-                objective=asked.objective if asked else None,
-                platform=asked.made_for if asked else None,
-                engine=asked.engine if asked else None,
-            ),
-        )
-
-    def _trim(self, reference: Reference) -> TrimVocabulary | None:
-        counts = self.opened.piece_counts
-        if self.options.trim is None or counts is None:
-            return None
-        return TrimVocabulary(self.options.trim.most, counts=counts, texts=reference.texts)
-
-    def _lower(self) -> Lower:
-        asked = self.options.quantize
-        texts = self.judging if self.options.compresses else None
-        fixed = asked is not None and Scheme.STATIC_INT8 in asked.wanted
-        return Lower(
-            gate=self.gate,
-            exporter=self.options.exporter,
-            passes=self.options.passes,
-            pairs=self.opened.info.pairs,
-            with_products=asked is not None,
-            judging=texts.reference.texts if texts else (),
-            calibration=texts.calibration if texts and fixed else (),
-        )
-
-
-def _move(file: Path, target: Path) -> None:
-    target.parent.mkdir(exist_ok=True)
-    file.replace(target)
 
 
 def _prove_merge(
@@ -374,7 +292,7 @@ def _write_files(
         write_csv(folder / EVALUATION_FILE, test.columns(opened.info.labels))
 
 
-def _manifest(run: Run, made: _Made, gates: Gates, options: ExportOptions) -> Manifest:
+def _manifest(run: Run, made: Made, gates: Gates, options: ExportOptions) -> Manifest:
     info, encoder = run.info, made.lowered.model.encoder
     return Manifest(
         labels=info.labels,
@@ -391,8 +309,8 @@ def _manifest(run: Run, made: _Made, gates: Gates, options: ExportOptions) -> Ma
     )
 
 
-def _variants(options: ExportOptions, made: _Made) -> dict[str, Variant]:
-    variants = {"fp32": Variant(_FP32, EngineName.ONNXRUNTIME)}
+def _variants(options: ExportOptions, made: Made) -> dict[str, Variant]:
+    variants = {"fp32": Variant(FP32_FILE, EngineName.ONNXRUNTIME)}
     if made.quantized:
         name, variant = made.quantized.variant
         variants[name] = variant
@@ -401,7 +319,7 @@ def _variants(options: ExportOptions, made: _Made) -> dict[str, Variant]:
     return variants
 
 
-def _provenance(run: Run, made: _Made, options: ExportOptions) -> Provenance:
+def _provenance(run: Run, made: Made, options: ExportOptions) -> Provenance:
     info = run.info
     return Provenance(
         run=run.name,

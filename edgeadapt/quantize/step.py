@@ -104,6 +104,11 @@ class Quantize:
         size = model.fused.stat().st_size
         return Baseline(size, self.fp32_ms, self.noise, dict(self.sensitivity))
 
+    def first(self, model: Graphs) -> Path:
+        """Writes a model as the first candidate describes it, to compare others with it."""
+        way = self.ways[0]
+        return self._write(replace(way, fused=way.fused and model.products != model.fused), model)
+
     def _proposal(self, way: Candidate, model: Graphs, bar: Bar) -> Proposal:
         file = self._file(str(way))
 

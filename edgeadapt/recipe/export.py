@@ -7,6 +7,7 @@ from types import MappingProxyType
 from edgeadapt.errors import RecipeError
 from edgeadapt.recipe.fields import Choice, Joined, Range, at_least, between, option
 from edgeadapt.recipe.kinds import EngineName, Exporter, GraphPass, Objective, Platform, Scheme
+from edgeadapt.recipe.reduction import COMPRESS_WORDS, Reduction, is_reduction
 
 __all__ = ["SCHEMES", "ExportConfig"]
 
@@ -78,6 +79,33 @@ class ExportConfig:
         metavar="N|auto|none",
         panel=_COMPRESSION,
     )
+    compress: str = option(
+        "none",
+        "Remove layers, attention heads and FFN neurons: auto removes as many as --max-drop "
+        "allows; depth=N keeps the first N layers, prune=SHARE removes that share of their heads "
+        "and neurons, as in depth=4,prune=0.5; none, the default, keeps all.",
+        details="Needs the training text. The share is one of weights: a head has more than a "
+        "neuron.",
+        rule=Range(COMPRESS_WORDS, is_reduction),
+        metavar="auto|none|depth=N,prune=SHARE",
+        panel=_COMPRESSION,
+    )
+    speedup: float | None = option(
+        None,
+        "Remove layers, heads and neurons until the model is this many times as fast as without, "
+        "at 64 tokens, and keep the most accurate of such models.",
+        rule=at_least(1),
+        metavar="TIMES",
+        panel=_COMPRESSION,
+    )
+    recover: int = option(
+        0,
+        "Epochs to train adapters on through the smaller model of --compress, so that it answers "
+        "as the original did (default: {default}).",
+        rule=at_least(0),
+        metavar="EPOCHS",
+        panel=_COMPRESSION,
+    )
     with_torch: bool = option(
         False,
         "Add the merged checkpoint, so that bench can measure torch too.",
@@ -123,6 +151,11 @@ class ExportConfig:
         if self.passes in ("all", "none"):
             return tuple(GraphPass) if self.passes == "all" else ()
         return tuple(GraphPass(name) for name in self.passes.split("+"))
+
+    @property
+    def reduction(self) -> Reduction | None:
+        """What ``compress`` or ``speedup`` removes; ``None`` if nothing."""
+        return Reduction.parsed(self.compress) or (Reduction() if self.speedup else None)
 
     def check_engine(self, origin: str) -> None:
         """Checks that the engine runs the schemes.

@@ -15,7 +15,15 @@ from edgeadapt.backbones import BackboneSpec, HeadModule
 from edgeadapt.errors import ModelError
 from edgeadapt.store.structure import Structure
 
-__all__ = ["KeptWidths", "head_size", "keep_layers", "resize", "shaped", "structure_of"]
+__all__ = [
+    "BiasAlone",
+    "KeptWidths",
+    "head_size",
+    "keep_layers",
+    "resize",
+    "shaped",
+    "structure_of",
+]
 
 _NO_HEADS = (
     "Its attention has relative positions for each head, or all layers share one set of weights. "

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from edgeadapt.metrics import Drift
 from edgeadapt.recipe import EngineName, Objective, Platform
+from edgeadapt.store.structure import Structure
 from edgeadapt.typed import Count
 
-__all__ = ["Baseline", "Compression", "Setting", "StepReport", "TrialReport"]
+__all__ = ["Baseline", "Compression", "Setting", "Shrunk", "StepReport", "TrialReport"]
 
 Setting = str | int | float | bool | tuple[str, ...]
 """A JSON value."""
@@ -75,6 +76,27 @@ class StepReport:
 
 
 @dataclass(frozen=True)
+class Shrunk:
+    """What was removed from the layers of a model, and what that saves."""
+
+    before: Structure
+    """The layers of the uncompressed model."""
+    after: Structure
+    """The layers that are left: the first ones of ``before``."""
+    head_importance: tuple[float, ...]
+    """Of the heads of each layer together, before any was removed: mean squared gradient of a
+    text's loss with respect to a mask on a head's outputs. Of the layers that are left."""
+    neuron_importance: tuple[float, ...]
+    """The same of the FFN neurons of each layer together."""
+    tokens: Count
+    """Length of text at which speeds are compared."""
+    predicted: float
+    """How many times as fast as the unpruned model in the same form, predicted before export."""
+    measured: float
+    """The same, measured on the finished file at batch 1, in interleaved fresh processes."""
+
+
+@dataclass(frozen=True)
 class Compression:
     """All compression steps, with their common budget and what they cost together."""
 
@@ -90,6 +112,8 @@ class Compression:
     """In the order in which they were taken."""
     spent: Drift
     """Drift of the finished file against the uncompressed model."""
+    shrunk: Shrunk | None = None
+    """What was removed from the layers; ``None`` if nothing."""
     objective: Objective | None = None
     """Criterion for the quantized model; ``None`` without quantization."""
     platform: Platform | None = None

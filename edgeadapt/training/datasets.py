@@ -18,6 +18,7 @@ from edgeadapt.data import (
     check_label_names,
     check_rows,
     empty_rows,
+    fingerprint,
     hold_out,
     infer_labels,
     is_multi_hot,
@@ -37,10 +38,11 @@ from edgeadapt.data import (
     unlabelled_rows,
     with_columns,
 )
-from edgeadapt.errors import DataError
+from edgeadapt.errors import DataError, EdgeAdaptError, IntegrityError, UsageError
 from edgeadapt.models import hub
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe import DataConfig, Task
+from edgeadapt.store.run import RunInfo
 from edgeadapt.training.tables import Table, dataset_table, read_parquet
 
 __all__ = ["check_there", "load_dataset", "pinned_data"]
@@ -395,3 +397,36 @@ def _columns(config: DataConfig) -> list[str]:
 def _text_columns(config: DataConfig) -> list[str]:
     pair = [] if config.text_pair_column is None else [config.text_pair_column]
     return [config.text_column, *pair]
+
+
+def training_examples(info: RunInfo, *, progress: Progress = SILENT) -> Examples:
+    """Returns the examples that a run was trained on, read again from where its recipe says.
+
+    Raises:
+        UsageError: The run names no data, or it cannot be found.
+        IntegrityError: The data has changed since training.
+        DataError: It cannot be read.
+    """
+    data, expected = info.recipe.data, info.data.fingerprint
+    option = "--compress"
+    if not data.dataset or expected is None:
+        raise UsageError(
+            f"{option}: this run names no training text to decide by what can be removed.",
+            hint="It was imported without data. Import it again with --dataset.",
+        )
+    try:
+        dataset = load_dataset(data, progress=progress)
+    except EdgeAdaptError as error:
+        raise UsageError(
+            f"{option} needs the text that the run was trained on, and cannot read it: "
+            f"{error.message}",
+            hint=f"Its recipe says dataset = {data.dataset!r}, seen from the current folder.",
+        ) from None
+    found = fingerprint(dataset)
+    if found != expected:
+        raise IntegrityError(
+            f"{data.dataset} is not the data that the run was trained on: expected fingerprint "
+            f"{expected[:12]}, found {found[:12]}.",
+            hint="Restore the data, or train again.",
+        )
+    return dataset.train

@@ -1,0 +1,175 @@
+"""Search for the smaller models that the accuracy budget allows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeadapt.compress.budget import Budget, Reference
+from edgeadapt.compress.costs import LayerCosts
+from edgeadapt.errors import ModelError
+from edgeadapt.metrics import Drift, Logits
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe.reduction import Reduction
+from edgeadapt.shrink.candidate import Small, Workshop
+from edgeadapt.shrink.selection import Prices
+from edgeadapt.store.structure import Structure
+
+__all__ = ["FACTORS", "Goal", "Search", "Tried"]
+
+FACTORS = (1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0)
+"""How many times less a smaller model may cost, in the search: times as fast, or as small."""
+HOPELESS = 0.05
+"""A depth is given up if its layers alone, with a refitted head, exceed the budget by more than
+this share of accuracy."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a smaller model is made for."""
+
+    cost: Callable[[Structure], float]
+    """What a structure costs, in any unit."""
+    prices: Callable[[Structure], Prices]
+    """What the parts of a structure cost, in the same unit."""
+
+    @classmethod
+    def speed(cls, costs: LayerCosts) -> "Goal":
+        """Low latency."""
+        return cls(costs.of, lambda structure: Prices.of_latency(costs, structure))
+
+    @classmethod
+    def size(cls, costs: LayerCosts) -> "Goal":
+        """Few weights in the layers."""
+        return cls(
+            lambda structure: float(costs.weights(structure)),
+            lambda structure: Prices.of_weights(costs, structure),
+        )
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A smaller model, judged."""
+
+    small: Small
+    logits: Logits
+    """On the reference's texts, ``(texts, labels)``."""
+    cost: Drift
+    factor: float
+    """How many times less it costs than the original, by the search's goal."""
+
+
+class Search:
+    """Tries smaller models of one model, and remembers them.
+
+    Args:
+        workshop: Makes them.
+        goal: What they are made for.
+        budget: The accuracy that they may cost.
+        reference: What they are judged by.
+        progress: Receives the progress bar.
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        goal: Goal,
+        *,
+        budget: Budget,
+        reference: Reference,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._workshop, self._goal = workshop, goal
+        self._budget, self._reference = budget, reference
+        self._progress = progress
+        self.tried: list[Tried] = []
+        """All models in the order in which they were made."""
+        self._full = goal.cost(workshop.structure)
+
+    def given(self, wanted: Reduction, costs: LayerCosts) -> None:
+        """Tries the one model that was asked for."""
+        depth = self._workshop.structure.depth if wanted.depth is None else wanted.depth
+        if not wanted.prune:
+            self._judge(self._workshop.only_shallow(depth))
+            return
+        whole = self._workshop.structure
+        most = (1 - wanted.prune) * costs.weights(
+            Structure(whole.heads[:depth], whole.neurons[:depth])
+        )
+        self._judge(
+            self._workshop.small(
+                depth, self._prices(depth), lambda structure: costs.weights(structure) <= most
+            )
+        )
+
+    def cheapest(self) -> None:
+        """Tries models that cost less and less, at every depth, as long as the budget allows.
+
+        At full depth the limit is found by bisection. A shallower model is then tried from where
+        the deeper ones ended.
+        """
+        best = -1
+        for depth in self._depths():
+            best = self._limit(depth, best)
+
+    def at(self, factor: float) -> None:
+        """Tries a model of every depth that costs ``factor`` times less."""
+        for depth in self._depths():
+            self._try(depth, factor)
+
+    def _depths(self) -> list[int]:
+        """Tries the layers of each depth alone; returns the depths that are worth more."""
+        depths = []
+        for depth in range(self._workshop.structure.depth, 0, -1):
+            if depth < self._workshop.structure.depth:
+                try:
+                    alone = self._judge(self._workshop.only_shallow(depth))
+                except ModelError:  # layers that share weights cannot be cut anywhere
+                    continue
+                if alone.cost.accuracy_drop > self._budget.max_drop + HOPELESS:
+                    break
+            depths.append(depth)
+        return depths
+
+    def _limit(self, depth: int, best: int) -> int:
+        """Returns the index of the largest factor that a depth allows, at least ``best``."""
+        low, high = best, len(FACTORS)
+        if best >= 0 and not self._allowed(depth, best + 1):
+            return best
+        while high - low > 1:
+            middle = low + 1 if low == best >= 0 else (low + high) // 2
+            if self._allowed(depth, middle):
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _allowed(self, depth: int, index: int) -> bool:
+        if index >= len(FACTORS):
+            return False
+        tried = self._try(depth, FACTORS[index])
+        return tried is None or self._budget.met_by(tried.cost)
+
+    def _try(self, depth: int, factor: float) -> Tried | None:
+        """Tries a model; ``None`` where the depth alone costs as little already."""
+        whole = self._workshop.structure
+        most = self._full / factor
+        if self._goal.cost(Structure(whole.heads[:depth], whole.neurons[:depth])) <= most:
+            return None
+        return self._judge(
+            self._workshop.small(
+                depth, self._prices(depth), lambda structure: self._goal.cost(structure) <= most
+            )
+        )
+
+    def _prices(self, depth: int) -> Prices:
+        whole = self._workshop.structure
+        return self._goal.prices(Structure(whole.heads[:depth], whole.neurons[:depth]))
+
+    def _judge(self, small: Small) -> Tried:
+        same = next((t for t in self.tried if t.small.structure == small.structure), None)
+        if same is not None:
+            return same
+        logits = self._workshop.opened(small).logits(self._reference.texts)
+        cost = self._reference.cost_of(logits)
+        tried = Tried(small, logits, cost, self._full / self._goal.cost(small.structure))
+        self.tried.append(tried)
+        return tried

@@ -1,0 +1,164 @@
+"""Remove layers, attention heads and FFN neurons, as a step: chosen on validation text."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from edgeadapt.compress.budget import Budget, Reference
+from edgeadapt.compress.climb import Taken
+from edgeadapt.compress.costs import LayerCosts
+from edgeadapt.compress.step import Answers, Proposal, Trial, closest
+from edgeadapt.compress.timing import take_turns
+from edgeadapt.data import Examples
+from edgeadapt.models.text_model import TextModel
+from edgeadapt.progress import SILENT, Progress
+from edgeadapt.recipe import EngineName, Objective
+from edgeadapt.recipe.reduction import Reduction
+from edgeadapt.shrink.candidate import Workshop
+from edgeadapt.shrink.search import Goal, Search, Tried
+from edgeadapt.store.compression import Baseline, Setting, Shrunk
+from edgeadapt.store.structure import Structure
+from edgeadapt.text import Tokens
+
+__all__ = ["Shrink"]
+
+_FLOAT_BYTES = 4
+_FIRST_TOKEN = 2
+"""The first of the token ids that are timed; which ids does not matter."""
+
+
+class Shrink:
+    """The compression step.
+
+    Args:
+        wanted: What to remove.
+        speedup: How many times as fast the model has to be at least; ``None`` for as fast, or as
+            small, as the budget allows.
+        objective: What to optimize.
+        costs: What the layers cost on the target.
+        train: Training examples.
+        budget: The accuracy that the whole chain may cost.
+        reference: What models are judged by.
+        folder: Folder for weights.
+        recover: Trains a smaller model on; ``None`` to leave it as it is.
+        progress: Receives messages.
+    """
+
+    name = "structure"
+    candidates = "smaller models"
+    remedy = "add --recover 1, or remove less with --compress"
+
+    def __init__(
+        self,
+        wanted: Reduction,
+        *,
+        speedup: float | None,
+        objective: Objective,
+        costs: LayerCosts,
+        train: Examples,
+        budget: Budget,
+        reference: Reference,
+        folder: Path,
+        progress: Progress = SILENT,
+    ) -> None:
+        self.wanted, self.speedup, self.objective = wanted, speedup, objective
+        self.costs, self.train = costs, train
+        self.budget, self.reference = budget, reference
+        self.folder, self.progress = folder, progress
+        self._workshop: Workshop | None = None
+
+    def rounds(self, model: TextModel) -> Iterator[Sequence[Proposal]]:
+        """Yields all models that the search tried, in one round."""
+        workshop = Workshop(model, self.train, task=self.reference.task, folder=self.folder)
+        self._workshop = workshop
+        goal = Goal.speed if self.objective is Objective.LATENCY or self.speedup else Goal.size
+        search = Search(
+            workshop,
+            goal(self.costs),
+            budget=self.budget,
+            reference=self.reference,
+            progress=self.progress,
+        )
+        if not self.wanted.is_search:
+            search.given(self.wanted, self.costs)
+        elif self.speedup:
+            search.at(self.speedup)
+        else:
+            search.cheapest()
+        yield [self._proposal(tried, workshop) for tried in search.tried]
+
+    def fallbacks(self, model: TextModel) -> Sequence[Sequence[Proposal]]:
+        """Returns no proposals."""
+        return ()
+
+    def ordered(self, model: TextModel, allowed: Sequence[Trial]) -> Sequence[Trial]:
+        """Returns the trials: those that cost least first or, of a given speed, the best first."""
+        if self.speedup:
+            speedup = self.speedup
+            return closest(trial for trial in allowed if _factor(trial) >= speedup)
+        return sorted(allowed, key=lambda trial: -_factor(trial))
+
+    def baseline(self, model: TextModel) -> Baseline:
+        """Returns the size of the layers before."""
+        return Baseline()
+
+    def report(self, taken: Taken, finished: Path, whole: Path, engine: EngineName) -> Shrunk:
+        """Returns the report on the chosen model, and measures its speed.
+
+        Args:
+            taken: The chosen proposal.
+            finished: The finished file.
+            whole: The unpruned model in the same form.
+            engine: The engine of both.
+        """
+        assert self._workshop is not None
+        before = self._workshop.structure
+        after = _structure(taken.chosen)
+        importance = self._workshop.shallow(after.depth).importance
+        ids = list(range(_FIRST_TOKEN, _FIRST_TOKEN + self.costs.tokens))
+        timings = take_turns(
+            [(whole, engine), (finished, engine)],
+            [Tokens(ids, [0] * len(ids))],
+            threads=self.costs.threads,
+            progress=self.progress,
+        )
+        return Shrunk(
+            before=before,
+            after=after,
+            head_importance=tuple(float(heads.sum()) for heads in importance.heads),
+            neuron_importance=tuple(float(neurons.sum()) for neurons in importance.neurons),
+            tokens=self.costs.tokens,
+            predicted=self.costs.of(before) / self.costs.of(after),
+            measured=timings[0].latency_ms / timings[1].latency_ms,
+        )
+
+    def _proposal(self, tried: Tried, workshop: Workshop) -> Proposal:
+        structure, before = tried.small.structure, workshop.structure
+        speedup = self.costs.of(before) / self.costs.of(structure)
+        removed = 1 - self.costs.weights(structure) / self.costs.weights(before)
+        settings: dict[str, Setting] = {
+            "layers": structure.depth,
+            "heads": tuple(map(str, structure.heads)),
+            "neurons": tuple(map(str, structure.neurons)),
+            "removed": removed,
+            "speedup": speedup,
+            "factor": tried.factor,
+        }
+        name = (
+            f"{structure.depth} layers with {sum(structure.heads)} heads and "
+            f"{sum(structure.neurons):,} neurons, {speedup:.1f} times as fast"
+        )
+        size = _FLOAT_BYTES * self.costs.weights(structure)
+        make: Callable[[Path], TextModel] = lambda _: workshop.opened(tried.small)  # noqa: E731
+        return Proposal(name, make, lambda: Answers(tried.logits, size), settings=settings)
+
+
+def _factor(trial: Trial) -> float:
+    return float(str(trial.proposal.settings["factor"]))
+
+
+def _structure(trial: Trial) -> Structure:
+    settings = trial.proposal.settings
+    heads, neurons = settings["heads"], settings["neurons"]
+    assert isinstance(heads, tuple)
+    assert isinstance(neurons, tuple)
+    return Structure(tuple(map(int, heads)), tuple(map(int, neurons)))

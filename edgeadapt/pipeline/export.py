@@ -384,6 +384,7 @@ def _manifest(run: Run, made: _Made, gates: Gates, options: ExportOptions) -> Ma
         provenance=_provenance(run, made, options),
         gates=gates,
         compression=made.compression,
+        structure=made.lowered.model.merged.structure,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         edgeadapt=__version__,
         task=info.task,

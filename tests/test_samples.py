@@ -18,7 +18,7 @@ pytestmark = pytest.mark.versions
 
 ASSETS = Path(__file__).parent / "assets"
 SAMPLES = ASSETS / "samples"
-BUNDLES = {1: ASSETS / "tiny_bundle", 2: SAMPLES / "bundle-2"}
+BUNDLES = {1: ASSETS / "tiny_bundle", 2: SAMPLES / "bundle-2", 3: SAMPLES / "bundle-3"}
 
 
 def versions(kind: str) -> list[int]:
@@ -43,7 +43,7 @@ def test_a_run_of_every_version_is_opened_and_verified(version: int) -> None:
     assert inspect(str(run.path))["test_accuracy"] == run.info.test.accuracy
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_bundle_of_every_version_is_verified_and_answers(version: int) -> None:
     bundle = Bundle.open(BUNDLES[version])
     bundle.verify()
@@ -53,6 +53,7 @@ def test_a_bundle_of_every_version_is_verified_and_answers(version: int) -> None
     scored = bundle.manifest.provenance.test
     assert scored is not None
     assert bundle.manifest.labels == ("negative", "positive")
+    assert bundle.manifest.structure is None
     for variant in ("fp32", "int8"):
         found = load(bundle.path, variant=variant, threads=1).predict([row["text"] for row in rows])
         right = sum(one.label == row["label"] for one, row in zip(found, rows, strict=True))

@@ -1,10 +1,12 @@
 """``edgeadapt merge``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edgeadapt.cli.options import Force, Json, Output
+from edgeadapt.errors import ExportError
 
 __all__ = ["merge"]
 
@@ -23,9 +25,10 @@ def merge(
     from edgeadapt.store import artifacts
     from edgeadapt.store.run import Run
 
-    source = (
-        Run.open(artifacts.resolve(run, artifacts.runs())) if run else Run.latest(artifacts.runs())
-    )
+    path = artifacts.resolve(run, artifacts.runs()) if run else None
+    if path and (path / "manifest.json").is_file():
+        _check_not_pruned(path)
+    source = Run.open(path) if path else Run.latest(artifacts.runs())
     with train_tier("edgeadapt merge"):
         from edgeadapt.pipeline.merge import merge_run
 
@@ -59,3 +62,19 @@ def merge(
         f"by {parity.max_difference:.1e} over {parity.texts} texts (limit {parity.limit:.0e})"
     )
     print_line(f"checkpoint: {checkpoint.path}")
+
+
+def _check_not_pruned(path: Path) -> None:
+    """Says why no stock checkpoint can hold the model of a bundle, rather than ask for a run."""
+    from edgeadapt.store.bundle import Bundle
+
+    structure = Bundle.open(path).manifest.structure
+    if structure is not None:
+        raise ExportError(
+            f"{path} is a bundle whose model cannot be a stock checkpoint: its layers have "
+            "different widths, which no config.json of transformers describes (heads "
+            f"{', '.join(map(str, structure.heads))}; neurons "
+            f"{', '.join(map(str, structure.neurons))}).",
+            hint="Merge its run to get the model before pruning: edgeadapt merge RUN. Other tools "
+            "can read onnx/model.onnx of the bundle.",
+        )

@@ -1,7 +1,7 @@
 """Fold adapters into the backbone and save the result as a stock checkpoint."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -9,10 +9,15 @@ from transformers import PreTrainedModel
 
 from edgeadapt.adapters import BackboneModel, Kept
 from edgeadapt.adapters.parts import Part, innermost
+from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import ExportError
 from edgeadapt.metrics import Parity
 from edgeadapt.models.classifier import AdaptedClassifier, load_stock
+from edgeadapt.runtime.resized import unequal_structure
+from edgeadapt.runtime.torch_engine import load_checkpoint
+from edgeadapt.store.checkpoint import read_checkpoint_config
 from edgeadapt.store.gates import Leftover, MergeGate
+from edgeadapt.store.structure import Structure
 
 __all__ = ["Merged", "merge"]
 
@@ -29,11 +34,29 @@ class Merged:
     """The bottlenecks that did not fold."""
     unshared_bytes: int
     """fp32 bytes added because layers that shared weights have their own now."""
+    structure: Structure | None = None
+    """Widths of the layers of both models; ``None`` where their config says it all."""
 
     @property
     def is_stock(self) -> bool:
         """Whether plain transformers can load the complete model."""
-        return not self.kept
+        return not self.kept and self.structure is None
+
+    def resized(self, model: PreTrainedModel) -> "Merged":
+        """Returns this with a resized copy of its model (``runtime/resized.py``).
+
+        Raises:
+            ExportError: Some adapters did not fold; what they read and write would be gone.
+        """
+        if self.kept:
+            raise ExportError(
+                f"The layers of this model cannot be resized: {len(self.kept)} bottlenecks stay "
+                "beside its dense layers.",
+                hint="Train with --method parallel (and the backbone's own activation), lora, ia3 "
+                "or bitfit, which fold.",
+            )
+        structure = unequal_structure(model, backbone_spec(model.config.model_type))
+        return replace(self, model=model, stock=model, structure=structure)
 
     @property
     def leftover(self) -> Leftover:
@@ -53,13 +76,16 @@ class Merged:
         return MergeGate(parity, self.leftover, self.unshared_bytes)
 
     def save(self, folder: Path) -> PreTrainedModel:
-        """Saves a stock checkpoint and returns it as reloaded by plain transformers.
+        """Saves a checkpoint and returns it as reloaded.
+
+        A stock model is reloaded by plain transformers, one of layers of different widths by its
+        ``structure``, which the checkpoint does not hold.
 
         Raises:
-            ExportError: Some adapters did not fold; a stock checkpoint cannot hold them.
+            ExportError: Some adapters did not fold; a checkpoint cannot hold them.
             ModelError: A key is missing, unexpected or of another shape on reload.
         """
-        if not self.is_stock:
+        if self.kept:
             raise ExportError(
                 f"This model cannot be saved as a stock checkpoint: {self.leftover.bottlenecks} "
                 f"bottlenecks with {self.leftover.parameters:,} parameters stay beside its dense "
@@ -68,6 +94,8 @@ class Merged:
                 "or bitfit; or make a bundle of it with `edgeadapt export`, without --with-torch.",
             )
         self.model.save_pretrained(folder)
+        if self.structure is not None:
+            return load_checkpoint(read_checkpoint_config(folder), self.structure)
         return load_stock(folder)
 
 

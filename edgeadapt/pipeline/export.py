@@ -302,6 +302,7 @@ def _manifest(run: Run, made: Made, gates: Gates, options: ExportOptions) -> Man
         provenance=_provenance(run, made, options),
         gates=gates,
         compression=made.compression,
+        structure=made.lowered.model.merged.structure,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         edgeadapt=__version__,
         task=info.task,

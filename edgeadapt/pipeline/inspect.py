@@ -16,6 +16,7 @@ from edgeadapt.store.files import read_json
 from edgeadapt.store.manifests import read_manifest
 from edgeadapt.store.record import Record
 from edgeadapt.store.run import UNFINISHED, Run, RunInfo
+from edgeadapt.store.structure import Structure
 from edgeadapt.typed import Count, from_json
 
 __all__ = ["describe_run", "inspect"]
@@ -155,6 +156,7 @@ def _bundle(bundle: Bundle) -> dict[str, object]:
         "pairs": manifest.pairs,
         "labels": list(manifest.labels),
         "max_length": manifest.max_length,
+        **_structure(manifest.structure),
         "variants": {name: bundle.variant_bytes(name) for name in manifest.variants},
         "merge": merge_note(gates.merge),
         "merge_difference": gates.merge.parity.max_difference,
@@ -163,6 +165,16 @@ def _bundle(bundle: Bundle) -> dict[str, object]:
         "int8_accuracy_drop": int8.accuracy_drop if int8 else None,
         "created": manifest.created,
         "files_verified": len(manifest.files),
+    }
+
+
+def _structure(structure: Structure | None) -> dict[str, object]:
+    """The heads and neurons of each layer of a pruned model."""
+    if structure is None:
+        return {}
+    return {
+        "heads_by_layer": list(structure.heads),
+        "neurons_by_layer": list(structure.neurons),
     }
 
 

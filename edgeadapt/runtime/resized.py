@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from edgeadapt.backbones import BackboneSpec, HeadModule
 from edgeadapt.errors import ModelError
@@ -18,17 +18,19 @@ from edgeadapt.store.structure import Structure
 __all__ = [
     "BiasAlone",
     "KeptWidths",
+    "check_structure",
     "head_size",
     "keep_layers",
     "resize",
     "shaped",
     "structure_of",
+    "unequal_structure",
 ]
 
-_NO_HEADS = (
-    "Its attention has relative positions for each head, or all layers share one set of weights. "
-    "Prune neurons or layers instead."
-)
+_NO_HEADS = "The attention heads of {} models cannot be pruned: each has its relative positions."
+_NO_HEADS_HINT = "Prune neurons or layers instead, or choose another backbone."
+_SHARED = "The layers of {} models cannot have different widths: they share one set of weights."
+_SHARED_HINT = "Remove layers instead, or choose another backbone."
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,12 @@ def structure_of(model: PreTrainedModel, spec: BackboneSpec) -> Structure:
     )
 
 
+def unequal_structure(model: PreTrainedModel, spec: BackboneSpec) -> Structure | None:
+    """Returns the widths of a model that its config cannot describe; ``None`` for a stock model."""
+    structure = structure_of(model, spec)
+    return None if structure.is_stock(heads=int(model.config.num_attention_heads)) else structure
+
+
 def resize(model: PreTrainedModel, spec: BackboneSpec, kept: Sequence[KeptWidths]) -> None:
     """Keeps the given heads and neurons of each layer, in place.
 
@@ -147,29 +155,44 @@ def shaped(model: PreTrainedModel, spec: BackboneSpec, structure: Structure) -> 
         ModelError: The model does not have these layers, heads or neurons, or its backbone's layers
             cannot have different widths.
     """
-    stock = structure_of(model, spec)
-    if stock.depth != structure.depth:
-        raise ModelError(
-            f"structure: expected {stock.depth} layers, the {spec.depth_key} of config.json, found "
-            f"{structure.depth}."
-        )
-    for name, most, wanted in (
-        ("heads", stock.heads, structure.heads),
-        ("neurons", stock.neurons, structure.neurons),
-    ):
-        for number, (limit, count) in enumerate(zip(most, wanted, strict=True)):
-            if count > limit:
-                raise ModelError(
-                    f"structure: {name}.{number}: expected at most {limit:,}, the {name} of a "
-                    f"layer by config.json, found {count:,}."
-                )
-    pairs = zip(stock.heads, structure.heads, structure.neurons, strict=True)
+    config = model.config
+    check_structure(structure, config, spec)
+    every = int(config.num_attention_heads)
     kept = [
         KeptWidths(None if heads == every else range(heads), range(neurons))
-        for every, heads, neurons in pairs
+        for heads, neurons in zip(structure.heads, structure.neurons, strict=True)
     ]
-    if stock != structure:
-        resize(model, spec, kept)
+    resize(model, spec, kept)
+
+
+def check_structure(structure: Structure, config: PretrainedConfig, spec: BackboneSpec) -> None:
+    """Checks that a structure is that of a resized model of this configuration.
+
+    Raises:
+        ModelError: It has other layers, or more heads or neurons than those, or the backbone's
+            layers cannot have different widths.
+    """
+    depth = int(getattr(config, spec.depth_key))
+    if structure.depth != depth:
+        raise ModelError(
+            f"structure: expected {depth} layers, the {spec.depth_key} of config.json, found "
+            f"{structure.depth}."
+        )
+    if spec.groups_key is not None:
+        raise ModelError(_SHARED.format(spec.model_type), hint=_SHARED_HINT)
+    for name, counts, key in (
+        ("heads", structure.heads, "num_attention_heads"),
+        ("neurons", structure.neurons, spec.intermediate_key),
+    ):
+        most = int(getattr(config, key))
+        for number, count in enumerate(counts):
+            if count > most:
+                raise ModelError(
+                    f"structure: {name}.{number}: expected at most {most:,}, the {key} of "
+                    f"config.json, found {count:,}."
+                )
+            if name == "heads" and count != most and spec.attention is None:
+                raise ModelError(_NO_HEADS.format(spec.model_type), hint=_NO_HEADS_HINT)
 
 
 def keep_layers(model: PreTrainedModel, spec: BackboneSpec, depth: int) -> None:
@@ -225,20 +248,14 @@ def _neurons(layer: nn.Module, spec: BackboneSpec) -> int:
 
 def _check_resizable(spec: BackboneSpec, structure: Structure, kept: Sequence[KeptWidths]) -> None:
     if spec.groups_key is not None:
-        raise ModelError(
-            f"The layers of {spec.model_type} models cannot have different widths: they share one "
-            "set of weights.",
-            hint="Choose another backbone, or remove layers instead.",
-        )
+        raise ModelError(_SHARED.format(spec.model_type), hint=_SHARED_HINT)
     if len(kept) != structure.depth:
         raise ModelError(
             f"Widths of {len(kept)} layers: expected those of all {structure.depth} layers."
         )
     for number, widths in enumerate(kept):
         if widths.heads is not None and spec.attention is None:
-            raise ModelError(
-                f"The attention heads of {spec.model_type} models cannot be pruned.", hint=_NO_HEADS
-            )
+            raise ModelError(_NO_HEADS.format(spec.model_type), hint=_NO_HEADS_HINT)
         _check_numbers("heads", widths.heads, structure.heads[number], layer=number)
         _check_numbers("neurons", widths.neurons, structure.neurons[number], layer=number)
 

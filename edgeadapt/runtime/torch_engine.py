@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from edgeadapt.errors import LayoutError, MissingExtraError
+from edgeadapt.backbones import BackboneSpec
+from edgeadapt.errors import LayoutError, MissingExtraError, ModelError
 from edgeadapt.metrics import Logits
 from edgeadapt.outputs import Outputs, listed
 from edgeadapt.runtime.base import OTHER_MODEL, checked_logits
@@ -20,43 +21,57 @@ from edgeadapt.store.checkpoint import (
     read_checkpoint_config,
 )
 from edgeadapt.store.sizes import check_declared_sizes
+from edgeadapt.store.structure import Structure
 from edgeadapt.text import TokenBatch
 
 try:
     import torch
-    from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, PreTrainedModel
+    from transformers import (
+        CONFIG_MAPPING,
+        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        PretrainedConfig,
+        PreTrainedModel,
+    )
     from transformers.utils import logging
+
+    from edgeadapt.runtime.resized import check_structure, shaped
 except ModuleNotFoundError as error:
     raise MissingExtraError("The torch engine", extra="train", missing=error.name) from None
 
-__all__ = ["TorchEngine", "quiet_transformers"]
+__all__ = ["TorchEngine", "load_checkpoint", "quiet_transformers"]
 
 _WEIGHTS = frozenset({".safetensors", ".bin"})
 """Suffixes of weight files."""
 
 
 class TorchEngine:
-    """A stock Hugging Face classifier.
+    """A Hugging Face classifier, stock or pruned.
 
     Args:
         checkpoint: Folder with config.json and model.safetensors.
         threads: Threads within an operator; by default torch decides.
         labels: Expected number of logits per text; any number by default.
+        structure: Widths of the layers of a pruned classifier.
 
     Raises:
         ModelError: config.json is damaged, or has a model type, settings or code that stock models
             do not support.
-        LayoutError: The weights are damaged, or do not match the model.
+        LayoutError: The weights are damaged, or weights, config.json and structure do not match.
     """
 
     def __init__(
-        self, checkpoint: Path, *, threads: int | None = None, labels: int | None = None
+        self,
+        checkpoint: Path,
+        *,
+        threads: int | None = None,
+        labels: int | None = None,
+        structure: Structure | None = None,
     ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         config = read_checkpoint_config(checkpoint)
         self._checkpoint, self._labels = checkpoint, labels
-        self._model = _loaded(checkpoint, config).eval()
+        self._model = load_checkpoint(config, structure)
         # RoBERTa accepts segment ids too, but was trained with segment 0 only.
         takes_segments = config.spec.token_type_ids
         self._inputs = ["input_ids", "attention_mask"] + ["token_type_ids"] * takes_segments
@@ -66,7 +81,8 @@ class TorchEngine:
         """Loads a variant of a bundle, verified."""
         config, labels = bundled_checkpoint_config(bundle, variant), bundle.manifest.labels
         _check_names(config, labels)
-        return cls(config.file.parent, threads=threads, labels=len(labels))
+        structure = bundle.manifest.structure
+        return cls(config.file.parent, threads=threads, labels=len(labels), structure=structure)
 
     def run(self, batch: TokenBatch) -> Logits:
         """Returns float32 logits of shape ``(batch, labels)``.
@@ -104,15 +120,29 @@ def _check_names(config: CheckpointConfig, labels: Sequence[str]) -> None:
         )
 
 
-def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
-    """Loads the weights and checks them, because transformers initializes missing ones randomly."""
-    stock = config.stock(CONFIG_MAPPING[config.spec.model_type])
+def load_checkpoint(
+    config: CheckpointConfig, structure: Structure | None = None
+) -> PreTrainedModel:
+    """Loads a classifier in evaluation mode.
+
+    Args:
+        config: The content of the checkpoint's config.json.
+        structure: Widths of the layers of a pruned classifier.
+
+    Raises:
+        ModelError: config.json has settings that stock models do not support.
+        LayoutError: The weights are damaged, or weights, config.json and structure do not match.
+    """
+    checkpoint, spec = config.file.parent, config.spec
+    stock = config.stock(CONFIG_MAPPING[spec.model_type])
+    if structure is not None:
+        _check_structure(structure, stock, config)
     # Assumes fp16, which gives an upper bound of the number of values for any wider type.
     values = sum(path.stat().st_size for path in checkpoint.iterdir() if path.suffix in _WEIGHTS)
-    check_declared_sizes(stock, config.spec, values // 2, where=str(config.file))
+    check_declared_sizes(stock, spec, values // 2, where=str(config.file), structure=structure)
     try:
         with quiet_transformers():
-            model, report = AutoModelForSequenceClassification.from_pretrained(
+            model, report = _class_of(stock, spec, structure).from_pretrained(
                 checkpoint,
                 config=stock,
                 trust_remote_code=False,
@@ -122,15 +152,50 @@ def _loaded(checkpoint: Path, config: CheckpointConfig) -> PreTrainedModel:
             )
     except Exception as error:  # noqa: BLE001 - its exceptions share no public base class
         raise LayoutError(f"torch {torch.__version__} cannot load {checkpoint}: {error}") from None
+    # transformers initializes missing weights at random.
     wrong = sorted(f"{key} ({kind})" for kind, keys in report.items() for key in keys)
     if wrong:
+        widths = "" if structure is None else " of the manifest's structure"
         raise LayoutError(
-            f"{checkpoint} does not hold the weights of a {config.spec.model_type} classifier: "
+            f"{checkpoint} does not hold the weights of a {spec.model_type} classifier{widths}: "
             f"expected no missing, unexpected or mismatched ones, found {len(wrong)}: "
             f"{', '.join(wrong[:5])}.",
             hint="Export it again with: edgeadapt export RUN --with-torch",
         )
-    return model
+    return model.eval()
+
+
+def _check_structure(
+    structure: Structure, stock: PretrainedConfig, config: CheckpointConfig
+) -> None:
+    try:
+        check_structure(structure, stock, config.spec)
+    except ModelError as error:
+        raise LayoutError(
+            f"{config.file} does not describe the manifest's structure: {error.message}",
+            hint=OTHER_MODEL,
+        ) from None
+
+
+def _class_of(
+    config: PretrainedConfig, spec: BackboneSpec, structure: Structure | None
+) -> type[PreTrainedModel]:
+    """Returns the stock class, or one of the same name whose layers have the widths given.
+
+    ``from_pretrained`` makes the model without memory for its weights, and then loads them: what it
+    checks and reports of a stock model, it does of a pruned one too.
+    """
+    stock: type[PreTrainedModel] = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+    if structure is None:
+        return stock
+    widths = structure
+
+    def init(self: PreTrainedModel, config: PretrainedConfig) -> None:
+        stock.__init__(self, config)
+        shaped(self, spec, widths)
+
+    # The same name, because transformers chooses the loss by it.
+    return type(stock.__name__, (stock,), {"__init__": init})
 
 
 @contextmanager

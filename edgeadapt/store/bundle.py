@@ -30,6 +30,7 @@ from edgeadapt.store.layout import FileInfo, Layout
 from edgeadapt.store.listing import check_names
 from edgeadapt.store.manifests import Upgrade, write_manifest
 from edgeadapt.store.provenance import Provenance
+from edgeadapt.store.structure import Structure
 from edgeadapt.text import TextEncoder
 from edgeadapt.typed import Check, Count, Names, from_json
 
@@ -113,6 +114,8 @@ class Manifest:
     """Whether the model takes pairs of texts."""
     compression: Compression | None = None
     """Report on all compression steps; ``None`` for a bundle with fp32 only."""
+    structure: Structure | None = None
+    """Widths of the layers of a pruned model; ``None`` where config.json describes them."""
     files: Mapping[str, FileInfo] = field(default_factory=dict)
     """Relative path -> hash and size of every other file."""
 
@@ -128,8 +131,9 @@ class Bundle(Layout):
 
     KIND: ClassVar[str] = "bundle"
     MANIFEST: ClassVar[str] = "manifest.json"
-    FORMAT_VERSION: ClassVar[int] = 2
-    """Version 2 added a hash of manifest.json itself, and one report on all compression steps."""
+    FORMAT_VERSION: ClassVar[int] = 3
+    """Version 2 added a hash of manifest.json itself, and one report on all compression steps.
+    Version 3 added the structure of pruned models; a manifest of version 2 is one without."""
     UPGRADES: ClassVar[Mapping[int, Upgrade]] = MappingProxyType({1: upgraded_bundle})
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeadapt.backbones import BackboneSpec
 from edgeadapt.errors import ModelError
+from edgeadapt.store.structure import Structure
 
 __all__ = ["MOST_LAYERS", "check_declared_sizes"]
 
@@ -23,7 +24,14 @@ _SLACK = 1_000_000
 """Number of values that are always allowed, in addition to a multiple of the files' values."""
 
 
-def check_declared_sizes(config: Any, spec: BackboneSpec, values: int, *, where: str) -> None:
+def check_declared_sizes(
+    config: Any,
+    spec: BackboneSpec,
+    values: int,
+    *,
+    where: str,
+    structure: Structure | None = None,
+) -> None:
     """Checks that a model with this configuration is not much larger than the weight files.
 
     Args:
@@ -31,12 +39,13 @@ def check_declared_sizes(config: Any, spec: BackboneSpec, values: int, *, where:
         spec: The names of its settings.
         values: Number of values in the weight files.
         where: Path of config.json, for the message.
+        structure: Widths of the layers, where they differ from those of the configuration.
 
     Raises:
         ModelError: The model would be several times larger; the message names the setting with the
             largest share.
     """
-    wanted = _declared(config, spec)
+    wanted = _declared(config, spec, structure)
     most = 4 * values + _SLACK
     if sum(wanted.values()) > most:
         key = max(wanted, key=lambda key: wanted[key])
@@ -48,7 +57,7 @@ def check_declared_sizes(config: Any, spec: BackboneSpec, values: int, *, where:
         )
 
 
-def _declared(config: Any, spec: BackboneSpec) -> dict[str, int]:
+def _declared(config: Any, spec: BackboneSpec, structure: Structure | None) -> dict[str, int]:
     """Setting -> estimated number of values of the tables or layers that it sizes."""
     hidden = config.hidden_size
     width = getattr(config, "embedding_size", None) or hidden
@@ -67,6 +76,12 @@ def _declared(config: Any, spec: BackboneSpec) -> dict[str, int]:
         wanted[spec.groups_key or spec.depth_key] = sum(
             wanted.pop(key) for key in ("hidden_size", spec.intermediate_key)
         )
+    if structure is not None:
+        # A stock layer is made first, one at a time, and cut to its widths.
+        size = hidden // max(config.num_attention_heads, 1)
+        widest = max(sum(structure.heads) * size, hidden)
+        wanted["hidden_size"] = widest * hidden * 4
+        wanted[spec.intermediate_key] = sum(structure.neurons) * hidden * 2
     return wanted
 
 

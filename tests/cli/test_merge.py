@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.run import Run
 from tests.cli.conftest import Cli, written
+from tests.pruned import pruned_bundle
 
 
 def test_json_is_one_object_with_checkpoint_parity_and_files(
@@ -37,6 +39,17 @@ def test_a_path_is_taken_as_it_is(cli: Cli, tiny_run: Run, folder: Path, tmp_pat
 
     assert (tmp_path / "here" / "model.safetensors").is_file()
     assert written(folder) == []
+
+
+def test_a_pruned_bundle_says_why_it_cannot_be_a_stock_checkpoint(
+    cli: Cli, tiny_bundle: Bundle, folder: Path, tmp_path: Path
+) -> None:
+    pruned = pruned_bundle(tiny_bundle, tmp_path / "pruned")
+
+    cli("merge", pruned.path).fails_with(
+        "cannot be a stock checkpoint", "heads 1, 0; neurons 4, 0", hint="edgeadapt merge RUN"
+    )
+    cli("merge", tiny_bundle.path).fails_with("is a bundle: expected a run")
 
 
 def test_a_run_that_is_not_there_is_named(cli: Cli, folder: Path) -> None:

@@ -25,6 +25,7 @@ from edgeadapt.models.merge import merge
 from edgeadapt.models.sources import find_model
 from edgeadapt.models.unshare import unshare
 from edgeadapt.recipe import AdapterConfig, AdapterKind, LoraTarget, ModelConfig, Placement
+from edgeadapt.runtime.resized import KeptWidths, keep_layers, resize
 from edgeadapt.store.gates import Leftover
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import (
@@ -469,3 +470,44 @@ def test_ffns_of_different_widths_are_refused() -> None:
 
     with pytest.raises(ExportError, match=r"different widths.*\[24, 28\]"):
         merge(replace(classifier, adapters={}))
+
+
+UNEQUAL = [KeptWidths(neurons=range(5)), KeptWidths(neurons=())]
+RESIZABLE = [name for name in TINY_CONFIGS if not backbone_spec(name).groups_key]
+
+
+@pytest.mark.parametrize("model_type", RESIZABLE)
+def test_layers_of_different_widths_are_saved_but_no_stock_model(
+    model_type: str, tmp_path: Path
+) -> None:
+    merged = merge(adapted(model_type, "lora"))
+    resize(merged.model, backbone_spec(model_type), UNEQUAL)
+
+    pruned = merged.resized(merged.model)
+
+    assert pruned.structure is not None
+    assert pruned.structure.neurons == (5, 0)
+    assert (merged.is_stock, pruned.is_stock) == (True, False)
+    assert pruned.model is pruned.stock
+    again = pruned.save(tmp_path)
+    torch.testing.assert_close(logits(again), logits(pruned.model), rtol=0, atol=1e-6)
+
+
+def test_layers_of_equal_widths_stay_a_stock_model(tmp_path: Path) -> None:
+    merged = merge(adapted("bert", "lora"))
+    resize(merged.model, backbone_spec("bert"), [KeptWidths(neurons=range(5))] * LAYERS)
+    keep_layers(merged.model, backbone_spec("bert"), 1)
+
+    pruned = merged.resized(merged.model)
+
+    assert pruned.is_stock
+    pruned.save(tmp_path)
+    plain = in_plain_transformers(tmp_path)
+    torch.testing.assert_close(logits(plain), logits(pruned.model), rtol=0, atol=1e-6)
+
+
+def test_a_model_with_bottlenecks_that_stay_is_not_resized() -> None:
+    merged = merge(adapted("bert", "houlsby"))
+
+    with pytest.raises(ExportError, match="cannot be resized: 4 bottlenecks stay beside"):
+        merged.resized(merged.model)

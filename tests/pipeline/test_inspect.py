@@ -22,6 +22,7 @@ from edgeadapt.pipeline.inspect import inspect
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.run import Run
 from tests.benchmark.handmade import copy_bundle, make_record, make_sample, only
+from tests.pruned import pruned_bundle
 from tests.store.handmade import compression_of
 from tests.store.manifests import change_json, edit_json
 
@@ -91,6 +92,16 @@ def test_a_bundle_without_int8_has_no_int8_figures(tiny_bundle: Bundle, tmp_path
 
     assert set(found["variants"]) == {"fp32"}
     assert (found["int8_agreement"], found["int8_accuracy_drop"]) == (None, None)
+
+
+def test_a_pruned_bundle_shows_the_widths_of_its_layers(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    stock = inspect(str(tiny_bundle.path))
+    found = inspect(str(pruned_bundle(tiny_bundle, tmp_path / "pruned").path))
+
+    assert (found["heads_by_layer"], found["neurons_by_layer"]) == ([1, 0], [4, 0])
+    assert found.keys() - stock.keys() == {"heads_by_layer", "neurons_by_layer"}
 
 
 def test_a_record_is_described(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification
+from transformers import PreTrainedModel
 
 from edgeadapt.errors import (
     IntegrityError,
@@ -26,9 +26,11 @@ from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
 from edgeadapt.runtime.torch_engine import TorchEngine
 from edgeadapt.store.bundle import Bundle, Manifest
+from edgeadapt.store.structure import Structure
 from edgeadapt.text import TextEncoder
 from tests.conftest import TINY_CONFIGS, make_tokenizer, review
 from tests.lively import lively_bundle, lively_model
+from tests.pruned import KEPT, pruned_bundle
 from tests.store.manifests import change_json
 
 pytestmark = pytest.mark.versions
@@ -254,7 +256,7 @@ def test_sizes_far_beyond_the_weights_are_refused_before_anything_is_allocated(
     def allocate(*_: object, **__: object) -> None:
         pytest.fail("a model was built")
 
-    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", allocate)
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", allocate)
     change_config(own_bundle, **settings)
 
     with pytest.raises(ModelError, match=words):
@@ -297,3 +299,80 @@ def test_a_token_without_an_embedding_is_an_error_that_names_the_model(bundle: B
 
     with pytest.raises(LayoutError, match=r"cannot run .*torch on 3 tokens of ids up to 10000"):
         TorchEngine.load(bundle, "torch").run(batch)
+
+
+@pytest.fixture(scope="module")
+def pruned(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return pruned_bundle(bundle, tmp_path_factory.mktemp("pruned") / "bundle")
+
+
+def test_a_pruned_bundle_answers_in_torch_as_in_onnx_runtime(
+    bundle: Bundle, pruned: Bundle
+) -> None:
+    assert pruned.manifest.structure == Structure((1, 0), (4, 0))
+    batch = pruned.text_encoder().batch(TEXTS)
+
+    found = TorchEngine.load(pruned, "torch").run(batch)
+
+    np.testing.assert_allclose(
+        found, OnnxRuntimeEngine.load(pruned, "fp32").run(batch), rtol=0, atol=LIMIT
+    )
+    assert np.abs(found - TorchEngine.load(bundle, "torch").run(batch)).max() > 100 * LIMIT
+
+
+def test_nothing_but_the_widths_of_a_pruned_bundle_tells_its_weights_apart(
+    pruned: Bundle, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(pruned.path, tmp_path / "copy"))
+    Bundle.write(path, replace(pruned.manifest, structure=None))
+
+    with pytest.raises(LayoutError, match=r"a bert classifier: expected no missing"):
+        TorchEngine.load(Bundle.open(path), "torch")
+
+
+@pytest.mark.parametrize(
+    ("structure", "words"),
+    [
+        (Structure((1,), (4,)), r"structure: expected 2 layers, the num_hidden_layers .*, found 1"),
+        (Structure((1, 3), (4, 0)), r"heads\.1: expected at most 2, the num_attention_heads"),
+        (Structure((1, 0), (10**12, 0)), r"neurons\.0: expected at most .*, the intermediate_size"),
+        (Structure((1, 1), (4, 0)), r"query\.weight \(missing_keys\)"),
+        (Structure((1, 0), (5, 0)), r"of the manifest's structure: .*\(mismatched_keys\)"),
+        (Structure((0, 0), (4, 0)), r"query\.weight \(unexpected_keys\)"),
+    ],
+)
+def test_a_structure_that_is_not_of_the_checkpoint_is_refused_by_name(
+    pruned: Bundle, tmp_path: Path, structure: Structure, words: str
+) -> None:
+    path = Path(shutil.copytree(pruned.path, tmp_path / "copy"))
+    Bundle.write(path, replace(pruned.manifest, structure=structure))
+
+    with pytest.raises(LayoutError, match=words):
+        TorchEngine.load(Bundle.open(path), "torch")
+
+
+def test_sizes_that_only_a_structure_makes_small_are_refused(
+    pruned: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        pytest.fail("a model was built")
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", allocate)
+    path = Path(shutil.copytree(pruned.path, tmp_path / "copy"))
+    copied = Bundle.open(path)
+    change_config(copied, hidden_size=10**6)
+    with pytest.raises(ModelError, match="hidden_size = 1000000 asks for about"):
+        TorchEngine.load(Bundle.open(path), "torch")
+    change_config(copied, hidden_size=16, intermediate_size=10**12)
+    neurons = replace(copied.manifest, structure=Structure((1, 0), (10**12, 0)))
+    Bundle.write(path, neurons)
+
+    with pytest.raises(ModelError, match="intermediate_size = 1000000000000 asks for about"):
+        TorchEngine.load(Bundle.open(path), "torch")
+
+
+def test_a_model_without_any_attention_is_loaded(bundle: Bundle, tmp_path: Path) -> None:
+    found = pruned_bundle(bundle, tmp_path / "small", [replace(each, heads=()) for each in KEPT])
+
+    assert found.manifest.structure == Structure((0, 0), (4, 0))
+    TorchEngine.load(found, "torch").run(found.text_encoder().batch(TEXTS))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from edgeadapt.errors import (
 from edgeadapt.store.bundle import Bundle, FileInfo, Manifest, Variant
 from edgeadapt.store.provenance import Provenance
 from edgeadapt.store.run import Run
+from edgeadapt.store.structure import Structure
 from tests.conftest import make_tokenizer
 from tests.store.handmade import make_compression, make_gates, make_score
 from tests.store.manifests import change_json, edit_json
@@ -131,7 +133,7 @@ def test_a_newer_bundle_is_refused_with_both_versions(tmp_path: Path) -> None:
     change_json(bundle.path / "manifest.json", format_version=9)
 
     with pytest.raises(
-        FormatVersionError, match=r"manifest\.json has format version 9.*up to 2"
+        FormatVersionError, match=r"manifest\.json has format version 9.*up to 3"
     ) as caught:
         Bundle.open(bundle.path)
     assert "pip install --upgrade" in caught.value.hint
@@ -418,3 +420,35 @@ def test_a_bundle_is_called_like_its_folder_even_from_within(
     monkeypatch.chdir(tmp_path / "reviews")
 
     assert Bundle.open(Path()).name == "reviews"
+
+
+def test_the_structure_of_a_pruned_model_is_kept(tmp_path: Path) -> None:
+    structure = Structure(heads=(12, 3, 0), neurons=(3072, 0, 7))
+
+    write_bundle(tmp_path / "b", replace(MANIFEST, structure=structure))
+
+    assert Bundle.open(tmp_path / "b").manifest.structure == structure
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            {"heads": [1, 2], "neurons": [3]},
+            "structure: expected the heads and neurons of",
+        ),
+        ({"heads": [], "neurons": []}, "structure: expected .* at least one, found 0 and 0"),
+        ({"heads": [-1], "neurons": [3]}, "structure.heads.*expected .*found -1"),
+        ({"heads": [1.5], "neurons": [3]}, "structure.heads.*expected"),
+        ({"heads": [1]}, "structure: the key 'neurons' is missing"),
+        ([1], "structure: expected an object"),
+    ],
+)
+def test_a_structure_that_is_none_is_refused_by_name(
+    tmp_path: Path, value: object, expected: str
+) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    change_json(bundle.path / "manifest.json", structure=value)
+
+    with pytest.raises(LayoutError, match=expected):
+        Bundle.open(bundle.path)

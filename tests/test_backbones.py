@@ -381,3 +381,19 @@ def test_the_longest_text_is_the_position_table_less_the_offset(model_type: str)
 def test_models_without_a_position_table_keep_no_position_for_themselves(model_type: str) -> None:
     assert BACKBONES[model_type].position_offset == 0
     assert logits_of(tiny(BACKBONES[model_type]), 41).shape == (1, 2)
+
+
+@every_backbone
+def test_heads_are_counted_where_the_table_says(spec: BackboneSpec) -> None:
+    place = spec.attention
+    if place is None:
+        assert spec.model_type in {"mpnet", "albert", "deberta-v2"}
+        return
+    model = tiny(spec)
+    heads, hidden = model.config.num_attention_heads, model.config.hidden_size
+    for layer in layers_of(model, spec):
+        module = layer.get_submodule(place.module)
+        # ModernBERT of transformers 5 takes both from the weights.
+        in_weights = spec.model_type == "modernbert" and not hasattr(module, place.count)
+        assert in_weights or getattr(module, place.count) == heads
+        assert in_weights or getattr(module, place.width) == hidden

@@ -138,9 +138,7 @@ def resize(model: PreTrainedModel, spec: BackboneSpec, kept: Sequence[KeptWidths
                 _keep_heads(layer, spec, list(widths.heads), head_size(model))
             if widths.neurons is not None:
                 _keep_neurons(layer, spec, list(widths.neurons))
-    neurons = set(structure_of(model, spec).neurons)
-    if len(neurons) == 1 and neurons != {0}:
-        setattr(model.config, spec.intermediate_key, neurons.pop())
+    _describe_widths(model, spec)
 
 
 def shaped(model: PreTrainedModel, spec: BackboneSpec, structure: Structure) -> None:
@@ -196,7 +194,7 @@ def check_structure(structure: Structure, config: PretrainedConfig, spec: Backbo
 
 
 def keep_layers(model: PreTrainedModel, spec: BackboneSpec, depth: int) -> None:
-    """Removes all layers behind the first ``depth``, in place.
+    """Removes all layers behind the first ``depth``, in place, and updates the config.
 
     Raises:
         ModelError: The model has fewer layers, or layers share weights in groups that would be cut.
@@ -223,12 +221,20 @@ def keep_layers(model: PreTrainedModel, spec: BackboneSpec, depth: int) -> None:
     if getattr(config, "layer_types", None):
         # transformers 5 lists a type per layer and refuses a list of another length.
         config.layer_types = config.layer_types[:depth]
+    _describe_widths(model, spec)
 
 
 def head_size(model: PreTrainedModel) -> int:
     """Returns the width of one attention head."""
     config = model.config
     return int(config.hidden_size) // int(config.num_attention_heads)
+
+
+def _describe_widths(model: PreTrainedModel, spec: BackboneSpec) -> None:
+    """Writes the FFN's width into the config where all layers have the same one."""
+    neurons = set(structure_of(model, spec).neurons)
+    if len(neurons) == 1 and neurons != {0}:
+        setattr(model.config, spec.intermediate_key, neurons.pop())
 
 
 def _heads(layer: nn.Module, model: PreTrainedModel, spec: BackboneSpec) -> int:

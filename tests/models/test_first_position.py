@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from edgeadapt.adapters import BackboneModel
 from edgeadapt.backbones import backbone_spec
 from edgeadapt.models.first_position import first_position_only
 from edgeadapt.recipe import AdapterConfig, Placement
+from edgeadapt.runtime.resized import KeptWidths, resize
 from tests.conftest import TINY_CONFIGS
-from tests.models.tiny import batch, randomized
+from tests.models.tiny import batch, logits, make_model, randomized
 
 METHODS = ("parallel", "houlsby", "lora+bitfit", "full", "head", "compacter+ia3")
 
@@ -67,3 +69,15 @@ def test_an_adapter_that_reads_the_attentions_input_sees_all_of_it() -> None:
         found = classifier.model(**batch()).logits
 
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kept", [KeptWidths((1,), (3, 4)), KeptWidths((), ())], ids=str)
+def test_a_pruned_last_layer_is_computed_for_the_first_position_too(kept: KeptWidths) -> None:
+    model, spec = make_model("bert"), backbone_spec("bert")
+    resize(model, spec, [KeptWidths(), kept])
+    whole = logits(model)
+
+    with first_position_only(BackboneModel.of(model, spec)):
+        narrowed = logits(model)
+
+    torch.testing.assert_close(narrowed, whole, rtol=0, atol=1e-5)

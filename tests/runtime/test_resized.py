@@ -18,6 +18,7 @@ from edgeadapt.runtime.resized import (
     resize,
     shaped,
     structure_of,
+    unequal_structure,
 )
 from edgeadapt.store.structure import Structure
 from tests.models.tiny import HIDDEN, INTERMEDIATE, LAYERS, adapt, logits, make_model
@@ -240,6 +241,18 @@ def test_a_resized_model_can_lose_layers() -> None:
 
     assert structure_of(model, spec) == Structure((1,), (2,))
     assert logits(model).isfinite().all()
+
+
+def test_a_resized_model_whose_other_widths_are_cut_off_is_stock_again(tmp_path: Path) -> None:
+    model, spec = made("bert")
+    resize(model, spec, [KeptWidths(neurons=(1, 2)), KeptWidths((), ())])
+    assert unequal_structure(model, spec) == Structure((HEADS, 0), (2, 0))
+
+    keep_layers(model, spec, 1)
+
+    assert unequal_structure(model, spec) is None
+    model.save_pretrained(tmp_path)
+    torch.testing.assert_close(logits(load_stock(tmp_path)), logits(model), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("depth", [0, 3])

@@ -137,6 +137,8 @@ def load_checkpoint(
     stock = config.stock(CONFIG_MAPPING[spec.model_type])
     if structure is not None:
         _check_structure(structure, stock, config)
+        # A layer is made as wide as config.json says before it is cut.
+        setattr(stock, spec.intermediate_key, max(*structure.neurons, 1))
     # Assumes fp16, which gives an upper bound of the number of values for any wider type.
     values = sum(path.stat().st_size for path in checkpoint.iterdir() if path.suffix in _WEIGHTS)
     check_declared_sizes(stock, spec, values // 2, where=str(config.file), structure=structure)

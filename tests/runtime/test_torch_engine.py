@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from edgeadapt.backbones import backbone_spec
 from edgeadapt.errors import (
     IntegrityError,
     LayoutError,
@@ -24,13 +25,15 @@ from edgeadapt.errors import (
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.runtime.resized import KeptWidths, resize
 from edgeadapt.runtime.torch_engine import TorchEngine
 from edgeadapt.store.bundle import Bundle, Manifest
 from edgeadapt.store.structure import Structure
 from edgeadapt.text import TextEncoder
 from tests.conftest import TINY_CONFIGS, make_tokenizer, review
 from tests.lively import lively_bundle, lively_model
-from tests.pruned import KEPT, pruned_bundle
+from tests.models.tiny import make_model
+from tests.pruned import pruned_bundle
 from tests.store.manifests import change_json
 
 pytestmark = pytest.mark.versions
@@ -371,8 +374,29 @@ def test_sizes_that_only_a_structure_makes_small_are_refused(
         TorchEngine.load(Bundle.open(path), "torch")
 
 
-def test_a_model_without_any_attention_is_loaded(bundle: Bundle, tmp_path: Path) -> None:
-    found = pruned_bundle(bundle, tmp_path / "small", [replace(each, heads=()) for each in KEPT])
+def test_the_width_before_pruning_needs_no_memory(pruned: Bundle, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(pruned.path, tmp_path / "copy"))
+    change_config(Bundle.open(path), intermediate_size=10**12)
 
-    assert found.manifest.structure == Structure((0, 0), (4, 0))
-    TorchEngine.load(found, "torch").run(found.text_encoder().batch(TEXTS))
+    found = TorchEngine.load(Bundle.open(path), "torch").run(pruned.text_encoder().batch(TEXTS))
+
+    expected = TorchEngine.load(pruned, "torch").run(pruned.text_encoder().batch(TEXTS))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_model_is_compared_with_what_pruning_left_of_it(tmp_path: Path) -> None:
+    """A stock model of this config has several times the weights."""
+    model = make_model("bert", hidden_size=256, num_hidden_layers=12)
+    resize(model, backbone_spec("bert"), [KeptWidths((), (1,))] * 12)
+    model.save_pretrained(tmp_path)
+    structure = Structure((0,) * 12, (1,) * 12)
+    batch = TextEncoder(make_tokenizer(), max_length=20, pad_id=0).batch(TEXTS[:4])
+
+    found = TorchEngine(tmp_path, structure=structure).run(batch)
+
+    arrays = batch.select(["input_ids", "attention_mask", "token_type_ids"])
+    with torch.inference_mode():
+        expected = model(**{name: torch.from_numpy(each) for name, each in arrays.items()}).logits
+    np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5)
+    with pytest.raises(ModelError, match="hidden_size = 256 asks for about"):
+        TorchEngine(tmp_path)

@@ -2,6 +2,22 @@
 
 The table is ZipLM's (https://arxiv.org/abs/2302.04089): milliseconds of an attention sublayer by
 its number of heads and of an FFN by its number of neurons, measured on the machine and added up.
+
+A sum of straight lines and one step suffices. In int8, at 128 tokens and MiniLM's widths (384, 12
+heads of 32, 1600 neurons; one thread of an AMD EPYC with AVX-512 VNNI):
+
+- Attention without heads, its output bias, takes 20 µs. The first head adds 44 µs, as the nodes
+  come with it, every further one 33 to 37 µs.
+- The first 16 neurons of an FFN add 17 µs, every further 32 add 9 to 10 µs. A width that is no
+  multiple of 32 takes as long as the next one; that is 1 % of the model at most.
+- The last layer, of which one position is read: 0.11 ms for its first head, 3 µs for each further
+  one, and 25 µs for all 1600 neurons.
+
+The sum has one correction. Weights that no longer fit into the CPU's caches come from memory at
+each run: at 16 tokens a layer of MiniLM takes 0.12 ms in a model of 3 layers and 0.17 ms as the
+ninth, with 16 MB of weights; on a busy machine BERT-base takes three times as long as its weights
+would in the caches. So some stacks are as deep and as wide as the model, and the additional time is
+a function of the number of weights.
 """
 
 import tempfile

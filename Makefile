@@ -100,6 +100,7 @@ bench:
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/cores.py
+	$(BIN)/python benchmarks/layer_costs.py
 	$(BIN)/python benchmarks/kinds.py
 	$(BIN)/python benchmarks/backbones.py
 	$(BIN)/python benchmarks/footprint.py

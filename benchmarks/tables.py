@@ -18,6 +18,7 @@ import footprint
 import gpu
 import kinds
 import latency
+import layer_costs
 import loadgen
 import measuring
 import portable
@@ -43,6 +44,7 @@ SCRIPTS = (
     cores,
     gpu,
     kinds,
+    layer_costs,
     loadgen,
     measuring,
     reviews,

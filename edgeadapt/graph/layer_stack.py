@@ -5,6 +5,7 @@ The graph is the one that a stock BERT classifier has after export and the exact
 no torch.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeadapt.graph.first_position import first_position_only
 from edgeadapt.store.structure import Structure
 
-__all__ = ["EncoderShape", "Weights", "layer_stack", "random_weights"]
+__all__ = ["EncoderShape", "Weights", "layer_stack", "random_weights", "unshared"]
 
 Weights = Callable[[str, tuple[int, ...]], NDArray[np.float32]]
 """Name of a tensor in a ``BertForSequenceClassification``, and its shape -> its values."""
@@ -26,6 +27,8 @@ _IR = 8
 _LEAST = float(np.finfo(np.float32).min)
 """Added to the scores of padding, as the exporters write it."""
 _ROOT_2 = 1.4142135
+_LAYER_PARTS = 4
+"""Parts of the prefix of a layer's tensors, ``bert.encoder.layer.0``."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,11 @@ def random_weights(seed: int = 0) -> Weights:
 
 
 def layer_stack(
-    shape: EncoderShape, structure: Structure, weights: Weights | None = None
+    shape: EncoderShape,
+    structure: Structure,
+    weights: Weights | None = None,
+    *,
+    shared: bool = False,
 ) -> onnx.ModelProto:
     """Returns the fp32 graph of a classifier: embeddings, layers, pooler and head.
 
@@ -67,15 +74,46 @@ def layer_stack(
         shape: The widths that all layers share.
         structure: The widths of each layer. A width of 0 leaves the output bias of the sublayer.
         weights: The values; random by default.
+        shared: Whether layers of equal widths share their weights, so that a deep stack is
+            quantized as fast as a shallow one; ``unshared`` separates them afterwards.
     """
     stack = _Stack(shape, weights or random_weights())
     hidden = stack.embeddings()
-    for layer, (heads, neurons) in enumerate(zip(structure.heads, structure.neurons, strict=True)):
+    layers = list(zip(structure.heads, structure.neurons, strict=True))
+    for layer, (heads, neurons) in enumerate(layers):
         prefix = f"bert.encoder.layer.{layer}"
+        if shared:
+            stack.borrow(prefix, f"bert.encoder.layer.{layers.index((heads, neurons))}")
         hidden = stack.attention(hidden, f"{prefix}.attention", heads)
         hidden = stack.ffn(hidden, prefix, neurons)
     stack.head(hidden)
     return first_position_only(stack.model())
+
+
+def unshared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Returns a copy in which every node has weights of its own.
+
+    Shared weights stay in the CPU's caches from one layer to the next, so that a stack that shares
+    them runs faster than a model. So do equal ones, which ONNX Runtime packs once: the copies of a
+    matrix hold its values in another order, which are as random as before.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    stored = {tensor.name: tensor for tensor in copy.graph.initializer}
+    taken: Counter[str] = Counter()
+    for node in copy.graph.node:
+        for position, name in enumerate(node.input):
+            if name not in stored:
+                continue
+            if taken[name]:
+                values = numpy_helper.to_array(stored[name])
+                if values.ndim == 2:
+                    values = np.roll(values, taken[name], axis=(0, 1))
+                node.input[position] = f"{name}_of_{node.output[0]}"
+                own = numpy_helper.from_array(values, node.input[position])
+                copy.graph.initializer.append(own)
+            taken[name] += 1
+    return copy
 
 
 class _Stack:
@@ -84,7 +122,12 @@ class _Stack:
     def __init__(self, shape: EncoderShape, weights: Weights) -> None:
         self.shape, self.weights = shape, weights
         self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self.lenders: dict[str, str] = {}
+
+    def borrow(self, prefix: str, lender: str) -> None:
+        """Makes tensors with one prefix those with another prefix."""
+        self.lenders[prefix] = lender
 
     def model(self) -> onnx.ModelProto:
         """Returns the graph as a model."""
@@ -96,7 +139,7 @@ class _Stack:
             "logits", TensorProto.FLOAT, ["batch", self.shape.labels]
         )
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("com.microsoft", 1)]
-        graph = helper.make_graph(self.nodes, "stack", inputs, [logits], self.constants)
+        graph = helper.make_graph(self.nodes, "stack", inputs, [logits], self.constants.values())
         return helper.make_model(graph, opset_imports=opsets, ir_version=_IR)
 
     def embeddings(self) -> str:
@@ -147,12 +190,15 @@ class _Stack:
 
     def _query_key_value(self, prefix: str, inner: int) -> tuple[str, str]:
         """Adds the weights and biases of query, key and value side by side."""
-        names, width = [f"{prefix}.{part}" for part in ("query", "key", "value")], self.shape.hidden
-        weights = [self.weights(f"{name}.weight", (inner, width)) for name in names]
-        biases = [self.weights(f"{name}.bias", (inner,)) for name in names]
+
+        def side_by_side(kind: str, *size: int) -> NDArray[np.float32]:
+            parts = [f"{prefix}.{part}.{kind}" for part in ("query", "key", "value")]
+            return np.concatenate([self.weights(part, size) for part in parts]).T
+
+        width = self.shape.hidden
         return (
-            self._constant(f"{prefix}.qkv_weight", np.concatenate(weights).T),
-            self._constant(f"{prefix}.qkv_bias", np.concatenate(biases)),
+            self._stored(f"{prefix}.qkv_weight", lambda: side_by_side("weight", inner, width)),
+            self._stored(f"{prefix}.qkv_bias", lambda: side_by_side("bias", inner)),
         )
 
     def _projected(
@@ -169,7 +215,8 @@ class _Stack:
 
     def _linear(self, values: str, name: str, size: tuple[int, int]) -> str:
         """Adds a linear layer; ``size`` is ``(outputs, inputs)``, as in torch."""
-        weight = self._constant(f"{name}.weight", self.weights(f"{name}.weight", size).T)
+        tensor = f"{name}.weight"
+        weight = self._stored(f"{tensor}_transposed", lambda: self.weights(tensor, size).T)
         bias = self._tensor(f"{name}.bias", size[0])
         product = self._add("MatMul", [values, weight], f"{name}.product")
         return self._add("Add", [bias, product], f"{name}.output")
@@ -197,10 +244,17 @@ class _Stack:
         )
 
     def _tensor(self, name: str, *size: int) -> str:
-        return self._constant(name, self.weights(name, size))
+        return self._stored(name, lambda: self.weights(name, size))
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> str:
-        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
+        return self._stored(name, lambda: value)
+
+    def _stored(self, name: str, make: Callable[[], NDArray[np.generic]]) -> str:
+        """Adds a constant, unless its lender's exists, and returns its name."""
+        layer = ".".join(name.split(".")[:_LAYER_PARTS])
+        name = self.lenders.get(layer, layer) + name[len(layer) :]
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(np.asarray(make(), order="C"), name)
         return name
 
     def _add(

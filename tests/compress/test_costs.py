@@ -160,8 +160,8 @@ def test_stacks_stay_within_the_unpruned_model(full: Structure) -> None:
         assert max(structure.neurons) <= max(full.neurons)
 
 
-def test_a_stack_is_as_fast_as_the_fastest_quarter_of_its_runs() -> None:
-    assert quick_ms([9_000_000, 1_000_000, 2_000_000, 8_000_000, 7_000_000]) == 2.0
+def test_a_stack_is_as_fast_as_the_fastest_tenth_of_its_runs() -> None:
+    assert quick_ms([million * 1_000_000 for million in range(11, 0, -1)]) == 2.0
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -199,10 +199,11 @@ def test_all_files_are_timed_by_every_process_each_other_time_backwards(
 
 
 def test_a_graph_that_cannot_run_is_an_error_of_measuring() -> None:
-    def broken(_: onnx.ModelProto, path: Path) -> None:
-        path.write_bytes(b"no graph")
+    def broken(model: onnx.ModelProto, path: Path) -> None:
+        model.graph.node[0].op_type = "Unknown"
+        onnx.save(model, path)
 
-    with pytest.raises(MeasurementError, match="ended with code 1"):
+    with pytest.raises(MeasurementError, match="cannot load"):
         measure_costs(SHAPE, FULL, broken, tokens=4, threads=1)
 
 

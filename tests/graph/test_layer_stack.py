@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from edgeadapt.graph import Architecture, rewrite
 from edgeadapt.graph.attention import count_attention
-from edgeadapt.graph.layer_stack import EncoderShape, Weights, layer_stack
+from edgeadapt.graph.layer_stack import EncoderShape, Weights, layer_stack, unshared
 from edgeadapt.recipe import GraphPass
 from edgeadapt.store.structure import Structure
 from tests.graph.exported import HEADS, answers, assert_same_answers, exported
@@ -125,6 +125,29 @@ def test_random_weights_are_the_same_every_time(shape: EncoderShape, tmp_path: P
 
     assert np.isfinite(answers(one, tmp_path)).all()
     assert one == other
+
+
+def test_layers_of_equal_widths_can_share_their_weights_and_get_their_own_again(
+    shape: EncoderShape, tmp_path: Path
+) -> None:
+    structure = Structure((2, 1, 2, 1), (8, 5, 8, 8))
+
+    shared = layer_stack(shape, structure, shared=True)
+    own = unshared(shared)
+
+    assert len(linears(layer_stack(shape, structure))) == len(linears(own)) == 12
+    assert len(linears(shared)) == 9
+    readers = Counter(name for node in own.graph.node for name in node.input)
+    assert all(readers[constant.name] == 1 for constant in own.graph.initializer)
+    packed = [c.raw_data for c in own.graph.initializer if "dense.weight_transposed" in c.name]
+    assert len(set(packed)) == len(packed)
+    assert np.isfinite(answers(own, tmp_path)).all()
+
+
+def linears(model: onnx.ModelProto) -> list[str]:
+    """The weights of the dense layers, without the query, key and value."""
+    names = [constant.name for constant in model.graph.initializer]
+    return [name for name in names if "dense.weight_transposed" in name]
 
 
 def computed_shapes(model: onnx.ModelProto, *, tokens: int) -> dict[str, tuple[int, ...]]:

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from edgeadapt.graph import Architecture, rewrite
+from edgeadapt.graph import rewrite
 from edgeadapt.graph.attention import count_attention
 from edgeadapt.graph.layer_stack import EncoderShape, Weights, layer_stack, unshared
 from edgeadapt.recipe import GraphPass
 from edgeadapt.store.structure import Structure
-from tests.graph.exported import HEADS, answers, assert_same_answers, exported
+from tests.graph.exported import answers, assert_same_answers, exported
 from tests.models.tiny import HIDDEN, INTERMEDIATE, LAYERS, make_model
 
+HEADS = 2
+"""Attention heads of the tiny models."""
 FULL = Structure((HEADS,) * LAYERS, (INTERMEDIATE,) * LAYERS)
 
 
@@ -39,8 +41,7 @@ def shape(model: PreTrainedModel) -> EncoderShape:
 
 @pytest.fixture
 def lowered(tmp_path: Path) -> onnx.ModelProto:
-    facts = Architecture(heads=HEADS, hidden=HIDDEN, pairs=False)
-    return rewrite(exported(tmp_path), tuple(GraphPass), facts)
+    return rewrite(exported(tmp_path), tuple(GraphPass), pairs=False)
 
 
 def of_torch(model: PreTrainedModel) -> Weights:

@@ -211,6 +211,7 @@ def test_a_value_of_another_type_is_named_before_it_is_used(
 
 def test_a_bundles_manifest_is_not_a_run(tmp_path: Path, tiny_bundle: Bundle) -> None:
     shutil.copy(tiny_bundle.path / "manifest.json", tmp_path / "run.json")
+    change_json(tmp_path / "run.json", format_version=Run.FORMAT_VERSION)
 
     with pytest.raises(LayoutError, match=r"run\.json is not a run's"):
         Run.open(tmp_path)

@@ -157,6 +157,8 @@ class _Search:
             if chain is not None:
                 return chain
             self._remove(further.folders[-1:])
+            if not rest:  # one try: among enough of them some are good on any texts by luck
+                break
         if not rest and (self.nearest is None or place.drop < self.nearest.drop):
             former, self.nearest, self.tried_there = self.nearest, place, trials
             self._remove(former.folders if former else ())

@@ -1,6 +1,6 @@
 """Search for the smaller models that the accuracy budget allows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edgeadapt.compress.budget import Budget, Reference
@@ -83,6 +83,8 @@ class Search:
         self.tried: list[Tried] = []
         """All models in the order in which they were made."""
         self._full = goal.cost(workshop.structure)
+        self._best = -1
+        """Index of the largest factor that the budget allows."""
 
     def given(self, wanted: Reduction, costs: LayerCosts) -> None:
         """Tries the one model that was asked for."""
@@ -106,9 +108,17 @@ class Search:
         At full depth the limit is found by bisection. A shallower model is then tried from where
         the deeper ones ended.
         """
-        best = -1
+        self._best = -1
         for depth in self._depths():
-            best = self._limit(depth, best)
+            self._best = self._limit(depth, self._best)
+
+    def dearer(self) -> Iterator[Tried]:
+        """Yields models that cost more and more, after ``cheapest``: those with all layers."""
+        for index in reversed(range(self._best)):
+            before = len(self.tried)
+            tried = self._try(self._workshop.structure.depth, FACTORS[index])
+            if tried is not None and len(self.tried) > before:
+                yield tried
 
     def at(self, factor: float) -> None:
         """Tries a model of every depth that costs ``factor`` times less."""

@@ -67,7 +67,7 @@ class Shrink:
         self._workshop: Workshop | None = None
 
     def rounds(self, model: TextModel) -> Iterator[Sequence[Proposal]]:
-        """Yields all models that the search tried, in one round."""
+        """Yields all models that the search tried, in one round; then those that cost more."""
         workshop = Workshop(model, self.train, task=self.reference.task, folder=self.folder)
         self._workshop = workshop
         goal = Goal.speed if self.objective is Objective.LATENCY or self.speedup else Goal.size
@@ -85,6 +85,8 @@ class Shrink:
         else:
             search.cheapest()
         yield [self._proposal(tried, workshop) for tried in search.tried]
+        for tried in search.dearer():
+            yield [self._proposal(tried, workshop)]
 
     def fallbacks(self, model: TextModel) -> Sequence[Sequence[Proposal]]:
         """Returns no proposals."""

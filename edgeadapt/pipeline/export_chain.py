@@ -155,7 +155,8 @@ class Chain:
         if wanted is None:
             return None
         asked = asked or Quantization()
-        torch_model = model.merged.model
+        # Refuses a model with parts beside its layers by name, before anything is measured.
+        torch_model = model.merged.resized(model.merged.model).model
         train = training_examples(self.opened.info, progress=self.progress)
         costs = layer_costs(
             asked if self.options.quantize else None,
@@ -165,6 +166,7 @@ class Chain:
                 labels=len(self.opened.info.labels),
             ),
             structure_of(torch_model, backbone_spec(torch_model.config.model_type)),
+            max_length=model.encoder.max_length,
             threads=asked.threads or usable_cores(),
             progress=self.progress,
         )

@@ -23,6 +23,7 @@ def layer_costs(
     shape: EncoderShape,
     full: Structure,
     *,
+    max_length: int,
     threads: int,
     progress: Progress = SILENT,
 ) -> LayerCosts:
@@ -35,6 +36,7 @@ def layer_costs(
         asked: How the model will be quantized; ``None`` if it stays fp32.
         shape: The widths that all layers share.
         full: The structure of the unpruned model.
+        max_length: The longest input in tokens; where it is below ``SPEED_TOKENS``, it is measured.
         threads: CPU threads.
         progress: Receives the progress bar.
     """
@@ -47,4 +49,6 @@ def layer_costs(
         way = next(iter(ways), Quantization(platform=asked.platform).ways()[0])
         write(way, model, file, texts=())
 
-    return measure_costs(shape, full, save, tokens=SPEED_TOKENS, threads=threads, progress=progress)
+    return measure_costs(
+        shape, full, save, tokens=min(SPEED_TOKENS, max_length), threads=threads, progress=progress
+    )

@@ -123,7 +123,7 @@ class Workshop:
     def _saved(
         self, model: PreTrainedModel, structure: Structure, fitted: tuple[Fitted, ...]
     ) -> Small:
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / f"{self._made}.safetensors"
         self._made += 1
         save_model(model, str(file))

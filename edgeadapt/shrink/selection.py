@@ -108,7 +108,7 @@ def select(
 
     All heads and neurons of all layers compete. Those are kept whose importance for what they cost
     exceeds a threshold, the lowest one with which the structure fits; a sublayer is dropped if what
-    is left of it is worth less than its fixed cost.
+    is left of it is worth less than its fixed cost. One head always stays.
 
     Args:
         importance: Of each head and neuron.
@@ -129,9 +129,13 @@ def select(
     ]
 
     def at(least: float) -> list[KeptWidths]:
+        chosen = [part.kept(least) for part in attention]
+        if not any(chosen):  # without any attention, a text's words would not be read
+            best = max(layers, key=lambda n: max(attention[n].values, default=0.0))
+            chosen[best] = sorted(attention[best].units[0]) if attention[best].units else []
         return [
-            KeptWidths(a.kept(least) if heads else None, f.kept(least))
-            for a, f in zip(attention, ffn, strict=True)
+            KeptWidths(mine if heads else None, part.kept(least))
+            for mine, part in zip(chosen, ffn, strict=True)
         ]
 
     every = [value for part in [*attention * heads, *ffn] for value in part.values]

@@ -93,7 +93,7 @@ def test_a_model_from_which_nothing_was_removed_stays_as_it_is(model_type: str) 
 def test_a_neuron_that_repeats_another_is_not_missed(model_type: str) -> None:
     model = text_model(model_type)
     spec = backbone_spec(model.merged.model.config.model_type)
-    first = list(model.merged.model.get_submodule(spec.layers).children())[0]
+    first = next(model.merged.model.get_submodule(spec.layers).children())
     with torch.no_grad():
         dense = first.get_submodule(spec.ffn_in)
         for start in (0,) if spec.gate_bias_key is None else (0, NEURONS):

@@ -1,6 +1,7 @@
 """Selection: what matters most for what it costs is kept."""
 
 import math
+from functools import partial
 
 import torch
 from hypothesis import given, settings
@@ -29,6 +30,10 @@ def cost(structure: Structure) -> float:
     return sum(structure.heads) + 0.05 * sum(structure.neurons)
 
 
+def is_below(structure: Structure, *, most: float) -> bool:
+    return cost(structure) <= most
+
+
 def test_nothing_is_removed_where_everything_fits() -> None:
     kept = select(importance(), EQUAL, fits=lambda _: True)
 
@@ -36,10 +41,16 @@ def test_nothing_is_removed_where_everything_fits() -> None:
     assert [list(widths.heads or ()) for widths in kept] == [list(range(HEADS))] * LAYERS
 
 
-def test_everything_goes_where_nothing_fits() -> None:
-    kept = select(importance(), EQUAL, fits=lambda structure: cost(structure) <= 0)
+def test_where_nothing_fits_the_most_important_head_is_left() -> None:
+    parts = importance()
+    kept = select(parts, EQUAL, fits=lambda structure: cost(structure) <= 0)
 
-    assert structure_with(importance(), kept) == Structure((0,) * LAYERS, (0,) * LAYERS)
+    left = structure_with(parts, kept)
+    assert (sum(left.heads), sum(left.neurons)) == (1, 0)
+    layer = left.heads.index(1)
+    assert float(parts.heads[layer][(kept[layer].heads or [0])[0]]) == max(
+        float(heads.max()) for heads in parts.heads
+    )
 
 
 @given(seed=st.integers(0, 1_000), share=st.floats(0.05, 1.0))
@@ -62,10 +73,9 @@ def test_what_is_kept_fits_and_is_worth_more_than_what_goes(seed: int, share: fl
 def test_what_is_kept_of_a_smaller_model_is_kept_of_a_larger_one(
     seed: int, shares: tuple[float, float]
 ) -> None:
-    small, large = (
-        select(importance(seed), EQUAL, fits=lambda s, most=share * cost(FULL): cost(s) <= most)
-        for share in sorted(shares)
-    )
+    parts = importance(seed)
+    limits = [share * cost(FULL) for share in sorted(shares)]
+    small, large = (select(parts, EQUAL, fits=partial(is_below, most=limit)) for limit in limits)
 
     for fewer, more in zip(small, large, strict=True):
         assert set(fewer.heads or ()) <= set(more.heads or ())

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeadapt.adapters.base import BackboneModel, Kept, Layer
-from edgeadapt.adapters.parts import Affine, Foldable, Nesting, collapse, innermost, put_around
+from edgeadapt.adapters.parts import (
+    Affine,
+    Foldable,
+    Nesting,
+    collapse,
+    has_dense,
+    innermost,
+    put_around,
+)
 from edgeadapt.backbones import BackboneSpec, Projection
 from edgeadapt.recipe import AdapterConfig, LoraTarget
 
@@ -51,6 +59,8 @@ class LoRA:
     def attach(self, backbone: BackboneModel) -> None:
         """Wraps each dense layer once, for all targets that are blocks of its rows.
 
+        Dense layers that a pruned model does not have any more are left out.
+
         Raises:
             ModelError: A configured layer does not exist.
         """
@@ -60,6 +70,8 @@ class LoRA:
                 for name, place in _places(backbone.spec, target).items():
                     by_dense.setdefault(place.dense, {})[name] = place
             for at, places in by_dense.items():
+                if not has_dense(layer.module, at):
+                    continue
                 part = put_around(layer.module, at, partial(_LowRank, places, self._config))
                 self._attached.append((layer, at, part))
 

@@ -21,6 +21,7 @@ __all__ = [
     "Tap",
     "collapse",
     "dense",
+    "has_dense",
     "innermost",
     "product_of",
     "put_around",
@@ -157,6 +158,18 @@ def collapse(parent: nn.Module, name: str) -> None:
             parent.set_submodule(name, module.fold(module.base))
         else:
             module.settle()
+
+
+def has_dense(parent: nn.Module, name: str) -> bool:
+    """Returns whether there is a dense layer at a dotted name, with or without parts around it.
+
+    In a pruned model there is none where a sublayer was dropped: its bias alone is left.
+    """
+    try:
+        module = parent.get_submodule(name)
+    except AttributeError:  # torch's error for a name that does not exist
+        return False
+    return isinstance(module, nn.Linear | Part)
 
 
 def innermost(module: nn.Module) -> nn.Linear:

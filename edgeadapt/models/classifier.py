@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import gcd, prod
 from pathlib import Path
 from typing import Any, Self
@@ -89,19 +89,32 @@ class AdaptedClassifier:
             model, source.spec, rows, whose=source.id, missing=missing, mismatched=mismatched
         )
         shared = model.num_parameters()
-        adapters = make_adapters(config)
-        if source.spec.groups_key and any(adapter.per_layer for adapter in adapters.values()):
+        per_layer = any(adapter.per_layer for adapter in make_adapters(config).values())
+        if source.spec.groups_key and per_layer:
             model = unshare(model, source.spec)
-        unshared = model.num_parameters()
-        backbone = BackboneModel.of(model, source.spec)
+        unshared = model.num_parameters() - shared
+        classifier = cls.around(model, source.spec, config)
+        return replace(classifier, unshared_parameters=unshared, checkpoint_head=head)
+
+    @classmethod
+    def around(cls, model: PreTrainedModel, spec: BackboneSpec, config: AdapterConfig) -> Self:
+        """Attaches adapters to a model in memory, in place, and freezes the rest.
+
+        Layers that share weights share the adapters too. New weights are drawn as by ``build``.
+
+        Args:
+            model: A stock or resized classifier, its head included.
+            spec: The names of its parts.
+            config: The adapters to attach.
+
+        Raises:
+            ModelError: The adapters cannot be attached to it.
+        """
+        adapters = make_adapters(config)
+        backbone = BackboneModel.of(model, spec)
         _attach(adapters.values(), backbone, method=config.method)
-        classifier = cls(
-            backbone,
-            {str(kind): adapter for kind, adapter in adapters.items()},
-            unshared_parameters=unshared - shared,
-            checkpoint_head=head,
-        )
-        backbone.model.requires_grad_(False)
+        classifier = cls(backbone, {str(kind): adapter for kind, adapter in adapters.items()})
+        model.requires_grad_(False)
         for parameter in classifier.trained().values():
             parameter.requires_grad_(True)
         return classifier

@@ -26,6 +26,7 @@ from edgeadapt.adapters import BackboneModel
 from edgeadapt.adapters.bottleneck import Factored
 from edgeadapt.adapters.parts import Affine, Tap, product_of
 from edgeadapt.models.first_position import first_position_only
+from edgeadapt.runtime.resized import NoHeads, head_size
 
 __all__ = ["int8_simulated"]
 
@@ -143,10 +144,10 @@ class _Attention:
     """The last layer's attention, computed for the first position only."""
 
     def __init__(self, backbone: BackboneModel, layer: nn.Module, name: str) -> None:
-        spec, config = backbone.spec, backbone.model.config
+        spec = backbone.spec
         self.module = layer.get_submodule(name)
-        self.heads: int = config.num_attention_heads
-        self.dropout: float = config.attention_probs_dropout_prob
+        self.size = head_size(backbone.model)
+        self.dropout: float = backbone.model.config.attention_probs_dropout_prob
         self.projections = [
             layer.get_submodule(place.dense) for place in (spec.query, spec.key, spec.value)
         ]
@@ -161,7 +162,8 @@ def _last_attention(backbone: BackboneModel) -> _Attention | None:
     layer = backbone.layers()[-1].module
     if name is None or end is None or backbone.repeats_layers:
         return None
-    if any(isinstance(part, Tap) for part in layer.get_submodule(name).modules()):
+    module = layer.get_submodule(name)
+    if isinstance(module, NoHeads) or any(isinstance(part, Tap) for part in module.modules()):
         return None
     return _Attention(backbone, layer, name)
 
@@ -216,9 +218,8 @@ class _Simulation:
         before the products with the weights of key and value.
         """
         query, key, value = attention.products()
-        inner = len(query.weight)
-        size = inner // attention.heads
-        heads = torch.eye(attention.heads, dtype=hidden.dtype, device=hidden.device)
+        size = attention.size
+        heads = torch.eye(len(query.weight) // size, dtype=hidden.dtype, device=hidden.device)
         heads = heads.repeat_interleave(size, dim=1)
         first = self._activation(hidden[:, :1])
         queries = F.linear(first, self._weight(query.weight * size**-0.5), _scaled(query, size))

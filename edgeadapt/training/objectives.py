@@ -223,7 +223,7 @@ class Classification:
         replayed = self.remembered.replayed(rows.tolist()) if self.remembered else nullcontext()
         with replayed, self.compute.running(device):
             logits = self.forward(**inputs).logits.float()
-        minimized = self.cross_entropy(logits, labels, self.smoothing)
+        minimized = self.minimized(logits, labels, rows)
         with torch.no_grad():
             shown = self.cross_entropy(logits, labels, 0.0)
         return Loss(weight * minimized, weight * shown)
@@ -231,6 +231,16 @@ class Classification:
     def share(self, part: np.ndarray, rows: np.ndarray) -> float:
         """Returns the share of examples."""
         return len(part) / len(rows)
+
+    def minimized(self, logits: Tensor, labels: Tensor, rows: np.ndarray) -> Tensor:
+        """Returns the mean loss to minimize of a batch; a subclass may add what it knows of a text.
+
+        Args:
+            logits: Shape ``(batch, labels)``.
+            labels: As for ``cross_entropy``.
+            rows: Row numbers of the texts in the batch.
+        """
+        return self.cross_entropy(logits, labels, self.smoothing)
 
     def cross_entropy(self, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         """Returns the mean loss of a batch; a subclass may add other terms to it.

@@ -61,7 +61,7 @@ def test_a_bundle_of_every_version_is_verified_and_answers(version: int) -> None
     assert inspect(str(bundle.path))["method"] == "full"
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_record_of_every_version_is_opened(version: int) -> None:
     record = Record.open(SAMPLES / f"record-{version}.json")
 

@@ -195,11 +195,13 @@ def _thread_counts() -> list[int]:
 
 
 def _origin(manifest: Manifest) -> Origin:
+    compression = manifest.compression
     return Origin(
         created=manifest.created,
         edgeadapt=manifest.edgeadapt,
         provenance=manifest.provenance,
         schemes={name: variant.scheme for name, variant in manifest.variants.items()},
+        structure=compression.of_structure if compression else None,
     )
 
 

@@ -213,10 +213,12 @@ def _show(bundle: "Bundle", *, json: bool, terminal: "Terminal") -> None:
             }
         )
         return
-    from edgeadapt.cli.tables import gates_table, sensitivity_table, step_table
+    from edgeadapt.cli.tables import gates_table, layers_table, sensitivity_table, step_table
 
     show(gates_table(manifest))
     if compression := manifest.compression:
+        if compression.shrunk:
+            show(layers_table(compression.shrunk))
         for step in compression.steps:
             show(step_table(compression, step))
             if step.baseline.sensitivity:

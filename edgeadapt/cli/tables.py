@@ -16,17 +16,19 @@ from edgeadapt.documents.changes import CHANGES
 from edgeadapt.documents.compression import (
     GATES,
     SENSITIVITY,
-    TRIALS,
     Gate,
     gates_of,
     merge_note,
+    shown_trials,
     step_note,
     trial,
+    trial_columns,
 )
 from edgeadapt.documents.runs import COMPARED, LABELS, SCORES, Scores, label_scores, measured
+from edgeadapt.documents.structure import LAYER, LAYERS, layers_of, removed_note, speed_note
 from edgeadapt.escape import terminal
 from edgeadapt.store.bundle import Manifest
-from edgeadapt.store.compression import Compression, StepReport, TrialReport
+from edgeadapt.store.compression import Compression, Shrunk, StepReport, TrialReport
 from edgeadapt.store.record import Record
 from edgeadapt.store.run import RunInfo
 
@@ -41,6 +43,7 @@ __all__ = [
     "folds_table",
     "gates_table",
     "labels_table",
+    "layers_table",
     "scores_table",
     "sensitivity_table",
     "step_table",
@@ -125,8 +128,15 @@ def step_table(compression: Compression, step: StepReport) -> Group:
             return "bold"
         return "" if tried.allowed else "yellow"
 
-    table = sheet(trial(step), used(TRIALS, step.trials), step.trials, style=style)
+    rows = shown_trials(step)
+    table = sheet(trial(step), used(trial_columns(step), rows), rows, style=style)
     return _captioned(table, step_note(compression, step))
+
+
+def layers_table(shrunk: Shrunk) -> Group:
+    """The heads and neurons that are left of each layer."""
+    table = sheet(LAYER, LAYERS, layers_of(shrunk))
+    return _captioned(table, removed_note(shrunk), speed_note(shrunk))
 
 
 def sensitivity_table(sensitivity: Mapping[str, float]) -> Group:

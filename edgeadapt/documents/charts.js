@@ -1,7 +1,7 @@
 "use strict";
 
 // The figures are in the page itself; this draws them, and draws them anew in another colour scheme.
-const records = JSON.parse(document.getElementById("figures").textContent).records;
+const { records, pruned } = JSON.parse(document.getElementById("figures").textContent);
 const several = records.length > 1;
 // Eight colours that stay apart in every kind of colour vision (Okabe and Ito 2008), without the
 // yellow and the black that one of the two schemes would swallow.
@@ -173,8 +173,81 @@ function training() {
   });
 }
 
+// What is left of each layer, and what was removed from it, on top of each other.
+function widths(id, layers, kind, importance) {
+  const numbers = layers.map((layer) => layer.number);
+  const before = layers.map((layer) => layer[kind + "_before"]);
+  const kept = layers.map((layer) => layer[kind] ?? 0);
+  const shares = layers.map((layer) => layer[importance]);
+  const parts = [
+    ["kept", kept, colours[0]],
+    ["removed", kept.map((count, at) => before[at] - count), style("--line")],
+  ];
+  draw(id, [
+    ...parts.map(([name, y, color]) => ({
+      name, type: "bar", x: numbers, y, marker: { color },
+      hovertemplate: "layer %{x}: %{y:,} " + kind + " " + name + "<extra></extra>",
+    })),
+    {
+      name: "share of the importance", mode: "text", x: numbers, y: before, hoverinfo: "skip",
+      text: shares.map((share) => share === null ? "" : Math.round(100 * share) + " %"),
+      textposition: "top center", showlegend: false,
+    },
+  ], {
+    barmode: "stack",
+    legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", traceorder: "normal", font: { size: 11 } },
+    xaxis: { title: { text: "layer" }, dtick: layers.length > 12 ? 2 : 1, showgrid: false },
+    // Room for the shares above the bars.
+    yaxis: { title: { text: kind }, range: [0, 1.15 * Math.max(...before)] },
+  });
+}
+
+function trials(id, bundle) {
+  const groups = [
+    ["allowed", (one) => one.allowed && !one.chosen, { symbol: "circle", color: colours[0], size: 9 }],
+    ["refused", (one) => !one.allowed, { symbol: "x", color: colours[1], size: 8 }],
+    ["chosen", (one) => one.chosen, { symbol: "star", color: colours[2], size: 16 }],
+  ];
+  const points = groups.map(([name, belongs, marker]) => {
+    const found = bundle.trials.filter(belongs);
+    return {
+      name, x: found.map((one) => one.speed), y: found.map((one) => 100 * one.accuracy), marker,
+      mode: "markers", text: found.map((one) => plain(one.name)),
+      error_y: {
+        type: "data", symmetric: false, thickness: 1, width: 0,
+        array: found.map((one) => 100 * (one.interval[1] - one.accuracy)),
+        arrayminus: found.map((one) => 100 * (one.accuracy - one.interval[0])),
+      },
+      hovertemplate: "%{text}<br>%{x:.2f}×, %{y:.2f} %<extra>" + name + "</extra>",
+    };
+  }).filter((trace) => trace.x.length);
+  const fastest = Math.max(1, ...bundle.trials.map((one) => one.speed));
+  const level = (name, accuracy, dash) => ({
+    name, mode: "lines", hoverinfo: "skip", x: [1, fastest], y: [100 * accuracy, 100 * accuracy],
+    line: { color: style("--faint"), dash, width: 1 },
+  });
+  draw(id, [
+    level("nothing removed", bundle.accuracy_before, "dot"),
+    level("budget", bundle.least_accuracy, "dash"), ...points,
+  ], {
+    xaxis: { title: { text: "predicted speed, ×" } },
+    yaxis: { title: { text: "accuracy, %" } },
+  });
+}
+
+function structures() {
+  pruned.forEach((bundle, number) => {
+    widths("heads-" + number, bundle.layers, "heads", "head_importance");
+    widths("neurons-" + number, bundle.layers, "neurons", "neuron_importance");
+    trials("trials-" + number, bundle);
+  });
+}
+
 function drawAll() {
-  for (const chart of [pareto, byLength, memory, growth, distribution, throughput, training]) chart();
+  const charts = [
+    pareto, byLength, memory, growth, distribution, throughput, training, structures,
+  ];
+  for (const chart of charts) chart();
 }
 
 document.getElementById("scenario").addEventListener("change", distribution);

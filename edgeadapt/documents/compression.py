@@ -2,13 +2,24 @@
 
 from dataclasses import dataclass
 
-from edgeadapt.documents.cells import Cell, Column, count, fixed, share, text
+from edgeadapt.documents.cells import Cell, Column, count, fixed, share, text, times
 from edgeadapt.metrics import Drift, Parity
 from edgeadapt.store.bundle import Manifest
 from edgeadapt.store.compression import Compression, StepReport, TrialReport
 from edgeadapt.store.gates import MergeGate
 
-__all__ = ["GATES", "SENSITIVITY", "TRIALS", "Gate", "gates_of", "merge_note", "step_note", "trial"]
+__all__ = [
+    "GATES",
+    "SENSITIVITY",
+    "Gate",
+    "gates_of",
+    "merge_note",
+    "predicted_speed",
+    "shown_trials",
+    "step_note",
+    "trial",
+    "trial_columns",
+]
 
 
 @dataclass(frozen=True)
@@ -74,16 +85,71 @@ GATES: tuple[Column[Gate], ...] = (
     Column.of("texts", "", count, lambda gate: gate.texts),
     Column.of("labels the same", "", share, lambda gate: gate.agreement),
 )
-TRIALS: tuple[Column[TrialReport], ...] = (
-    Column("accuracy drop", "points", _drop),
-    Column.of("labels the same", "", share, lambda tried: tried.drift.label_agreement),
+_DROP: Column[TrialReport] = Column("accuracy drop", "points", _drop)
+_SAME: Column[TrialReport] = Column.of(
+    "labels the same", "", share, lambda tried: tried.drift.label_agreement
+)
+_SIZE: Column[TrialReport] = Column.of("size", "MB", fixed(1), _megabytes)
+_TRIALS: tuple[Column[TrialReport], ...] = (
+    _DROP,
+    _SAME,
     Column.of("logits shift", "", fixed(3), lambda tried: tried.drift.rms_shift),
-    Column.of("size", "MB", fixed(1), _megabytes),
+    _SIZE,
     Column("latency", "ms", _latency),
 )
 SENSITIVITY: tuple[Column[tuple[str, float]], ...] = (
     Column.of("logits shift", "", fixed(4), lambda part: part[1]),
 )
+
+
+def predicted_speed(tried: TrialReport) -> float | None:
+    """Returns how many times as fast a trial is as the uncompressed model, as predicted.
+
+    ``None`` of steps that do not predict it.
+    """
+    speed = tried.settings.get("speedup")
+    return speed if isinstance(speed, float) else None
+
+
+_PREDICTED: tuple[Column[TrialReport], ...] = (
+    Column.of("speed", "", times, predicted_speed),
+    _DROP,
+    Column.of("allowed", "", text, lambda tried: "yes" if tried.allowed else "no"),
+    _SAME,
+    _SIZE,
+)
+"""Instead of latencies: without the shift of the logits, so that it fits a terminal."""
+
+
+def trial_columns(step: StepReport) -> tuple[Column[TrialReport], ...]:
+    """Returns the columns of a step's trials, except that of their names."""
+    return _PREDICTED if _predicts(step) else _TRIALS
+
+
+def shown_trials(step: StepReport) -> list[TrialReport]:
+    """Returns the trials of a step in the order of its table.
+
+    With predicted speeds the slowest is first, so that the accuracy can be read as a curve.
+    """
+    if not _predicts(step):
+        return list(step.trials)
+    return sorted(step.trials, key=lambda tried: predicted_speed(tried) or 0.0)
+
+
+def _predicts(step: StepReport) -> bool:
+    return all(predicted_speed(tried) is not None for tried in step.trials)
+
+
+def _predicted_note(compression: Compression) -> str:
+    shrunk = compression.shrunk
+    tokens = f" at {shrunk.tokens} tokens" if shrunk else ""
+    note = (
+        f" Speed: predicted{tokens}, against nothing removed. Size: the weights of the layers in "
+        "fp32."
+    )
+    if shrunk and shrunk.measured is not None:  # later exports judge by all texts
+        note += f" The finished model was judged by {compression.spent.texts:,} other texts."
+    return note
 
 
 def trial(step: StepReport) -> Column[TrialReport]:
@@ -140,4 +206,6 @@ def step_note(compression: Compression, step: StepReport) -> str:
         )
     if before is not None and taken.latency_ms is not None and taken.latency_ms > before:
         note += " It is slower than fp32 on the exporting machine."
+    if _predicts(step):
+        note += _predicted_note(compression)
     return note

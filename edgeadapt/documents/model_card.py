@@ -3,19 +3,21 @@
 from edgeadapt.documents.cells import Column, accuracy, share, text
 from edgeadapt.documents.compression import (
     GATES,
-    TRIALS,
     Gate,
     gates_of,
     merge_note,
+    shown_trials,
     step_note,
     trial,
+    trial_columns,
 )
 from edgeadapt.documents.markdown import table
+from edgeadapt.documents.structure import LAYER, LAYERS, layers_of, removed_note, speed_note
 from edgeadapt.escape import markdown, markdown_code, python_string
 from edgeadapt.metrics import Score
 from edgeadapt.recipe import EngineName, Task
 from edgeadapt.store.bundle import Manifest
-from edgeadapt.store.compression import Compression
+from edgeadapt.store.compression import Compression, Shrunk, StepReport
 from edgeadapt.store.provenance import Provenance, Requantized
 
 __all__ = ["model_card"]
@@ -129,8 +131,20 @@ def _again(origin: Requantized) -> str:
 def _tried(compression: Compression | None) -> str:
     if compression is None:
         return ""
-    return "\n".join(
+    removed = [_removed(compression.shrunk)] if compression.shrunk else []
+    return "\n".join([*removed, *(_step(compression, step) for step in compression.steps)])
+
+
+def _removed(shrunk: Shrunk) -> str:
+    return (
+        f"\n## What was removed\n\n{removed_note(shrunk)} {speed_note(shrunk)}\n\n"
+        f"{table(LAYER, LAYERS, layers_of(shrunk))}\n"
+    )
+
+
+def _step(compression: Compression, step: StepReport) -> str:
+    trials = table(trial(step), trial_columns(step), shown_trials(step))
+    return (
         f"\n## {markdown(step.candidates.capitalize())} that were tried\n\n"
-        f"{table(trial(step), TRIALS, step.trials)}\n\n{step_note(compression, step)}\n"
-        for step in compression.steps
+        f"{trials}\n\n{step_note(compression, step)}\n"
     )

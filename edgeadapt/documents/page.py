@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 
 from edgeadapt.benchmark.rows import Row
 from edgeadapt.documents.benchmark import answer_columns, cost_columns
 from edgeadapt.documents.cells import Cell, Column, count, share, used
+from edgeadapt.documents.structure_page import Pruned, figures_of, pruned_section
 from edgeadapt.errors import MissingExtraError
 from edgeadapt.escape import html
 from edgeadapt.store.sample import scenario_title
@@ -34,6 +35,7 @@ _PAGE = """<!doctype html>
 {tables}
 <h2>Charts</h2>
 <div class="charts">{charts}</div>
+{pruned}
 <h2>By label</h2>
 {classes}
 {origins}
@@ -110,6 +112,8 @@ class Measured:
     """Row -> scores per label; empty without labels."""
     curves: Mapping[str, Curve]
     """Run -> learning curve."""
+    pruned: Sequence[Pruned] = ()
+    """Bundles from whose layers something was removed."""
 
 
 _CLASS_COLUMNS: tuple[Column[ClassScores], ...] = (
@@ -131,10 +135,12 @@ def render(title: str, summary: str, records: Sequence[Measured]) -> str:
     scenarios = dict.fromkeys(
         name for record in records for quantiles in record.quantiles for name in quantiles
     )
+    pruned = _pruned(records)
     figures = {
         "title": title,
         "summary": summary,
         "records": list(map(_figures, records)),
+        "pruned": list(map(figures_of, pruned)),
     }
     return _PAGE.format(
         title=html(title),
@@ -143,6 +149,7 @@ def render(title: str, summary: str, records: Sequence[Measured]) -> str:
         machines="".join(_panel(one.name, one.machine, one.notes) for one in records),
         tables="".join(map(_table, records)),
         charts="".join(_chart(*chart, scenarios=list(scenarios)) for chart in _CHARTS),
+        pruned=pruned_section(pruned),
         classes="".join(map(_classes, records)),
         origins=_origins(records),
         # In a script element, entities are not decoded and a tag in the text would end it.
@@ -158,7 +165,16 @@ def _figures(record: Measured) -> dict[str, object]:
         {**asdict(row), "quantiles": quantiles}
         for row, quantiles in zip(record.rows, record.quantiles, strict=True)
     ]
-    return {**asdict(record), "rows": rows}
+    return {**asdict(replace(record, pruned=())), "rows": rows}
+
+
+def _pruned(records: Sequence[Measured]) -> list[Pruned]:
+    """The pruned bundles, once if they are the same in all records."""
+    bundles: list[Pruned] = []
+    for pruned in (pruned for record in records for pruned in record.pruned):
+        if pruned not in bundles:
+            bundles.append(pruned)
+    return bundles
 
 
 def _panel(title: str, facts: Mapping[str, str], notes: Sequence[str] = ()) -> str:

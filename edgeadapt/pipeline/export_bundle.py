@@ -189,6 +189,8 @@ def _simulated(bundle: Bundle) -> bool:
 
 def _manifest(bundle: Bundle, quantized: Quantized, budget: Budget) -> Manifest:
     before = bundle.manifest
+    earlier = before.compression
+    shrunk = earlier.shrunk if earlier else None
     name, variant = quantized.variant
     kept = {name: each for name, each in before.variants.items() if not each.scheme}
     return replace(
@@ -205,7 +207,8 @@ def _manifest(bundle: Bundle, quantized: Quantized, budget: Budget) -> Manifest:
             [quantized.taken],
             budget=budget,
             spent=quantized.cost,
-            earlier=before.compression.steps if before.compression else (),
+            earlier=earlier.steps if earlier else (),
+            shrunk=replace(shrunk, measured=None) if shrunk else None,
             objective=quantized.asked.objective,
             platform=quantized.asked.made_for,
             engine=quantized.asked.engine,

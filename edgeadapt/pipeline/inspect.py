@@ -7,11 +7,13 @@ from typing import TypedDict
 
 from edgeadapt.benchmark.noise import disturbances
 from edgeadapt.documents.compression import merge_note
+from edgeadapt.documents.structure import removed
 from edgeadapt.errors import EdgeAdaptError, MissingError, UnfinishedError
 from edgeadapt.recipe import EngineName, ModelConfig
 from edgeadapt.store import artifacts
 from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.checkpoint import bundled_checkpoint_config, read_checkpoint_config
+from edgeadapt.store.compression import Shrunk
 from edgeadapt.store.files import read_json
 from edgeadapt.store.manifests import read_manifest
 from edgeadapt.store.record import Record
@@ -157,6 +159,7 @@ def _bundle(bundle: Bundle) -> dict[str, object]:
         "labels": list(manifest.labels),
         "max_length": manifest.max_length,
         **_structure(manifest.structure),
+        **_shrunk(compression.shrunk if compression else None),
         "variants": {name: bundle.variant_bytes(name) for name in manifest.variants},
         "merge": merge_note(gates.merge),
         "merge_difference": gates.merge.parity.max_difference,
@@ -175,6 +178,18 @@ def _structure(structure: Structure | None) -> dict[str, object]:
     return {
         "heads_by_layer": list(structure.heads),
         "neurons_by_layer": list(structure.neurons),
+    }
+
+
+def _shrunk(shrunk: Shrunk | None) -> dict[str, object]:
+    """How much was removed from the layers, and how much faster that is."""
+    if shrunk is None:
+        return {}
+    return {
+        "removed": removed(shrunk),
+        "speedup_tokens": shrunk.tokens,
+        "speedup_predicted": shrunk.predicted,
+        "speedup_measured": shrunk.measured,
     }
 
 

@@ -10,6 +10,7 @@ from edgeadapt.benchmark.noise import disturbances, typical_ns
 from edgeadapt.benchmark.rows import Row, answers, known_labels, rows, task_of
 from edgeadapt.documents.cells import accuracy
 from edgeadapt.documents.page import ClassScores, Curve, Measured, render
+from edgeadapt.documents.structure_page import Pruned
 from edgeadapt.errors import UsageError
 from edgeadapt.metrics import score
 from edgeadapt.parsing import RECORD_BYTES, parse_json, read_bounded
@@ -99,6 +100,7 @@ def _measured(name: str, record: Record) -> Measured:
         origins={name: _origin(name, record) for name in record.bundles},
         classes=_classes(record, found),
         curves=_curves(record),
+        pruned=_pruned(record),
     )
 
 
@@ -220,6 +222,12 @@ def _classes(record: Record, found: Sequence[Row]) -> dict[str, list[ClassScores
             )
         ]
     return classes
+
+
+def _pruned(record: Record) -> list[Pruned]:
+    """The bundles from whose layers something was removed."""
+    bundles = (Pruned.of(name, origin.structure) for name, origin in record.bundles.items())
+    return [pruned for pruned in bundles if pruned]
 
 
 def _curves(record: Record) -> dict[str, Curve]:

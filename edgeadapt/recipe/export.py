@@ -61,8 +61,8 @@ class ExportConfig:
     )
     max_drop: float = option(
         0.01,
-        "Largest accuracy drop on held-out text from trimming and quantizing together: 1%, or "
-        "0.01, is one percentage point, and the default.",
+        "Largest accuracy drop on held-out text from all compression together: 1%, or 0.01, is "
+        "one percentage point, and the default.",
         details="In recipes it is a fraction.",
         rule=between(0, 1),
         metavar="SHARE",
@@ -87,21 +87,21 @@ class ExportConfig:
         details="Needs the training text. The share is one of weights: a head has more than a "
         "neuron.",
         rule=Range(COMPRESS_WORDS, is_reduction),
-        metavar="auto|none|depth=N,prune=SHARE",
+        metavar="auto|none|PARTS",
         panel=_COMPRESSION,
     )
     speedup: float | None = option(
         None,
-        "Remove layers, heads and neurons until the model is this many times as fast as without, "
-        "at 64 tokens, and keep the most accurate of such models.",
+        "Remove layers, heads and neurons until the model is predicted to be this many times as "
+        "fast at 64 tokens; of such models, keep the most accurate.",
         rule=at_least(1),
         metavar="TIMES",
         panel=_COMPRESSION,
     )
     recover: int = option(
         0,
-        "Epochs to train adapters on through the smaller model of --compress, so that it answers "
-        "as the original did (default: {default}).",
+        "After --compress, train adapters in the smaller model for this many epochs to give the "
+        "original's answers; they are folded (default: {default}).",
         rule=at_least(0),
         metavar="EPOCHS",
         panel=_COMPRESSION,

@@ -145,13 +145,21 @@ class Shrink:
             "speedup": speedup,
             "factor": tried.factor,
         }
-        name = (
-            f"{structure.depth} layers with {sum(structure.heads)} heads and "
-            f"{sum(structure.neurons):,} neurons, {speedup:.1f} times as fast"
+        parts = (
+            (structure.depth, "layer"),
+            (sum(structure.heads), "head"),
+            (sum(structure.neurons), "neuron"),
         )
+        name = ", ".join(f"{number:,} {noun}{'s' * (number != 1)}" for number, noun in parts)
         size = _FLOAT_BYTES * self.costs.weights(structure)
         make: Callable[[Path], TextModel] = lambda _: workshop.opened(tried.small)  # noqa: E731
-        return Proposal(name, make, lambda: Answers(tried.logits, size), settings=settings)
+        return Proposal(
+            name,
+            make,
+            lambda: Answers(tried.logits, size),
+            settings=settings,
+            title="pruned against fp32",
+        )
 
 
 def _factor(trial: Trial) -> float:

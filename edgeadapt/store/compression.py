@@ -1,7 +1,7 @@
 """The compression report of a bundle: one format for all kinds of steps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgeadapt.metrics import Drift
 from edgeadapt.recipe import EngineName, Objective, Platform
@@ -92,8 +92,22 @@ class Shrunk:
     """Length of text at which speeds are compared."""
     predicted: float
     """How many times as fast as the unpruned model in the same form, predicted before export."""
-    measured: float
-    """The same, measured on the finished file at batch 1, in interleaved fresh processes."""
+    measured: float | None
+    """The same, measured on the finished file at batch 1, in interleaved fresh processes; ``None``
+    after the bundle was quantized again, since that file was not compared."""
+
+    def __post_init__(self) -> None:
+        depth = self.after.depth
+        if depth > self.before.depth:
+            raise ValueError(
+                f"after: expected at most {self.before.depth} layers, as before, found {depth}"
+            )
+        for name in ("head_importance", "neuron_importance"):
+            if len(getattr(self, name)) != depth:
+                raise ValueError(
+                    f"{name}: expected {depth} values, one for each layer of after, found "
+                    f"{len(getattr(self, name))}"
+                )
 
 
 @dataclass(frozen=True)
@@ -128,6 +142,12 @@ class Compression:
     def step(self, name: str) -> StepReport | None:
         """Returns a step by name; ``None`` where it was not taken."""
         return next((step for step in self.steps if step.name == name), None)
+
+    @property
+    def of_structure(self) -> "Compression | None":
+        """The report on the removal of layers, heads and neurons alone; ``None`` without it."""
+        step = self.step("structure")
+        return replace(self, steps=(step,)) if step and self.shrunk else None
 
     @property
     def costs(self) -> tuple[tuple[StepReport, Drift], ...]:

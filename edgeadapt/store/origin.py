@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
+from edgeadapt.store.compression import Compression
 from edgeadapt.store.provenance import Provenance
 
 __all__ = ["Origin"]
@@ -28,6 +29,9 @@ class Origin:
     """Provenance of the model; in a record on disk its scores have no values per label."""
     schemes: Mapping[str, str | None]
     """Variant -> quantization scheme; ``None`` for fp32."""
+    structure: Compression | None = None
+    """The step that removed layers, heads and neurons, and what was removed; ``None`` if nothing
+    was."""
 
     def to_json(self) -> dict[str, object]:
         """Returns the JSON for a record, without unknown values and values per label."""

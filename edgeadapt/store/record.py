@@ -60,8 +60,9 @@ class Record:
     bundles: Mapping[str, Origin] = field(default_factory=dict)
     """Name of each bundle -> origin of its model."""
 
-    FORMAT_VERSION: ClassVar[int] = 3
-    """Version 2 added fields to samples; version 3 added a hash of the record itself."""
+    FORMAT_VERSION: ClassVar[int] = 4
+    """Version 2 added fields to samples; version 3 added a hash of the record itself. Version 4
+    added what was removed from the layers of a bundle; a record of version 3 is one without."""
 
     @classmethod
     def open(cls, path: Path) -> Self:

@@ -24,6 +24,7 @@ from edgeadapt.store.machine import Machine
 from edgeadapt.store.record import Record
 from edgeadapt.store.sample import Memory, Pass
 from tests.benchmark.handmade import copy_bundle, tiny_plan
+from tests.store.handmade import make_compression, make_search, make_shrunk, make_step
 from tests.tasks import PAIRS, task_bundle
 
 TEXTS = ("the room was warm", "a cold meal", "good", "bad", "the film was great")
@@ -339,6 +340,22 @@ def test_the_record_says_where_the_models_come_from(
     assert origins["tiny"].created == manifest.created
     assert origins["tiny"].provenance == manifest.provenance
     assert origins["tiny"].schemes["int8"] == manifest.variants["int8"].scheme
+
+
+def test_the_record_says_what_was_removed_from_a_models_layers(
+    jobs: Jobs, run_plan: Callable[..., Record], tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    compression = make_compression(make_search(), make_step(), shrunk=make_shrunk())
+    smaller = copy_bundle(tiny_bundle, tmp_path / "smaller", compression=compression)
+    subjects = [Subject(smaller, "fp32"), Subject(tiny_bundle, "fp32")]
+
+    origins = run_plan(subjects=subjects, baseline=subjects[0]).bundles
+
+    structure = origins["smaller"].structure
+    assert structure is not None
+    assert structure.shrunk == make_shrunk()
+    assert structure.steps == (make_search(),)
+    assert origins["tiny"].structure is None
 
 
 def test_progress_ends_at_its_total(jobs: Jobs, run_plan: Callable[..., Record]) -> None:

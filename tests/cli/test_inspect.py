@@ -13,7 +13,9 @@ from edgeadapt.store.machine import Machine
 from edgeadapt.store.plan import Plan
 from edgeadapt.store.record import Record
 from edgeadapt.store.run import Run
+from tests.benchmark.handmade import copy_bundle
 from tests.cli.conftest import Cli
+from tests.store.handmade import make_compression, make_search, make_shrunk
 from tests.store.manifests import edit_json
 
 
@@ -81,6 +83,21 @@ def test_a_person_reads_the_same_facts_in_lines(cli: Cli, tiny_run: Run) -> None
     assert "examples train 64, validation 24, test 24" in lines
     assert "labels negative, positive" in lines
     assert f"trainable parameters {found['trainable_parameters']:,}" in lines
+
+
+def test_a_person_reads_what_is_left_of_each_layer_in_a_table(
+    cli: Cli, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    compression = make_compression(make_search(), shrunk=make_shrunk())
+    copy_bundle(tiny_bundle, tmp_path / "smaller", compression=compression)
+
+    shown = cli("inspect", tmp_path / "smaller").out
+
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "1 7 of 12 1,088 of 1,600 75.0% 40.0%" in lines
+    assert "3 removed removed – –" in lines
+    assert shown.count("29 of 36 attention heads") == 1
+    assert "speedup" not in shown
 
 
 @pytest.mark.parametrize("place", ["runs", "bundles", "records"])

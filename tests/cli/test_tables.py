@@ -10,12 +10,14 @@ from rich.console import Console, RenderableType
 
 from edgeadapt.benchmark.rows import rows
 from edgeadapt.cli.console import show
-from edgeadapt.cli.tables import bench_table, facts_table
+from edgeadapt.cli.tables import bench_table, facts_table, layers_table, step_table
 from edgeadapt.store.evaluation import EvaluationInfo
 from edgeadapt.store.machine import Machine
 from edgeadapt.store.plan import Plan
 from edgeadapt.store.record import Record
 from edgeadapt.store.sample import Pass, Sample
+from edgeadapt.store.structure import Structure
+from tests.store.handmade import make_compression, make_search, make_shrunk, make_smaller
 
 pytestmark = pytest.mark.versions
 
@@ -277,3 +279,53 @@ def test_the_caption_says_why_a_model_has_no_throughput_in_batches(
 )
 def test_a_fact_is_a_line(facts: Mapping[str, Any], line: str) -> None:
     assert " ".join(shown(facts_table(facts)).split()) == line
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, content: RenderableType) -> list[str]:
+    """The lines on a terminal of 80 columns."""
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr("edgeadapt.cli.console.stdout", lambda: console)
+    show(content)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_the_trials_of_a_search_fit_a_terminal_in_one_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search = make_search(
+        make_smaller("12 layers, 100 heads, 22,222 neurons", 1.5, 0.92),
+        make_smaller("12 layers, 144 heads, 36,864 neurons", 1.0, 0.9234),
+        make_smaller("6 layers, 10 heads, 2,222 neurons", 10.25, 0.81, allowed=False),
+    )
+
+    lines = on_a_terminal(monkeypatch, step_table(make_compression(search), search))
+
+    rules = [at for at, line in enumerate(lines) if line.startswith("──")]
+    assert len(rules) == 1
+    assert [line.split()[-7:] for line in lines[rules[0] + 1 :][:3]] == [
+        ["←", "1.00×", "0.00", "±1.00", "yes", "98.8%", "60.0"],
+        ["neurons", "1.50×", "0.34", "±1.00", "yes", "98.8%", "40.0"],
+        ["neurons", "10.25×", "11.34", "±1.00", "no", "98.8%", "5.9"],
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_layers_of_a_deep_model_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    depth = 24
+    before = Structure((16,) * depth, (4096,) * depth)
+    shrunk = make_shrunk(
+        before=before,
+        after=Structure((16,) * 20, (4096,) * 20),
+        head_importance=(1.0,) * 20,
+        neuron_importance=(1.0,) * 20,
+    )
+
+    lines = on_a_terminal(monkeypatch, layers_table(shrunk))
+
+    rule = next(at for at, line in enumerate(lines) if line.startswith("──"))
+    assert lines[rule + 20].split() == [
+        *("20", "16", "of", "16", "4,096", "of", "4,096", "5.0%", "5.0%")
+    ]
+    assert lines[rule + depth].split() == ["24", "removed", "removed", "–", "–"]
+    assert "Removed: 4 of 24 layers" in lines[rule + depth + 1]
+    assert max(map(len, lines)) <= 80

@@ -20,6 +20,8 @@ from tests.store.handmade import (
     make_compression,
     make_gates,
     make_score,
+    make_search,
+    make_shrunk,
     make_step,
     make_trial,
 )
@@ -282,3 +284,57 @@ def test_names_and_labels_are_text_in_the_card() -> None:
         line_of(card, "classifier = ") == f"classifier = edgeadapt.load({python_string(hostile)})"
     )
     assert card.count("\n```") == model_card("reviews", manifest).count("\n```")
+
+
+def pruned_manifest() -> Manifest:
+    compression = make_compression(make_search(), make_step(), shrunk=make_shrunk())
+    return make_manifest(compression=compression)
+
+
+def test_the_card_says_what_was_removed_in_a_sentence_and_by_layer() -> None:
+    card = model_card("x", pruned_manifest())
+
+    section = card.split("## What was removed\n\n")[1].split("\n## ")[0]
+    sentence, _, *rows = section.strip().splitlines()
+    assert sentence == (
+        "Removed: 1 of 3 layers, 29 of 36 attention heads and 3,488 of 4,800 FFN neurons. At 64 "
+        "tokens, it is 2.62 times as fast as the same bundle with nothing removed (measured); 2.88 "
+        "times was predicted."
+    )
+    assert rows[2:] == [
+        "| 1 | 7 of 12 | 1,088 of 1,600 | 75.0% | 40.0% |",
+        "| 2 | 0 of 12 | 224 of 1,600 | 25.0% | 60.0% |",
+        "| 3 | removed | removed | – | – |",
+    ]
+
+
+def test_smaller_models_are_listed_slowest_first_with_predicted_speed_and_refusals() -> None:
+    card = model_card("x", pruned_manifest())
+
+    section = card.split("## Smaller models that were tried\n\n")[1].split("\n## ")[0]
+    assert section.splitlines()[0] == (
+        "| smaller models | speed | accuracy drop, points | allowed | labels the same | size, MB |"
+    )
+    assert section.splitlines()[2:5] == [
+        "| 2 layers, 24 heads, 3,200 neurons | 1.50× | 0.13 ±1.00 | yes | 98.8% | 40.0 |",
+        "| 2 layers, 7 heads, 1,312 neurons ← | 2.88× | 0.47 ±1.00 | yes | 98.8% | 20.9 |",
+        "| 2 layers, 7 heads, 312 neurons | 4.50× | 4.69 ±1.00 | no | 98.8% | 13.3 |",
+    ]
+    assert "Speed: predicted at 64 tokens, against nothing removed." in section
+    assert "The finished model was judged by 1,777 other texts." in section
+    assert line_of(card, "| pruned against fp32, validation text")
+
+
+def test_once_quantized_again_the_finished_model_was_not_judged_by_other_texts() -> None:
+    search = make_search()
+    compression = make_compression(search, shrunk=make_shrunk(measured=None))
+
+    assert "other texts" not in step_note(compression, search)
+
+
+def test_a_card_of_a_model_with_all_its_layers_says_nothing_about_removal() -> None:
+    card = model_card("x", make_manifest())
+
+    assert "removed" not in card
+    assert "| speed" not in card
+    assert "Speed:" not in card

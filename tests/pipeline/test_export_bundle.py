@@ -41,7 +41,14 @@ from edgeadapt.store.bundle import (
 from edgeadapt.store.run import Run
 from tests.children import run_edgeadapt
 from tests.pipeline.exporting import PLAIN, content, nothing_is_at, texts_of
-from tests.store.handmade import compression_of, make_compression, make_step, step_of
+from tests.store.handmade import (
+    compression_of,
+    make_compression,
+    make_search,
+    make_shrunk,
+    make_step,
+    step_of,
+)
 
 pytestmark = pytest.mark.usefixtures("steady")
 
@@ -139,6 +146,20 @@ def test_every_choice_in_a_row_is_told(plain: Bundle, tmp_path: Path) -> None:
     origins = second.manifest.provenance.quantized_again
     assert [origin.bundle for origin in origins] == ["plain", "first"]
     assert list(second.manifest.variants) == ["fp32", "int4"]
+
+
+def test_what_was_removed_is_carried_over_without_the_speed_that_another_file_had(
+    copy: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    search = make_search()
+    pruned = copy(compression=make_compression(search, shrunk=make_shrunk(), max_drop=1.0))
+
+    found = export_bundle(pruned, asked=USUAL, output=tmp_path / "again").manifest
+
+    assert compression_of(found).shrunk == make_shrunk(measured=None)
+    assert step_of(found, "structure") == search
+    card = (tmp_path / "again" / "README.md").read_text(encoding="utf-8")
+    assert "it was not measured after the bundle was quantized again" in card
 
 
 def test_without_evaluation_no_text_is_carried_over(plain: Bundle, tmp_path: Path) -> None:

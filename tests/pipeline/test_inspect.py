@@ -23,7 +23,7 @@ from edgeadapt.store.bundle import Bundle
 from edgeadapt.store.run import Run
 from tests.benchmark.handmade import copy_bundle, make_record, make_sample, only
 from tests.pruned import pruned_bundle
-from tests.store.handmade import compression_of
+from tests.store.handmade import compression_of, make_compression, make_search, make_shrunk
 from tests.store.manifests import change_json, edit_json
 
 
@@ -102,6 +102,23 @@ def test_a_pruned_bundle_shows_the_widths_of_its_layers(
 
     assert (found["heads_by_layer"], found["neurons_by_layer"]) == ([1, 0], [4, 0])
     assert found.keys() - stock.keys() == {"heads_by_layer", "neurons_by_layer"}
+
+
+def test_a_bundle_says_how_much_was_removed_and_how_much_faster_that_is(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    path = tmp_path / "smaller"
+    compression = make_compression(make_search(), shrunk=make_shrunk())
+    copy_bundle(tiny_bundle, path, compression=compression)
+
+    found = inspect(str(path))
+
+    assert found["removed"] == (
+        "1 of 3 layers, 29 of 36 attention heads and 3,488 of 4,800 FFN neurons"
+    )
+    assert found["speedup_tokens"] == 64
+    assert (found["speedup_predicted"], found["speedup_measured"]) == (2.875, 2.625)
+    assert "removed" not in inspect(str(tiny_bundle.path))
 
 
 def test_a_record_is_described(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from edgeadapt.store.run import Run
 from edgeadapt.store.sample import Pass
 from tests.benchmark.handmade import MS, make_record, make_sample
 from tests.documents.browser import DARK, needs_chromium, open_page, printed, screenshot
+from tests.store.handmade import make_compression, make_search, make_shrunk, make_smaller
 
 pytestmark = pytest.mark.versions
 
@@ -327,6 +328,91 @@ def test_a_browser_draws_every_chart_without_complaint(page: Path) -> None:
         )
         assert drawn, chart
     assert re.search(r"<figure hidden[^>]*><figcaption>Training", opened.dom)
+
+
+PRUNED = replace(
+    ORIGIN, structure=make_compression(make_search(), shrunk=make_shrunk(), max_drop=0.01)
+)
+
+
+def pruned_page(folder: Path, **origins: Origin) -> Path:
+    record = replace(a_record(), bundles=origins or {"small": PRUNED})
+    record.write(folder / "pruned.json")
+    return report([folder / "pruned.json"], output=folder / "pruned.html")
+
+
+def test_the_charts_of_removed_layers_have_the_figures_of_the_bundle(tmp_path: Path) -> None:
+    (found,) = figures_in(pruned_page(tmp_path).read_text())["pruned"]
+
+    assert found["name"] == "small"
+    assert [(one["heads"], one["heads_before"]) for one in found["layers"]] == [
+        *((7, 12), (0, 12), (None, 12))
+    ]
+    assert [(one["neurons"], one["neurons_before"]) for one in found["layers"]] == [
+        *((1088, 1600), (224, 1600), (None, 1600))
+    ]
+    assert [one["head_importance"] for one in found["layers"]] == [0.75, 0.25, None]
+    assert [(one["speed"], one["accuracy"]) for one in found["trials"]] == [
+        *((1.5, 0.9221), (2.875, 0.9187), (4.5, 0.8765))
+    ]
+    assert [one["allowed"] for one in found["trials"]] == [True, True, False]
+    assert [one["chosen"] for one in found["trials"]] == [False, True, False]
+    assert found["accuracy_before"] == 0.9234
+    assert found["least_accuracy"] == pytest.approx(0.9134)
+    assert found["trials"][0]["interval"] == pytest.approx([0.9121, 0.9321])
+
+
+def test_what_these_charts_show_is_text_too(tmp_path: Path) -> None:
+    text = without_scripts(pruned_page(tmp_path).read_text())
+
+    assert "Removed: 1 of 3 layers, 29 of 36 attention heads" in text
+    assert "<td>1</td><td>7 of 12</td><td>1,088 of 1,600</td><td>75.0%</td>" in text
+    assert "<td>2 layers, 7 heads, 312 neurons</td><td>4.50×</td>" in text
+    labels = re.findall(r'id="(\w+)-0" role="img" aria-label="[^"]*in the table of \w+ below', text)
+    assert labels == ["heads", "neurons", "trials"]
+
+
+def test_a_bundle_in_two_records_has_one_section_and_two_bundles_have_two(tmp_path: Path) -> None:
+    page = pruned_page(tmp_path, small=PRUNED, other=PRUNED, stock=ORIGIN)
+    both = report([tmp_path / "pruned.json"] * 2, output=tmp_path / "both.html")
+
+    for path in (page, both):
+        text = without_scripts(path.read_text())
+        assert re.findall(r'class="pruned"><h3>(\w+)</h3>', text) == ["small", "other"]
+        assert len(figures_in(path.read_text())["pruned"]) == 2
+
+
+def test_a_page_about_models_with_all_their_layers_has_no_such_section(tmp_path: Path) -> None:
+    text = pruned_page(tmp_path, small=ORIGIN).read_text()
+
+    assert "What was removed" not in text
+    assert figures_in(text)["pruned"] == []
+
+
+def test_names_of_trials_cannot_become_markup(tmp_path: Path) -> None:
+    name = "</script><b>layers</b>"
+    search = make_search(make_smaller(name, 2.0, 0.92))
+    structure = make_compression(search, shrunk=make_shrunk())
+
+    text = pruned_page(tmp_path, **{"<b>": replace(PRUNED, structure=structure)}).read_text()
+
+    assert "<b>" not in text
+    assert "&lt;/script&gt;&lt;b&gt;layers" in text
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_browser_draws_the_charts_of_removed_layers(tmp_path: Path) -> None:
+    opened = open_page(pruned_page(tmp_path))
+
+    assert opened.console == []
+    for chart in ("heads-0", "neurons-0", "trials-0"):
+        (drawn,) = re.findall(rf'<div [^>]*id="{chart}"[^>]*>', opened.dom)
+        assert "js-plotly-plot" in drawn
+    for legend in ("kept", "removed", "nothing removed", "budget", "allowed", "refused", "chosen"):
+        assert f'data-unformatted="{legend}"' in opened.dom
+    for shown in ("75 %", "25 %", "40 %", "60 %"):
+        assert f'data-unformatted="{shown}"' in opened.dom
 
 
 @needs_chromium

@@ -1,13 +1,20 @@
 """Handmade reports of a bundle, whose figures are all different."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from edgeadapt.metrics import Drift, Parity, Score
 from edgeadapt.store.bundle import Bundle, Manifest
-from edgeadapt.store.compression import Baseline, Compression, StepReport, TrialReport
+from edgeadapt.store.compression import (
+    Baseline,
+    Compression,
+    Shrunk,
+    StepReport,
+    TrialReport,
+)
 from edgeadapt.store.gates import Gates, Leftover, MergeGate
+from edgeadapt.store.structure import Structure
 
 DRIFT = Drift(
     texts=1_777,
@@ -72,6 +79,58 @@ def make_compression(*steps: StepReport, **changes: Any) -> Compression:
         **changes,
     }
     return Compression(**values)
+
+
+def make_shrunk(**changes: Any) -> Shrunk:
+    """Of three layers, the last one is removed, and all heads of the second."""
+    values: dict[str, Any] = {
+        "before": Structure((12, 12, 12), (1600, 1600, 1600)),
+        "after": Structure((7, 0), (1088, 224)),
+        "head_importance": (0.003, 0.001),
+        "neuron_importance": (0.02, 0.03),
+        "tokens": 64,
+        "predicted": 2.875,
+        "measured": 2.625,
+        **changes,
+    }
+    return Shrunk(**values)
+
+
+def make_smaller(name: str, speed: float, accuracy: float, *, allowed: bool = True) -> TrialReport:
+    """A smaller model that a search tried."""
+    before = DRIFT.accuracy_before
+    drop = before - accuracy
+    drift = replace(
+        DRIFT,
+        accuracy_after=accuracy,
+        accuracy_drop=drop,
+        drop_interval=(drop - 0.01, drop + 0.01),
+    )
+    return TrialReport(
+        name,
+        settings={"layers": 2, "heads": ("7", "0"), "speedup": speed},
+        drift=drift,
+        bytes=round(60_000_000 / speed),
+        allowed=allowed,
+    )
+
+
+def make_search(*trials: TrialReport, **changes: Any) -> StepReport:
+    """A search for smaller models, not in the order of their speeds; the second was chosen."""
+    tried = trials or (
+        make_smaller("2 layers, 7 heads, 312 neurons", 4.5, 0.8765, allowed=False),
+        make_smaller("2 layers, 7 heads, 1,312 neurons", 2.875, 0.9187),
+        make_smaller("2 layers, 24 heads, 3,200 neurons", 1.5, 0.9221),
+    )
+    values: dict[str, Any] = {
+        "name": "structure",
+        "candidates": "smaller models",
+        "title": "pruned against fp32",
+        "trials": tried,
+        "chosen": tried[min(1, len(tried) - 1)].name,
+        **changes,
+    }
+    return StepReport(**values)
 
 
 def make_score(**changes: Any) -> Score:

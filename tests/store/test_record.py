@@ -22,6 +22,7 @@ from edgeadapt.store.plan import Plan
 from edgeadapt.store.provenance import Backbone, Provenance
 from edgeadapt.store.record import Record
 from edgeadapt.store.sample import Memory, Pass, Sample, Start
+from tests.store.handmade import make_compression, make_search, make_shrunk
 from tests.store.manifests import change_json, edit_json
 
 SAMPLE = Sample(
@@ -111,6 +112,7 @@ FULL = replace(
                 passes=("attention", "positions"),
             ),
             schemes={"fp32": None, "int8": "dynamic-int8"},
+            structure=make_compression(make_search(), shrunk=make_shrunk()),
         )
     },
 )
@@ -171,7 +173,7 @@ def test_an_unknown_key_is_refused_where_it_stands(tmp_path: Path, name: str) ->
 def test_a_record_carries_the_format_version(tmp_path: Path) -> None:
     RECORD.write(tmp_path / "r.json")
 
-    assert json.loads((tmp_path / "r.json").read_text())["format_version"] == 3
+    assert json.loads((tmp_path / "r.json").read_text())["format_version"] == 4
 
 
 def test_a_number_that_json_cannot_hold_leaves_the_old_record_as_it_was(tmp_path: Path) -> None:
@@ -193,9 +195,9 @@ def test_a_missing_record_is_named_with_the_command_that_makes_one(tmp_path: Pat
 
 def test_a_newer_record_is_refused_with_both_versions(tmp_path: Path) -> None:
     RECORD.write(tmp_path / "r.json")
-    change_json(tmp_path / "r.json", format_version=4)
+    change_json(tmp_path / "r.json", format_version=5)
 
-    with pytest.raises(FormatVersionError, match=r"r\.json has format version 4.*up to 3"):
+    with pytest.raises(FormatVersionError, match=r"r\.json has format version 5.*up to 4"):
         Record.open(tmp_path / "r.json")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import accuracy
 import backbones
 import bench
+import compression_peers
 import cores
 import footprint
 import gpu
@@ -40,6 +41,7 @@ SCRIPTS = (
     bench,
     footprint,
     backbones,
+    compression_peers,
     cores,
     gpu,
     kinds,

@@ -16,6 +16,7 @@ from neural_compressor.compression.pruner import (
     parse_auto_slim_config,
     prepare_pruning,
 )
+from neural_compressor.config import WeightPruningConfig
 from source import batches, padded, texts_of
 from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
 
@@ -43,7 +44,7 @@ def prepare(source: Path, target: Path, settings: Mapping[str, Any]) -> None:
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
     rate = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
-    prepare_pruning(model, config, optimizer=optimizer)
+    prepare_pruning(model, WeightPruningConfig(config), optimizer=optimizer)
     generator = np.random.default_rng(0)
     model.train()
     for _ in range(epochs):

@@ -13,6 +13,7 @@ from pathlib import Path
 import accuracy
 import backbones
 import bench
+import compression_peers
 import cores
 import footprint
 import gpu
@@ -41,6 +42,7 @@ SCRIPTS = (
     bench,
     footprint,
     backbones,
+    compression_peers,
     cores,
     gpu,
     kinds,

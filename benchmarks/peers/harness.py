@@ -51,6 +51,33 @@ def main(
     os._exit(0)  # some libraries take seconds to shut down
 
 
+def pruned(prepare: Callable[[Path, Path, Mapping[str, Any]], None]) -> None:
+    """Runs ``python NAME.py prepare SOURCE TARGET < settings.json`` of a peer that compresses.
+
+    It writes ``graph.onnx``, a stock ``checkpoint`` or, where layers have different widths, what
+    ``save_widths`` writes.
+    """
+    settings = json.load(sys.stdin)
+    source, target = map(Path, sys.argv[2:4])
+    target.mkdir(parents=True, exist_ok=True)
+    prepare(source, target, settings)
+
+
+def save_widths(model: Any, target: Path) -> None:
+    """Writes the weights of a pruned BERT-like torch model, and the widths of its layers."""
+    from safetensors.torch import save_file
+
+    layers = model.base_model.encoder.layer
+    size = model.config.hidden_size // model.config.num_attention_heads
+    widths = {
+        "heads": [len(layer.attention.self.query.weight) // size for layer in layers],
+        "neurons": [len(layer.intermediate.dense.weight) for layer in layers],
+    }
+    (target / "structure.json").write_text(json.dumps(widths))
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, target / "model.safetensors")
+
+
 def timed(answer: Answer, job: Mapping[str, Any]) -> dict[str, Any]:
     """Times every text of a scenario, ``passes`` times, after ``warmup`` untimed texts."""
     texts = job["texts"]

@@ -1,6 +1,6 @@
 """The compression steps of an export, from the merged model to the files of a bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from edgeadapt.compress.climb import Taken, climb
 from edgeadapt.compress.report import compression_of
 from edgeadapt.compress.step import Step
 from edgeadapt.compress.texts import CompressionTexts
+from edgeadapt.data import Examples
 from edgeadapt.exporters.step import Lower, Lowered
 from edgeadapt.graph.layer_stack import EncoderShape
 from edgeadapt.measure.machine import usable_cores
@@ -19,10 +20,12 @@ from edgeadapt.metrics import Drift
 from edgeadapt.models.opened import OpenedRun
 from edgeadapt.models.parity import ParityGate
 from edgeadapt.models.text_model import TextModel
+from edgeadapt.platforms import this_platform
 from edgeadapt.progress import Progress
 from edgeadapt.quantize.layer_costs import layer_costs
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.quantize.outcome import Quantized
+from edgeadapt.quantize.per_platform import default_weight_bits
 from edgeadapt.quantize.step import Quantize, answers_of
 from edgeadapt.recipe import EngineName, Scheme
 from edgeadapt.runtime.resized import head_size, structure_of
@@ -31,6 +34,7 @@ from edgeadapt.shrink.vocabulary import TrimVocabulary
 from edgeadapt.store.compression import Compression
 from edgeadapt.text import Text
 from edgeadapt.training.datasets import training_examples
+from edgeadapt.training.recovery import recover
 
 if TYPE_CHECKING:
     from edgeadapt.pipeline.export import ExportOptions
@@ -179,8 +183,32 @@ class Chain:
             budget=budget,
             reference=reference,
             folder=scratch / "smaller",
+            recover=self._recovery(model, train, reference) if self.options.recover else None,
             progress=self.progress,
         )
+
+    def _recovery(
+        self, model: TextModel, train: Examples, reference: Reference
+    ) -> Callable[[TextModel], TextModel]:
+        """Returns what trains a smaller model on, to answer as the original does."""
+        recipe = self.opened.recipe
+        teacher = model.logits(train.texts)
+        bits = default_weight_bits(this_platform()) if recipe.training.quant_aware else None
+
+        def recovered(smaller: TextModel) -> TextModel:
+            return recover(
+                smaller,
+                teacher=teacher,
+                train=train,
+                validation=Examples(reference.texts, reference.labels),
+                task=reference.task,
+                training=recipe.training,
+                epochs=self.options.recover,
+                weight_bits=bits,
+                progress=self.progress,
+            )
+
+        return recovered
 
     def _whole(self, model: TextModel, quantize: Quantize | None, scratch: Path) -> Path:
         """Writes the model without anything removed, in the form that the bundle will hold."""

@@ -27,8 +27,8 @@ from edgeadapt.models.tokenizer import TokenizerFiles, load_tokenizer
 from edgeadapt.outputs import regression, rows_for
 from edgeadapt.platforms import this_platform
 from edgeadapt.progress import SILENT, Progress
-from edgeadapt.quantize.per_platform import candidates
-from edgeadapt.recipe import Recipe, Scheme
+from edgeadapt.quantize.per_platform import default_weight_bits
+from edgeadapt.recipe import Recipe
 from edgeadapt.store import artifacts
 from edgeadapt.store.machine import TrainingMachine
 from edgeadapt.store.run import UNFINISHED, Run, RunInfo
@@ -271,8 +271,7 @@ def _finish(work: _Work, folder: Resumable, start: ForeignAdapter | None, *, ane
 
 def _as_int8(work: _Work, classifier: AdaptedClassifier) -> AbstractContextManager[None]:
     """Simulates the quantization that ``export --quantize`` applies by default on this machine."""
-    usual, *_ = candidates([Scheme.DYNAMIC_INT8], this_platform())
-    bits = 7 if usual.reduce_range else 8
+    bits = default_weight_bits(this_platform())
     work.progress.say(f"Training and scores simulate int8 with {bits}-bit weights.")
     pairs = work.recipe.data.pairs
     return int8_simulated(classifier.backbone, pairs=pairs, weight_bits=bits)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from edgeadapt.quantize.candidate import Candidate
 from edgeadapt.recipe import Calibration, Objective, Platform, Scheme
 
-__all__ = ["candidates"]
+__all__ = ["candidates", "default_weight_bits"]
 
 _SEVEN_BITS = frozenset({Platform.X86_AVX2, Platform.PORTABLE})
 """Platforms whose int8 products may overflow 16 bits, and ``portable``, which includes these."""
@@ -81,3 +81,9 @@ def candidates(
         for candidate in tried
     ]
     return list(dict.fromkeys(adapted))
+
+
+def default_weight_bits(platform: Platform) -> int:
+    """Returns the bits of the weights in the default candidate, which training simulates."""
+    usual, *_ = candidates([Scheme.DYNAMIC_INT8], platform)
+    return 7 if usual.reduce_range else 8

@@ -43,6 +43,8 @@ class Small:
     """Its weights, safetensors."""
     fitted: tuple[Fitted, ...]
     """What refitting changed."""
+    recovered: bool = False
+    """Whether it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,20 @@ class Workshop:
         train: Training examples.
         task: How many labels a text has.
         folder: Folder for the weights of the smaller models, created if missing.
+        recover: Trains a smaller model on; ``None`` if none is to be.
     """
 
-    def __init__(self, model: TextModel, train: Examples, *, task: Task, folder: Path) -> None:
+    def __init__(
+        self,
+        model: TextModel,
+        train: Examples,
+        *,
+        task: Task,
+        folder: Path,
+        recover: Callable[[TextModel], TextModel] | None = None,
+    ) -> None:
         self.model, self._task, self._folder = model, task, folder
+        self._recover = recover
         self.spec: BackboneSpec = backbone_spec(model.merged.model.config.model_type)
         self._ranking = _sample(train, RANKING_TEXTS, model)
         self._for_head = _spread(train, HEAD_TEXTS)
@@ -119,6 +131,17 @@ class Workshop:
         shaped(model, self.spec, small.structure)
         load_model(model, small.file)
         return self._with(model)
+
+    @property
+    def recovers(self) -> bool:
+        """Whether smaller models can be trained on."""
+        return self._recover is not None
+
+    def recovered(self, small: Small) -> Small:
+        """Returns a model trained on, of the same structure."""
+        assert self._recover is not None
+        trained = self._recover(self.opened(small)).merged.model
+        return replace(self._saved(trained, small.structure, small.fitted), recovered=True)
 
     def _saved(
         self, model: PreTrainedModel, structure: Structure, fitted: tuple[Fitted, ...]

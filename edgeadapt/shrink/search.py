@@ -90,15 +90,17 @@ class Search:
         """Tries the one model that was asked for."""
         depth = self._workshop.structure.depth if wanted.depth is None else wanted.depth
         if not wanted.prune:
-            self._judge(self._workshop.only_shallow(depth))
+            self._recovered(self._judge(self._workshop.only_shallow(depth)))
             return
         whole = self._workshop.structure
         most = (1 - wanted.prune) * costs.weights(
             Structure(whole.heads[:depth], whole.neurons[:depth])
         )
-        self._judge(
-            self._workshop.small(
-                depth, self._prices(depth), lambda structure: costs.weights(structure) <= most
+        self._recovered(
+            self._judge(
+                self._workshop.small(
+                    depth, self._prices(depth), lambda structure: costs.weights(structure) <= most
+                )
             )
         )
 
@@ -106,11 +108,14 @@ class Search:
         """Tries models that cost less and less, at every depth, as long as the budget allows.
 
         At full depth the limit is found by bisection. A shallower model is then tried from where
-        the deeper ones ended.
+        the deeper ones ended. If models can be trained on, cheaper ones follow as long as that
+        brings them back into the budget.
         """
         self._best = -1
         for depth in self._depths():
             self._best = self._limit(depth, self._best)
+        while self._best + 1 < len(FACTORS) and self._recovers(FACTORS[self._best + 1]):
+            self._best += 1
 
     def dearer(self) -> Iterator[Tried]:
         """Yields models that cost more and more, after ``cheapest``: those with all layers."""
@@ -124,6 +129,25 @@ class Search:
         """Tries a model of every depth that costs ``factor`` times less."""
         for depth in self._depths():
             self._try(depth, factor)
+        self._recovers(factor)
+
+    def _recovers(self, factor: float) -> bool:
+        """Trains the most accurate model of a factor on; returns whether the budget allows it."""
+        if not self._workshop.recovers:
+            return False
+        self._try(self._workshop.structure.depth, factor)
+        tried = [one for one in self.tried if one.factor >= factor and not one.small.recovered]
+        if not tried:
+            return False
+        best = min(tried, key=lambda one: one.cost.accuracy_drop)
+        recovered = self._recovered(best)
+        return recovered is not None and self._budget.met_by(recovered.cost)
+
+    def _recovered(self, tried: Tried) -> Tried | None:
+        """Trains a model on and judges it, if that is asked for."""
+        if not self._workshop.recovers:
+            return None
+        return self._judge(self._workshop.recovered(tried.small))
 
     def _depths(self) -> list[int]:
         """Tries the layers of each depth alone; returns the depths that are worth more."""
@@ -175,7 +199,10 @@ class Search:
         return self._goal.prices(Structure(whole.heads[:depth], whole.neurons[:depth]))
 
     def _judge(self, small: Small) -> Tried:
-        same = next((t for t in self.tried if t.small.structure == small.structure), None)
+        alike = small.structure, small.recovered
+        same = next(
+            (t for t in self.tried if (t.small.structure, t.small.recovered) == alike), None
+        )
         if same is not None:
             return same
         logits = self._workshop.opened(small).logits(self._reference.texts)

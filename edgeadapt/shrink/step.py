@@ -58,18 +58,25 @@ class Shrink:
         budget: Budget,
         reference: Reference,
         folder: Path,
+        recover: Callable[[TextModel], TextModel] | None = None,
         progress: Progress = SILENT,
     ) -> None:
         self.wanted, self.speedup, self.objective = wanted, speedup, objective
         self.costs, self.train = costs, train
         self.budget, self.reference = budget, reference
-        self.folder, self.progress = folder, progress
+        self.folder, self.recover, self.progress = folder, recover, progress
+        self._names: set[str] = set()
         self._workshop: Workshop | None = None
 
     def rounds(self, model: TextModel) -> Iterator[Sequence[Proposal]]:
         """Yields all models that the search tried, in one round; then those that cost more."""
-        workshop = Workshop(model, self.train, task=self.reference.task, folder=self.folder)
-        self._workshop = workshop
+        workshop = self._workshop = Workshop(
+            model,
+            self.train,
+            task=self.reference.task,
+            folder=self.folder,
+            recover=self.recover,
+        )
         goal = Goal.speed if self.objective is Objective.LATENCY or self.speedup else Goal.size
         search = Search(
             workshop,
@@ -97,7 +104,7 @@ class Shrink:
         if self.speedup:
             speedup = self.speedup
             return closest(trial for trial in allowed if _factor(trial) >= speedup)
-        return sorted(allowed, key=lambda trial: -_factor(trial))
+        return sorted(closest(allowed), key=lambda trial: -_factor(trial))
 
     def baseline(self, model: TextModel) -> Baseline:
         """Returns the size of the layers before."""
@@ -144,6 +151,7 @@ class Shrink:
             "removed": removed,
             "speedup": speedup,
             "factor": tried.factor,
+            "recovered": tried.small.recovered,
         }
         parts = (
             (structure.depth, "layer"),
@@ -151,6 +159,7 @@ class Shrink:
             (sum(structure.neurons), "neuron"),
         )
         name = ", ".join(f"{number:,} {noun}{'s' * (number != 1)}" for number, noun in parts)
+        name = self._unique(name + ", recovered" * tried.small.recovered)
         size = _FLOAT_BYTES * self.costs.weights(structure)
         make: Callable[[Path], TextModel] = lambda _: workshop.opened(tried.small)  # noqa: E731
         return Proposal(
@@ -160,6 +169,13 @@ class Shrink:
             settings=settings,
             title="pruned against fp32",
         )
+
+    def _unique(self, name: str) -> str:
+        """Returns the name, numbered where another distribution over the layers has it already."""
+        numbered = (name, *(f"{name} ({number})" for number in range(2, len(self._names) + 3)))
+        unique = next(one for one in numbered if one not in self._names)
+        self._names.add(unique)
+        return unique
 
 
 def _factor(trial: Trial) -> float:

@@ -110,7 +110,7 @@ def recover(
 
 
 def _check_merged(model: TextModel) -> None:
-    if not model.merged.is_stock:
+    if model.merged.kept:
         raise ModelError(
             f"Cannot recover accuracy: expected a model whose adapters are all merged, found "
             f"{model.merged.leftover.bottlenecks} bottlenecks beside its layers.",
@@ -167,4 +167,4 @@ def _folded(classifier: AdaptedClassifier) -> PreTrainedModel:
 
 
 def _with(model: TextModel, changed: PreTrainedModel) -> TextModel:
-    return replace(model, merged=replace(model.merged, model=changed, stock=changed))
+    return replace(model, merged=model.merged.resized(changed))

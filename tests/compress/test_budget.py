@@ -60,3 +60,16 @@ def test_a_cost_is_measured_from_the_reference() -> None:
 
     assert (cost.texts, cost.accuracy_before, cost.accuracy_after) == (4, 0.75, 0.5)
     assert cost.accuracy_drop == 0.25
+
+
+def test_the_halves_share_no_text_and_lose_none() -> None:
+    texts = tuple(map(str, range(7)))
+    logits = np.arange(14, dtype=np.float32).reshape(7, 2)
+    whole = Reference(texts, np.arange(7), SINGLE, logits)
+
+    choosing, judging = whole.halves()
+
+    assert choosing.texts == ("0", "2", "4", "6")
+    assert judging.texts == ("1", "3", "5")
+    assert judging.labels.tolist() == [1, 3, 5]
+    assert judging.logits.tolist() == logits[1::2].tolist()

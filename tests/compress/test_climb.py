@@ -16,6 +16,7 @@ from edgeadapt.errors import GateError
 from edgeadapt.metrics import Logits
 from edgeadapt.recipe import Task
 from edgeadapt.store.compression import Baseline
+from tests.compress.drifts import a_drift
 
 TEXTS = 100
 RIGHT = np.eye(2, dtype=np.float32)[np.zeros(TEXTS, dtype=int)]
@@ -217,3 +218,38 @@ def test_no_chain_ever_costs_more_than_the_budget_and_one_is_found_where_there_i
     assert len(found[-1].model) <= allowed
     assert [taken.step for taken in found] == [step.name for step in chain]
     assert found[-1].chosen.cost.accuracy_drop == pytest.approx(len(found[-1].model) / TEXTS)
+
+
+def climbed_and_judged(folder: Path, *steps: Losing, wrong_later: Sequence[int]) -> list[str]:
+    """The names of what was chosen, where the n-th complete chain has n-th errors later."""
+    errors = iter(wrong_later)
+    found = climb(
+        frozenset(),
+        steps,
+        budget=Budget(0.02),
+        reference=REFERENCE,
+        folder=folder,
+        verdict=lambda _: a_drift(next(errors), TEXTS),
+    )
+    return [taken.chosen.name for taken in found]
+
+
+def test_a_chain_that_other_texts_refuse_is_given_up_for_the_next(tmp_path: Path) -> None:
+    first = Losing("a", [[wrong(1)], [wrong(2)], [wrong(3)]])
+    second = Losing("b", [[wrong()]])
+
+    assert climbed_and_judged(tmp_path, first, second, wrong_later=[5, 3, 2]) == ["a [3]", "b []"]
+
+
+def test_the_last_step_has_one_try_before_other_texts(tmp_path: Path) -> None:
+    first = Losing("a", [[wrong(1)], [wrong(2)]])
+    second = Losing("b", [[wrong(), wrong(9)]])
+
+    assert climbed_and_judged(tmp_path, first, second, wrong_later=[5, 0]) == ["a [2]", "b []"]
+
+
+def test_where_other_texts_refuse_every_chain_the_best_is_named(tmp_path: Path) -> None:
+    first, second = Losing("a", [[wrong(1)], [wrong(2)]]), Losing("b", [[wrong()]])
+
+    with pytest.raises(GateError, match=r"The best, b \[\] after a \[2\]: .* a drop of 3.00 points"):
+        climbed_and_judged(tmp_path, first, second, wrong_later=[5, 3])

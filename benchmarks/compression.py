@@ -1,0 +1,234 @@
+"""Measure what removing layers, heads and neurons costs in accuracy and wins in latency and size.
+
+    python benchmarks/accuracy.py trec:adapter:0        # once: the runs
+    python benchmarks/compression.py                    # every run that exists, every way
+    python benchmarks/compression.py trec:0 sst2:1:auto # one run; one way of another
+    python benchmarks/compression.py --time             # latency of the bundles: an idle machine
+
+Each run of ``accuracy.py`` is exported in all ``WAYS`` and scored on all of its test text, one text
+at a time, against its fp32 model. Test text chooses nothing. The bundles are kept as
+``artifacts/bundles/DATASET-adapter-SEED-WAY``; rows that are recorded are not measured again
+without ``--again``. ``--time`` compares each with the int8 bundle of the same run without
+``--compress``, in interleaved fresh processes, and records ``results/compression-latency.json``.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from accuracy import SEEDS, add_row, spread
+from common import RESULTS, WORK, Shown, load, table
+from quantization import drift_on_test
+
+from edgeadapt.data import read_rows
+from edgeadapt.errors import GateError
+from edgeadapt.recipe import Objective, Scheme
+from edgeadapt.recipe.reduction import Reduction
+from edgeadapt.store.bundle import Bundle
+from edgeadapt.store.run import Run
+
+if TYPE_CHECKING:
+    from edgeadapt.pipeline.export import ExportOptions
+
+__all__ = ["SHOWN"]
+
+DATASETS = ("sst2", "trec", "tweet_emotion", "banking77", "imdb")
+WAYS = ("auto", "auto, recovered", "half", "smallest", "smallest in 4 bits")
+THREADS = (1, 2)
+LENGTHS = (16, 64, 128)
+ROUNDS, WARMUP, REPEATS = 7, 10, 40
+REAL_TEXTS = 24
+RECORD, TIMES = "compression", "compression-latency"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("jobs", nargs="*", help="DATASET:SEED[:WAY]; default: all runs that exist")
+    parser.add_argument("--time", action="store_true", help="measure the latency of the bundles")
+    parser.add_argument("--again", action="store_true", help="also measure what is recorded")
+    asked = parser.parse_args()
+    for dataset, seed, ways in _jobs(asked.jobs):
+        name = f"{dataset}-adapter-{seed}"
+        if asked.time:
+            _time(dataset, seed, name)
+            continue
+        for way in ways:
+            key = {"dataset": dataset, "seed": seed, "way": way}
+            if not asked.again and any(key.items() <= row.items() for row in _rows(RECORD)):
+                continue
+            row = key | measure(Run.open(WORK / "runs" / name), way)
+            print(row, flush=True)
+            add_row(RECORD, row, keys=("dataset", "way", "seed"))
+
+
+def _jobs(asked: Iterable[str]) -> list[tuple[str, int, tuple[str, ...]]]:
+    every = [
+        f"{dataset}:{seed}"
+        for dataset in DATASETS
+        for seed in SEEDS
+        if (WORK / "runs" / f"{dataset}-adapter-{seed}" / "run.json").is_file()
+    ]
+    jobs = []
+    for job in asked or every:
+        dataset, seed, *ways = job.split(":")
+        jobs.append((dataset, int(seed), tuple(ways) or WAYS))
+    return jobs
+
+
+def options(way: str) -> "ExportOptions":
+    """Returns the export options of a way."""
+    from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
+
+    small = way.startswith("smallest")
+    in_4_bits = way == "smallest in 4 bits"
+    quantize = Quantization(
+        schemes=(Scheme.INT4_WEIGHTS,) if in_4_bits else (),
+        objective=Objective.SIZE if small else Objective.LATENCY,
+        threads=1,
+    )
+    return ExportOptions(
+        quantize=quantize,
+        reduction=Reduction(prune=0.5) if way == "half" else Reduction(),
+        recover=1 if way == "auto, recovered" else 0,
+        trim=Trimming() if small else None,
+        max_drop={"half": 1.0, "smallest in 4 bits": 0.02}.get(way, 0.01),
+    )
+
+
+def whole(run: Run) -> Bundle:
+    """Returns today's bundle of a run, without ``--compress``."""
+    from edgeadapt.pipeline.export import ExportOptions, Quantization, export
+
+    path = WORK / "bundles" / f"{run.name}-whole"
+    if (path / "manifest.json").is_file():
+        return Bundle.open(path)
+    return export(run, options=ExportOptions(quantize=Quantization()), output=path, force=True)
+
+
+def measure(run: Run, way: str) -> dict[str, Any]:
+    """Exports a run in one way and scores it on its test text."""
+    from edgeadapt.pipeline.export import export
+
+    before, started = whole(run), perf_counter()
+    target = WORK / "bundles" / f"{run.name}-{_slug(way)}"
+    try:
+        bundle = export(run, options=options(way), output=target, force=True)
+    except GateError as error:
+        return {"refused": error.message, "seconds": perf_counter() - started}
+    manifest, chosen = bundle.manifest, bundle.default_variant()
+    compression = manifest.compression
+    assert compression is not None
+    assert compression.shrunk is not None
+    structure = compression.step("structure")
+    assert structure is not None
+    return {
+        "seconds": perf_counter() - started,
+        "after": compression.shrunk.after.__dict__,
+        "recovered": structure.taken.settings["recovered"],
+        "tried": len(structure.trials),
+        "predicted": compression.shrunk.predicted,
+        "max_drop": compression.max_drop,
+        "model_bytes": manifest.files[manifest.variants[chosen].file].bytes,
+        "tokenizer_bytes": manifest.files["tokenizer.json"].bytes,
+        "validation": compression.spent.to_dict(),
+        "test": drift_on_test(run, (before, "fp32"), (bundle, chosen)),
+        "int8_test": drift_on_test(run, (before, "fp32"), (before, before.default_variant())),
+    }
+
+
+def _slug(way: str) -> str:
+    return way.replace(",", "").replace(" ", "-")
+
+
+def _time(dataset: str, seed: int, name: str) -> None:
+    """Compares the latency of all bundles of a run."""
+    paths = {way: WORK / "bundles" / f"{name}-{_slug(way)}" for way in ("whole", *WAYS)}
+    bundles = {
+        way: Bundle.open(path) for way, path in paths.items() if (path / "manifest.json").exists()
+    }
+    for threads in THREADS:
+        same = {"dataset": dataset, "seed": seed, "threads": threads}
+        for way, medians in _medians(bundles, threads).items():
+            row = {"way": way, "process_medians_ms": medians}
+            add_row(TIMES, same | row, keys=("dataset", "way", "seed", "threads"))
+
+
+def _medians(bundles: Mapping[str, Bundle], threads: int) -> dict[str, dict[str, list[float]]]:
+    """Way -> input -> the median of each process in milliseconds; for real texts, their mean."""
+    from edgeadapt.compress.timing import spread as spread_texts
+    from edgeadapt.measure.child import run_job
+    from edgeadapt.measure.timed_jobs import FixedInput, GraphJob
+    from edgeadapt.recipe import EngineName
+
+    generator = np.random.default_rng(0)
+    fixed = [
+        [101, *generator.integers(1_000, 3_900, length - 2).tolist(), 102] for length in LENGTHS
+    ]
+    jobs = {}
+    for way, bundle in bundles.items():
+        tokens = bundle.text_encoder().encode([row["text"] for row in _evaluation(bundle)])
+        real = [tokens[row].ids for row in spread_texts(tokens, REAL_TEXTS)]
+        jobs[way] = GraphJob(
+            model=str(bundle.file(bundle.manifest.variants[bundle.default_variant()].file)),
+            engine=EngineName.ONNXRUNTIME,
+            threads=threads,
+            fixed=[FixedInput(ids, [0] * len(ids)) for ids in (*fixed, *real)],
+            warmup=WARMUP,
+            repeats=REPEATS,
+        )
+    found: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in bundles}
+    for number in range(ROUNDS):
+        for way in bundles:
+            medians = [float(np.median(runs)) / 1e6 for runs in run_job(jobs[way]).latency_ns]
+            for length, median in zip(LENGTHS, medians, strict=False):
+                found[way][str(length)].append(median)
+            found[way]["text"].append(fmean(medians[len(LENGTHS) :]))
+        print(f"{threads} threads, round {number + 1} of {ROUNDS}", flush=True)
+    return found
+
+
+def _evaluation(bundle: Bundle) -> list[dict[str, str]]:
+    return read_rows(bundle.file("evaluation.csv"))
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    return load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
+
+
+def compression() -> str:
+    """Accuracy and predicted speed of every way on every data set, over the seeds."""
+    rows, lines = _rows(RECORD), []
+    for way, dataset in dict.fromkeys((row["way"], row["dataset"]) for row in rows):
+        found = [row for row in rows if (row["way"], row["dataset"]) == (way, dataset)]
+        done = [row for row in found if "test" in row]
+        if not done:
+            lines.append((way, dataset, "refused", "", "", "", len(found)))
+            continue
+        lines.append(
+            (
+                way,
+                dataset,
+                spread([100 * row["test"]["accuracy_drop"] for row in done]),
+                f"{fmean(row['predicted'] for row in done):.2f}",
+                f"{fmean(_megabytes(row) for row in done):.1f}",
+                f"{fmean(row['seconds'] for row in done):.0f}",
+                f"{len(done)} of {len(found)}" if len(done) < len(found) else len(found),
+            )
+        )
+    headers = ("way", "data", "drop, points", "times as fast, predicted", "MB", "seconds", "seeds")
+    return table(headers, lines)
+
+
+def _megabytes(row: Mapping[str, Any]) -> float:
+    return float(row["model_bytes"] + row["tokenizer_bytes"]) / 1e6
+
+
+SHOWN = Shown(tables={})
+
+
+if __name__ == "__main__":
+    main()

@@ -118,7 +118,7 @@ def _config_of(training: TrainingConfig, epochs: int) -> TrainingConfig:
         head_rate=1.0,
         patience=None,
         label_smoothing=0.0,  # the teacher's probabilities are smooth
-        backbone_dropout=Dropout.NONE,  # a pruned model has no capacity to spare
+        backbone_dropout=Dropout.NONE,
         compile=False,  # takes longer than the training
         activation_checkpointing=False,
     )
@@ -158,9 +158,10 @@ def _fit(
     best = outcome.best
     assert best is not None, "fit validates every epoch"
     pays = best.merit() > (before.accuracy, -before.loss)
+    end = "." if pays else "; the model stays as it was."
     progress.say(
         f"Recovery: validation accuracy {before.accuracy:.1%} before, {best.accuracy:.1%} after "
-        f"epoch {best.epoch} of {len(outcome.epochs)}{'' if pays else '; the model stays as it was'}."
+        f"epoch {best.epoch} of {len(outcome.epochs)}{end}"
     )
     return pays
 

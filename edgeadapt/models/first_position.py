@@ -10,15 +10,18 @@ from typing import Any
 
 from torch import nn
 
-from edgeadapt.adapters import BackboneModel
+from edgeadapt.adapters import BackboneModel, Layer
 from edgeadapt.adapters.parts import Tap
+from edgeadapt.runtime.resized import NoHeads
 
-__all__ = ["first_position_only"]
+__all__ = ["first_position_only", "layers_behind_attention"]
 
 
 @contextmanager
 def first_position_only(backbone: BackboneModel) -> Iterator[None]:
     """Restricts the last layer to the first position for the block, where the backbone allows it.
+
+    In a pruned model, that is the last layer with attention, and all layers behind it.
 
     Args:
         backbone: With its adapters attached. Nothing changes if an adapter reads the attention's
@@ -28,7 +31,7 @@ def first_position_only(backbone: BackboneModel) -> Iterator[None]:
     if end is None or backbone.repeats_layers:
         yield
         return
-    last = backbone.layers()[-1].module
+    last = layers_behind_attention(backbone)[0].module
     module, attention = last.get_submodule(end), last.get_submodule(end.partition(".")[0])
     if any(isinstance(part, Tap) for part in attention.modules()):
         yield
@@ -38,6 +41,20 @@ def first_position_only(backbone: BackboneModel) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+def layers_behind_attention(backbone: BackboneModel) -> list[Layer]:
+    """Returns the last layer whose attention was not dropped, and all layers behind it.
+
+    What these layers compute after that attention, they compute for each position separately.
+    """
+    layers, place = backbone.layers(), backbone.spec.attention
+    reading = [
+        layer.number
+        for layer in layers
+        if place is None or not isinstance(layer.module.get_submodule(place.module), NoHeads)
+    ]
+    return layers[reading[-1] if reading else 0 :]
 
 
 def _first(module: nn.Module, tensors: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from edgeadapt.adapters import BackboneModel
 from edgeadapt.adapters.bottleneck import Factored
 from edgeadapt.adapters.parts import Affine, Tap, product_of
-from edgeadapt.models.first_position import first_position_only
+from edgeadapt.models.first_position import first_position_only, layers_behind_attention
 from edgeadapt.runtime.resized import NoHeads, head_size
 
 __all__ = ["int8_simulated"]
@@ -136,12 +136,16 @@ def _of_first_position(backbone: BackboneModel) -> set[nn.Module]:
     pooling = getattr(backbone.model.config, "classifier_pooling", "cls")
     if backbone.repeats_layers or pooling != "cls":
         return set()
-    spec, last = backbone.spec, backbone.layers()[-1].module
-    return {last.get_submodule(name) for name in (spec.attention_output, spec.ffn_in, spec.ffn_out)}
+    spec = backbone.spec
+    return {
+        layer.module.get_submodule(name)
+        for layer in layers_behind_attention(backbone)
+        for name in (spec.attention_output, spec.ffn_in, spec.ffn_out)
+    }
 
 
 class _Attention:
-    """The last layer's attention, computed for the first position only."""
+    """The last attention, computed for the first position only."""
 
     def __init__(self, backbone: BackboneModel, layer: nn.Module, name: str) -> None:
         spec = backbone.spec
@@ -159,7 +163,7 @@ class _Attention:
 
 def _last_attention(backbone: BackboneModel) -> _Attention | None:
     name, end = backbone.spec.plain_attention, backbone.spec.attention_end
-    layer = backbone.layers()[-1].module
+    layer = layers_behind_attention(backbone)[0].module
     if name is None or end is None or backbone.repeats_layers:
         return None
     module = layer.get_submodule(name)

@@ -26,17 +26,16 @@ from edgeadapt.recipe import AdapterConfig, Dropout, Task, TrainingConfig
 from edgeadapt.training.distillation import Distillation, Teacher
 from edgeadapt.training.frozen import FrozenLayers
 from edgeadapt.training.loop import choose_device, fit
-from edgeadapt.training.objectives import Compute, Judgement
-from edgeadapt.training.outcome import Outcome
+from edgeadapt.training.objectives import Compute
 
 __all__ = ["recover"]
 
 ADAPTERS = AdapterConfig(method="lora+bitfit", targets="query+key+value+dense+ffn", rank=8)
+"""What is trained: everything that folds without widening a layer."""
 RATE = 1e-3
+"""Peak learning rate: a third of a new adapter's, because the model is trained already."""
 TEMPERATURE = 2.0
-DISTILLED = 0.9
-"""Share of the distillation in the loss."""
-DROPOUT = Dropout.NONE
+TEACHER_WEIGHT = 0.9
 
 
 def recover(
@@ -87,26 +86,18 @@ def recover(
             train=train,
             validation=validation,
             task=task,
-            teacher=Teacher(teacher, TEMPERATURE, DISTILLED),
+            teacher=Teacher(teacher, TEMPERATURE, TEACHER_WEIGHT),
             # Nothing to remember: the embeddings' LayerNorm is trained.
             frozen=FrozenLayers(classifier.backbone, 0),
             dropout=config.backbone_dropout,
             compute=Compute.on(device, config),
         )
-        int8 = _as_int8(classifier.backbone, model.encoder.pairs, weight_bits)
-        with int8, first_position_only(classifier.backbone):
-            before = objective.judge()
-            outcome = fit(
-                objective,
-                classifier.trained(),
-                head=classifier.backbone.head,
-                config=config,
-                device=device,
-                progress=progress,
-            )
-    if not _pays(before, outcome, progress):
+        with _as_int8(classifier.backbone, model.encoder.pairs, weight_bits):
+            pays = _fit(objective, classifier, config, progress)
+    if not pays:
         return model
-    return _with(model, _folded(classifier))
+    stock = _folded(classifier)
+    return replace(model, merged=model.merged.resized(stock))
 
 
 def _check_merged(model: TextModel) -> None:
@@ -127,7 +118,7 @@ def _config_of(training: TrainingConfig, epochs: int) -> TrainingConfig:
         head_rate=1.0,
         patience=None,
         label_smoothing=0.0,  # the teacher's probabilities are smooth
-        backbone_dropout=DROPOUT,
+        backbone_dropout=Dropout.NONE,
         compile=False,  # takes longer than the training
         activation_checkpointing=False,
     )
@@ -147,14 +138,31 @@ def _as_int8(
     return int8_simulated(backbone, pairs=pairs, weight_bits=weight_bits)
 
 
-def _pays(before: Judgement, outcome: Outcome, progress: Progress) -> bool:
-    """Returns whether the best epoch is better than the start, and reports both."""
+def _fit(
+    objective: Distillation,
+    classifier: AdaptedClassifier,
+    config: TrainingConfig,
+    progress: Progress,
+) -> bool:
+    """Trains in place; returns whether the best epoch is better than the start, and says so."""
+    with first_position_only(classifier.backbone):
+        before = objective.judge()
+        outcome = fit(
+            objective,
+            classifier.trained(),
+            head=classifier.backbone.head,
+            config=config,
+            device=classifier.model.device,
+            progress=progress,
+        )
     best = outcome.best
     assert best is not None, "fit validates every epoch"
     pays = best.merit() > (before.accuracy, -before.loss)
-    found = f"{before.accuracy:.1%} before, {best.accuracy:.1%} after epoch {best.epoch}"
-    kept = "" if pays else "; the model stays as it was"
-    progress.say(f"Recovery: validation accuracy {found} of {len(outcome.epochs)}{kept}.")
+    end = "." if pays else "; the model stays as it was."
+    progress.say(
+        f"Recovery: validation accuracy {before.accuracy:.1%} before, {best.accuracy:.1%} after "
+        f"epoch {best.epoch} of {len(outcome.epochs)}{end}"
+    )
     return pays
 
 
@@ -164,7 +172,3 @@ def _folded(classifier: AdaptedClassifier) -> PreTrainedModel:
     kept = [part for adapter in classifier.adapters.values() for part in adapter.fold()]
     assert not kept, "these kinds fold completely"
     return model.requires_grad_(True).eval()
-
-
-def _with(model: TextModel, changed: PreTrainedModel) -> TextModel:
-    return replace(model, merged=model.merged.resized(changed))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from edgeadapt.adapters.parts import Part
 from edgeadapt.backbones import BackboneSpec, Projection, backbone_spec
 from edgeadapt.recipe import AdapterConfig, LoraTarget
+from edgeadapt.runtime.resized import KeptWidths, resize
 from tests.adapters.formulas import plain, random
 from tests.conftest import TINY_CONFIGS
 from tests.models.tiny import HIDDEN, LAYERS, adapt, logits, make_model, place, randomized
@@ -188,3 +189,17 @@ def test_folding_twice_adds_the_products_once() -> None:
     classifier.adapters["lora"].fold()
 
     torch.testing.assert_close(logits(classifier.model), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "modernbert"])
+def test_dropped_sublayers_of_a_pruned_model_get_no_products(model_type: str) -> None:
+    model, spec = make_model(model_type), backbone_spec(model_type)
+    resize(model, spec, [KeptWidths((), None), KeptWidths(None, ())])
+
+    parameters = adapt(model, config(*LoraTarget)).adapter_parameters()
+
+    attention, ffn = {"query", "key", "value", "dense"}, {"ffn-in", "ffn-out"}
+    assert {tuple(name.split(".")[2:4]) for name in parameters} == {
+        *(("0", target) for target in ffn),
+        *(("1", target) for target in attention),
+    }

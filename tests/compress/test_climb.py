@@ -251,5 +251,6 @@ def test_the_last_step_has_one_try_before_other_texts(tmp_path: Path) -> None:
 def test_where_other_texts_refuse_every_chain_the_best_is_named(tmp_path: Path) -> None:
     first, second = Losing("a", [[wrong(1)], [wrong(2)]]), Losing("b", [[wrong()]])
 
-    with pytest.raises(GateError, match=r"The best, b \[\] after a \[2\]: .* a drop of 3.00 points"):
+    expected = r"The best, b \[\] after a \[2\]: .* a drop of 3.00 points"
+    with pytest.raises(GateError, match=expected):
         climbed_and_judged(tmp_path, first, second, wrong_later=[5, 3])

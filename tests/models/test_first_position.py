@@ -5,6 +5,7 @@ import torch
 
 from edgeadapt.adapters import BackboneModel
 from edgeadapt.backbones import backbone_spec
+from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.first_position import first_position_only
 from edgeadapt.recipe import AdapterConfig, Placement
 from edgeadapt.runtime.resized import KeptWidths, resize
@@ -81,3 +82,23 @@ def test_a_pruned_last_layer_is_computed_for_the_first_position_too(kept: KeptWi
         narrowed = logits(model)
 
     torch.testing.assert_close(narrowed, whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("heads", [((0,), ()), ((), ())], ids=["last layer", "all layers"])
+def test_where_attention_was_dropped_all_layers_behind_the_last_one_are_narrow(
+    heads: tuple[tuple[int, ...], ...],
+) -> None:
+    model, spec = make_model("bert"), backbone_spec("bert")
+    resize(model, spec, [KeptWidths(heads=kept) for kept in heads])
+    classifier = AdaptedClassifier.around(model, spec, AdapterConfig(method="lora+bitfit"))
+    expected = logits(model)
+    seen: list[int] = []
+    for layer in classifier.backbone.layers():
+        place = layer.module.get_submodule(spec.ffn_in)
+        place.register_forward_hook(lambda module, given, output: seen.append(output.shape[1]))
+
+    with first_position_only(classifier.backbone):
+        narrowed = logits(model)
+
+    torch.testing.assert_close(narrowed, expected, rtol=0, atol=1e-5)
+    assert seen == [1, 1]

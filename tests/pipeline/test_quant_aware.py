@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeadapt.backbones import BACKBONES
+from edgeadapt.backbones import BACKBONES, backbone_spec
 from edgeadapt.data import read_rows
 from edgeadapt.errors import RecipeError
 from edgeadapt.exporters.lowering import lower
 from edgeadapt.models.classifier import AdaptedClassifier
 from edgeadapt.models.int8 import int8_simulated
-from edgeadapt.models.merge import merge
+from edgeadapt.models.merge import Merged, merge
 from edgeadapt.pipeline.export import ExportOptions, Quantization, export
 from edgeadapt.pipeline.train import train
 from edgeadapt.platforms import Platform, this_platform
@@ -24,6 +24,7 @@ from edgeadapt.recipe import AdapterConfig, Exporter, Recipe, Scheme
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
 from edgeadapt.runtime.onnxruntime_engine import OnnxRuntimeEngine
+from edgeadapt.runtime.resized import KeptWidths, resize
 from tests.lively import lively_recipe
 from tests.models.tiny import adapt, batch, logits, make_model, randomize
 from tests.store.handmade import compression_of, step_of
@@ -39,10 +40,8 @@ def classifier_of(model_type: str, method: str) -> AdaptedClassifier:
     return classifier
 
 
-def int8_graph(
-    classifier: AdaptedClassifier, folder: Path, *, reduce_range: bool = False
-) -> OnnxRuntimeEngine:
-    lower(merge(classifier), folder / "model.onnx", exporter=Exporter.TORCH)
+def int8_graph(merged: Merged, folder: Path, *, reduce_range: bool = False) -> OnnxRuntimeEngine:
+    lower(merged, folder / "model.onnx", exporter=Exporter.TORCH)
     candidate = Candidate(Scheme.DYNAMIC_INT8, reduce_range=reduce_range)
     write(candidate, onnx.load(folder / "model.onnx"), folder / "int8.onnx", texts=())
     return OnnxRuntimeEngine(folder / "int8.onnx")
@@ -68,7 +67,37 @@ def test_a_padded_batch_has_the_logits_of_the_int8_graph_one_text_at_a_time(
     with int8_simulated(classifier.backbone):
         simulated = logits(classifier.model).numpy()
 
-    found = one_by_one(int8_graph(classifier, tmp_path))
+    found = one_by_one(int8_graph(merge(classifier), tmp_path))
+
+    np.testing.assert_allclose(simulated, found, rtol=0, atol=1e-5)
+    assert np.abs(plain - found).max() > 1e-3
+
+
+@pytest.mark.skipif(
+    this_platform() is Platform.X86_AVX2, reason="8-bit products overflow on this CPU"
+)
+@pytest.mark.parametrize(
+    "kept",
+    [
+        (KeptWidths((0,), range(8)), KeptWidths((1,), range(16))),
+        (KeptWidths(None, ()), KeptWidths((), range(16))),
+        (KeptWidths((), ()), KeptWidths((1,), ())),
+    ],
+)
+def test_a_pruned_model_has_the_logits_of_its_int8_graph(
+    tmp_path: Path, kept: tuple[KeptWidths, ...]
+) -> None:
+    model, spec = make_model("bert"), backbone_spec("bert")
+    resize(model, spec, kept)
+    classifier = AdaptedClassifier.around(model, spec, AdapterConfig(method="lora+bitfit"))
+    randomize(classifier)
+    plain = logits(classifier.model).numpy()
+    with int8_simulated(classifier.backbone):
+        simulated = logits(classifier.model).numpy()
+    for adapter in classifier.adapters.values():
+        adapter.fold()
+
+    found = one_by_one(int8_graph(Merged(model, model, (), 0), tmp_path))
 
     np.testing.assert_allclose(simulated, found, rtol=0, atol=1e-5)
     assert np.abs(plain - found).max() > 1e-3
@@ -83,7 +112,7 @@ def test_some_backbones_are_only_closer_to_their_int8_graph_than_in_float32(
     with int8_simulated(classifier.backbone):
         simulated = logits(classifier.model).numpy()
 
-    found = one_by_one(int8_graph(classifier, tmp_path))
+    found = one_by_one(int8_graph(merge(classifier), tmp_path))
 
     assert np.square(simulated - found).mean() < np.square(plain - found).mean()
 
@@ -128,7 +157,7 @@ def test_seven_bits_for_cpus_whose_products_overflow(tmp_path: Path) -> None:
     with int8_simulated(classifier.backbone, weight_bits=7):
         simulated = logits(classifier.model).numpy()
 
-    found = one_by_one(int8_graph(classifier, tmp_path, reduce_range=True))
+    found = one_by_one(int8_graph(merge(classifier), tmp_path, reduce_range=True))
 
     np.testing.assert_allclose(simulated, found, rtol=0, atol=1e-5)
 

@@ -41,7 +41,7 @@ DROPPED = (KeptWidths((), range(8)), KeptWidths(neurons=()))
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """A learning rate for few steps."""
-    monkeypatch.setattr(recovery, "RATE", 3e-2)
+    monkeypatch.setattr(recovery, "RATE", 1e-2)
 
 
 def of(model: PreTrainedModel, encoder: TextEncoder) -> TextModel:
@@ -87,7 +87,7 @@ def recovered(
         validation=examples(texts, task),
         task=task,
         training=training,
-        epochs=5,
+        epochs=8,
         weight_bits=weight_bits,
     )
 
@@ -261,7 +261,7 @@ def test_label_sets_are_distilled(encoder: TextEncoder) -> None:
 
 def test_pairs_are_distilled(source: ModelSource) -> None:
     encoder = load_tokenizer(source, max_length=32, pairs=True).encoder
-    model, texts = pruned(encoder, DROPPED), [("film", str(text)) for text in TEXTS]
+    model, texts = pruned(encoder, DROPPED), [(str(text), str(text)) for text in TEXTS]
 
     after = recovered(model, texts, weight_bits=8)
 

@@ -227,7 +227,35 @@ def _megabytes(row: Mapping[str, Any]) -> float:
     return float(row["model_bytes"] + row["tokenizer_bytes"]) / 1e6
 
 
-SHOWN = Shown(tables={})
+def latency() -> str:
+    """How many times as fast as today's int8 bundle of the same run every way is, measured."""
+    rows, lines = _rows(TIMES), []
+    if not rows:
+        return "Not measured yet.\n"
+    base = {_key(row): row for row in rows if row["way"] == "whole"}
+    for row in rows:
+        if row["way"] == "whole":
+            continue
+        before = base[_key(row)]["process_medians_ms"]
+        after = row["process_medians_ms"]
+        ratios = [f"{min(before[name]) / min(after[name]):.2f}" for name in (*_LENGTHS, "text")]
+        lines.append((row["way"], row["dataset"], row["seed"], row["threads"], *ratios))
+    headers = ("way", "data", "seed", "threads", *(f"{name} tokens" for name in _LENGTHS), "texts")
+    return table(headers, sorted(lines))
+
+
+_LENGTHS = tuple(map(str, LENGTHS))
+
+
+def _key(row: Mapping[str, Any]) -> tuple[object, ...]:
+    return row["dataset"], row["seed"], row["threads"]
+
+
+SHOWN = Shown(
+    tables={
+        "docs/results/compression.md": {"compression": compression, "compression-speed": latency}
+    }
+)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 import accuracy
 import backbones
 import bench
+import compression
 import compression_peers
 import cores
 import footprint
@@ -42,6 +43,7 @@ SCRIPTS = (
     bench,
     footprint,
     backbones,
+    compression,
     compression_peers,
     cores,
     gpu,

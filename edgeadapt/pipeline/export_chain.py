@@ -13,6 +13,7 @@ from edgeadapt.compress.report import compression_of
 from edgeadapt.compress.step import Step
 from edgeadapt.compress.texts import CompressionTexts
 from edgeadapt.data import Examples
+from edgeadapt.errors import UsageError
 from edgeadapt.exporters.step import Lower, Lowered
 from edgeadapt.graph.layer_stack import EncoderShape
 from edgeadapt.measure.machine import usable_cores
@@ -161,6 +162,13 @@ class Chain:
         asked = asked or Quantization()
         # Refuses a model with parts beside its layers by name, before anything is measured.
         torch_model = model.merged.resized(model.merged.model).model
+        full = structure_of(torch_model, backbone_spec(torch_model.config.model_type))
+        if wanted.depth is not None and wanted.depth > full.depth:
+            raise UsageError(
+                f"--compress depth={wanted.depth}: expected 1 to {full.depth}, the layers of this "
+                "model.",
+                hint="Leave depth out to keep all layers.",
+            )
         train = training_examples(self.opened.info, progress=self.progress)
         costs = layer_costs(
             asked if self.options.quantize else None,
@@ -169,7 +177,7 @@ class Chain:
                 head_size=head_size(torch_model),
                 labels=len(self.opened.info.labels),
             ),
-            structure_of(torch_model, backbone_spec(torch_model.config.model_type)),
+            full,
             max_length=model.encoder.max_length,
             threads=asked.threads or usable_cores(),
             progress=self.progress,

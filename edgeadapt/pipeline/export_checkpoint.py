@@ -77,7 +77,11 @@ def _check_data(data: DataConfig | None, options: ExportOptions, progress: Progr
     """Rejects options that need data, and reports what a bundle lacks without it."""
     if data is not None:
         return
-    for option, asked in (("--quantize", options.quantize), ("--trim-vocab", options.trim)):
+    for option, asked in (
+        ("--quantize", options.quantize),
+        ("--compress", options.reduction),
+        ("--trim-vocab", options.trim),
+    ):
         if asked is not None:
             raise UsageError(
                 f"{option}: a checkpoint contains no labelled text to judge it by: expected "

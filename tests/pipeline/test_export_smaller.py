@@ -147,6 +147,23 @@ def test_a_run_whose_training_text_is_gone_is_refused(
         export(run, options=options, output=tmp_path / "b")
 
 
+def test_more_layers_than_there_are_cannot_be_kept(tiny_run: Run, tmp_path: Path) -> None:
+    options = replace(ANY, reduction=Reduction(depth=3))
+
+    with pytest.raises(UsageError, match="--compress depth=3: expected 1 to 2, the layers of this"):
+        export(tiny_run, options=options, output=tmp_path / "b")
+
+
+def test_what_was_removed_can_be_trained_on(tiny_run: Run, tmp_path: Path) -> None:
+    options = replace(ANY, reduction=Reduction(prune=0.6), recover=1)
+    bundle = export(tiny_run, options=options, output=tmp_path / "recovered")
+
+    assert bundle.manifest.compression is not None
+    step = bundle.manifest.compression.step("structure")
+    assert step is not None
+    assert {trial.settings["recovered"] for trial in step.trials} == {True, False}
+
+
 def test_parts_that_stay_beside_the_layers_are_refused_by_name(
     tiny_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:

@@ -22,7 +22,8 @@ class Layer:
     neurons: int | None
     """FFN neurons that are left; ``None`` if the layer was removed."""
     head_importance: float | None
-    """Share of the importance of all heads, 0 to 1; ``None`` if the layer was removed."""
+    """Share of the importance of all heads, 0 to 1; ``None`` if the layer was removed, or where
+    layers share their weights."""
     neuron_importance: float | None
     """The same of the neurons."""
 
@@ -31,14 +32,15 @@ def layers_of(shrunk: Shrunk) -> list[Layer]:
     """Returns all layers of the uncompressed model, the first one first."""
     before, after = shrunk.before, shrunk.after
     gone = [None] * (before.depth - after.depth)
+    unknown = [None] * after.depth
     columns = (
         range(1, before.depth + 1),
         before.heads,
         before.neurons,
         (*after.heads, *gone),
         (*after.neurons, *gone),
-        (*_shares(shrunk.head_importance), *gone),
-        (*_shares(shrunk.neuron_importance), *gone),
+        (*(_shares(shrunk.head_importance) or unknown), *gone),
+        (*(_shares(shrunk.neuron_importance) or unknown), *gone),
     )
     return [Layer(*values) for values in zip(*columns, strict=True)]
 

@@ -128,7 +128,8 @@ class Workshop:
         model = self._copy()
         if small.structure.depth != self.structure.depth:
             keep_layers(model, self.spec, small.structure.depth)
-        shaped(model, self.spec, small.structure)
+        if structure_of(model, self.spec) != small.structure:
+            shaped(model, self.spec, small.structure)
         load_model(model, small.file)
         return self._with(model)
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from edgeadapt.compress.budget import Budget, Reference
 from edgeadapt.compress.climb import Taken
 from edgeadapt.compress.costs import LayerCosts
@@ -133,8 +135,8 @@ class Shrink:
         return Shrunk(
             before=before,
             after=after,
-            head_importance=tuple(float(heads.sum()) for heads in importance.heads),
-            neuron_importance=tuple(float(neurons.sum()) for neurons in importance.neurons),
+            head_importance=_sums(importance.heads, after.depth),
+            neuron_importance=_sums(importance.neurons, after.depth),
             tokens=self.costs.tokens,
             predicted=self.costs.of(before) / self.costs.of(after),
             measured=timings[0].latency_ms / timings[1].latency_ms,
@@ -176,6 +178,11 @@ class Shrink:
         unique = next(one for one in numbered if one not in self._names)
         self._names.add(unique)
         return unique
+
+
+def _sums(importance: Sequence[Tensor], depth: int) -> tuple[float, ...]:
+    """Returns the importance of each layer; empty where layers share their weights."""
+    return tuple(float(parts.sum()) for parts in importance) if len(importance) == depth else ()
 
 
 def _factor(trial: Trial) -> float:

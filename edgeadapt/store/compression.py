@@ -85,7 +85,8 @@ class Shrunk:
     """The layers that are left: the first ones of ``before``."""
     head_importance: tuple[float, ...]
     """Of the heads of each layer together, before any was removed: mean squared gradient of a
-    text's loss with respect to a mask on a head's outputs. Of the layers that are left."""
+    text's loss with respect to a mask on a head's outputs. Of the layers that are left; empty where
+    layers share their weights."""
     neuron_importance: tuple[float, ...]
     """The same of the FFN neurons of each layer together."""
     tokens: Count
@@ -103,7 +104,7 @@ class Shrunk:
                 f"after: expected at most {self.before.depth} layers, as before, found {depth}"
             )
         for name in ("head_importance", "neuron_importance"):
-            if len(getattr(self, name)) != depth:
+            if len(getattr(self, name)) not in (0, depth):
                 raise ValueError(
                     f"{name}: expected {depth} values, one for each layer of after, found "
                     f"{len(getattr(self, name))}"

@@ -33,6 +33,18 @@ def test_layers_without_any_importance_have_a_share_of_none() -> None:
     assert [layer.head_importance for layer in layers] == [0.0, 0.0, None]
 
 
+def test_layers_that_share_weights_have_no_importance_of_their_own() -> None:
+    shrunk = make_shrunk(
+        after=Structure((12, 12), (1600, 1600)), head_importance=(), neuron_importance=()
+    )
+
+    rows = [[column.cell(layer).text for column in LAYERS] for layer in layers_of(shrunk)]
+
+    assert rows == [["12 of 12", "1,600 of 1,600", "–", "–"]] * 2 + [
+        ["removed", "removed", "–", "–"]
+    ]
+
+
 @pytest.mark.parametrize(
     ("heads", "neurons", "words"),
     [

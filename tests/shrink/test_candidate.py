@@ -92,6 +92,16 @@ def test_layers_that_share_weights_are_refused_by_name(tmp_path: Path) -> None:
         )
 
 
+def test_layers_that_share_weights_can_be_removed_whole(tmp_path: Path) -> None:
+    made = workshop(tmp_path, "albert")
+
+    small = made.only_shallow(2)
+
+    assert small.structure == Structure((HEADS,) * 2, (NEURONS,) * 2)
+    shallow = made.shallow(2).model
+    assert np.array_equal(made.opened(small).logits(TEXTS.texts), shallow.logits(TEXTS.texts))
+
+
 @pytest.mark.parametrize("depth", [0, 4])
 def test_a_depth_that_the_model_does_not_have_is_refused(tmp_path: Path, depth: int) -> None:
     with pytest.raises(ModelError, match=f"{depth} layers: expected 1 to 3"):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from edgeadapt.pipeline.train import resume, train
     from edgeadapt.quantize.options import Quantization
     from edgeadapt.recipe import Recipe
+    from edgeadapt.recipe.reduction import Reduction
     from edgeadapt.runtime.classifier import Classifier, Prediction, load
     from edgeadapt.store.bundle import Bundle
     from edgeadapt.store.record import Record
@@ -51,6 +52,7 @@ __all__ = [
     "Quantization",
     "Recipe",
     "Record",
+    "Reduction",
     "Run",
     "Trimming",
     "__version__",
@@ -80,6 +82,7 @@ _HOMES = {
     "Quantization": "quantize.options",
     "Recipe": "recipe",
     "Record": "store.record",
+    "Reduction": "recipe.reduction",
     "Run": "store.run",
     "Trimming": "pipeline.export",
     "bench": "pipeline.bench",

@@ -13,7 +13,17 @@ import edgeadapt
 
 NAMES = [
     *("Bundle", "Classifier", "ExportOptions", "Prediction", "Quantization", "Recipe", "Record"),
-    *("Run", "Trimming", "__version__", "bench", "compare", "convert", "export", "export_bundle"),
+    *(
+        "Reduction",
+        "Run",
+        "Trimming",
+        "__version__",
+        "bench",
+        "compare",
+        "convert",
+        "export",
+        "export_bundle",
+    ),
     *("export_checkpoint", "import_adapter", "inspect", "load", "merge", "pretrain", "report"),
     *("resume", "train"),
 ]

@@ -80,7 +80,7 @@ def fit_dense(
     strength = None
     for candidate in STRENGTHS if scale > 0 else ():
         ridge = gram + candidate * scale * torch.eye(len(gram), dtype=torch.double)
-        change = torch.linalg.solve(ridge, product)
+        change = torch.cholesky_solve(product, torch.linalg.cholesky(ridge))
         shift = mean_y - mean_x @ change
         found = error(change, shift)
         if found < best:

@@ -118,12 +118,15 @@ class Search:
             self._best += 1
 
     def dearer(self) -> Iterator[Tried]:
-        """Yields models that cost more and more, after ``cheapest``: those with all layers."""
+        """Yields models that cost more and more, after ``cheapest``: those with all layers.
+
+        They are trained on, if that is asked for.
+        """
         for index in reversed(range(self._best)):
             before = len(self.tried)
             tried = self._try(self._workshop.structure.depth, FACTORS[index])
             if tried is not None and len(self.tried) > before:
-                yield tried
+                yield self._recovered(tried) or tried
 
     def at(self, factor: float) -> None:
         """Tries a model of every depth that costs ``factor`` times less."""

@@ -9,8 +9,8 @@ Every peer (``compressors.py``, ``peers/``) starts from the same run: its merged
 training text, or the backbone under it. What comes out gets the same graph passes and the same
 dynamic int8 as the run itself, and is scored on all of its test text (``compressed.py``). Test text
 chooses nothing. The files are kept in ``artifacts/compression``, so that timing can be repeated;
-rows that are recorded are not measured again without ``--again``. A peer that fails gets a row with
-the error. Latency is recorded in ``results/compression_peers-latency.json``.
+a row without an error is not measured again unless ``--again`` is given. A peer that fails
+gets a row with the error. Latency is recorded in ``results/compression_peers-latency.json``.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def measure_all(dataset: str, seed: int, peers: Sequence[Peer], root: Path, *, a
     known = load(RECORD)["rows"] if (RESULTS / f"{RECORD}.json").is_file() else []
     for peer in peers:
         same = {"dataset": dataset, "seed": seed, "peer": peer.name, "setting": peer.setting}
-        if not again and any(same.items() <= row.items() for row in known):
+        if not again and any(same.items() <= row.items() and "error" not in row for row in known):
             continue
         subject = Subject.of(dataset, seed, root)
         row = same | measure(subject, peer, root / peer.folder)

@@ -74,6 +74,8 @@ class Contender:
         )
         if done.returncode:
             last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+            if done.returncode < 0:  # its last line is what it was doing then, and no error
+                last = f"stopped by signal {-done.returncode}"
             raise PeerError(f"{words[0]}: {last[:300]}")
         return done.stdout
 

@@ -28,6 +28,7 @@ def prepare(source: Path, target: Path, settings: Mapping[str, Any]) -> None:
     _put_back(graph, made)
     made = onnxsim.apply_pruning_finetune(graph, made, batches)
     _put_back(graph, made)
+    _leave_sizes_out(made)
     onnx.save(made, target / "graph.onnx")
 
 
@@ -36,6 +37,17 @@ def _put_back(graph: onnx.ModelProto, made: onnx.ModelProto) -> None:
     for tensor in made.graph.initializer:
         if tensor.name.startswith(KEPT):
             tensor.CopyFrom(before[tensor.name])
+
+
+def _leave_sizes_out(made: onnx.ModelProto) -> None:
+    """Removes the sizes of query, key and value from attention where the weights' shape gives them.
+
+    ONNX Runtime does not quantize attention that has them.
+    """
+    for node in made.graph.node:
+        for attribute in list(node.attribute):
+            if attribute.name == "qkv_hidden_sizes" and len(set(attribute.ints)) == 1:
+                node.attribute.remove(attribute)
 
 
 if __name__ == "__main__":

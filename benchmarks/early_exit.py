@@ -10,9 +10,9 @@ rows 0, 2, 4 … of the validation text: the lowest mean cost among those whose 
 budget. The same is done for models of fewer layers, which answer every text. Test text chooses
 nothing. All models are fp32.
 
-Costs are those of the table of ``edgeadapt export --compress`` for int8 at 64 tokens and one
-thread, measured once. They are in favour of early exit: the embeddings and the head of a text that
-leaves cost nothing, nor do the head and the second call to the engine of a text that goes on.
+Costs are multiplications at 64 tokens, since a table of layer costs measured on a busy machine says
+little about shares. The last layer of a model computes the first position only. Costs are in favour
+of early exit: embeddings, heads and the second call to the engine cost nothing.
 """
 
 import argparse
@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from edgeadapt.metrics import Labels, Logits, confidence
 from edgeadapt.recipe import Task
 from edgeadapt.store.run import Run
+from edgeadapt.store.structure import Structure
 
 if TYPE_CHECKING:
-    from edgeadapt.compress.costs import LayerCosts
     from edgeadapt.models.opened import OpenedRun
     from edgeadapt.models.text_model import TextModel
 
@@ -40,6 +40,10 @@ DATASETS = ("trec", "tweet_emotion", "sst2", "banking77")
 THRESHOLDS = (*(number / 20 for number in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)
 BUDGETS = (0.005, 0.01)
 """Accuracy that a choice may cost on the validation texts it is made by."""
+ROUNDING = 1e-9
+"""A drop is a difference of two shares: 0.01 can be 0.010000000000000009."""
+TOKENS = 64
+"""Length of the text whose costs are counted."""
 RECORD, COMPRESSED = "early_exit", "compression"
 NEEDED = 2
 """Data sets on which early exit has to win to be built."""
@@ -119,8 +123,7 @@ def choose(outcomes: Sequence[Outcome], budget: float) -> Outcome | None:
 
     ``None`` if there is none, or none costs less than the complete model.
     """
-    # A drop is a difference of two shares: 0.01 can be 0.010000000000000009.
-    allowed = [each for each in outcomes if each.drop <= budget + 1e-9 and each.cost < 1]
+    allowed = [each for each in outcomes if each.drop <= budget + ROUNDING and each.cost < 1]
     return min(allowed, key=lambda each: (each.cost, each.drop), default=None)
 
 
@@ -132,8 +135,52 @@ class Costs:
     """Of a text that leaves behind layer 1, 2 …"""
     cuts: tuple[float, ...]
     """Of a model of 1, 2 … layers."""
-    full_ms: float
-    """The complete model in milliseconds."""
+
+    @classmethod
+    def of(cls, full: Structure, hidden: int) -> "Costs":
+        """Returns the costs of a model.
+
+        A text that leaves has passed complete layers: every position of the layer before an exit is
+        computed, since the text may go on.
+        """
+        head = hidden // max(full.heads)
+        exits = [work(*pair, hidden, head, TOKENS) for pair in _pairs(full)]
+        whole = work_of(full, hidden, head)
+        cuts = [
+            work_of(Structure(full.heads[:k], full.neurons[:k]), hidden, head)
+            for k in range(1, full.depth)
+        ]
+        return cls(
+            tuple(sum(exits[:k]) / whole for k in range(1, full.depth)),
+            tuple(cut / whole for cut in cuts),
+        )
+
+
+def work(heads: int, neurons: int, hidden: int, head: int, positions: int) -> int:
+    """Returns the multiplications of a layer for a text of ``TOKENS`` tokens.
+
+    Keys and values are computed for all tokens, everything else for ``positions`` of them.
+    """
+    inner = heads * head
+    rest = 2 * hidden * inner + 2 * TOKENS * inner + 2 * hidden * neurons
+    return TOKENS * 2 * hidden * inner + positions * rest
+
+
+def work_of(structure: Structure, hidden: int, head: int) -> int:
+    """Returns the multiplications of a model.
+
+    From the last layer with attention on, only the first position is computed.
+    """
+    reading = [layer for layer, heads in enumerate(structure.heads) if heads]
+    last = reading[-1] if reading else 0
+    return sum(
+        work(*pair, hidden, head, TOKENS if layer < last else 1)
+        for layer, pair in enumerate(_pairs(structure))
+    )
+
+
+def _pairs(structure: Structure) -> list[tuple[int, int]]:
+    return list(zip(structure.heads, structure.neurons, strict=True))
 
 
 def main() -> None:
@@ -159,7 +206,8 @@ def measure(run: Run) -> dict[str, Any]:
 
     opened = OpenedRun(run)
     model = TextModel(merge(opened.classifier()), opened.encoder)
-    costs = _costs(model)
+    full, hidden = _structure(model), model.merged.stock.config.hidden_size
+    costs = Costs.of(full, hidden)
     validation, test, heads = _exits(opened, model)
     chooses = validation.rows(slice(0, None, 2))
     choices = []
@@ -182,6 +230,8 @@ def measure(run: Run) -> dict[str, Any]:
                 }
             )
     return {
+        "hidden": hidden,
+        "structure": asdict(full),
         "costs": asdict(costs),
         "heads": heads,
         "full": {
@@ -217,38 +267,12 @@ def _exits(
     return found[0], found[1], described
 
 
-def _costs(model: "TextModel") -> Costs:
-    """Returns the recorded costs, or measures them: all runs have the same encoder."""
+def _structure(model: "TextModel") -> Structure:
     from edgeadapt.backbones import backbone_spec
-    from edgeadapt.graph.layer_stack import EncoderShape
-    from edgeadapt.quantize.layer_costs import layer_costs
-    from edgeadapt.quantize.options import Quantization
-    from edgeadapt.runtime.resized import head_size, structure_of
+    from edgeadapt.runtime.resized import structure_of
 
-    if rows := _rows(RECORD):
-        known = rows[0]["costs"]
-        return Costs(tuple(known["exits"]), tuple(known["cuts"]), known["full_ms"])
     stock = model.merged.stock
-    full = structure_of(stock, backbone_spec(stock.config.model_type))
-    shape = EncoderShape(hidden=stock.config.hidden_size, head_size=head_size(stock))
-    found = layer_costs(Quantization(), shape, full, max_length=128, threads=1)
-    print(found, flush=True)
-    return shares(found, full.heads[0], full.neurons[0], full.depth)
-
-
-def shares(costs: "LayerCosts", heads: int, neurons: int, depth: int) -> Costs:
-    """Returns the costs of exits and cuts of a model whose layers are alike.
-
-    A text that leaves passes complete layers: the positions of the layer before an exit are all
-    computed, since the text may go on. The last layer of a cut computes the first position only.
-    """
-    from edgeadapt.store.structure import Structure
-
-    full = costs.of(Structure((heads,) * depth, (neurons,) * depth))
-    layer = costs.attention.of(heads) + costs.ffn.of(neurons)
-    cuts = [costs.of(Structure((heads,) * k, (neurons,) * k)) for k in range(1, depth)]
-    exits = [k * layer for k in range(1, depth)]
-    return Costs(tuple(ms / full for ms in exits), tuple(ms / full for ms in cuts), full)
+    return structure_of(stock, backbone_spec(stock.config.model_type))
 
 
 def _curves(validation: Exits, costs: Costs) -> dict[str, Any]:
@@ -268,17 +292,41 @@ def _rows(name: str) -> list[dict[str, Any]]:
     return load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
 
 
-def _compressed(dataset: str, seed: int) -> dict[str, Any] | None:
-    """Returns the row of depth and width together, if it is measured."""
-    wanted = {"dataset": dataset, "seed": seed, "way": "auto"}
-    rows = [row for row in _rows(COMPRESSED) if wanted.items() <= row.items() and "test" in row]
-    return rows[0] if rows else None
+@dataclass(frozen=True)
+class Compressed:
+    """A run after ``--compress auto``."""
+
+    layers: int
+    max_drop: float
+    drop: float
+    """On test text, against fp32; int8 included."""
+    cost: float
+    """As a share of the complete model's."""
+
+
+def compressed(row: dict[str, Any]) -> Compressed | None:
+    """Returns depth and width together for the run of a row, if they are measured."""
+    wanted = {"dataset": row["dataset"], "seed": row["seed"], "way": "auto"}
+    rows = [each for each in _rows(COMPRESSED) if wanted.items() <= each.items()]
+    if not rows or "test" not in rows[0]:
+        return None
+    found, hidden = rows[0], row["hidden"]
+    full, after = _read(row["structure"]), _read(found["after"])
+    head = hidden // max(full.heads)
+    cost = work_of(after, hidden, head) / work_of(full, hidden, head)
+    drop = found["test"]["accuracy_drop"]
+    return Compressed(after.depth, found["max_drop"], drop, cost)
+
+
+def _read(structure: dict[str, list[int]]) -> Structure:
+    return Structure(tuple(structure["heads"]), tuple(structure["neurons"]))
 
 
 def early_exit() -> str:
     """Cost and drop on test text of early exit, fewer layers, and depth and width together."""
     lines = []
     for row in load(RECORD)["rows"]:
+        depth = len(row["structure"]["heads"])
         for choice in row["choices"]:
             budget, test = f"{100 * choice['budget']:.1f}", choice["test"]
             if test is None:
@@ -289,7 +337,7 @@ def early_exit() -> str:
                     row["dataset"],
                     choice["way"],
                     budget,
-                    f"{test['layer']} of {len(row['costs']['exits']) + 1}",
+                    f"{test['layer']} of {depth}",
                     f"{test['threshold']:.3g}" if test["threshold"] else "",
                     f"{test['leaving']:.1%}",
                     f"{100 * test['drop']:.2f}",
@@ -297,13 +345,11 @@ def early_exit() -> str:
                     f"{test['cost_p90']:.2f}",
                 )
             )
-        if other := _compressed(row["dataset"], row["seed"]):
-            drop, cost = f"{100 * other['test']['accuracy_drop']:.2f}", 1 / other["predicted"]
-            depth = f"{len(other['after']['heads'])} of {len(row['costs']['exits']) + 1}"
-            allowed = f"{100 * other['max_drop']:.1f}"
-            way = "depth and width, int8"
-            shown = f"{cost:.2f}"
-            lines.append((row["dataset"], way, allowed, depth, "", "100.0%", drop, shown, shown))
+        if other := compressed(row):
+            way, layers = "depth and width, int8", f"{other.layers} of {depth}"
+            budget, drop = f"{100 * other.max_drop:.1f}", f"{100 * other.drop:.2f}"
+            cost = f"{other.cost:.2f}"
+            lines.append((row["dataset"], way, budget, layers, "", "100.0%", drop, cost, cost))
     headers = (
         "data",
         "way",
@@ -318,10 +364,10 @@ def early_exit() -> str:
     return table(headers, lines) + f"\n\n{verdict()}"
 
 
-def wins(row: dict[str, Any], other: dict[str, Any]) -> bool:
+def wins(row: dict[str, Any], other: Compressed) -> bool:
     """Returns whether an early exit costs less than depth and width, and drops no more."""
     return any(
-        test["cost"] < 1 / other["predicted"] and test["drop"] <= other["test"]["accuracy_drop"]
+        test["cost"] < other.cost and test["drop"] <= other.drop + ROUNDING
         for choice in row["choices"]
         if choice["way"] == "early exit" and (test := choice["test"])
     )
@@ -330,7 +376,7 @@ def wins(row: dict[str, Any], other: dict[str, Any]) -> bool:
 def verdict() -> str:
     """Applies the rule that was set before the measurement."""
     rows = load(RECORD)["rows"]
-    pairs = [(row, _compressed(row["dataset"], row["seed"])) for row in rows]
+    pairs = [(row, compressed(row)) for row in rows]
     compared = [(row, other) for row, other in pairs if other]
     won = [row["dataset"] for row, other in compared if wins(row, other)]
     named = f" ({', '.join(won)})" if won else ""

@@ -42,6 +42,14 @@ def test_texts_that_are_not_sure_get_the_answer_and_the_cost_of_the_complete_mod
     assert outcome.cost_p90 == 1
 
 
+def test_agreement_is_with_the_complete_model_not_with_the_labels(exits: Exits) -> None:
+    mislabelled = Exits(exits.early, exits.full, 1 - exits.labels)
+
+    outcome = mislabelled.outcome(2, 0.0, COSTS[1])
+
+    assert (outcome.agreement, outcome.accuracy, outcome.drop) == (0.75, 0.25, -0.25)
+
+
 def test_at_threshold_0_every_text_leaves(exits: Exits) -> None:
     outcome = exits.outcome(1, 0.0, COSTS[0])
 

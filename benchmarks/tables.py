@@ -16,6 +16,7 @@ import bench
 import compression
 import compression_peers
 import cores
+import early_exit
 import footprint
 import gpu
 import kinds
@@ -46,6 +47,7 @@ SCRIPTS = (
     compression,
     compression_peers,
     cores,
+    early_exit,
     gpu,
     kinds,
     layer_costs,

@@ -238,8 +238,9 @@ class SublayerTargets:
         self._calls = self._calls or [[] for _ in probes]
         for number, (probe, calls) in enumerate(zip(probes, self._calls, strict=True)):
             assert probe.call is not None
-            # Only the first layer's hidden states are needed: the others are computed again.
-            empty = probe.call.hidden[:0]
+            # Only the first layer's hidden states are needed: the others are computed again. A
+            # slice of them would keep all of their memory.
+            empty = torch.empty(0)
             calls.append(probe.call if number == 0 else replace(probe.call, hidden=empty))
             for name in self._sublayers:
                 self._sums[number, name].append(probe.residual_sum(name)[batch.chosen])

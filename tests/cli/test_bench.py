@@ -321,9 +321,12 @@ def test_an_unfinished_bundle_is_named(cli: Cli, folder: Path, first: Path) -> N
 def test_a_bundle_of_a_newer_format_names_both_versions(
     cli: Cli, folder: Path, first: Path
 ) -> None:
-    edit_json(first / "manifest.json", lambda manifest: manifest.update(format_version=3))
+    known = Bundle.FORMAT_VERSION
+    edit_json(first / "manifest.json", lambda manifest: manifest.update(format_version=known + 1))
 
-    cli("bench", "first").fails_with("first/manifest.json", "3", "up to 2", hint="--upgrade")
+    cli("bench", "first").fails_with(
+        "first/manifest.json", f"{known + 1}", f"up to {known}", hint="--upgrade"
+    )
 
     assert only_bundles(folder)
 

@@ -259,7 +259,7 @@ def test_a_bundle_of_a_newer_format_names_both_versions(
     edit_json(bundle / "manifest.json", lambda manifest: manifest.update(format_version=99))
 
     cli("predict", bundle, "good").fails_with(
-        str(bundle / "manifest.json"), "99", "up to 2", hint="--upgrade"
+        str(bundle / "manifest.json"), "99", f"up to {Bundle.FORMAT_VERSION}", hint="--upgrade"
     )
 
 

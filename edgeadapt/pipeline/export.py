@@ -18,7 +18,7 @@ from edgeadapt.models.merge import Merged, merge
 from edgeadapt.models.opened import OpenedRun
 from edgeadapt.models.parity import MERGE_LIMIT, ParityGate, parity_gate
 from edgeadapt.models.text_model import TextModel
-from edgeadapt.pipeline.export_chain import Chain, Made
+from edgeadapt.pipeline.export_chain import FP32_FILE, Chain, Made
 from edgeadapt.progress import SILENT, Progress
 from edgeadapt.quantize.options import Quantization
 from edgeadapt.recipe import EngineName, ExportConfig, Exporter, GraphPass, Scheme
@@ -36,7 +36,6 @@ __all__ = ["ExportOptions", "Quantization", "Trimming", "export"]
 EVALUATION_EXAMPLES = 2_000
 """Most test examples in a bundle."""
 
-FP32_FILE = "onnx/model.onnx"
 _Any = TypeVar("_Any")
 
 

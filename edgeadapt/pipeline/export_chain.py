@@ -97,7 +97,6 @@ class Chain:
         )
         by_name = {taken.step: taken for taken in chain}
         lowered = by_name[Lower.name].model
-        spent = self._cost(chain, final)
         shrunk = None
         if shrink:
             whole = self._whole(model, quantize, scratch)
@@ -116,6 +115,9 @@ class Chain:
                 texts=texts,
             )
             spent = quantized.cost
+        else:
+            texts = lowered.model.encoder.encode(final.texts)
+            spent = final.cost_of(answers_of(folder / FP32_FILE, texts))
         budget.check(spent)
         compression = compression_of(
             chain,

@@ -135,15 +135,17 @@ class _Call:
     hidden: Tensor
     """Hidden states, ``(batch, seq, hidden)``."""
     others: tuple[Any, ...]
-    named: Mapping[str, Any]
+    named: Mapping[str, object]
     """Masks and positions, which the model computes once and passes to every layer."""
 
     @classmethod
-    def of(cls, positional: tuple[Any, ...], named: Mapping[str, Any]) -> "_Call":
+    def of(cls, positional: tuple[Any, ...], named: Mapping[str, object]) -> "_Call":
         if positional:
             return cls(positional[0], positional[1:], dict(named))
         named = dict(named)
-        return cls(named.pop("hidden_states"), (), named)
+        hidden = named.pop("hidden_states")
+        assert isinstance(hidden, Tensor)
+        return cls(hidden, (), named)
 
     def run(self, layer: nn.Module, hidden: Tensor) -> Tensor:
         """Returns the layer's output for other hidden states."""
@@ -192,7 +194,9 @@ class _Probe:
         for handle in self._handles:
             handle.remove()
 
-    def _called(self, _: nn.Module, positional: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    def _called(
+        self, _: nn.Module, positional: tuple[Any, ...], named: Mapping[str, object]
+    ) -> None:
         self.call = _Call.of(positional, named)
 
     def _computed(

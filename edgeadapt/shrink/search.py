@@ -7,7 +7,6 @@ from edgeadapt.compress.budget import Budget, Reference
 from edgeadapt.compress.costs import LayerCosts
 from edgeadapt.errors import ModelError
 from edgeadapt.metrics import Drift, Logits
-from edgeadapt.progress import SILENT, Progress
 from edgeadapt.recipe.reduction import Reduction
 from edgeadapt.shrink.candidate import Small, Workshop
 from edgeadapt.shrink.selection import Prices
@@ -65,7 +64,6 @@ class Search:
         goal: What they are made for.
         budget: The accuracy that they may cost.
         reference: What they are judged by.
-        progress: Receives the progress bar.
     """
 
     def __init__(
@@ -75,11 +73,9 @@ class Search:
         *,
         budget: Budget,
         reference: Reference,
-        progress: Progress = SILENT,
     ) -> None:
         self._workshop, self._goal = workshop, goal
         self._budget, self._reference = budget, reference
-        self._progress = progress
         self.tried: list[Tried] = []
         """All models in the order in which they were made."""
         self._full = goal.cost(workshop.structure)

@@ -85,7 +85,6 @@ class Shrink:
             goal(self.costs),
             budget=self.budget,
             reference=self.reference,
-            progress=self.progress,
         )
         if not self.wanted.is_search:
             search.given(self.wanted, self.costs)

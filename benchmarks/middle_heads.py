@@ -12,7 +12,7 @@ from edgeadapt.backbones import STOCK_HEADS, backbone_spec
 from edgeadapt.metrics import Labels, Logits
 from edgeadapt.models.inference import EVALUATION_BATCH, to_inputs
 from edgeadapt.models.text_model import TextModel
-from edgeadapt.shrink.refit import fit_dense
+from edgeadapt.shrink.least_squares import fit_dense
 from edgeadapt.text import Text
 
 __all__ = ["Behind", "MiddleHead", "behind_layers", "fit_head"]

@@ -92,6 +92,10 @@ class BackboneSpec:
     """Per layer: LayerNorm of the FFN's residual sum; ``None`` where norms come before."""
     head: tuple[str, ...]
     """Modules on top of the encoder that are trained for the task, the pooler included."""
+    norm_before_attention: str | None = None
+    """Per layer: the norm of what the attention reads, where norms come before."""
+    norm_before_ffn: str | None = None
+    """Per layer: the norm of what the FFN reads, where norms come before."""
     attention_end: str | None = None
     """Per layer: the module that takes the attention's output and the sublayer's input, both
     (batch, seq, hidden), and computes each position separately; ``None`` where there is none."""
@@ -240,6 +244,8 @@ _MODERNBERT = BackboneSpec(
     ffn_in="mlp.Wi",
     ffn_out="mlp.Wo",
     ffn_norm=None,
+    norm_before_attention="attn_norm",
+    norm_before_ffn="mlp_norm",
     head=("head", "classifier"),
     attention=HeadModule("attn", "num_heads", "all_head_size"),
     activation_key="hidden_activation",

@@ -31,18 +31,19 @@ class Layer:
 def layers_of(shrunk: Shrunk) -> list[Layer]:
     """Returns all layers of the uncompressed model, the first one first."""
     before, after = shrunk.before, shrunk.after
-    gone = [None] * (before.depth - after.depth)
     unknown = [None] * after.depth
-    columns = (
-        range(1, before.depth + 1),
-        before.heads,
-        before.neurons,
-        (*after.heads, *gone),
-        (*after.neurons, *gone),
-        (*(_shares(shrunk.head_importance) or unknown), *gone),
-        (*(_shares(shrunk.neuron_importance) or unknown), *gone),
+    left = zip(
+        after.heads,
+        after.neurons,
+        _shares(shrunk.head_importance) or unknown,
+        _shares(shrunk.neuron_importance) or unknown,
+        strict=True,
     )
-    return [Layer(*values) for values in zip(*columns, strict=True)]
+    kept = dict(zip(shrunk.layers, left, strict=True))
+    return [
+        Layer(number + 1, heads, neurons, *kept.get(number, (None, None, None, None)))
+        for number, (heads, neurons) in enumerate(zip(before.heads, before.neurons, strict=True))
+    ]
 
 
 def _shares(values: Sequence[float]) -> list[float]:

@@ -82,7 +82,7 @@ class ExportConfig:
     compress: str = option(
         "none",
         "Remove layers, attention heads and FFN neurons: auto removes as many as --max-drop "
-        "allows; depth=N keeps the first N layers, prune=SHARE removes that share of their heads "
+        "allows; depth=N keeps N layers, prune=SHARE removes that share of their heads "
         "and neurons, as in depth=4,prune=0.5; none, the default, keeps all.",
         details="Needs the training text. The share is one of weights: a head has more than a "
         "neuron.",

@@ -193,20 +193,26 @@ def check_structure(structure: Structure, config: PretrainedConfig, spec: Backbo
                 raise ModelError(_NO_HEADS.format(spec.model_type), hint=_NO_HEADS_HINT)
 
 
-def keep_layers(model: PreTrainedModel, spec: BackboneSpec, depth: int) -> None:
-    """Removes all layers behind the first ``depth``, in place, and updates the config.
+def keep_layers(model: PreTrainedModel, spec: BackboneSpec, kept: Sequence[int]) -> None:
+    """Removes all other layers, in place, and updates the config.
+
+    Args:
+        model: A stock or resized model.
+        spec: The names of its parts.
+        kept: The numbers of the layers to keep, ascending; where layers share weights, the first
+            ones.
 
     Raises:
-        ModelError: The model has fewer layers, or layers share weights in groups that would be cut.
+        ModelError: The model has no such layers, or layers share weights in groups that would be
+            cut.
     """
     config, layers = model.config, model.get_submodule(spec.layers)
     assert isinstance(layers, nn.ModuleList)
-    found = int(getattr(config, spec.depth_key))
-    if not 1 <= depth <= found:
+    found, depth = int(getattr(config, spec.depth_key)), len(kept)
+    if not 1 <= depth <= found or not set(kept) <= set(range(found)):
         raise ModelError(
             f"{depth} layers: expected 1 to {found}, the layers of this {spec.model_type} model."
         )
-    groups = depth
     if spec.groups_key is not None:
         before = int(getattr(config, spec.groups_key))
         if before > 1 and depth * before % found:
@@ -216,11 +222,14 @@ def keep_layers(model: PreTrainedModel, spec: BackboneSpec, depth: int) -> None:
             )
         groups = max(depth * before // found, 1)
         setattr(config, spec.groups_key, groups)
-    del layers[groups:]
+        del layers[groups:]
+    else:
+        for number in sorted(set(range(found)) - set(kept), reverse=True):
+            del layers[number]
     setattr(config, spec.depth_key, depth)
     if getattr(config, "layer_types", None):
         # transformers 5 lists a type per layer and refuses a list of another length.
-        config.layer_types = config.layer_types[:depth]
+        config.layer_types = [config.layer_types[number] for number in kept]
     _describe_widths(model, spec)
 
 

@@ -1,7 +1,7 @@
-"""Make smaller models of one: keep its first layers, remove heads and neurons, refit what is left.
+"""Make smaller models of one: keep some layers, remove heads and neurons, refit what is left.
 
-The order matters: layers first, because the head of a shallower model has to be refitted before its
-heads and neurons can be ranked by what the task loses.
+The order matters: layers first, because a shallower model has to be refitted before its heads and
+neurons can be ranked.
 """
 
 from collections.abc import Callable
@@ -16,21 +16,21 @@ from transformers import PreTrainedModel
 from edgeadapt.backbones import BackboneSpec, backbone_spec
 from edgeadapt.data import Examples
 from edgeadapt.models.text_model import TextModel
-from edgeadapt.recipe import Task
 from edgeadapt.runtime.resized import keep_layers, resize, shaped, structure_of
 from edgeadapt.shrink.importance import Importance, importance_of
-from edgeadapt.shrink.refit import Fitted, HeadTargets, SublayerTargets
+from edgeadapt.shrink.least_squares import Fitted
+from edgeadapt.shrink.refit import HeadTargets, SublayerTargets
 from edgeadapt.shrink.selection import Prices, select
 from edgeadapt.store.structure import Structure
 
 __all__ = ["Shallow", "Small", "Workshop"]
 
 RANKING_TEXTS = 1_024
-"""Training texts by which heads and neurons are ranked and sublayers refitted."""
-HEAD_TEXTS = 4_096
-"""Training texts to which the head is refitted."""
+"""Training texts by which heads and neurons are ranked."""
+FITTING_TEXTS = 4_096
+"""Training texts to which layers and the head are refitted."""
 MOST_TOKENS = 131_072
-"""Most tokens of the ranking texts; fewer texts are used where they are long. It bounds memory."""
+"""Most tokens of those texts; fewer are used where they are long. It bounds time and memory."""
 _BATCH = 32
 
 
@@ -49,10 +49,11 @@ class Small:
 
 @dataclass(frozen=True)
 class Shallow:
-    """The first layers of a model with a refitted head, and the importance of what they hold."""
+    """Some layers of a model, refitted, and the importance of what they hold."""
 
     model: TextModel
     importance: Importance
+    fitted: tuple[Fitted, ...] = ()
 
 
 class Workshop:
@@ -61,7 +62,6 @@ class Workshop:
     Args:
         model: The model; it is not changed.
         train: Training examples.
-        task: How many labels a text has.
         folder: Folder for the weights of the smaller models, created if missing.
         recover: Trains a smaller model on; ``None`` if none is to be.
     """
@@ -71,15 +71,14 @@ class Workshop:
         model: TextModel,
         train: Examples,
         *,
-        task: Task,
         folder: Path,
         recover: Callable[[TextModel], TextModel] | None = None,
     ) -> None:
-        self.model, self._task, self._folder = model, task, folder
+        self.model, self._folder = model, folder
         self._recover = recover
         self.spec: BackboneSpec = backbone_spec(model.merged.model.config.model_type)
-        self._ranking = _sample(train, RANKING_TEXTS, model)
-        self._for_head = _spread(train, HEAD_TEXTS)
+        self._ranking = _sample(train, RANKING_TEXTS, model).texts
+        self._fitting = _sample(train, FITTING_TEXTS, model).texts
         self._shallow: dict[int, Shallow] = {}
         self._made = 0
 
@@ -88,46 +87,63 @@ class Workshop:
         """The structure of the original model."""
         return structure_of(self.model.merged.model, self.spec)
 
+    def sources(self, depth: int) -> tuple[int, ...]:
+        """Returns the numbers of the layers that a model of some depth keeps.
+
+        The last layer is among them: it computes little more than one position, so it costs next to
+        nothing, and the head knows what it writes. Where layers are not alike, as those with a
+        norm before the attention, the first ones are kept.
+        """
+        whole = self.structure.depth
+        if self.spec.groups_key is None and self.spec.ffn_norm is not None and 0 < depth <= whole:
+            return (*range(depth - 1), whole - 1)
+        return tuple(range(depth))
+
+    @property
+    def has_widths(self) -> bool:
+        """Whether heads or neurons can be removed; not where layers share their weights."""
+        return self.spec.groups_key is None
+
+    def structure_at(self, depth: int) -> Structure:
+        """Returns the structure of the layers that a model of some depth keeps."""
+        whole, kept = self.structure, self.sources(depth)
+        return Structure(
+            tuple(whole.heads[number] for number in kept),
+            tuple(whole.neurons[number] for number in kept),
+        )
+
     def shallow(self, depth: int) -> Shallow:
-        """Returns the first layers of the model, with the head refitted to them.
+        """Returns some layers of the model, refitted.
 
         Raises:
             ModelError: The model does not have as many layers, or cannot be cut there.
         """
         if depth not in self._shallow:
-            shorter = self._copy()
-            if depth != self.structure.depth:
-                keep_layers(shorter, self.spec, depth)
-                self._head.fit(shorter)
+            shorter = self._copy(depth)
+            fitted = () if depth == self.structure.depth else self._fit(shorter)
             model = self._with(shorter)
-            importance = importance_of(model, self._ranking, self._task)
-            self._shallow[depth] = Shallow(model, importance)
+            self._shallow[depth] = Shallow(model, importance_of(model, self._ranking), fitted)
         return self._shallow[depth]
 
     def small(self, depth: int, prices: Prices, fits: Callable[[Structure], bool]) -> Small:
         """Returns the best model of some depth whose structure fits; see ``select``."""
-        shallow = self.shallow(depth)
-        pruned = deepcopy(shallow.model.merged.model)
+        importance, pruned = self.shallow(depth).importance, self._copy(depth)
         heads = self.spec.attention is not None
-        kept = select(shallow.importance, prices, fits=fits, heads=heads)
-        before = structure_of(pruned, self.spec)
-        resize(pruned, self.spec, kept)
+        resize(pruned, self.spec, select(importance, prices, fits=fits, heads=heads))
         structure = structure_of(pruned, self.spec)
-        fitted: tuple[Fitted, ...] = ()
-        if structure != before:
-            fitted = (*self._sublayers.fit(pruned), self._head.fit(pruned))
-        return self._saved(pruned, structure, fitted)
+        if structure == self.structure_at(depth):
+            return self.only_shallow(depth)
+        return self._saved(pruned, structure, self._fit(pruned))
 
     def only_shallow(self, depth: int) -> Small:
         """Returns the model of some depth from which nothing else is removed."""
-        shorter = self.shallow(depth).model.merged.model
-        return self._saved(shorter, structure_of(shorter, self.spec), ())
+        shallow = self.shallow(depth)
+        shorter = shallow.model.merged.model
+        return self._saved(shorter, structure_of(shorter, self.spec), shallow.fitted)
 
     def opened(self, small: Small) -> TextModel:
         """Returns a model that was made before."""
-        model = self._copy()
-        if small.structure.depth != self.structure.depth:
-            keep_layers(model, self.spec, small.structure.depth)
+        model = self._copy(small.structure.depth)
         if structure_of(model, self.spec) != small.structure:
             shaped(model, self.spec, small.structure)
         load_model(model, small.file)
@@ -153,20 +169,32 @@ class Workshop:
         save_model(model, str(file))
         return Small(structure, file, fitted)
 
-    def _copy(self) -> PreTrainedModel:
-        return deepcopy(self.model.merged.model)
+    def _copy(self, depth: int) -> PreTrainedModel:
+        """Returns the model with the layers of some depth and their original weights."""
+        model = deepcopy(self.model.merged.model)
+        if depth != self.structure.depth:
+            keep_layers(model, self.spec, self.sources(depth))
+        return model
 
     def _with(self, model: PreTrainedModel) -> TextModel:
         return replace(self.model, merged=self.model.merged.resized(model))
 
+    def _fit(self, model: PreTrainedModel) -> tuple[Fitted, ...]:
+        """Fits a smaller model in place."""
+        fitted: list[Fitted] = []
+        if self.spec.groups_key is None:
+            sources = self.sources(structure_of(model, self.spec).depth)
+            fitted += self._sublayers.fit(model, sources)
+        return (*fitted, self._head.fit(model))
+
     @cached_property
     def _head(self) -> HeadTargets:
-        return HeadTargets(self.model, self._for_head.texts)
+        return HeadTargets(self.model, self._fitting)
 
     @cached_property
     def _sublayers(self) -> SublayerTargets:
-        first = all(shallow.importance.first_position for shallow in self._shallow.values())
-        return SublayerTargets(self.model, self._ranking.texts, first_position=first)
+        first = self.shallow(self.structure.depth).importance.first_position
+        return SublayerTargets(self.model, self._fitting, first_position=first)
 
 
 def _spread(examples: Examples, count: int) -> Examples:

@@ -1,124 +1,129 @@
-"""Importance of attention heads and FFN neurons: how much the task's loss depends on each.
+"""How much each attention head and FFN neuron matters, once the others make up for it.
 
-A mask of ones is imagined on the outputs of every head and neuron. To second order, removing one
-raises the loss by half the mask's curvature, which is approximated by the diagonal of the empirical
-Fisher information: the mean of the squared gradient of a text's loss with respect to the mask
-(Kwon et al. 2022, arXiv 2204.09656). One forward and one backward pass over some training text
-give all of them.
+The second-order criterion of the Optimal Brain Surgeon (Hassibi and Stork 1993), for structures as
+in ZipLM (https://arxiv.org/abs/2302.04089): the error of a sublayer's output after a head or neuron
+is removed *and the remaining weights of its last dense layer are fitted anew*, in closed form. A
+neuron that others can replace costs nothing, however large its output. Positions count by how much
+the logits depend on them, so that errors of different sublayers can be compared.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from transformers import PreTrainedModel
 
-from edgeadapt.backbones import BackboneSpec, backbone_spec
-from edgeadapt.data import Examples
-from edgeadapt.models.inference import EVALUATION_BATCH, to_inputs
+from edgeadapt.backbones import backbone_spec
 from edgeadapt.models.text_model import TextModel
-from edgeadapt.recipe import Task
 from edgeadapt.runtime.resized import head_size
+from edgeadapt.shrink.passes import Sublayer, layers_of, passes
+from edgeadapt.text import Text
 
 __all__ = ["Importance", "importance_of"]
+
+_DAMPING = 1e-3
+"""Regularization, relative to the mean square of the inputs."""
+_NEURONS_AT_ONCE = 8
+"""Neurons that are removed in one step: the order within is of no importance."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """Mean squared gradient of a text's loss with respect to each mask; not negative."""
+    """What removing each part adds to the error of its sublayer, when parts go in the best order.
+
+    The errors are of one sublayer each, and never fall from one removed part to the next.
+    """
 
     heads: tuple[Tensor, ...]
     """Of each layer, shape ``(heads,)``."""
     neurons: tuple[Tensor, ...]
     """Of each layer, shape ``(neurons,)``."""
     first_position: bool
-    """Whether the loss depends only on the first position of the last layer's outputs."""
+    """Whether the logits depend only on the first position of the last layer's outputs."""
 
 
-def importance_of(model: TextModel, examples: Examples, task: Task) -> Importance:
+def importance_of(model: TextModel, texts: Sequence[Text]) -> Importance:
     """Computes the importance of every head and neuron of a merged model.
 
     Args:
         model: The model; its weights do not change.
-        examples: Training texts with labels.
-        task: How many labels a text has.
+        texts: Training texts.
     """
     torch_model = model.merged.model
     spec = backbone_spec(torch_model.config.model_type)
-    layers = list(torch_model.get_submodule(spec.layers).children())
-    heads = [torch.zeros(0)] * len(layers)
-    neurons = [torch.zeros(0)] * len(layers)
-    first = True
-    labels = torch.from_numpy(examples.known_labels())
-    with _recorded(torch_model, spec, layers) as inputs:
-        for rows, batch in model.encoder.batches(examples.texts, EVALUATION_BATCH):
-            inputs.clear()
-            with torch.enable_grad():
-                logits = torch_model(**to_inputs(batch, torch_model)).logits
-                loss = _loss(logits, labels[torch.as_tensor(rows)], task)
-                torch.autograd.backward(loss)
-            for (number, sublayer), values in inputs.items():
-                by_position = _by_position(values)
-                if sublayer == spec.attention_output:
-                    by_head = by_position.sum(1).reshape(len(rows), -1, head_size(torch_model))
-                    heads[number] = _added(heads[number], by_head.sum(2))
-                else:
-                    neurons[number] = _added(neurons[number], by_position.sum(1))
-                    if number == len(layers) - 1:
-                        first = first and not by_position[:, 1:].any()
-    count = len(examples)
-    return Importance(tuple(h / count for h in heads), tuple(n / count for n in neurons), first)
+    grams: dict[tuple[int, str], Tensor | float] = defaultdict(float)
+    layers, first = layers_of(torch_model, spec), True
+    for one in passes(model, texts):
+        for place, sublayer in one.sublayers.items():
+            grams[place] = grams[place] + _gram(sublayer, one.present)
+            if place == (len(layers) - 1, spec.ffn_out):
+                first = first and not sublayer.slope[:, 1:].any()
+
+    def of(number: int, name: str, size: int, at_once: int) -> Tensor:
+        gram, dense = grams.get((number, name)), layers[number].get_submodule(name)
+        if not isinstance(gram, Tensor) or not isinstance(dense, nn.Linear):
+            return torch.zeros(0)
+        weight = dense.weight.detach().double()
+        return _removal_errors(gram / len(texts), weight, size=size, at_once=at_once)
+
+    size = head_size(torch_model)
+    return Importance(
+        tuple(of(n, spec.attention_output, size, 1) for n in range(len(layers))),
+        tuple(of(n, spec.ffn_out, 1, _NEURONS_AT_ONCE) for n in range(len(layers))),
+        first,
+    )
 
 
-@contextmanager
-def _recorded(
-    model: PreTrainedModel, spec: BackboneSpec, layers: Sequence[nn.Module]
-) -> Iterator[dict[tuple[int, str], Tensor]]:
-    """Records the inputs of each sublayer's last dense layer, whose gradients are kept."""
-    inputs: dict[tuple[int, str], Tensor] = {}
-
-    def record(place: tuple[int, str], _: nn.Module, tensors: tuple[Tensor, ...]) -> None:
-        tensor = tensors[0]
-        if not tensor.requires_grad:  # the first one: the weights do not require a gradient
-            tensor.requires_grad_(True)
-        tensor.retain_grad()
-        inputs[place] = tensor
-
-    required = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.requires_grad_(False)
-    handles = [
-        dense.register_forward_pre_hook(partial(record, (number, sublayer)))
-        for number, layer in enumerate(layers)
-        for sublayer in (spec.attention_output, spec.ffn_out)
-        if isinstance(dense := layer.get_submodule(sublayer), nn.Linear)
-    ]
-    try:
-        yield inputs
-    finally:
-        for handle in handles:
-            handle.remove()
-        for parameter in required:
-            parameter.requires_grad_(True)
+def _gram(sublayer: Sublayer, present: Tensor) -> Tensor:
+    counts = present & (sublayer.slope > 0)
+    inputs = sublayer.inputs[counts]
+    return ((inputs * sublayer.slope[counts][:, None]).T @ inputs).double()
 
 
-def _by_position(values: Tensor) -> Tensor:
-    """Returns the gradient of each value's mask at each position, ``(batch, seq, width)``."""
-    assert values.grad is not None
-    return values.detach() * values.grad
+def _removal_errors(gram: Tensor, weight: Tensor, *, size: int, at_once: int) -> Tensor:
+    """Returns the error that removing each part of a dense layer's inputs adds, ``(parts,)``.
+
+    With the inverse ``H`` of the inputs' second moments, removing the inputs ``S`` adds the error
+    ``tr(W_S H_SS⁻¹ W_Sᵀ)``; the other weights and ``H`` are then updated by block elimination.
+
+    Args:
+        gram: Weighted second moments of the inputs, ``(in_features, in_features)``.
+        weight: ``(out_features, in_features)``.
+        size: Inputs of one part.
+        at_once: Parts that are removed in one step.
+    """
+    left = torch.arange(len(gram) // size)
+    scale, largest = float(gram.diagonal().mean()), 0.0
+    errors = torch.zeros(len(left), dtype=torch.double)
+    if scale <= 0:
+        return errors
+    inverse = torch.linalg.inv(gram + _DAMPING * scale * torch.eye(len(gram), dtype=torch.double))
+    weights = weight.T.clone()
+    while len(left):
+        alone = _errors_alone(weights, inverse, size)
+        removed = alone.argsort(stable=True)[:at_once]
+        kept = torch.ones(len(left), dtype=torch.bool)
+        kept[removed] = False
+        going, staying = ~kept.repeat_interleave(size), kept.repeat_interleave(size)
+        solved = torch.linalg.solve(
+            inverse[going][:, going], torch.cat([weights[going], inverse[going][:, staying]], 1)
+        )
+        change, other = solved[:, : weights.shape[1]], solved[:, weights.shape[1] :]
+        largest = max(largest, float((weights[going] * change).sum()) / len(removed))
+        errors[left[removed]] = largest
+        across = inverse[staying][:, going]
+        weights = weights[staying] - across @ change
+        inverse = inverse[staying][:, staying] - across @ other
+        left = left[kept]
+    return errors
 
 
-def _added(total: Tensor, gradients: Tensor) -> Tensor:
-    """Adds squared gradients, ``(batch, width)``, to a sum that may still be empty."""
-    squares = gradients.square().sum(0)
-    return total + squares if len(total) else squares
-
-
-def _loss(logits: Tensor, labels: Tensor, task: Task) -> Tensor:
-    """Returns the summed loss, so that each text's gradient is its own."""
-    if task is Task.MULTI_LABEL:
-        return functional.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum")
-    return functional.cross_entropy(logits, labels, reduction="sum")
+def _errors_alone(weights: Tensor, inverse: Tensor, size: int) -> Tensor:
+    """Returns the error that the removal of each part alone adds, ``(parts,)``."""
+    parts = len(weights) // size
+    own = torch.arange(parts)
+    blocks = inverse.reshape(parts, size, parts, size)[own, :, own, :]
+    rows = weights.reshape(parts, size, -1)
+    errors: Tensor = (rows * torch.linalg.solve(blocks, rows)).sum((1, 2))
+    return errors

@@ -1,216 +1,55 @@
 """Refit dense layers by least squares, so that a smaller model computes what the original did.
 
-After heads, neurons or layers are removed, the dense layer that ends each sublayer is fitted again,
-first to last: from the inputs that it gets now to the residual sum of the original model on the
-same text. The head's inner dense layer follows. No gradient and no label is needed, and the result
-is deterministic.
+After heads, neurons or layers are removed, all dense layers are fitted again, first to last, to the
+inputs that they get now. Queries, keys, values and the first layer of an FFN are fitted to what the
+original computes there; the dense layer that ends a sublayer to the original's residual sum, so
+that it makes up for everything that went wrong before it. The head's inner dense layer follows. No
+gradient step and no label is needed, and the result is deterministic.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
 
-from edgeadapt.backbones import STOCK_HEADS, BackboneSpec, backbone_spec
+from edgeadapt.backbones import STOCK_HEADS, backbone_spec
 from edgeadapt.models.inference import EVALUATION_BATCH, to_inputs
 from edgeadapt.models.text_model import TextModel
 from edgeadapt.runtime.resized import BiasAlone
+from edgeadapt.shrink.least_squares import HELD_OUT, Fitted, NormalEquations, fit_dense
+from edgeadapt.shrink.passes import Call, Pass, layers_of, passes
 from edgeadapt.text import Text
 
-__all__ = ["Fitted", "HeadTargets", "SublayerTargets", "fit_dense"]
+__all__ = ["HeadTargets", "SublayerTargets"]
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Strengths of the regularization that are tried, relative to the mean square of the inputs."""
-HELD_OUT = 0.2
-"""Share of the texts that decide about the strength."""
-MOST_ROWS = 16_384
-"""Most positions that a dense layer is fitted to; they are drawn from all texts."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The result of fitting one dense layer."""
-
-    name: str
-    """Dotted name of the dense layer."""
-    error_before: float
-    """Mean squared error against the original model on held-out text, without fitting."""
-    error: float
-    """The same after fitting; never larger."""
-    strength: float | None
-    """The chosen strength; ``None`` where no fit was better than none."""
-
-
-def fit_dense(
-    dense: nn.Linear, inputs: Tensor, targets: Tensor, held_out: Tensor, *, name: str
-) -> Fitted:
-    """Fits a dense layer in place, by ridge regression towards its present weights.
-
-    ``min_D |x (W + D)ᵀ + b - y|² + λ |D|²``, with ``λ`` as is best on the held-out rows; the
-    layer stays as it is where no ``λ`` lowers the error there.
-
-    Args:
-        dense: The layer.
-        inputs: ``(rows, in_features)``.
-        targets: ``(rows, out_features)``.
-        held_out: Which rows decide about ``λ``, bool of shape ``(rows,)``.
-        name: Its name, for the report.
-    """
-    weight, x = dense.weight.detach().double(), inputs.double()
-    rest = targets.double() - x @ weight.T
-    if dense.bias is not None:
-        rest -= dense.bias.detach().double()
-    mean_x, mean_y = torch.zeros_like(x[0]), torch.zeros_like(rest[0])
-    if dense.bias is not None:
-        mean_x, mean_y = x[~held_out].mean(0), rest[~held_out].mean(0)
-    fitted, wanted = x[~held_out] - mean_x, rest[~held_out] - mean_y
-    gram, product = fitted.T @ fitted, fitted.T @ wanted
-
-    def error(change: Tensor, shift: Tensor) -> float:
-        return float((rest[held_out] - x[held_out] @ change - shift).square().mean())
-
-    scale = float(gram.diagonal().mean())
-    before = best = error(torch.zeros_like(weight.T), torch.zeros_like(mean_y))
-    chosen: tuple[Tensor, Tensor] | None = None
-    strength = None
-    for candidate in STRENGTHS if scale > 0 else ():
-        ridge = gram + candidate * scale * torch.eye(len(gram), dtype=torch.double)
-        change = torch.cholesky_solve(product, torch.linalg.cholesky(ridge))
-        shift = mean_y - mean_x @ change
-        found = error(change, shift)
-        if found < best:
-            best, chosen, strength = found, (change, shift), candidate
-    if chosen is not None:
-        with torch.no_grad():
-            dense.weight.add_(chosen[0].T)
-            if dense.bias is not None:
-                dense.bias.add_(chosen[1])
-    return Fitted(name, before, best, strength)
+MOST_ROWS = 32_768
+"""Most positions that dense layers are fitted to; they are drawn from all texts."""
+MOST_NUMBERS = 2**28
+"""Most numbers that are kept of the original model, 1 GiB; fewer positions of a large one."""
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Padded texts, and the positions that layers are fitted to."""
+    """The positions of one batch that layers are fitted to."""
 
-    inputs: dict[str, Tensor]
     chosen: Tensor
     """bool of shape ``(batch, seq)``."""
+    rows: slice
+    """Their numbers among those of all batches."""
     held_out: Tensor
-    """Whether each chosen position belongs to a held-out text, bool of shape ``(chosen,)``."""
+    """Whether each belongs to a held-out text, bool of shape ``(chosen,)``."""
     first: Tensor
-    """Whether each chosen position is the first of its text, bool of shape ``(chosen,)``."""
-
-
-def _batches(model: TextModel, texts: Sequence[Text]) -> list[_Batch]:
-    """Returns the texts in batches, with at most about ``MOST_ROWS`` chosen positions in all."""
-    drawn = torch.Generator().manual_seed(0)
-    judging = set(range(0, len(texts), round(1 / HELD_OUT)))
-    padded = [
-        (rows, to_inputs(batch, model.merged.model))
-        for rows, batch in model.encoder.batches(texts, EVALUATION_BATCH)
-    ]
-    tokens = sum(int(inputs["attention_mask"].sum()) for _, inputs in padded)
-    share = min(1.0, MOST_ROWS / tokens)
-    batches = []
-    for rows, inputs in padded:
-        present = inputs["attention_mask"].bool()
-        chosen = present & (torch.rand(present.shape, generator=drawn) < share)
-        chosen[:, 0] = True
-        held_out = torch.tensor([int(row) in judging for row in rows])[:, None].expand_as(chosen)
-        first = torch.zeros_like(chosen)
-        first[:, 0] = True
-        batches.append(_Batch(inputs, chosen, held_out[chosen], first[chosen]))
-    return batches
-
-
-@dataclass(frozen=True)
-class _Call:
-    """The arguments of one call of a transformer layer."""
-
-    hidden: Tensor
-    """Hidden states, ``(batch, seq, hidden)``."""
-    others: tuple[Any, ...]
-    named: Mapping[str, object]
-    """Masks and positions, which the model computes once and passes to every layer."""
-
-    @classmethod
-    def of(cls, positional: tuple[Any, ...], named: Mapping[str, object]) -> "_Call":
-        if positional:
-            return cls(positional[0], positional[1:], dict(named))
-        named = dict(named)
-        hidden = named.pop("hidden_states")
-        assert isinstance(hidden, Tensor)
-        return cls(hidden, (), named)
-
-    def run(self, layer: nn.Module, hidden: Tensor) -> Tensor:
-        """Returns the layer's output for other hidden states."""
-        output = layer(hidden, *self.others, **self.named)
-        result: Tensor = output[0] if isinstance(output, tuple) else output
-        return result
-
-
-class _Probe:
-    """Records what the two sublayers of a layer compute in one call.
-
-    Args:
-        layer: The layer.
-        spec: The names of its parts.
-    """
-
-    def __init__(self, layer: nn.Module, spec: BackboneSpec) -> None:
-        self._spec = spec
-        self.call: _Call | None = None
-        self._inputs: dict[str, Tensor] = {}
-        self._outputs: dict[str, Tensor] = {}
-        self._handles = [layer.register_forward_pre_hook(self._called, with_kwargs=True)]
-        for name in (spec.attention_output, spec.ffn_in, spec.ffn_out):
-            record = partial(self._computed, name)
-            self._handles.append(layer.get_submodule(name).register_forward_hook(record))
-
-    def inputs(self, name: str) -> Tensor:
-        """Returns the inputs of a dense layer, ``(batch, seq, in_features)``."""
-        return self._inputs[name]
-
-    def residual(self, name: str) -> Tensor:
-        """Returns what the output of a sublayer's last dense layer is added to."""
-        assert self.call is not None
-        if name == self._spec.attention_output:
-            return self.call.hidden
-        if self._spec.ffn_norm is not None:  # the norm is behind the sum
-            return self._inputs[self._spec.ffn_in]
-        return self.call.hidden + self._outputs[self._spec.attention_output]
-
-    def residual_sum(self, name: str) -> Tensor:
-        """Returns the sum of the residual and the output of a sublayer's last dense layer."""
-        return self.residual(name) + self._outputs[name]
-
-    def remove(self) -> None:
-        """Removes the hooks."""
-        for handle in self._handles:
-            handle.remove()
-
-    def _called(
-        self, _: nn.Module, positional: tuple[Any, ...], named: Mapping[str, object]
-    ) -> None:
-        self.call = _Call.of(positional, named)
-
-    def _computed(
-        self, name: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
-    ) -> None:
-        if inputs:
-            self._inputs[name] = inputs[0]
-        self._outputs[name] = output
+    """Whether each is the first of its text, bool of shape ``(chosen,)``."""
 
 
 class SublayerTargets:
     """What the sublayers of the original model compute on some texts.
 
-    Made once for a model, and used for every candidate that keeps its layers.
+    Made once for a model, and used for every candidate.
 
     Args:
         model: The original model.
@@ -220,101 +59,239 @@ class SublayerTargets:
     """
 
     def __init__(self, model: TextModel, texts: Sequence[Text], *, first_position: bool) -> None:
-        torch_model = model.merged.model
-        self._first_position = first_position
-        self._spec = backbone_spec(torch_model.config.model_type)
-        self._batches = _batches(model, texts)
-        self._sums: dict[tuple[int, str], list[Tensor]] = defaultdict(list)
-        self._calls: list[list[_Call]] = []
-        """For each layer its call with each batch."""
-        layers = _layers(torch_model, self._spec)
-        probes = [_Probe(layer, self._spec) for layer in layers]
-        try:
-            for batch in self._batches:
-                with torch.inference_mode():
-                    torch_model(**batch.inputs)
-                self._record(probes, batch)
-        finally:
-            for probe in probes:
-                probe.remove()
+        config = model.merged.model.config
+        self.spec = backbone_spec(config.model_type)
+        self.layers = layers_of(model.merged.model, self.spec)
+        self.first_position = first_position
+        self.batches: list[_Batch] = []
+        self.calls: list[list[Call]] = [[] for _ in self.layers]
+        """For each layer its call with each batch; hidden states only of the first."""
+        sums: dict[tuple[int, str], list[Tensor]] = defaultdict(list)
+        norms: dict[tuple[int, str], list[Tensor]] = defaultdict(list)
+        positions = min(MOST_ROWS, MOST_NUMBERS // (2 * len(self.layers) * config.hidden_size))
+        share = min(1.0, positions / sum(map(len, model.encoder.encode(texts))))
+        drawn = torch.Generator().manual_seed(0)
+        for one in passes(model, texts):
+            batch = self._batch(one, share, drawn)
+            self.batches.append(batch)
+            for number, call in enumerate(one.calls):
+                # Of other hidden states, a slice would keep all of the memory.
+                kept = call.hidden.detach() if number == 0 else torch.empty(0)
+                self.calls[number].append(replace(call, hidden=kept))
+            for place, sublayer in one.sublayers.items():
+                sums[place].append(sublayer.residual_sum[batch.chosen])
+                norms[place].append(sublayer.slope[batch.chosen].sqrt())
+        self._sums = {place: torch.cat(parts) for place, parts in sums.items()}
+        self._norms = {place: torch.cat(parts) for place, parts in norms.items()}
 
-    def _record(self, probes: Sequence[_Probe], batch: _Batch) -> None:
-        self._calls = self._calls or [[] for _ in probes]
-        for number, (probe, calls) in enumerate(zip(probes, self._calls, strict=True)):
-            assert probe.call is not None
-            # Only the first layer's hidden states are needed: the others are computed again. A
-            # slice of them would keep all of their memory.
-            empty = torch.empty(0)
-            calls.append(probe.call if number == 0 else replace(probe.call, hidden=empty))
-            for name in self._sublayers:
-                self._sums[number, name].append(probe.residual_sum(name)[batch.chosen])
+    def _batch(self, one: Pass, share: float, drawn: torch.Generator) -> _Batch:
+        chosen = one.present & (torch.rand(one.present.shape, generator=drawn) < share)
+        chosen[:, 0] = True
+        every = round(1 / HELD_OUT)
+        held_out = torch.tensor([row % every == 0 for row in one.rows])[:, None].expand_as(chosen)
+        first = torch.zeros_like(chosen)
+        first[:, 0] = True
+        start = self.batches[-1].rows.stop if self.batches else 0
+        rows = slice(start, start + int(chosen.sum()))
+        return _Batch(chosen, rows, held_out[chosen], first[chosen])
 
-    @property
-    def _sublayers(self) -> tuple[str, str]:
-        return self._spec.attention_output, self._spec.ffn_out
+    def sum_of(self, layer: int, name: str, batch: _Batch) -> Tensor:
+        """Returns the original's residual sums, ``(chosen, hidden)``."""
+        return self._sums[layer, name][batch.rows]
 
-    @torch.no_grad()
-    def fit(self, model: PreTrainedModel) -> list[Fitted]:
-        """Fits the last dense layer of each sublayer of a smaller model, in place.
+    def weights_of(self, layer: int, name: str, batch: _Batch) -> Tensor:
+        """Returns how much the positions of a sublayer's residual sum count, ``(chosen,)``.
+
+        By the norm of the gradient there. Its square, which the second-order expansion of the loss
+        suggests, was worse: few texts then decide.
+        """
+        return self._norms[layer, name][batch.rows]
+
+    def of_last(self, weights: Tensor, batch: _Batch) -> Tensor:
+        """Returns how much positions count in the last layer."""
+        return weights * batch.first if self.first_position else weights
+
+    def attention_reads(self, layer: int, batch: _Batch) -> Tensor:
+        """Returns what the original's attention reads in any but the first layer."""
+        before = self.sum_of(layer - 1, self.spec.ffn_out, batch)
+        hidden = _normed(self.layers[layer - 1], self.spec.ffn_norm, before)
+        return _normed(self.layers[layer], self.spec.norm_before_attention, hidden)
+
+    def ffn_reads(self, layer: int, batch: _Batch) -> Tensor:
+        """Returns what the original's FFN reads."""
+        attended = self.sum_of(layer, self.spec.attention_output, batch)
+        hidden = _normed(self.layers[layer], self.spec.attention_norm, attended)
+        return _normed(self.layers[layer], self.spec.norm_before_ffn, hidden)
+
+    def fit(self, model: PreTrainedModel, sources: Sequence[int]) -> list[Fitted]:
+        """Fits the dense layers of a smaller model, in place.
 
         Args:
-            model: With the layers of the original, of any widths.
+            model: Its layers are those of the original, or some of their heads and neurons, with
+                the original's weights.
+            sources: The number of each layer in the original.
         """
-        fitted = []
-        held_out = torch.cat([batch.held_out for batch in self._batches])
-        first = torch.cat([batch.first for batch in self._batches])
-        layers = _layers(model, self._spec)
-        hidden = [call.hidden for call in self._calls[0]]
-        for number, layer in enumerate(layers):
-            last = number == len(layers) - 1
-            rows = first if last and self._first_position else torch.ones_like(first)
-            for name in self._sublayers:
-                inputs, targets = self._pairs(layer, number, name, hidden)
-                path = f"{self._spec.layers}.{number}.{name}"
-                module = layer.get_submodule(name)
-                if isinstance(module, BiasAlone):
-                    found = _fit_bias(module, targets[rows], held_out[rows], name=path)
-                else:
-                    assert isinstance(module, nn.Linear)
-                    assert inputs is not None
-                    found = fit_dense(
-                        module, inputs[rows], targets[rows], held_out[rows], name=path
-                    )
-                fitted.append(found)
-            calls = zip(self._calls[number], hidden, strict=True)
-            hidden = [call.run(layer, states) for call, states in calls]
-        return fitted
-
-    def _pairs(
-        self, layer: nn.Module, number: int, name: str, hidden: Sequence[Tensor]
-    ) -> tuple[Tensor | None, Tensor]:
-        """Returns inputs and targets of a sublayer's last layer at the chosen positions.
-
-        There are no inputs where the sublayer was dropped.
-        """
-        probe = _Probe(layer, self._spec)
-        inputs, residuals = [], []
-        try:
-            for batch, call, states in zip(self._batches, self._calls[number], hidden, strict=True):
-                call.run(layer, states)
-                residuals.append(probe.residual(name).expand_as(states)[batch.chosen])
-                if isinstance(layer.get_submodule(name), nn.Linear):
-                    inputs.append(probe.inputs(name)[batch.chosen])
-        finally:
-            probe.remove()
-        targets = torch.cat(self._sums[number, name]) - torch.cat(residuals)
-        return (torch.cat(inputs) if inputs else None), targets
+        with torch.no_grad():
+            return _Fit(self, model, sources).run()
 
 
-def _fit_bias(module: BiasAlone, targets: Tensor, held_out: Tensor, *, name: str) -> Fitted:
-    """Sets the bias that is left of a sublayer to the mean of what it replaces, in place."""
-    bias = targets[~held_out].mean(0)
-    before = float((targets[held_out] - module.bias).square().mean())
-    after = float((targets[held_out] - bias).square().mean())
-    if after >= before:
-        return Fitted(name, before, before, None)
-    module.bias.copy_(bias)
-    return Fitted(name, before, after, 0.0)
+class _Fit:
+    """Fits one smaller model; ``hidden`` are its hidden states before the current layer."""
+
+    def __init__(
+        self, targets: SublayerTargets, model: PreTrainedModel, sources: Sequence[int]
+    ) -> None:
+        self._targets, self._spec, self._sources = targets, targets.spec, sources
+        self._layers = layers_of(model, targets.spec)
+        self._activation = ACT2FN[getattr(model.config, targets.spec.activation_key)]
+        self._hidden = [call.hidden for call in targets.calls[0]]
+        self._found: list[Fitted] = []
+
+    def run(self) -> list[Fitted]:
+        """Fits all layers from the first one that differs from the original's."""
+        same = True
+        for number, source in enumerate(self._sources):
+            same = same and number == source and self._is_whole(number)
+            if same:
+                calls = zip(self._calls[source], self._hidden, strict=True)
+                self._hidden = [call.run(self._layers[number], hidden) for call, hidden in calls]
+            else:
+                self._fit_projections(number, source)
+                sums = self._fit_attention(number, source)
+                self._hidden = self._fit_ffn(number, source, sums)
+        return self._found
+
+    @property
+    def _calls(self) -> list[list[Call]]:
+        return self._targets.calls
+
+    def _is_last(self, number: int) -> bool:
+        return number == len(self._sources) - 1
+
+    def _is_whole(self, number: int) -> bool:
+        original = self._targets.layers[self._sources[number]]
+        return all(
+            isinstance(dense := self._layers[number].get_submodule(name), nn.Linear)
+            and dense.in_features == original.get_submodule(name).in_features
+            for name in (self._spec.attention_output, self._spec.ffn_out)
+        )
+
+    def _fit_projections(self, number: int, source: int) -> None:
+        """Fits queries, keys and values to those of the original."""
+        spec, layer = self._spec, self._layers[number]
+        last = layer.get_submodule(spec.attention_output)
+        # Where heads cannot be removed, these layers read more than hidden states.
+        if source == 0 or spec.attention is None or isinstance(last, BiasAlone):
+            return
+        for name in dict.fromkeys((spec.query.dense, spec.key.dense, spec.value.dense)):
+            dense = _linear(layer, name)
+            alone = name not in (spec.key.dense, spec.value.dense)
+            equations = NormalEquations(dense)
+            for batch, hidden in zip(self._targets.batches, self._hidden, strict=True):
+                inputs = _normed(layer, spec.norm_before_attention, hidden[batch.chosen])
+                targets = dense(self._targets.attention_reads(source, batch))
+                weights = self._targets.weights_of(source - 1, spec.ffn_out, batch)
+                if alone and self._is_last(number):
+                    weights = self._targets.of_last(weights, batch)
+                equations.add(inputs, targets, weights, batch.held_out)
+            self._solve(equations, number, name)
+
+    def _fit_attention(self, number: int, source: int) -> list[Tensor]:
+        """Fits the end of the attention sublayer; returns the residual sums, not yet normed."""
+        name, layer = self._spec.attention_output, self._layers[number]
+        last = layer.get_submodule(name)
+        if isinstance(last, BiasAlone):
+            self._fit_bias(last, number, source, name, self._hidden)
+            return [last() + hidden for hidden in self._hidden]
+        inputs = [
+            call.inputs_of(last, layer, hidden)
+            for call, hidden in zip(self._calls[source], self._hidden, strict=True)
+        ]
+        self._fit_last(number, source, name, inputs, self._hidden)
+        return [last(read) + hidden for read, hidden in zip(inputs, self._hidden, strict=True)]
+
+    def _fit_ffn(self, number: int, source: int, sums: Sequence[Tensor]) -> list[Tensor]:
+        """Fits both layers of the FFN; returns the layer's outputs."""
+        spec, layer = self._spec, self._layers[number]
+        last = layer.get_submodule(spec.ffn_out)
+        residuals = [_normed(layer, spec.attention_norm, values) for values in sums]
+        if isinstance(last, BiasAlone):
+            self._fit_bias(last, number, source, spec.ffn_out, residuals)
+            return [_normed(layer, spec.ffn_norm, last() + values) for values in residuals]
+        first = _linear(layer, spec.ffn_in)
+        reads = [_normed(layer, spec.norm_before_ffn, values) for values in residuals]
+        equations = NormalEquations(first)
+        for batch, values in zip(self._targets.batches, reads, strict=True):
+            targets = first(self._targets.ffn_reads(source, batch))
+            weights = self._weights(number, source, spec.ffn_out, batch)
+            equations.add(values[batch.chosen], targets, weights, batch.held_out)
+        self._solve(equations, number, spec.ffn_in)
+        inner = [self._activated(first(values)) for values in reads]
+        self._fit_last(number, source, spec.ffn_out, inner, residuals)
+        return [
+            _normed(layer, spec.ffn_norm, last(values) + residual)
+            for values, residual in zip(inner, residuals, strict=True)
+        ]
+
+    def _activated(self, values: Tensor) -> Tensor:
+        if self._spec.gate_bias_key is None:
+            activated: Tensor = self._activation(values)
+            return activated
+        inner, gate = values.chunk(2, dim=-1)
+        gated: Tensor = self._activation(inner) * gate
+        return gated
+
+    def _fit_last(
+        self,
+        number: int,
+        source: int,
+        name: str,
+        inputs: Sequence[Tensor],
+        residuals: Sequence[Tensor],
+    ) -> None:
+        """Fits the dense layer that ends a sublayer to the original's residual sum."""
+        equations = NormalEquations(_linear(self._layers[number], name))
+        for batch, read, residual in zip(self._targets.batches, inputs, residuals, strict=True):
+            targets = self._targets.sum_of(source, name, batch) - residual[batch.chosen]
+            weights = self._weights(number, source, name, batch)
+            equations.add(read[batch.chosen], targets, weights, batch.held_out)
+        self._solve(equations, number, name)
+
+    def _fit_bias(
+        self, last: BiasAlone, number: int, source: int, name: str, residuals: Sequence[Tensor]
+    ) -> None:
+        """Sets the bias that is left of a sublayer to the mean of what it replaces."""
+        dense = nn.Linear(1, len(last.bias))
+        dense.weight.zero_()
+        dense.bias.copy_(last.bias)
+        equations = NormalEquations(dense)
+        for batch, residual in zip(self._targets.batches, residuals, strict=True):
+            targets = self._targets.sum_of(source, name, batch) - residual[batch.chosen]
+            weights = self._weights(number, source, name, batch)
+            equations.add(targets.new_zeros(len(targets), 1), targets, weights, batch.held_out)
+        self._solve(equations, number, name)
+        last.bias.copy_(dense.bias)
+
+    def _weights(self, number: int, source: int, name: str, batch: _Batch) -> Tensor:
+        weights = self._targets.weights_of(source, name, batch)
+        return self._targets.of_last(weights, batch) if self._is_last(number) else weights
+
+    def _solve(self, equations: NormalEquations, number: int, name: str) -> None:
+        self._found.append(equations.solve(f"{self._spec.layers}.{number}.{name}"))
+
+
+def _normed(layer: nn.Module, name: str | None, values: Tensor) -> Tensor:
+    """Returns the values behind a layer's norm; as they are where there is none."""
+    if name is None:
+        return values
+    normed: Tensor = layer.get_submodule(name)(values)
+    return normed
+
+
+def _linear(layer: nn.Module, name: str) -> nn.Linear:
+    dense = layer.get_submodule(name)
+    assert isinstance(dense, nn.Linear)
+    return dense
 
 
 class HeadTargets:
@@ -362,7 +339,3 @@ class HeadTargets:
         ordered = torch.empty_like(inputs)
         ordered[torch.cat(rows)] = inputs
         return ordered
-
-
-def _layers(model: PreTrainedModel, spec: BackboneSpec) -> list[nn.Module]:
-    return list(model.get_submodule(spec.layers).children())

@@ -88,10 +88,7 @@ class Search:
         if not wanted.prune:
             self._recovered(self._judge(self._workshop.only_shallow(depth)))
             return
-        whole = self._workshop.structure
-        most = (1 - wanted.prune) * costs.weights(
-            Structure(whole.heads[:depth], whole.neurons[:depth])
-        )
+        most = (1 - wanted.prune) * costs.weights(self._workshop.structure_at(depth))
         self._recovered(
             self._judge(
                 self._workshop.small(
@@ -107,8 +104,8 @@ class Search:
         the deeper ones ended. If models can be trained on, cheaper ones follow as long as that
         brings them back into the budget.
         """
-        self._best = -1
-        for depth in self._depths():
+        self._best = self._limit(self._workshop.structure.depth, -1)
+        for depth in self._shallower():
             self._best = self._limit(depth, self._best)
         while self._best + 1 < len(FACTORS) and self._recovers(FACTORS[self._best + 1]):
             self._best += 1
@@ -126,7 +123,8 @@ class Search:
 
     def at(self, factor: float) -> None:
         """Tries a model of every depth that costs ``factor`` times less."""
-        for depth in self._depths():
+        self._try(self._workshop.structure.depth, factor)
+        for depth in self._shallower(factor):
             self._try(depth, factor)
         self._recovers(factor)
 
@@ -148,19 +146,33 @@ class Search:
             return None
         return self._judge(self._workshop.recovered(tried.small))
 
-    def _depths(self) -> list[int]:
-        """Tries the layers of each depth alone; returns the depths that are worth more."""
-        depths = []
-        for depth in range(self._workshop.structure.depth, 0, -1):
-            if depth < self._workshop.structure.depth:
-                try:
-                    alone = self._judge(self._workshop.only_shallow(depth))
-                except ModelError:  # layers that share weights cannot be cut anywhere
-                    continue
-                if alone.cost.accuracy_drop > self._budget.max_drop + HOPELESS:
-                    break
-            depths.append(depth)
-        return depths
+    def _shallower(self, factor: float = 1.0) -> Iterator[int]:
+        """Tries the layers of each smaller depth alone; yields those worth making narrower.
+
+        A depth is worth more unless its layers with all heads and neurons answer less often as the
+        original does than the best model, or the cheapest allowed one, found so far. Agreement
+        decides here, as it is less noisy than accuracy.
+        """
+        for depth in range(self._workshop.structure.depth - 1, 0, -1):
+            try:
+                alone = self._judge(self._workshop.only_shallow(depth))
+            except ModelError:  # layers that share weights cannot be cut anywhere
+                continue
+            hopeless = alone.cost.accuracy_drop > self._budget.max_drop + HOPELESS
+            if hopeless or alone.cost.label_agreement < self._agreement_to_beat(factor):
+                return
+            yield depth
+
+    def _agreement_to_beat(self, factor: float) -> float:
+        narrow = [one for one in self.tried if one.factor >= factor and self._is_narrow(one)]
+        allowed = [one for one in narrow if self._budget.met_by(one.cost)]
+        if allowed:
+            return max(allowed, key=lambda one: one.factor).cost.label_agreement
+        return max((one.cost.label_agreement for one in narrow if factor > 1), default=0.0)
+
+    def _is_narrow(self, tried: Tried) -> bool:
+        structure = tried.small.structure
+        return structure != self._workshop.structure_at(structure.depth)
 
     def _limit(self, depth: int, best: int) -> int:
         """Returns the index of the largest factor that a depth allows, at least ``best``."""
@@ -182,10 +194,11 @@ class Search:
         return tried is None or self._budget.met_by(tried.cost)
 
     def _try(self, depth: int, factor: float) -> Tried | None:
-        """Tries a model; ``None`` where the depth alone costs as little already."""
-        whole = self._workshop.structure
+        """Tries a model; ``None`` where no width can be removed, or none needs to be."""
         most = self._full / factor
-        if self._goal.cost(Structure(whole.heads[:depth], whole.neurons[:depth])) <= most:
+        if not self._workshop.has_widths:
+            return None
+        if self._goal.cost(self._workshop.structure_at(depth)) <= most:
             return None
         return self._judge(
             self._workshop.small(
@@ -194,8 +207,7 @@ class Search:
         )
 
     def _prices(self, depth: int) -> Prices:
-        whole = self._workshop.structure
-        return self._goal.prices(Structure(whole.heads[:depth], whole.neurons[:depth]))
+        return self._goal.prices(self._workshop.structure_at(depth))
 
     def _judge(self, small: Small) -> Tried:
         alike = small.structure, small.recovered

@@ -75,7 +75,6 @@ class Shrink:
         workshop = self._workshop = Workshop(
             model,
             self.train,
-            task=self.reference.task,
             folder=self.folder,
             recover=self.recover,
         )
@@ -134,6 +133,7 @@ class Shrink:
         return Shrunk(
             before=before,
             after=after,
+            layers=self._workshop.sources(after.depth),
             head_importance=_sums(importance.heads, after.depth),
             neuron_importance=_sums(importance.neurons, after.depth),
             tokens=self.costs.tokens,

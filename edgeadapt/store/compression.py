@@ -82,11 +82,13 @@ class Shrunk:
     before: Structure
     """The layers of the uncompressed model."""
     after: Structure
-    """The layers that are left: the first ones of ``before``."""
+    """The layers that are left."""
+    layers: tuple[Count, ...]
+    """Their numbers in ``before``, from 0, ascending."""
     head_importance: tuple[float, ...]
-    """Of the heads of each layer together, before any was removed: mean squared gradient of a
-    text's loss with respect to a mask on a head's outputs. Of the layers that are left; empty where
-    layers share their weights."""
+    """Of the heads of each layer together, before any was removed: what removing them adds to the
+    error of the sublayer's output. Of the layers that are left; empty where layers share their
+    weights."""
     neuron_importance: tuple[float, ...]
     """The same of the FFN neurons of each layer together."""
     tokens: Count
@@ -102,6 +104,12 @@ class Shrunk:
         if depth > self.before.depth:
             raise ValueError(
                 f"after: expected at most {self.before.depth} layers, as before, found {depth}"
+            )
+        ascending = list(self.layers) == sorted(set(self.layers))
+        if len(self.layers) != depth or not ascending or self.layers[-1] >= self.before.depth:
+            raise ValueError(
+                f"layers: expected the numbers of {depth} layers, ascending, from 0 to below "
+                f"{self.before.depth}, found {list(self.layers)}"
             )
         for name in ("head_importance", "neuron_importance"):
             if len(getattr(self, name)) not in (0, depth):

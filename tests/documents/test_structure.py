@@ -27,6 +27,13 @@ def test_every_layer_of_the_uncompressed_model_has_a_row() -> None:
     ]
 
 
+def test_a_layer_in_the_middle_that_was_removed_is_named_by_its_number() -> None:
+    layers = layers_of(make_shrunk(layers=(0, 2)))
+
+    assert [layer.heads for layer in layers] == [7, None, 0]
+    assert [layer.number for layer in layers] == [1, 2, 3]
+
+
 def test_layers_without_any_importance_have_a_share_of_none() -> None:
     layers = layers_of(make_shrunk(head_importance=(0.0, 0.0)))
 

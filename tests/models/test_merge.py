@@ -496,7 +496,7 @@ def test_layers_of_different_widths_are_saved_but_no_stock_model(
 def test_layers_of_equal_widths_stay_a_stock_model(tmp_path: Path) -> None:
     merged = merge(adapted("bert", "lora"))
     resize(merged.model, backbone_spec("bert"), [KeptWidths(neurons=range(5))] * LAYERS)
-    keep_layers(merged.model, backbone_spec("bert"), 1)
+    keep_layers(merged.model, backbone_spec("bert"), range(1))
 
     pruned = merged.resized(merged.model)
 

@@ -225,7 +225,7 @@ def test_the_first_layers_alone_are_a_stock_model(model_type: str, tmp_path: Pat
     names = shallow.state_dict().keys()
     shallow.load_state_dict({k: v for k, v in model.state_dict().items() if k in names})
 
-    keep_layers(model, spec, 1)
+    keep_layers(model, spec, range(1))
 
     assert structure_of(model, spec) == Structure((HEADS,), (INTERMEDIATE,))
     torch.testing.assert_close(logits(model), logits(shallow), rtol=0, atol=1e-6)
@@ -237,7 +237,7 @@ def test_a_resized_model_can_lose_layers() -> None:
     model, spec = made("bert")
     resize(model, spec, [KeptWidths((0,), (1, 2)), KeptWidths()])
 
-    keep_layers(model, spec, 1)
+    keep_layers(model, spec, range(1))
 
     assert structure_of(model, spec) == Structure((1,), (2,))
     assert logits(model).isfinite().all()
@@ -248,7 +248,7 @@ def test_a_resized_model_whose_other_widths_are_cut_off_is_stock_again(tmp_path:
     resize(model, spec, [KeptWidths(neurons=(1, 2)), KeptWidths((), ())])
     assert unequal_structure(model, spec) == Structure((HEADS, 0), (2, 0))
 
-    keep_layers(model, spec, 1)
+    keep_layers(model, spec, range(1))
 
     assert unequal_structure(model, spec) is None
     model.save_pretrained(tmp_path)
@@ -260,15 +260,15 @@ def test_a_depth_that_the_model_does_not_have_is_refused(depth: int) -> None:
     model, spec = made("bert")
 
     with pytest.raises(ModelError, match=f"{depth} layers: expected 1 to 2"):
-        keep_layers(model, spec, depth)
+        keep_layers(model, spec, range(depth))
 
 
 def test_groups_of_layers_that_share_weights_are_not_cut() -> None:
     model, spec = made("albert", num_hidden_layers=4, num_hidden_groups=2)
 
     with pytest.raises(ModelError, match="3 layers: expected a multiple of 2"):
-        keep_layers(model, spec, 3)
-    keep_layers(model, spec, 2)
+        keep_layers(model, spec, range(3))
+    keep_layers(model, spec, range(2))
 
     assert (model.config.num_hidden_layers, model.config.num_hidden_groups) == (2, 1)
     assert logits(model).isfinite().all()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from edgeadapt.errors import ExportError, ModelError
-from edgeadapt.recipe import Task
 from edgeadapt.shrink.candidate import Workshop
 from edgeadapt.shrink.selection import Prices
 from edgeadapt.store.structure import Structure
@@ -17,9 +17,7 @@ FULL = Structure((HEADS,) * 3, (NEURONS,) * 3)
 
 
 def workshop(folder: Path, model_type: str = "bert") -> Workshop:
-    return Workshop(
-        text_model(model_type), TEXTS, task=Task.SINGLE_LABEL, folder=folder / model_type
-    )
+    return Workshop(text_model(model_type), TEXTS, folder=folder / model_type)
 
 
 def weights(structure: Structure) -> int:
@@ -47,7 +45,7 @@ def test_a_smaller_model_fits_and_is_read_from_disk_as_it_was_made(
     assert any(fit.strength is not None for fit in small.fitted)
 
 
-def test_the_first_layers_stay(tmp_path: Path) -> None:
+def test_the_first_layers_and_the_last_one_stay(tmp_path: Path) -> None:
     made = workshop(tmp_path)
     small = made.only_shallow(2)
 
@@ -55,6 +53,16 @@ def test_the_first_layers_stay(tmp_path: Path) -> None:
     opened = made.opened(small).merged
     assert opened.is_stock
     assert opened.model.config.num_hidden_layers == 2
+    kept, original = (m.bert.encoder.layer for m in (opened.model, made.model.merged.model))
+    assert torch.equal(kept[0].output.dense.weight, original[0].output.dense.weight)
+    assert torch.equal(kept[1].output.LayerNorm.weight, original[2].output.LayerNorm.weight)
+
+
+def test_layers_that_are_not_alike_stay_where_they_were(tmp_path: Path) -> None:
+    made = workshop(tmp_path, "modernbert")
+
+    assert made.sources(2) == (0, 1)
+    assert made.only_shallow(2).structure == Structure((HEADS,) * 2, (NEURONS,) * 2)
 
 
 def test_the_original_model_answers_as_before(tmp_path: Path) -> None:
@@ -117,4 +125,4 @@ def test_models_with_parts_beside_their_layers_are_refused(tmp_path: Path) -> No
     kept: tuple[Kept, ...] = (object(),)  # type: ignore[assignment]
     beside = replace(model, merged=replace(model.merged, kept=kept))
     with pytest.raises(ExportError, match="1 bottlenecks stay beside"):
-        Workshop(beside, TEXTS, task=Task.SINGLE_LABEL, folder=tmp_path).only_shallow(2)
+        Workshop(beside, TEXTS, folder=tmp_path).only_shallow(2)

@@ -1,96 +1,124 @@
-"""Importance: the squared gradient of each text's loss with respect to imagined masks."""
+"""Importance: the error that is left once the other heads or neurons make up for a removed one."""
 
 import copy
 
-import numpy as np
 import pytest
 import torch
-from torch.nn import functional
+from torch import Tensor
 
-from edgeadapt.backbones import BACKBONES
-from edgeadapt.data import Examples
-from edgeadapt.models.inference import to_inputs
+from edgeadapt.backbones import BACKBONES, backbone_spec
 from edgeadapt.models.text_model import TextModel
-from edgeadapt.recipe import Task
-from edgeadapt.shrink.importance import importance_of
+from edgeadapt.runtime.resized import KeptWidths, resize
+from edgeadapt.shrink.importance import Importance, importance_of
+from edgeadapt.shrink.passes import passes
 from tests.shrink.small import HEADS, NEURONS, examples, text_model
 
-FEW = examples(6)
+FEW = examples(24).texts
 
 
-def loss_of(model: TextModel, text: str, label: int) -> float:
-    (_, batch), *_ = model.encoder.batches([text], 1)
-    torch_model = model.merged.model
-    with torch.no_grad():
-        logits = torch_model(**to_inputs(batch, torch_model)).logits.double()
-    return float(functional.cross_entropy(logits, torch.tensor([label])))
+def rows_of(model: TextModel, layer: int, name: str) -> tuple[Tensor, Tensor]:
+    """Inputs of a sublayer's last dense layer and the weights of its positions."""
+    inputs, weights = [], []
+    for one in passes(model, FEW):
+        sublayer = one.sublayers[layer, name]
+        inputs.append(sublayer.inputs[one.present])
+        weights.append(sublayer.slope[one.present])
+    return torch.cat(inputs).double(), torch.cat(weights).double()
 
 
-def slope(model: TextModel, name: str, columns: slice, text: str, label: int) -> float:
-    """The derivative of a text's loss when some inputs of a dense layer are scaled."""
-    losses = []
-    for factor in (1.01, 0.99):
-        changed = copy.deepcopy(model)
-        with torch.no_grad():
-            changed.merged.model.get_submodule(name).weight[:, columns] *= factor
-        losses.append(loss_of(changed, text, label))
-    return (losses[0] - losses[1]) / 0.02
+def least_error(model: TextModel, layer: int, name: str, removed: list[int]) -> float:
+    """The weighted error of the best fit without some inputs, by the normal equations."""
+    inputs, weights = rows_of(model, layer, name)
+    spec = backbone_spec(model.merged.model.config.model_type)
+    dense = list(model.merged.model.get_submodule(spec.layers))[layer].get_submodule(name)
+    gram = (inputs * weights[:, None]).T @ inputs / len(FEW)
+    gram += 1e-3 * gram.diagonal().mean() * torch.eye(len(gram))
+    weight = dense.weight.detach().double().T
+    kept = [number for number in range(len(gram)) if number not in removed]
+    change = -weight.clone()
+    change[kept] = torch.linalg.solve(gram[kept][:, kept], gram[kept][:, removed] @ weight[removed])
+    return float((change * (gram @ change)).sum())
 
 
-@pytest.mark.parametrize(
-    ("part", "number"), [("head", 0), ("head", 3), ("neuron", 5), ("neuron", 95)]
-)
-def test_it_is_the_mean_squared_derivative_of_the_loss_when_the_part_is_scaled(
-    part: str, number: int
+@pytest.mark.parametrize("model_type", ["bert", "modernbert"])
+def test_the_errors_of_the_first_removed_neurons_are_those_of_the_best_fit_without_them(
+    model_type: str,
 ) -> None:
-    model = text_model()
-    found = importance_of(model, FEW, Task.SINGLE_LABEL)
+    model = text_model(model_type)
+    found = importance_of(model, FEW).neurons[1]
+    spec = backbone_spec(model_type)
 
-    layer = "bert.encoder.layer.1"
-    name = f"{layer}.attention.output.dense" if part == "head" else f"{layer}.output.dense"
-    columns = slice(4 * number, 4 * number + 4) if part == "head" else slice(number, number + 1)
-    pairs = zip(FEW.texts, FEW.known_labels(), strict=True)
-    slopes = [slope(model, name, columns, str(text), int(label)) for text, label in pairs]
-    masks = found.heads[1] if part == "head" else found.neurons[1]
-    assert float(masks[number]) == pytest.approx(np.mean(np.square(slopes)), rel=0.02)
+    first = found.argsort(stable=True)[:8].tolist()
+
+    assert sum(found[first].tolist()) == pytest.approx(
+        least_error(model, 1, spec.ffn_out, first), rel=1e-3
+    )
+
+
+def test_the_error_of_the_first_removed_head_is_the_smallest_of_all() -> None:
+    model = text_model()
+    found = importance_of(model, FEW).heads[1]
+    errors = [
+        least_error(model, 1, "attention.output.dense", list(range(4 * n, 4 * n + 4)))
+        for n in range(HEADS)
+    ]
+
+    assert int(found.argmin()) == errors.index(min(errors))
+    assert float(found.min()) == pytest.approx(min(errors), rel=1e-3)
 
 
 @pytest.mark.parametrize("model_type", BACKBONES)
 def test_every_head_and_neuron_of_every_layer_has_one(model_type: str) -> None:
-    model = text_model(model_type)
-    found = importance_of(model, FEW, Task.SINGLE_LABEL)
+    found = importance_of(text_model(model_type), FEW)
 
     layers = 1 if model_type == "albert" else 3
     assert [len(heads) for heads in found.heads] == [HEADS] * layers
     assert [len(neurons) for neurons in found.neurons] == [NEURONS] * layers
-    assert all(bool(part.isfinite().all()) for part in (*found.heads, *found.neurons))
+    for part in (*found.heads, *found.neurons):
+        assert bool((part >= 0).all())
+        assert bool(part.isfinite().all())
 
 
-def test_a_neuron_that_nothing_reads_has_none() -> None:
+def test_a_neuron_that_nothing_reads_is_removed_for_nothing() -> None:
     model = text_model()
     with torch.no_grad():
         model.merged.model.bert.encoder.layer[0].output.dense.weight[:, 7] = 0
 
-    found = importance_of(model, FEW, Task.SINGLE_LABEL)
+    found = importance_of(model, FEW)
 
-    assert float(found.neurons[0][7]) == 0
-    assert int((found.neurons[0] == 0).sum()) == 1
+    assert 7 in found.neurons[0].argsort(stable=True)[:8]
+
+
+def test_a_neuron_that_repeats_another_goes_early_whatever_it_adds() -> None:
+    model = text_model()
+    layer = model.merged.model.bert.encoder.layer[0]
+    with torch.no_grad():
+        layer.intermediate.dense.weight[5] = layer.intermediate.dense.weight[4]
+        layer.intermediate.dense.bias[5] = layer.intermediate.dense.bias[4]
+        layer.output.dense.weight[:, 5] *= 10
+
+    order = importance_of(model, FEW).neurons[0].argsort(stable=True).tolist()
+
+    assert min(order.index(4), order.index(5)) < NEURONS // 2
+    assert max(order.index(4), order.index(5)) > NEURONS // 2
 
 
 def test_it_knows_whether_only_the_first_position_is_read() -> None:
-    assert importance_of(text_model(), FEW, Task.SINGLE_LABEL).first_position
+    assert importance_of(text_model(), FEW).first_position
     means = text_model("modernbert", classifier_pooling="mean")
-    assert not importance_of(means, FEW, Task.SINGLE_LABEL).first_position
+    assert not importance_of(means, FEW).first_position
 
 
-def test_several_labels_per_text_have_a_loss_of_their_own() -> None:
-    labels = np.stack([FEW.known_labels(), 1 - FEW.known_labels()], axis=1)
-    several = Examples(FEW.texts, labels)
+def test_sublayers_that_were_removed_have_none() -> None:
+    model = text_model()
+    smaller = copy.deepcopy(model.merged.model)
+    whole = KeptWidths(None, None)
+    resize(smaller, backbone_spec("bert"), [whole, KeptWidths([], []), whole])
 
-    found = importance_of(text_model(), several, Task.MULTI_LABEL)
+    found: Importance = importance_of(TextModel(model.merged.resized(smaller), model.encoder), FEW)
 
-    single = importance_of(text_model(), FEW, Task.SINGLE_LABEL)
-    assert not torch.allclose(found.neurons[0], single.neurons[0])
+    assert [len(part) for part in found.heads] == [HEADS, 0, HEADS]
+    assert [len(part) for part in found.neurons] == [NEURONS, 0, NEURONS]
 
 
 def test_the_model_is_as_it_was() -> None:
@@ -98,7 +126,7 @@ def test_the_model_is_as_it_was() -> None:
     weights = copy.deepcopy(model.merged.model.state_dict())
     required = [parameter.requires_grad for parameter in model.merged.model.parameters()]
 
-    importance_of(model, FEW, Task.SINGLE_LABEL)
+    importance_of(model, FEW)
 
     after = model.merged.model
     assert [parameter.requires_grad for parameter in after.parameters()] == required

@@ -11,7 +11,8 @@ from torch import nn
 from edgeadapt.backbones import BACKBONES, backbone_spec
 from edgeadapt.models.text_model import TextModel
 from edgeadapt.runtime.resized import KeptWidths, keep_layers, resize
-from edgeadapt.shrink.refit import HeadTargets, SublayerTargets, fit_dense
+from edgeadapt.shrink.least_squares import fit_dense
+from edgeadapt.shrink.refit import HeadTargets, SublayerTargets
 from tests.shrink.small import NEURONS, examples, text_model
 
 TEXTS = examples(60).texts
@@ -83,7 +84,7 @@ def test_a_model_from_which_nothing_was_removed_stays_as_it_is(model_type: str) 
     model = text_model(model_type)
     same = TextModel(model.merged.resized(copy.deepcopy(model.merged.model)), model.encoder)
 
-    SublayerTargets(model, TEXTS, first_position=False).fit(same.merged.model)
+    SublayerTargets(model, TEXTS, first_position=False).fit(same.merged.model, range(3))
     HeadTargets(model, TEXTS).fit(same.merged.model)
 
     assert shift(model, same) < 1e-5
@@ -105,7 +106,7 @@ def test_a_neuron_that_repeats_another_is_not_missed(model_type: str) -> None:
     smaller = pruned(model, without, others, others)
     before = shift(model, smaller)
 
-    SublayerTargets(model, TEXTS, first_position=False).fit(smaller.merged.model)
+    SublayerTargets(model, TEXTS, first_position=False).fit(smaller.merged.model, range(3))
 
     assert shift(model, smaller) < 0.2 * before
 
@@ -117,9 +118,11 @@ def test_narrower_layers_compute_more_of_what_the_whole_ones_did(model_type: str
     smaller = pruned(model, half, half, half)
     targets = SublayerTargets(model, TEXTS, first_position=False)
 
-    fitted = targets.fit(smaller.merged.model)
+    fitted = targets.fit(smaller.merged.model, range(3))
 
-    assert len(fitted) == 6
+    # Three layers: two outputs, the FFN's first layer, and but for the first layer, of which the
+    # inputs are as before, queries, keys and values, in ModernBERT one dense layer.
+    assert len(fitted) == (11 if model_type == "modernbert" else 15)
     assert all(found.error <= found.error_before for found in fitted)
     assert sum(found.error < 0.9 * found.error_before for found in fitted) >= 3
 
@@ -130,7 +133,7 @@ def test_a_dropped_sublayer_keeps_the_mean_of_what_it_computed() -> None:
     smaller = pruned(model, others, nothing, others)
     before = smaller.merged.model.bert.encoder.layer[1].output.dense.bias.clone()
 
-    fitted = SublayerTargets(model, TEXTS, first_position=True).fit(smaller.merged.model)
+    fitted = SublayerTargets(model, TEXTS, first_position=True).fit(smaller.merged.model, range(3))
 
     assert all(found.error <= found.error_before for found in fitted)
     assert not torch.equal(smaller.merged.model.bert.encoder.layer[1].output.dense.bias, before)
@@ -140,7 +143,7 @@ def test_a_dropped_sublayer_keeps_the_mean_of_what_it_computed() -> None:
 def test_the_head_of_a_shallower_model_is_fitted_to_what_it_read_before(model_type: str) -> None:
     model = text_model(model_type)
     shorter = copy.deepcopy(model.merged.model)
-    keep_layers(shorter, backbone_spec(shorter.config.model_type), 2)
+    keep_layers(shorter, backbone_spec(shorter.config.model_type), range(2))
 
     found = HeadTargets(model, TEXTS).fit(shorter)
 
@@ -153,7 +156,7 @@ def test_fitting_twice_gives_the_same_weights() -> None:
     weights = []
     for _ in range(2):
         smaller = pruned(model, half, half, half)
-        SublayerTargets(model, TEXTS, first_position=True).fit(smaller.merged.model)
+        SublayerTargets(model, TEXTS, first_position=True).fit(smaller.merged.model, range(3))
         weights.append(smaller.merged.model.state_dict())
 
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

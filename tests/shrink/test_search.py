@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from edgeadapt.compress.budget import Budget, Reference
+from edgeadapt.models.text_model import TextModel
 from edgeadapt.recipe import Task
 from edgeadapt.recipe.reduction import Reduction
 from edgeadapt.shrink.candidate import Workshop
@@ -17,12 +19,14 @@ TEXTS = examples(60)
 COSTS = costs()
 
 
-def search(folder: Path, *, max_drop: float, goal: Goal | None = None) -> Search:
-    model = text_model()
+def search(
+    folder: Path, *, max_drop: float, goal: Goal | None = None, model: TextModel | None = None
+) -> Search:
+    model = model or text_model()
     logits = model.logits(TEXTS.texts)
     labels = logits.argmax(axis=1).astype(np.int64)  # the original is right on every text
     return Search(
-        Workshop(model, TEXTS, task=Task.SINGLE_LABEL, folder=folder / "models"),
+        Workshop(model, TEXTS, folder=folder / "models"),
         goal or Goal.speed(COSTS),
         budget=Budget(max_drop),
         reference=Reference(TEXTS.texts, labels, Task.SINGLE_LABEL, logits),
@@ -64,10 +68,12 @@ def test_models_that_cost_more_follow_where_the_cheap_ones_were_refused_later(
     found.cheapest()
     best = max(t.factor for t in found.tried if t.cost.accuracy_drop <= 0.2)
 
-    factors = [tried.factor for tried in found.dearer()]
+    dearer = list(found.dearer())
 
+    factors = [tried.factor for tried in dearer]
     assert factors == sorted(factors, reverse=True)
-    assert all(factor < best for factor in factors)
+    assert min(factors) < best
+    assert {tried.small.structure.depth for tried in dearer} == {3}
 
 
 def test_a_speed_is_reached_at_every_depth_that_is_not_hopeless(tmp_path: Path) -> None:
@@ -107,3 +113,25 @@ def test_for_size_weights_are_counted_and_not_milliseconds(tmp_path: Path) -> No
     for tried in found.tried:
         ratio = COSTS.weights(Structure((4,) * 3, (96,) * 3)) / COSTS.weights(tried.small.structure)
         assert tried.factor == pytest.approx(ratio)
+
+
+def test_a_model_whose_layers_share_weights_is_made_shallower(tmp_path: Path) -> None:
+    found = search(tmp_path, max_drop=1.0, model=text_model("albert"))
+    found.cheapest()
+
+    assert [tried.small.structure.depth for tried in found.tried] == [2, 1]
+
+
+def test_depths_that_agree_less_than_a_narrow_model_are_left_alone(tmp_path: Path) -> None:
+    model = text_model()
+    with torch.no_grad():
+        for layer in model.merged.model.bert.encoder.layer:
+            layer.output.dense.weight[:, 32:] = 0  # two thirds of the neurons do nothing
+        means = torch.from_numpy(model.logits(TEXTS.texts).mean(axis=0))
+        model.merged.model.classifier.bias -= means  # so that both labels are common
+    found = search(tmp_path, max_drop=1.0, model=model)
+    found.at(1.5)
+
+    narrow, *others = found.tried
+    assert narrow.cost.label_agreement == 1.0
+    assert [tried.small.structure for tried in others] == [Structure((4, 4), (96, 96))]

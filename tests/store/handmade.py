@@ -83,9 +83,11 @@ def make_compression(*steps: StepReport, **changes: Any) -> Compression:
 
 def make_shrunk(**changes: Any) -> Shrunk:
     """Of three layers, the last one is removed, and all heads of the second."""
+    after = changes.get("after", Structure((7, 0), (1088, 224)))
     values: dict[str, Any] = {
         "before": Structure((12, 12, 12), (1600, 1600, 1600)),
-        "after": Structure((7, 0), (1088, 224)),
+        "after": after,
+        "layers": tuple(range(after.depth)),
         "head_importance": (0.003, 0.001),
         "neuron_importance": (0.02, 0.03),
         "tokens": 64,

@@ -15,6 +15,9 @@ from tests.store.handmade import as_json, make_compression, make_search, make_sh
     ("changes", "message"),
     [
         ({"after": {"heads": [1] * 4, "neurons": [1] * 4}}, "expected at most 3 layers"),
+        ({"layers": [0]}, "layers: expected the numbers of 2 layers, ascending"),
+        ({"layers": [1, 1]}, "layers: expected the numbers of 2 layers, ascending"),
+        ({"layers": [0, 3]}, "from 0 to below 3, found [0, 3]"),
         ({"head_importance": [0.5]}, "head_importance: expected 2 values"),
         ({"neuron_importance": [0.5] * 3}, "neuron_importance: expected 2 values"),
     ],

@@ -165,7 +165,7 @@ def test_predictions_move_towards_the_teachers_and_the_shape_stays(
 @pytest.mark.parametrize("model_type", ["albert", "bert"])
 def test_a_model_of_fewer_layers_recovers(encoder: TextEncoder, model_type: str) -> None:
     model, spec = of(make_model(model_type), encoder), backbone_spec(model_type)
-    keep_layers(model.merged.model, spec, 1)
+    keep_layers(model.merged.model, spec, range(1))
 
     after = recovered(model)
 

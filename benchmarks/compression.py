@@ -92,7 +92,7 @@ def options(way: str) -> "ExportOptions":
     from edgeadapt.pipeline.export import ExportOptions, Quantization, Trimming
 
     small, in_4_bits = way.startswith("smallest"), way == "smallest in 4 bits"
-    speedup = float(way.split(" times")[0]) if " times" in way else None
+    speedup = float(way.split(" times", maxsplit=1)[0]) if " times" in way else None
     quantize = Quantization(
         schemes=(Scheme.INT4_WEIGHTS,) if in_4_bits else (),
         objective=Objective.SIZE if small else Objective.LATENCY,

@@ -32,6 +32,7 @@ from edgeadapt.metrics import (
     confidence,
     decide,
     difference,
+    divergence,
     drift,
     label_sets,
     largest_shift,
@@ -206,6 +207,36 @@ def test_large_logits_do_not_overflow() -> None:
 
 def test_agreement_is_the_share_of_equal_answers() -> None:
     assert agreement(logits_for([0, 1, 1, 0]), logits_for([0, 1, 0, 0]), task=SINGLE) == 0.75
+
+
+def test_the_divergence_is_torchs() -> None:
+    drawn = np.random.default_rng(0)
+    before, after = (drawn.normal(size=(9, 4)).astype(np.float32) for _ in range(2))
+    old, new = (torch.from_numpy(logits).double() for logits in (before, after))
+
+    single = F.kl_div(
+        new.log_softmax(1), old.log_softmax(1), log_target=True, reduction="batchmean"
+    )
+    several = sum(
+        F.kl_div(
+            torch.stack([new, -new]).sigmoid().log(),
+            torch.stack([old, -old]).sigmoid(),
+            reduction="none",
+        )
+    )
+    assert divergence(before, after, task=Task.SINGLE_LABEL) == pytest.approx(float(single))
+    assert divergence(before, after, task=Task.MULTI_LABEL) == pytest.approx(
+        float(several.sum(1).mean())
+    )
+
+
+def test_the_divergence_of_equal_answers_is_none_and_of_no_answers_infinite() -> None:
+    logits = np.float32([[4.0, -30.0], [90.0, -90.0]])
+    nothing = np.full_like(logits, np.nan)
+
+    for task in (Task.SINGLE_LABEL, Task.MULTI_LABEL):
+        assert divergence(logits, logits, task=task) == pytest.approx(0, abs=1e-9)
+        assert divergence(logits, nothing, task=task) == np.inf
 
 
 def test_the_largest_shift_is_absolute() -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import inf
 
 from edgeadapt.compress.budget import Budget, Reference
 from edgeadapt.compress.costs import LayerCosts
 from edgeadapt.errors import ModelError
-from edgeadapt.metrics import Drift, Logits
+from edgeadapt.metrics import Drift, Logits, divergence
 from edgeadapt.recipe.reduction import Reduction
 from edgeadapt.shrink.candidate import Small, Workshop
 from edgeadapt.shrink.selection import Prices
@@ -52,6 +53,9 @@ class Tried:
     logits: Logits
     """On the reference's texts, ``(texts, labels)``."""
     cost: Drift
+    divergence: float
+    """From the original's answers, in nats; see ``metrics.divergence``. It tells models apart that
+    a few hundred labels cannot."""
     factor: float
     """How many times less it costs than the original, by the search's goal."""
 
@@ -129,14 +133,14 @@ class Search:
         self._recovers(factor)
 
     def _recovers(self, factor: float) -> bool:
-        """Trains the most accurate model of a factor on; returns whether the budget allows it."""
+        """Trains the model nearest to the original on; returns whether the budget allows it."""
         if not self._workshop.recovers:
             return False
         self._try(self._workshop.structure.depth, factor)
         tried = [one for one in self.tried if one.factor >= factor and not one.small.recovered]
         if not tried:
             return False
-        best = min(tried, key=lambda one: one.cost.accuracy_drop)
+        best = min(tried, key=lambda one: one.divergence)
         recovered = self._recovered(best)
         return recovered is not None and self._budget.met_by(recovered.cost)
 
@@ -149,9 +153,8 @@ class Search:
     def _shallower(self, factor: float = 1.0) -> Iterator[int]:
         """Tries the layers of each smaller depth alone; yields those worth making narrower.
 
-        A depth is worth more unless its layers with all heads and neurons answer less often as the
-        original does than the best model, or the cheapest allowed one, found so far. Agreement
-        decides here, as it is less noisy than accuracy.
+        A depth is not worth more if its layers with all heads and neurons are farther from the
+        original than the nearest narrow model, or the cheapest allowed one, that was found so far.
         """
         for depth in range(self._workshop.structure.depth - 1, 0, -1):
             try:
@@ -159,16 +162,16 @@ class Search:
             except ModelError:  # layers that share weights cannot be cut anywhere
                 continue
             hopeless = alone.cost.accuracy_drop > self._budget.max_drop + HOPELESS
-            if hopeless or alone.cost.label_agreement < self._agreement_to_beat(factor):
+            if hopeless or alone.divergence > self._divergence_to_beat(factor):
                 return
             yield depth
 
-    def _agreement_to_beat(self, factor: float) -> float:
+    def _divergence_to_beat(self, factor: float) -> float:
         narrow = [one for one in self.tried if one.factor >= factor and self._is_narrow(one)]
+        if factor > 1:
+            return min((one.divergence for one in narrow), default=inf)
         allowed = [one for one in narrow if self._budget.met_by(one.cost)]
-        if allowed:
-            return max(allowed, key=lambda one: one.factor).cost.label_agreement
-        return max((one.cost.label_agreement for one in narrow if factor > 1), default=0.0)
+        return max(allowed, key=lambda one: one.factor).divergence if allowed else inf
 
     def _is_narrow(self, tried: Tried) -> bool:
         structure = tried.small.structure
@@ -218,6 +221,7 @@ class Search:
             return same
         logits = self._workshop.opened(small).logits(self._reference.texts)
         cost = self._reference.cost_of(logits)
-        tried = Tried(small, logits, cost, self._full / self._goal.cost(small.structure))
+        far = divergence(self._reference.logits, logits, task=self._reference.task)
+        tried = Tried(small, logits, cost, far, self._full / self._goal.cost(small.structure))
         self.tried.append(tried)
         return tried

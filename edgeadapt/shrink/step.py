@@ -100,11 +100,11 @@ class Shrink:
         return ()
 
     def ordered(self, model: TextModel, allowed: Sequence[Trial]) -> Sequence[Trial]:
-        """Returns the trials: those that cost least first or, of a given speed, the best first."""
+        """Returns the trials: those that cost least first or, of a given speed, the nearest."""
         if self.speedup:
-            speedup = self.speedup
-            return closest(trial for trial in allowed if _factor(trial) >= speedup)
-        return sorted(closest(allowed), key=lambda trial: -_factor(trial))
+            fast = [trial for trial in allowed if _number(trial, "factor") >= self.speedup]
+            return sorted(fast, key=lambda trial: _number(trial, "divergence"))
+        return sorted(closest(allowed), key=lambda trial: -_number(trial, "factor"))
 
     def baseline(self, model: TextModel) -> Baseline:
         """Returns the size of the layers before."""
@@ -152,6 +152,7 @@ class Shrink:
             "removed": removed,
             "speedup": speedup,
             "factor": tried.factor,
+            "divergence": tried.divergence,
             "recovered": tried.small.recovered,
         }
         parts = (
@@ -184,8 +185,8 @@ def _sums(importance: Sequence[Tensor], depth: int) -> tuple[float, ...]:
     return tuple(float(parts.sum()) for parts in importance) if len(importance) == depth else ()
 
 
-def _factor(trial: Trial) -> float:
-    return float(str(trial.proposal.settings["factor"]))
+def _number(trial: Trial, name: str) -> float:
+    return float(str(trial.proposal.settings[name]))
 
 
 def _structure(trial: Trial) -> Structure:

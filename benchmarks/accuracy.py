@@ -142,7 +142,8 @@ def measure(dataset: str, recipe: str, seed: str, backbone: str | None) -> dict[
     variants = tables.pop("variant", {})
     training = {"seed": int(seed), "threads": 1, **tables.get("training", {})}
     with TemporaryDirectory() as folder:
-        data = str(drawn(data_folder(dataset), DRAWN.get(dataset, {}), Path(folder) / "data"))
+        lasting = (WORK / "data" / dataset).resolve()  # compression reads a run's data again
+        data = str(drawn(data_folder(dataset), DRAWN.get(dataset, {}), lasting))
         tables |= {"data": {"dataset": data}, "training": training}
         if backbone:
             tables["model"] = {"id": backbone}
@@ -177,21 +178,25 @@ def drawn(source: Path, counts: Mapping[str, int], target: Path) -> Path:
     Args:
         source: Folder of a data set.
         counts: Name of a file -> number of texts to sample; other files are copied.
-        target: The folder to write; without counts, ``source`` is returned instead.
+        target: The folder to write, unless it exists; without counts, ``source`` is returned
+            instead.
     """
     if not counts:
         return source
+    if target.is_dir():
+        return target
     import numpy as np
 
     from edgeadapt.data import read_rows, write_csv
 
-    shutil.copytree(source, target)
+    partial = target.with_name(f"{target.name}.partial")
+    shutil.copytree(source, partial, dirs_exist_ok=True)
     for name, count in counts.items():
         rows = read_rows(source / name)
         picked = np.random.default_rng(0).permutation(len(rows))[:count]
         columns = {column: [rows[row][column] for row in picked] for column in rows[0]}
-        write_csv(target / name, columns)
-    return target
+        write_csv(partial / name, columns)
+    return partial.rename(target)
 
 
 def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:

@@ -118,15 +118,22 @@ def test_auto_removes_what_the_budget_allows(
     assert len(factors) >= 2
 
 
-def test_a_speed_that_is_asked_for_is_predicted_of_what_is_chosen(
+def test_of_the_models_with_the_speed_that_is_asked_for_the_nearest_to_the_original_is_chosen(
     tiny_run: Run, tmp_path: Path
 ) -> None:
     options = replace(ANY, quantize=None, reduction=Reduction(), speedup=1.05)
     bundle = export(tiny_run, options=options, output=tmp_path / "fast")
 
-    assert bundle.manifest.compression is not None
-    assert bundle.manifest.compression.shrunk is not None
-    assert bundle.manifest.compression.shrunk.predicted >= 1.05
+    compression = bundle.manifest.compression
+    assert compression is not None
+    assert compression.shrunk is not None
+    assert compression.shrunk.predicted >= 1.05
+    step = compression.step("structure")
+    assert step is not None
+    fast = [trial for trial in step.trials if float(str(trial.settings["factor"])) >= 1.05]
+    distances = {trial.name: float(str(trial.settings["divergence"])) for trial in fast}
+    assert distances[step.chosen] == min(distances.values())
+    assert len(distances) >= 2
 
 
 def test_a_run_whose_training_text_is_gone_is_refused(

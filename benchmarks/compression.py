@@ -9,12 +9,14 @@ Each run of ``accuracy.py`` is exported in all ``WAYS`` and scored on all of its
 at a time, against its fp32 model. Test text chooses nothing. The bundles are kept as
 ``artifacts/bundles/DATASET-adapter-SEED-WAY``; rows that are recorded are not measured again
 without ``--again``. ``--time`` compares each with the int8 bundle of the same run without
-``--compress``, in interleaved fresh processes, and records ``results/compression-latency.json``.
+``--compress`` and with onnxruntime's own quantization of the plain export, in interleaved fresh
+processes, and records ``results/compression-latency.json``.
 """
 
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from statistics import fmean
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -46,6 +48,7 @@ WAYS = (
     "smallest",
     "smallest in 4 bits",
 )
+UNPRUNED, STOCK = "whole", "stock int8"
 THREADS = (1, 2)
 LENGTHS = (16, 64, 128)
 ROUNDS, WARMUP, REPEATS = 7, 10, 40
@@ -156,18 +159,39 @@ def _slug(way: str) -> str:
 
 def _time(dataset: str, seed: int, name: str) -> None:
     """Compares the latency of all bundles of a run."""
-    paths = {way: WORK / "bundles" / f"{name}-{_slug(way)}" for way in ("whole", *WAYS)}
+    paths = {way: WORK / "bundles" / f"{name}-{_slug(way)}" for way in (UNPRUNED, *WAYS)}
     bundles = {
         way: Bundle.open(path) for way, path in paths.items() if (path / "manifest.json").exists()
     }
+    plain = stock(Run.open(WORK / "runs" / name))
     for threads in THREADS:
         same = {"dataset": dataset, "seed": seed, "threads": threads}
-        for way, medians in _medians(bundles, threads).items():
+        for way, medians in _medians(bundles, plain, threads).items():
             row = {"way": way, "process_medians_ms": medians}
             add_row(TIMES, same | row, keys=("dataset", "way", "seed", "threads"))
 
 
-def _medians(bundles: Mapping[str, Bundle], threads: int) -> dict[str, dict[str, list[float]]]:
+def stock(run: Run) -> Path:
+    """Returns the plain export of a run's merged model, quantized by onnxruntime's defaults."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    from edgeadapt.exporters import export_onnx
+    from edgeadapt.models.merge import merge
+    from edgeadapt.models.opened import OpenedRun
+    from edgeadapt.recipe import Exporter
+
+    target = WORK / "compression" / run.name / "stock-int8.onnx"
+    if not target.is_file():
+        source = target.parent / "merged"
+        saved = merge(OpenedRun.of(run).classifier()).save(source)
+        export_onnx(saved, source / "stock.onnx", exporter=Exporter.AUTO)
+        quantize_dynamic(source / "stock.onnx", target, weight_type=QuantType.QInt8)
+    return target
+
+
+def _medians(
+    bundles: Mapping[str, Bundle], plain: Path, threads: int
+) -> dict[str, dict[str, list[float]]]:
     """Way -> input -> the median of each process in milliseconds; for real texts, their mean."""
     from edgeadapt.compress.timing import spread as spread_texts
     from edgeadapt.measure.child import run_job
@@ -179,26 +203,32 @@ def _medians(bundles: Mapping[str, Bundle], threads: int) -> dict[str, dict[str,
         [101, *generator.integers(1_000, 3_900, length - 2).tolist(), 102] for length in LENGTHS
     ]
     jobs = {}
-    for way, bundle in bundles.items():
+    files = {way: _file(bundle) for way, bundle in bundles.items()} | {STOCK: plain}
+    for way, file in files.items():
+        bundle = bundles[UNPRUNED if way == STOCK else way]
         tokens = bundle.text_encoder().encode([row["text"] for row in _evaluation(bundle)])
         real = [tokens[row].ids for row in spread_texts(tokens, REAL_TEXTS)]
         jobs[way] = GraphJob(
-            model=str(bundle.file(bundle.manifest.variants[bundle.default_variant()].file)),
+            model=str(file),
             engine=EngineName.ONNXRUNTIME,
             threads=threads,
             fixed=[FixedInput(ids, [0] * len(ids)) for ids in (*fixed, *real)],
             warmup=WARMUP,
             repeats=REPEATS,
         )
-    found: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in bundles}
+    found: dict[str, dict[str, list[float]]] = {way: defaultdict(list) for way in jobs}
     for number in range(ROUNDS):
-        for way in bundles:
-            medians = [float(np.median(runs)) / 1e6 for runs in run_job(jobs[way]).latency_ns]
+        for way, job in jobs.items():
+            medians = [float(np.median(runs)) / 1e6 for runs in run_job(job).latency_ns]
             for length, median in zip(LENGTHS, medians, strict=False):
                 found[way][str(length)].append(median)
             found[way]["text"].append(fmean(medians[len(LENGTHS) :]))
         print(f"{threads} threads, round {number + 1} of {ROUNDS}", flush=True)
     return found
+
+
+def _file(bundle: Bundle) -> Path:
+    return bundle.file(bundle.manifest.variants[bundle.default_variant()].file)
 
 
 def _evaluation(bundle: Bundle) -> list[dict[str, str]]:
@@ -242,15 +272,20 @@ def latency() -> str:
     rows, lines = _rows(TIMES), []
     if not rows:
         return "Not measured yet.\n"
-    base = {_key(row): row for row in rows if row["way"] == "whole"}
+    times = {(*_key(row), row["way"]): row["process_medians_ms"] for row in rows}
+
+    def ratio(row: Mapping[str, Any], way: str, name: str) -> str:
+        before, after = times[*_key(row), way], row["process_medians_ms"]
+        return f"{min(before[name]) / min(after[name]):.2f}"
+
     for row in rows:
-        if row["way"] == "whole":
+        if row["way"] == UNPRUNED:
             continue
-        before = base[_key(row)]["process_medians_ms"]
-        after = row["process_medians_ms"]
-        ratios = [f"{min(before[name]) / min(after[name]):.2f}" for name in (*_LENGTHS, "text")]
-        lines.append((row["way"], row["dataset"], row["seed"], row["threads"], *ratios))
-    headers = ("way", "data", "seed", "threads", *(f"{name} tokens" for name in _LENGTHS), "texts")
+        ratios = [ratio(row, UNPRUNED, name) for name in (*_LENGTHS, "text")]
+        place = row["way"], row["dataset"], row["seed"], row["threads"]
+        lines.append((*place, *ratios, ratio(row, STOCK, _LENGTHS[-1])))
+    lengths = (*(f"{name} tokens" for name in _LENGTHS), "texts")
+    headers = ("way", "data", "seed", "threads", *lengths, f"{_LENGTHS[-1]} tokens, over stock")
     return table(headers, sorted(lines))
 
 

@@ -26,56 +26,107 @@ class Fitted:
     error_before: float
     """Mean squared error against the original model on held-out text, without fitting."""
     error: float
-    """The same after fitting; never larger."""
+    """The same after fitting to the other texts; never larger."""
     strength: float | None
     """The chosen strength; 0 where only the bias was fitted, as the inputs are constant; ``None``
     where no fit was better than none."""
 
 
 class _Sums:
-    """Sums over rows: all that least squares need to know of them."""
+    """Weighted sums over rows: all that least squares need to know of them.
 
-    def __init__(self) -> None:
-        self._gram: Tensor | float = 0.0
-        self._product: Tensor | float = 0.0
-        self._squares = self._weight = self._size = 0.0
+    Args:
+        inputs: Number of inputs; behind them, a constant 1 stands for the bias.
+        outputs: Number of outputs.
+        bias: Whether there is a bias to fit.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
+        self._gram = torch.zeros(inputs + 1, inputs + 1, dtype=torch.double)
+        self._product = torch.zeros(inputs + 1, outputs, dtype=torch.double)
+        self._bias, self._squares, self._size, self.weight = bias, 0.0, 0.0, 0.0
 
     def add(self, inputs: Tensor, rest: Tensor, targets: Tensor, weights: Tensor) -> None:
-        """Adds rows."""
-        ones = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
-        weighted = ones * weights[:, None]
-        self._gram = self._gram + (weighted.T @ ones).double()
-        self._product = self._product + (weighted.T @ rest).double()
+        """Adds rows.
+
+        Args:
+            inputs: ``(rows, in_features)``.
+            rest: What the layer leaves to explain of the targets.
+            targets: ``(rows, out_features)``.
+            weights: ``(rows,)``.
+        """
+        extended = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
+        weighted = extended * weights[:, None]
+        self._gram += weighted.T @ extended
+        self._product += weighted.T @ rest
         self._squares += float((rest.square().sum(1) * weights).double().sum())
         self._size += float((targets.square().sum(1) * weights).double().sum())
-        self._weight += float(weights.double().sum())
+        self.weight += float(weights.double().sum())
 
-    @property
-    def rounding(self) -> float:
-        """An error that is nothing but rounding."""
-        return _ROUNDING * self._size / self._weight
+    def include(self, other: "_Sums") -> None:
+        """Adds the rows of other sums."""
+        self._gram += other._gram
+        self._product += other._product
+        self._squares += other._squares
+        self._size += other._size
+        self.weight += other.weight
 
-    def moments(self) -> tuple[Tensor, Tensor, float] | None:
-        """Returns weighted means of products; ``None`` without rows.
+    def is_rounding(self) -> bool:
+        """Returns whether what is left to explain is nothing but rounding, or there are no rows."""
+        return self._squares <= _ROUNDING * self._size
 
-        Of the inputs, extended by 1, with themselves, and with what the layer leaves to explain;
-        and the squared norm of that.
+    def error(self, change: Tensor | None = None) -> float:
+        """Returns the mean squared error of an output after a change of the weights.
+
+        Args:
+            change: ``(in_features + 1, out_features)``; ``None`` for none.
         """
-        if not isinstance(self._gram, Tensor) or not isinstance(self._product, Tensor):
-            return None
-        if self._weight <= 0:
-            return None
-        return (
-            self._gram / self._weight,
-            self._product / self._weight,
-            self._squares / self._weight,
-        )
+        total = self._squares
+        if change is not None:
+            total += float((change * (self._gram @ change - 2 * self._product)).sum())
+        return max(total, 0.0) / (self.weight * self._product.shape[1]) if self.weight else 0.0
+
+    def variance(self) -> float:
+        """Returns the mean variance of an input, times the weight of the rows; 0 if constant."""
+        found = float(self._centred()[0].diagonal().mean())
+        squares = float(self._gram.diagonal()[:-1].mean())
+        return found if found > _CONSTANT * squares else 0.0
+
+    def change(self, regularization: float) -> Tensor | None:
+        """Returns the best change of the weights; ``None`` where rounding makes it useless.
+
+        Args:
+            regularization: Of the squared change, not of the bias; 0 to change the bias alone.
+        """
+        gram, product = self._centred()
+        change = torch.zeros_like(product)
+        if regularization:
+            ridge = gram + regularization * torch.eye(len(gram), dtype=torch.double)
+            factor, failed = torch.linalg.cholesky_ex(ridge)
+            if failed:
+                return None
+            change = torch.cholesky_solve(product, factor)
+        bias = torch.zeros_like(product[:1])
+        if self._bias:
+            bias = (self._product[-1] - self._gram[-1, :-1] @ change)[None] / self.weight
+        return torch.cat([change, bias])
+
+    def _centred(self) -> tuple[Tensor, Tensor]:
+        """Returns the sums of products of the inputs as they are after the best bias."""
+        gram, product = self._gram[:-1, :-1], self._product[:-1]
+        if not self._bias or not self.weight:
+            return gram, product
+        mean = self._gram[-1, :-1] / self.weight
+        rest = self._product[-1]
+        return gram - torch.outer(mean, self._gram[-1, :-1]), product - torch.outer(mean, rest)
 
 
 class NormalEquations:
     """Weighted least squares of a dense layer, from rows that arrive in batches.
 
-    ``min_D Σ wᵢ |xᵢ (W + D)ᵀ + b - yᵢ|² + λ |D|²``, with ``λ`` as is best on the held-out rows.
+    ``min_D Σ wᵢ |xᵢ (W + D)ᵀ + b - yᵢ|² + λ |D|²``. The held-out rows choose ``λ``, and whether to
+    fit at all; then they are added to the others. With the same ``λ``, that can only lower the
+    error on them.
 
     Args:
         dense: The layer; ``W`` and ``b`` are its weights when the rows are added.
@@ -83,7 +134,8 @@ class NormalEquations:
 
     def __init__(self, dense: nn.Linear) -> None:
         self._dense = dense
-        self._fitted, self._held_out = _Sums(), _Sums()
+        shape, bias = (dense.in_features, dense.out_features), dense.bias is not None
+        self._fitted, self._held_out = _Sums(*shape, bias=bias), _Sums(*shape, bias=bias)
 
     def add(self, inputs: Tensor, targets: Tensor, weights: Tensor, held_out: Tensor) -> None:
         """Adds rows.
@@ -108,49 +160,25 @@ class NormalEquations:
         Args:
             name: Its name, for the report.
         """
-        fitted, held_out = self._fitted.moments(), self._held_out.moments()
-        if held_out is None:
-            return Fitted(name, 0.0, 0.0, None)
-        gram, product, before = held_out
-        if fitted is None or before <= self._held_out.rounding:
-            return Fitted(name, _mean(before, product), _mean(before, product), None)
-        best, chosen, strength = before, None, None
-        for candidate, change in _solutions(fitted[0], fitted[1], self._dense.bias is not None):
-            found = before + float((change * (gram @ change - 2 * product)).sum())
-            if found < best:
-                best, chosen, strength = found, change, candidate
+        before = best = self._held_out.error()
+        if self._held_out.is_rounding() or not self._fitted.weight:
+            return Fitted(name, before, before, None)
+        chosen, variance = None, self._fitted.variance()
+        for strength in STRENGTHS if variance else (0.0,):
+            change = self._fitted.change(strength * variance)
+            if change is not None and (error := self._held_out.error(change)) < best:
+                best, chosen = error, strength
         if chosen is not None:
-            with torch.no_grad():
-                self._dense.weight.add_(chosen[:-1].T)
-                if self._dense.bias is not None:
-                    self._dense.bias.add_(chosen[-1])
-        return Fitted(name, _mean(before, product), _mean(max(best, 0.0), product), strength)
+            self._fitted.include(self._held_out)
+            self._apply(self._fitted.change(chosen * variance))
+        return Fitted(name, before, best, chosen)
 
-
-def _solutions(gram: Tensor, product: Tensor, bias: bool) -> list[tuple[float, Tensor]]:
-    """Returns the change of the weights, and of the bias in the last row, for each strength."""
-    mean_x, mean_y = gram[-1, :-1], product[-1]
-    if not bias:
-        mean_x, mean_y = torch.zeros_like(mean_x), torch.zeros_like(mean_y)
-    centred = gram[:-1, :-1] - torch.outer(mean_x, mean_x)
-    wanted = product[:-1] - torch.outer(mean_x, mean_y)
-    scale = float(centred.diagonal().mean())
-    if scale <= _CONSTANT * float(gram.diagonal()[:-1].mean()):
-        return [(0.0, torch.cat([torch.zeros_like(wanted), mean_y[None]]))]
-    found = []
-    for strength in STRENGTHS:
-        ridge = centred + strength * scale * torch.eye(len(centred), dtype=torch.double)
-        factor, failed = torch.linalg.cholesky_ex(ridge)
-        if failed:  # rounding of the sums exceeds the regularization
-            continue
-        change = torch.cholesky_solve(wanted, factor)
-        found.append((strength, torch.cat([change, (mean_y - mean_x @ change)[None]])))
-    return found
-
-
-def _mean(error: float, product: Tensor) -> float:
-    """The error of one output."""
-    return error / product.shape[1]
+    @torch.no_grad()
+    def _apply(self, change: Tensor | None) -> None:
+        assert change is not None, "more rows make the sums no less regular"
+        self._dense.weight.add_(change[:-1].T)
+        if self._dense.bias is not None:
+            self._dense.bias.add_(change[-1])
 
 
 def fit_dense(

@@ -54,7 +54,8 @@ def test_fitting_never_raises_the_error_on_held_out_rows(
 
     assert found.error <= found.error_before
     assert found.error_before == pytest.approx(before, rel=1e-4)
-    assert found.error == pytest.approx(error(), rel=1e-3, abs=1e-6)
+    # The held-out rows were added to the fit once they had chosen its strength.
+    assert error() <= found.error * (1 + 1e-3) + 1e-6
 
 
 def test_a_layer_learns_what_can_be_computed_from_its_inputs() -> None:

@@ -274,19 +274,22 @@ def latency() -> str:
         return "Not measured yet.\n"
     times = {(*_key(row), row["way"]): row["process_medians_ms"] for row in rows}
 
-    def ratio(row: Mapping[str, Any], way: str, name: str) -> str:
-        before, after = times[*_key(row), way], row["process_medians_ms"]
-        return f"{min(before[name]) / min(after[name]):.2f}"
+    def ratio(found: Iterable[Mapping[str, Any]], way: str, name: str) -> str:
+        return f"{fmean(_ratio(times[*_key(row), way], row, name) for row in found):.2f}"
 
-    for row in rows:
-        if row["way"] == UNPRUNED:
+    for key in dict.fromkeys((row["way"], row["dataset"], row["threads"]) for row in rows):
+        if key[0] == UNPRUNED:
             continue
-        ratios = [ratio(row, UNPRUNED, name) for name in (*_LENGTHS, "text")]
-        place = row["way"], row["dataset"], row["seed"], row["threads"]
-        lines.append((*place, *ratios, ratio(row, STOCK, _LENGTHS[-1])))
+        found = [row for row in rows if (row["way"], row["dataset"], row["threads"]) == key]
+        ratios = [ratio(found, UNPRUNED, name) for name in (*_LENGTHS, "text")]
+        lines.append((*key, len(found), *ratios, ratio(found, STOCK, _LENGTHS[-1])))
     lengths = (*(f"{name} tokens" for name in _LENGTHS), "texts")
-    headers = ("way", "data", "seed", "threads", *lengths, f"{_LENGTHS[-1]} tokens, over stock")
+    headers = ("way", "data", "threads", "seeds", *lengths, f"{_LENGTHS[-1]} tokens, over stock")
     return table(headers, sorted(lines))
+
+
+def _ratio(before: Mapping[str, list[float]], row: Mapping[str, Any], name: str) -> float:
+    return min(before[name]) / min(row["process_medians_ms"][name])
 
 
 _LENGTHS = tuple(map(str, LENGTHS))

@@ -294,7 +294,7 @@ def _rows(name: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Compressed:
-    """A run after ``--compress auto``."""
+    """A run after ``--speedup 2.5``."""
 
     layers: int
     max_drop: float
@@ -306,7 +306,7 @@ class Compressed:
 
 def compressed(row: dict[str, Any]) -> Compressed | None:
     """Returns depth and width together for the run of a row, if they are measured."""
-    wanted = {"dataset": row["dataset"], "seed": row["seed"], "way": "auto"}
+    wanted = {"dataset": row["dataset"], "seed": row["seed"], "way": "2.5 times"}
     rows = [each for each in _rows(COMPRESSED) if wanted.items() <= each.items()]
     if not rows or "test" not in rows[0]:
         return None

@@ -26,6 +26,7 @@ import loadgen
 import measuring
 import portable
 import quantization
+import ranking
 import reviews
 import stability
 import training
@@ -53,6 +54,7 @@ SCRIPTS = (
     layer_costs,
     loadgen,
     measuring,
+    ranking,
     reviews,
     stability,
 )

@@ -42,9 +42,9 @@ class _Sums:
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
-        self._gram = torch.zeros(inputs + 1, inputs + 1, dtype=torch.double)
-        self._product = torch.zeros(inputs + 1, outputs, dtype=torch.double)
-        self._bias, self._squares, self._size, self.weight = bias, 0.0, 0.0, 0.0
+        self.gram = torch.zeros(inputs + 1, inputs + 1, dtype=torch.double)
+        self.product = torch.zeros(inputs + 1, outputs, dtype=torch.double)
+        self._bias, self.squares, self.size, self.weight = bias, 0.0, 0.0, 0.0
 
     def add(self, inputs: Tensor, rest: Tensor, targets: Tensor, weights: Tensor) -> None:
         """Adds rows.
@@ -57,23 +57,23 @@ class _Sums:
         """
         extended = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
         weighted = extended * weights[:, None]
-        self._gram += weighted.T @ extended
-        self._product += weighted.T @ rest
-        self._squares += float((rest.square().sum(1) * weights).double().sum())
-        self._size += float((targets.square().sum(1) * weights).double().sum())
+        self.gram += weighted.T @ extended
+        self.product += weighted.T @ rest
+        self.squares += float((rest.square().sum(1) * weights).double().sum())
+        self.size += float((targets.square().sum(1) * weights).double().sum())
         self.weight += float(weights.double().sum())
 
     def include(self, other: "_Sums") -> None:
         """Adds the rows of other sums."""
-        self._gram += other._gram
-        self._product += other._product
-        self._squares += other._squares
-        self._size += other._size
+        self.gram += other.gram
+        self.product += other.product
+        self.squares += other.squares
+        self.size += other.size
         self.weight += other.weight
 
     def is_rounding(self) -> bool:
         """Returns whether what is left to explain is nothing but rounding, or there are no rows."""
-        return self._squares <= _ROUNDING * self._size
+        return self.squares <= _ROUNDING * self.size
 
     def error(self, change: Tensor | None = None) -> float:
         """Returns the mean squared error of an output after a change of the weights.
@@ -81,15 +81,15 @@ class _Sums:
         Args:
             change: ``(in_features + 1, out_features)``; ``None`` for none.
         """
-        total = self._squares
+        total = self.squares
         if change is not None:
-            total += float((change * (self._gram @ change - 2 * self._product)).sum())
-        return max(total, 0.0) / (self.weight * self._product.shape[1]) if self.weight else 0.0
+            total += float((change * (self.gram @ change - 2 * self.product)).sum())
+        return max(total, 0.0) / (self.weight * self.product.shape[1]) if self.weight else 0.0
 
     def variance(self) -> float:
         """Returns the mean variance of an input, times the weight of the rows; 0 if constant."""
         found = float(self._centred()[0].diagonal().mean())
-        squares = float(self._gram.diagonal()[:-1].mean())
+        squares = float(self.gram.diagonal()[:-1].mean())
         return found if found > _CONSTANT * squares else 0.0
 
     def change(self, regularization: float) -> Tensor | None:
@@ -108,17 +108,17 @@ class _Sums:
             change = torch.cholesky_solve(product, factor)
         bias = torch.zeros_like(product[:1])
         if self._bias:
-            bias = (self._product[-1] - self._gram[-1, :-1] @ change)[None] / self.weight
+            bias = (self.product[-1] - self.gram[-1, :-1] @ change)[None] / self.weight
         return torch.cat([change, bias])
 
     def _centred(self) -> tuple[Tensor, Tensor]:
         """Returns the sums of products of the inputs as they are after the best bias."""
-        gram, product = self._gram[:-1, :-1], self._product[:-1]
+        gram, product = self.gram[:-1, :-1], self.product[:-1]
         if not self._bias or not self.weight:
             return gram, product
-        mean = self._gram[-1, :-1] / self.weight
-        rest = self._product[-1]
-        return gram - torch.outer(mean, self._gram[-1, :-1]), product - torch.outer(mean, rest)
+        mean = self.gram[-1, :-1] / self.weight
+        rest = self.product[-1]
+        return gram - torch.outer(mean, self.gram[-1, :-1]), product - torch.outer(mean, rest)
 
 
 class NormalEquations:

@@ -49,16 +49,15 @@ def main() -> None:
     asked = parser.parse_args()
     for job in asked.jobs or [f"{dataset}:0" for dataset in DATASETS]:
         dataset, seed = job.split(":")
-        done = {(r["dataset"], r["seed"], r["ranking"], r["steps"], r["refit"]) for r in _rows()}
         trials = Trials(Run.open(WORK / "runs" / f"{dataset}-adapter-{seed}"))
         for ranking, steps, refit in _ways():
             key = {"dataset": dataset, "seed": int(seed), "ranking": ranking}
             key |= {"steps": len(steps), "refit": refit}
-            if tuple(key.values()) in done and not asked.again:
+            if not asked.again and any(key.items() <= row.items() for row in _rows()):
                 continue
             row = key | trials.measure(ranking, steps, refit)
             print(row, flush=True)
-            add_row(RECORD, row, keys=("dataset", "seed", "ranking", "steps", "refit"))
+            add_row(RECORD, row, keys=tuple(key))
 
 
 def _ways() -> Iterator[tuple[str, tuple[float, ...], str]]:
@@ -80,6 +79,7 @@ class Trials:
         from edgeadapt.models.merge import merge
         from edgeadapt.models.opened import OpenedRun
         from edgeadapt.models.text_model import TextModel
+        from edgeadapt.runtime.resized import structure_of
         from edgeadapt.training.datasets import load_dataset
 
         opened = OpenedRun.of(run)
@@ -89,6 +89,7 @@ class Trials:
         self.data: Dataset = load_dataset(opened.recipe.data)
         self.task = opened.info.task
         self.costs = self._costs(len(opened.info.labels))
+        self.full = structure_of(merged.model, self.spec)
         self._targets: dict[int, Any] = {}
         self._before = self.model.logits(self.data.test.texts)
 
@@ -97,8 +98,7 @@ class Trials:
         from edgeadapt.runtime.resized import KeptWidths, resize, structure_of
         from edgeadapt.shrink.selection import Prices, select
 
-        model = self.model
-        full = structure_of(model.merged.model, self.spec)
+        model, full = self.model, self.full
         kept = [
             KeptWidths(range(heads), range(neurons))
             for heads, neurons in zip(full.heads, full.neurons, strict=True)
@@ -120,10 +120,7 @@ class Trials:
         return {"after": asdict(after), "test": cost.to_dict()}
 
     def _is_fast(self, speedup: float, structure: "Structure") -> bool:
-        from edgeadapt.runtime.resized import structure_of
-
-        full = structure_of(self.model.merged.model, self.spec)
-        return self.costs.of(structure) * speedup <= self.costs.of(full)
+        return self.costs.of(structure) * speedup <= self.costs.of(self.full)
 
     def _importance(self, model: "TextModel", ranking: str) -> "Importance":
         from mask_gradients import CRITERIA

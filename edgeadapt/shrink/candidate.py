@@ -53,7 +53,7 @@ class Shallow:
 
     model: TextModel
     importance: Importance
-    fitted: tuple[Fitted, ...] = ()
+    fitted: tuple[Fitted, ...]
 
 
 class Workshop:
@@ -95,7 +95,7 @@ class Workshop:
         norm before the attention, the first ones are kept.
         """
         whole = self.structure.depth
-        if self.spec.groups_key is None and self.spec.ffn_norm is not None and 0 < depth <= whole:
+        if self.has_widths and self.spec.ffn_norm is not None and 0 < depth <= whole:
             return (*range(depth - 1), whole - 1)
         return tuple(range(depth))
 
@@ -182,7 +182,7 @@ class Workshop:
     def _fit(self, model: PreTrainedModel) -> tuple[Fitted, ...]:
         """Fits a smaller model in place."""
         fitted: list[Fitted] = []
-        if self.spec.groups_key is None:
+        if self.has_widths:
             sources = self.sources(structure_of(model, self.spec).depth)
             fitted += self._sublayers.fit(model, sources)
         return (*fitted, self._head.fit(model))
@@ -204,7 +204,7 @@ def _spread(examples: Examples, count: int) -> Examples:
 
 
 def _sample(examples: Examples, count: int, model: TextModel) -> Examples:
-    """Returns examples for ranking, at most ``count`` with ``MOST_TOKENS`` tokens in all."""
+    """Returns examples, at most ``count`` with ``MOST_TOKENS`` tokens in all."""
     chosen = _spread(examples, count)
     tokens = sum(map(len, model.encoder.encode(chosen.texts)))
     return _spread(chosen, max(_BATCH, len(chosen) * MOST_TOKENS // max(tokens, MOST_TOKENS)))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 __all__ = ["HELD_OUT", "Fitted", "NormalEquations", "fit_dense"]
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Strengths of the regularization that are tried, relative to the mean square of the inputs."""
+"""Strengths of the regularization that are tried, relative to the mean variance of the inputs."""
 HELD_OUT = 0.2
 """Share of the texts that decide about the strength."""
 _CONSTANT = 1e-6

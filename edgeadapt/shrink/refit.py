@@ -203,11 +203,12 @@ class _Fit:
         if isinstance(last, BiasAlone):
             self._fit_bias(last, number, source, name, self._hidden)
             return [last() + hidden for hidden in self._hidden]
+        assert isinstance(last, nn.Linear)
         inputs = [
             call.inputs_of(last, layer, hidden)
             for call, hidden in zip(self._calls[source], self._hidden, strict=True)
         ]
-        self._fit_last(number, source, name, inputs, self._hidden)
+        self._fit_last(last, number, source, name, inputs, self._hidden)
         return [last(read) + hidden for read, hidden in zip(inputs, self._hidden, strict=True)]
 
     def _fit_ffn(self, number: int, source: int, sums: Sequence[Tensor]) -> list[Tensor]:
@@ -218,6 +219,7 @@ class _Fit:
         if isinstance(last, BiasAlone):
             self._fit_bias(last, number, source, spec.ffn_out, residuals)
             return [_normed(layer, spec.ffn_norm, last() + values) for values in residuals]
+        assert isinstance(last, nn.Linear)
         first = _linear(layer, spec.ffn_in)
         reads = [_normed(layer, spec.norm_before_ffn, values) for values in residuals]
         equations = NormalEquations(first)
@@ -227,7 +229,7 @@ class _Fit:
             equations.add(values[batch.chosen], targets, weights, batch.held_out)
         self._solve(equations, number, spec.ffn_in)
         inner = [self._activated(first(values)) for values in reads]
-        self._fit_last(number, source, spec.ffn_out, inner, residuals)
+        self._fit_last(last, number, source, spec.ffn_out, inner, residuals)
         return [
             _normed(layer, spec.ffn_norm, last(values) + residual)
             for values, residual in zip(inner, residuals, strict=True)
@@ -243,6 +245,7 @@ class _Fit:
 
     def _fit_last(
         self,
+        dense: nn.Linear,
         number: int,
         source: int,
         name: str,
@@ -250,7 +253,7 @@ class _Fit:
         residuals: Sequence[Tensor],
     ) -> None:
         """Fits the dense layer that ends a sublayer to the original's residual sum."""
-        equations = NormalEquations(_linear(self._layers[number], name))
+        equations = NormalEquations(dense)
         for batch, read, residual in zip(self._targets.batches, inputs, residuals, strict=True):
             targets = self._targets.sum_of(source, name, batch) - residual[batch.chosen]
             weights = self._weights(number, source, name, batch)
@@ -264,12 +267,8 @@ class _Fit:
         dense = nn.Linear(1, len(last.bias))
         dense.weight.zero_()
         dense.bias.copy_(last.bias)
-        equations = NormalEquations(dense)
-        for batch, residual in zip(self._targets.batches, residuals, strict=True):
-            targets = self._targets.sum_of(source, name, batch) - residual[batch.chosen]
-            weights = self._weights(number, source, name, batch)
-            equations.add(targets.new_zeros(len(targets), 1), targets, weights, batch.held_out)
-        self._solve(equations, number, name)
+        nothing = [residual.new_zeros(*residual.shape[:2], 1) for residual in residuals]
+        self._fit_last(dense, number, source, name, nothing, residuals)
         last.bias.copy_(dense.bias)
 
     def _weights(self, number: int, source: int, name: str, batch: _Batch) -> Tensor:
@@ -288,8 +287,8 @@ def _normed(layer: nn.Module, name: str | None, values: Tensor) -> Tensor:
     return normed
 
 
-def _linear(layer: nn.Module, name: str) -> nn.Linear:
-    dense = layer.get_submodule(name)
+def _linear(module: nn.Module, name: str) -> nn.Linear:
+    dense = module.get_submodule(name)
     assert isinstance(dense, nn.Linear)
     return dense
 
@@ -306,7 +305,7 @@ class HeadTargets:
         self._texts, self._encoder = tuple(texts), model.encoder
         spec = backbone_spec(model.merged.model.config.model_type)
         self._name = STOCK_HEADS[spec.model_type].dense
-        dense = self._dense(model.merged.model)
+        dense = _linear(model.merged.model, self._name)
         with torch.no_grad():
             self._outputs = dense(self._inputs(model.merged.model))
 
@@ -314,18 +313,14 @@ class HeadTargets:
         """Fits the head's inner dense layer of a smaller model, in place."""
         inputs = self._inputs(model)
         held_out = torch.arange(len(inputs)) % round(1 / HELD_OUT) == 0
-        return fit_dense(self._dense(model), inputs, self._outputs, held_out, name=self._name)
-
-    def _dense(self, model: PreTrainedModel) -> nn.Linear:
-        dense = model.get_submodule(self._name)
-        assert isinstance(dense, nn.Linear)
-        return dense
+        dense = _linear(model, self._name)
+        return fit_dense(dense, inputs, self._outputs, held_out, name=self._name)
 
     @torch.no_grad()
     def _inputs(self, model: PreTrainedModel) -> Tensor:
         """Returns the inputs of the layer, ``(texts, hidden)``."""
         read: list[Tensor] = []
-        handle = self._dense(model).register_forward_pre_hook(
+        handle = _linear(model, self._name).register_forward_pre_hook(
             lambda _, given: read.append(given[0])
         )
         rows = []

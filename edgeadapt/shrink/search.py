@@ -18,7 +18,7 @@ __all__ = ["FACTORS", "Goal", "Search", "Tried"]
 FACTORS = (1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0)
 """How many times less a smaller model may cost, in the search: times as fast, or as small."""
 HOPELESS = 0.05
-"""A depth is given up if its layers alone, with a refitted head, exceed the budget by more than
+"""A depth is given up if its layers alone, refitted, exceed the budget by more than
 this share of accuracy."""
 
 

@@ -73,10 +73,7 @@ class Shrink:
     def rounds(self, model: TextModel) -> Iterator[Sequence[Proposal]]:
         """Yields all models that the search tried, in one round; then those that cost more."""
         workshop = self._workshop = Workshop(
-            model,
-            self.train,
-            folder=self.folder,
-            recover=self.recover,
+            model, self.train, folder=self.folder, recover=self.recover
         )
         goal = Goal.speed if self.objective is Objective.LATENCY or self.speedup else Goal.size
         search = Search(

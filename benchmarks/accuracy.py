@@ -26,7 +26,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from common import (
-    RESULTS,
     WORK,
     Aim,
     Headline,
@@ -34,6 +33,7 @@ from common import (
     data_folder,
     load,
     machine_name,
+    recorded,
     rows_of,
     save,
     table,
@@ -207,7 +207,7 @@ def add_row(name: str, row: dict[str, Any], *, keys: Sequence[str]) -> None:
     from edgeadapt.measure.machine import describe_machine
 
     row = {**row, "machine": machine_name(asdict(describe_machine()))}
-    rows = load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
+    rows = recorded(name)
     rows = [other for other in rows if any(other[key] != row[key] for key in keys)]
     save(name, {"rows": sorted([*rows, row], key=lambda r: [r[key] for key in keys])})
 

@@ -80,6 +80,11 @@ def load(name: str) -> dict[str, Any]:
     return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
 
 
+def recorded(name: str) -> list[dict[str, Any]]:
+    """Returns the rows of a record; none if nothing is recorded yet."""
+    return list(load(name)["rows"]) if (RESULTS / f"{name}.json").is_file() else []
+
+
 def rows_of(name: str, **wanted: Any) -> list[dict[str, Any]]:
     """Returns the rows of a record with the given values.
 

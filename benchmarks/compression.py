@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accuracy import SEEDS, add_row, spread
-from common import RESULTS, WORK, Shown, load, table
+from common import WORK, Shown, recorded, table
 from quantization import drift_on_test
 
 from edgeadapt.data import read_rows
@@ -69,7 +69,7 @@ def main() -> None:
             continue
         for way in ways:
             key = {"dataset": dataset, "seed": seed, "way": way}
-            if not asked.again and any(key.items() <= row.items() for row in _rows(RECORD)):
+            if not asked.again and any(key.items() <= row.items() for row in recorded(RECORD)):
                 continue
             row = key | measure(Run.open(WORK / "runs" / name), way)
             print(row, flush=True)
@@ -235,13 +235,9 @@ def _evaluation(bundle: Bundle) -> list[dict[str, str]]:
     return read_rows(bundle.file("evaluation.csv"))
 
 
-def _rows(name: str) -> list[dict[str, Any]]:
-    return load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
-
-
 def compression() -> str:
     """Accuracy and predicted speed of every way on every data set, over the seeds."""
-    rows, lines = _rows(RECORD), []
+    rows, lines = recorded(RECORD), []
     for way, dataset in dict.fromkeys((row["way"], row["dataset"]) for row in rows):
         found = [row for row in rows if (row["way"], row["dataset"]) == (way, dataset)]
         done = [row for row in found if "test" in row]
@@ -269,7 +265,7 @@ def _megabytes(row: Mapping[str, Any]) -> float:
 
 def latency() -> str:
     """How many times as fast as today's int8 bundle of the same run every way is, measured."""
-    rows, lines = _rows(TIMES), []
+    rows, lines = recorded(TIMES), []
     if not rows:
         return "Not measured yet.\n"
     times = {(*_key(row), row["way"]): row["process_medians_ms"] for row in rows}

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from accuracy import add_row
-from common import RESULTS, WORK, Shown, load, table
+from common import RESULTS, WORK, Shown, load, recorded, table
 from compressors import COMPRESSORS, STATIC, Peer
 from latency import fastest
 
@@ -56,7 +56,7 @@ def main() -> None:
 def measure_all(dataset: str, seed: int, peers: Sequence[Peer], root: Path, *, again: bool) -> None:
     from compressed import Subject, measure
 
-    known = load(RECORD)["rows"] if (RESULTS / f"{RECORD}.json").is_file() else []
+    known = recorded(RECORD)
     for peer in peers:
         same = {"dataset": dataset, "seed": seed, "peer": peer.name, "setting": peer.setting}
         if not again and any(same.items() <= row.items() and "error" not in row for row in known):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accuracy import add_row
-from common import RESULTS, WORK, Shown, load, table
+from common import WORK, Shown, load, recorded, table
 from numpy.typing import NDArray
 
 from edgeadapt.metrics import Labels, Logits, confidence
@@ -191,7 +191,7 @@ def main() -> None:
     for job in asked.jobs or [f"{dataset}:0" for dataset in DATASETS]:
         dataset, seed = job.split(":")
         key = {"dataset": dataset, "seed": int(seed)}
-        if not asked.again and any(key.items() <= row.items() for row in _rows(RECORD)):
+        if not asked.again and any(key.items() <= row.items() for row in recorded(RECORD)):
             continue
         row = key | measure(Run.open(WORK / "runs" / f"{dataset}-adapter-{seed}"))
         add_row(RECORD, row, keys=("dataset", "seed"))
@@ -288,10 +288,6 @@ def _curves(validation: Exits, costs: Costs) -> dict[str, Any]:
     }
 
 
-def _rows(name: str) -> list[dict[str, Any]]:
-    return load(name)["rows"] if (RESULTS / f"{name}.json").is_file() else []
-
-
 @dataclass(frozen=True)
 class Compressed:
     """A run after ``--speedup 2.5``."""
@@ -307,7 +303,7 @@ class Compressed:
 def compressed(row: dict[str, Any]) -> Compressed | None:
     """Returns depth and width together for the run of a row, if they are measured."""
     wanted = {"dataset": row["dataset"], "seed": row["seed"], "way": "2.5 times"}
-    rows = [each for each in _rows(COMPRESSED) if wanted.items() <= each.items()]
+    rows = [each for each in recorded(COMPRESSED) if wanted.items() <= each.items()]
     if not rows or "test" not in rows[0]:
         return None
     found, hidden = rows[0], row["hidden"]

@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 from common import (
-    RESULTS,
     WORK,
     Aim,
     Shown,
@@ -34,6 +33,7 @@ from common import (
     drawn_texts,
     load,
     machine_name,
+    recorded,
     save,
     table,
 )
@@ -56,7 +56,7 @@ THREADS = (2, 1)
 
 def main() -> None:
     asked = sys.argv[1:] or [f"{s}:{t}" for s, t in product(SHAPES, THREADS)]
-    rows = load("latency")["rows"] if (RESULTS / "latency.json").is_file() else []
+    rows = recorded("latency")
     machine = machine_name(asdict(describe_machine()))
     for job in asked:
         shape, threads = job.split(":")

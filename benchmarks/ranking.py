@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from accuracy import add_row
-from common import RESULTS, WORK, Shown, load, table
+from common import WORK, Shown, recorded, table
 
 from edgeadapt.metrics import drift
 from edgeadapt.store.run import Run
@@ -53,7 +53,7 @@ def main() -> None:
         for ranking, steps, refit in _ways():
             key = {"dataset": dataset, "seed": int(seed), "ranking": ranking}
             key |= {"steps": len(steps), "refit": refit}
-            if not asked.again and any(key.items() <= row.items() for row in _rows()):
+            if not asked.again and any(key.items() <= row.items() for row in recorded(RECORD)):
                 continue
             row = key | trials.measure(ranking, steps, refit)
             print(row, flush=True)
@@ -187,13 +187,9 @@ def _of(before: "KeptWidths", after: "KeptWidths") -> "KeptWidths":
     return KeptWidths(part(before.heads, after.heads), part(before.neurons, after.neurons))
 
 
-def _rows() -> list[dict[str, Any]]:
-    return load(RECORD)["rows"] if (RESULTS / f"{RECORD}.json").is_file() else []
-
-
 def ranking() -> str:
     """What each way loses on every data set, and on average."""
-    rows = _rows()
+    rows = recorded(RECORD)
     if not rows:
         return "Not measured yet.\n"
     datasets = [name for name in DATASETS if any(row["dataset"] == name for row in rows)]

@@ -8,7 +8,7 @@ from torch import Tensor
 from edgeadapt.compress.budget import Budget, Reference
 from edgeadapt.compress.climb import Taken
 from edgeadapt.compress.costs import LayerCosts
-from edgeadapt.compress.step import Answers, Proposal, Trial, closest
+from edgeadapt.compress.step import Answers, Proposal, Trial
 from edgeadapt.compress.timing import take_turns
 from edgeadapt.data import Examples
 from edgeadapt.models.text_model import TextModel
@@ -97,11 +97,14 @@ class Shrink:
         return ()
 
     def ordered(self, model: TextModel, allowed: Sequence[Trial]) -> Sequence[Trial]:
-        """Returns the trials: those that cost least first or, of a given speed, the nearest."""
+        """Returns the trials: those that cost least first or, of a given speed, the nearest.
+
+        Of a model before and after it was trained on, the nearer one comes first.
+        """
+        nearest = sorted(allowed, key=lambda trial: _number(trial, "divergence"))
         if self.speedup:
-            fast = [trial for trial in allowed if _number(trial, "factor") >= self.speedup]
-            return sorted(fast, key=lambda trial: _number(trial, "divergence"))
-        return sorted(closest(allowed), key=lambda trial: -_number(trial, "factor"))
+            return [trial for trial in nearest if _number(trial, "factor") >= self.speedup]
+        return sorted(nearest, key=lambda trial: -_number(trial, "factor"))
 
     def baseline(self, model: TextModel) -> Baseline:
         """Returns the size of the layers before."""

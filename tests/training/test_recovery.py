@@ -14,12 +14,12 @@ from edgeadapt.adapters.parts import Part
 from edgeadapt.backbones import BACKBONES, backbone_spec
 from edgeadapt.data import Examples
 from edgeadapt.errors import ModelError
-from edgeadapt.metrics import Logits, mean_loss, probabilities, score
+from edgeadapt.metrics import Logits, probabilities, score
 from edgeadapt.models.merge import Merged, merge
 from edgeadapt.models.sources import ModelSource
 from edgeadapt.models.text_model import TextModel
 from edgeadapt.models.tokenizer import load_tokenizer
-from edgeadapt.progress import SILENT, Progress
+from edgeadapt.progress import SILENT
 from edgeadapt.recipe import AdapterConfig, Device, Task, TrainingConfig
 from edgeadapt.runtime.resized import KeptWidths, keep_layers, resize, structure_of
 from edgeadapt.text import Text, TextEncoder
@@ -92,31 +92,15 @@ def recovered(
     )
 
 
-def mistaught(model: TextModel, *, seed: int = 0, progress: Progress = SILENT) -> TextModel:
-    """Trains on texts with the opposite labels and a teacher that is always wrong."""
-    right = examples(TEXTS)
-    return recover(
-        model,
-        teacher=-taught(TEXTS),
-        train=Examples(right.texts, 1 - right.known_labels()),
-        validation=right,
-        task=SINGLE,
-        training=replace(RECIPE, seed=seed),
-        epochs=2,
-        progress=progress,
-    )
-
-
 def distance(model: TextModel, texts: Sequence[Text] = TEXTS, task: Task = SINGLE) -> float:
     """Mean difference of the model's probabilities from the teacher's."""
     given, wanted = (probabilities(z, task) for z in (model.logits(texts), taught(texts)))
     return float(np.abs(given - wanted).mean())
 
 
-def merit(model: TextModel) -> tuple[float, float]:
-    """Accuracy and negative loss on the texts."""
-    logits, labels = model.logits(TEXTS), examples(TEXTS).known_labels()
-    return score(logits, labels, task=SINGLE).accuracy, -mean_loss(logits, labels, task=SINGLE)
+def accuracy(model: TextModel) -> float:
+    labels = examples(TEXTS).known_labels()
+    return score(model.logits(TEXTS), labels, task=SINGLE).accuracy
 
 
 def weights(model: TextModel) -> dict[str, Tensor]:
@@ -212,19 +196,9 @@ def test_everything_but_the_embeddings_is_trained_and_dropped_sublayers_by_their
     }
 
 
-def test_training_that_does_not_pay_returns_the_given_model(encoder: TextEncoder) -> None:
-    model, told = recovered(pruned(encoder)), Told()
-
-    after = mistaught(model, progress=told)
-
-    assert after is model
-    assert len(told.messages) == 1
-    assert told.messages[0].endswith("; the model stays as it was.")
-
-
 def test_accuracy_before_and_after_is_reported(encoder: TextEncoder) -> None:
     model, told = pruned(encoder), Told()
-    before, _ = merit(model)
+    before = accuracy(model)
 
     after = recover(
         model,
@@ -237,18 +211,8 @@ def test_accuracy_before_and_after_is_reported(encoder: TextEncoder) -> None:
         progress=told,
     )
 
-    found, _ = merit(after)
     assert len(told.messages) == 1
-    assert f"{before:.1%} before, {found:.1%} after" in told.messages[0]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_it_is_never_worse_on_validation_text(encoder: TextEncoder, seed: int) -> None:
-    model = pruned(encoder)
-
-    after = mistaught(model, seed=seed)
-
-    assert merit(after) >= merit(model)
+    assert f"{before:.1%} before, {accuracy(after):.1%} after" in told.messages[0]
 
 
 def test_label_sets_are_distilled(encoder: TextEncoder) -> None:

@@ -3,13 +3,16 @@
 The second-order criterion of the Optimal Brain Surgeon (Hassibi and Stork 1993), for structures as
 in ZipLM (https://arxiv.org/abs/2302.04089): the error of a sublayer's output after a head or neuron
 is removed *and the remaining weights of its last dense layer are fitted anew*, in closed form. A
-neuron that others can replace costs nothing, however large its output. Positions count by how much
-the logits depend on them, so that errors of different sublayers can be compared.
+neuron that others can replace costs nothing, however large its output.
+
+An error counts by what it does to the probabilities, so that those of different sublayers can be
+compared: by the Fisher information of the sublayer's output, factored into inputs and outputs as in
+K-FAC (Martens and Grosse 2015, https://arxiv.org/abs/1503.05671).
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -52,20 +55,20 @@ def importance_of(model: TextModel, texts: Sequence[Text]) -> Importance:
     """
     torch_model = model.merged.model
     spec = backbone_spec(torch_model.config.model_type)
-    grams: dict[tuple[int, str], Tensor | float] = defaultdict(float)
+    moments: dict[tuple[int, str], _Moments] = defaultdict(_Moments)
     layers, first = layers_of(torch_model, spec), True
     for one in passes(model, texts):
         for place, sublayer in one.sublayers.items():
-            grams[place] = grams[place] + _gram(sublayer, one.present)
+            moments[place].add(sublayer, one.present)
             if place == (len(layers) - 1, spec.ffn_out):
                 first = first and not sublayer.slope[:, 1:].any()
 
     def of(number: int, name: str, size: int, at_once: int) -> Tensor:
-        gram, dense = grams.get((number, name)), layers[number].get_submodule(name)
-        if not isinstance(gram, Tensor) or not isinstance(dense, nn.Linear):
+        found, dense = moments.get((number, name)), layers[number].get_submodule(name)
+        if found is None or not isinstance(dense, nn.Linear):
             return torch.zeros(0)
-        weight = dense.weight.detach().double()
-        return _removal_errors(gram / len(texts), weight, size=size, at_once=at_once)
+        weight = found.root_of_outputs() @ dense.weight.detach().double()
+        return _removal_errors(found.inputs / len(texts), weight, size=size, at_once=at_once)
 
     size = head_size(torch_model)
     return Importance(
@@ -75,10 +78,32 @@ def importance_of(model: TextModel, texts: Sequence[Text]) -> Importance:
     )
 
 
-def _gram(sublayer: Sublayer, present: Tensor) -> Tensor:
-    counts = present & (sublayer.slope > 0)
-    inputs = sublayer.inputs[counts]
-    return ((inputs * sublayer.slope[counts][:, None]).T @ inputs).double()
+@dataclass
+class _Moments:
+    """Sums over positions for a sublayer's last dense layer, whose product is the information."""
+
+    inputs: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Second moments of what it reads, weighted by the slope, ``(in_features, in_features)``."""
+    gradients: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """Second moments of the gradient behind it, ``(out_features, out_features)``."""
+
+    def add(self, sublayer: Sublayer, present: Tensor) -> None:
+        """Adds a batch."""
+        slope = sublayer.slope
+        counts = present & (slope > 0)
+        inputs, gradients = sublayer.inputs[counts], sublayer.gradient[counts]
+        self.inputs = self.inputs + ((inputs * slope[counts][:, None]).T @ inputs).double()
+        self.gradients = self.gradients + (gradients.T @ gradients).double()
+
+    def root_of_outputs(self) -> Tensor:
+        """Returns a root of the gradients' second moments, divided by their trace.
+
+        The weighted inputs have that factor already.
+        """
+        values, vectors = torch.linalg.eigh(self.gradients)
+        shares = values.clamp(min=0) / values.sum().clamp(min=torch.finfo(torch.double).tiny)
+        root: Tensor = (vectors * shares.sqrt()).T
+        return root
 
 
 def _removal_errors(gram: Tensor, weight: Tensor, *, size: int, at_once: int) -> Tensor:
@@ -89,7 +114,8 @@ def _removal_errors(gram: Tensor, weight: Tensor, *, size: int, at_once: int) ->
 
     Args:
         gram: Weighted second moments of the inputs, ``(in_features, in_features)``.
-        weight: ``(out_features, in_features)``.
+        weight: Its outputs in coordinates in which all errors count alike, ``(out_features,
+            in_features)``.
         size: Inputs of one part.
         at_once: Parts that are removed in one step.
     """

@@ -11,9 +11,14 @@ from torch import Tensor, nn
 from edgeadapt.backbones import BackboneSpec, backbone_spec
 from edgeadapt.models.inference import EVALUATION_BATCH, to_inputs
 from edgeadapt.models.text_model import TextModel
+from edgeadapt.recipe import Task
 from edgeadapt.text import Text
 
 __all__ = ["Call", "Pass", "Sublayer", "layers_of", "passes"]
+
+TEMPERATURE = 8.0
+"""Divides the logits whose information is meant. With their own probabilities, texts that are
+answered with certainty would count for nothing, and few others would decide."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,15 @@ class Sublayer:
     """Of its last dense layer, ``(batch, seq, in_features)``."""
     residual_sum: Tensor
     """``(batch, seq, hidden)``."""
-    slope: Tensor
-    """How much the logits depend on the sum at each position, ``(batch, seq)``: the squared norm of
-    the gradient of their projection on a random direction. Its expected value is the squared
-    Frobenius norm of the Jacobian."""
+    gradient: Tensor
+    """Of a projection of the logits with respect to the sum, ``(batch, seq, hidden)``. Its second
+    moments are the Fisher information of the sum; see ``_direction``."""
+
+    @property
+    def slope(self) -> Tensor:
+        """How much the logits depend on the sum at each position, ``(batch, seq)``."""
+        squares: Tensor = self.gradient.square().sum(-1)
+        return squares
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,7 @@ def passes(model: TextModel, texts: Sequence[Text]) -> Iterator[Pass]:
     spec = backbone_spec(torch_model.config.model_type)
     layers = layers_of(torch_model, spec)
     drawn = torch.Generator().manual_seed(0)
+    many = torch_model.config.problem_type == Task.MULTI_LABEL.problem_type
     required = [parameter for parameter in torch_model.parameters() if parameter.requires_grad]
     torch_model.requires_grad_(False)
     probes = [_Probe(layer, spec) for layer in layers]
@@ -111,7 +122,7 @@ def passes(model: TextModel, texts: Sequence[Text]) -> Iterator[Pass]:
             inputs = to_inputs(batch, torch_model)
             with torch.enable_grad():
                 logits = torch_model(**inputs).logits
-                direction = torch.randn(logits.shape, generator=drawn)
+                direction = _direction(logits.detach(), drawn, many=many)
                 torch.autograd.backward((logits * direction).sum())
             yield Pass(
                 tuple(map(int, rows)),
@@ -128,6 +139,27 @@ def passes(model: TextModel, texts: Sequence[Text]) -> Iterator[Pass]:
             probe.remove()
         for parameter in required:
             parameter.requires_grad_(True)
+
+
+def _direction(logits: Tensor, drawn: torch.Generator, *, many: bool) -> Tensor:
+    """Draws the direction on which each text's logits are projected, ``(batch, labels)``.
+
+    It leads from the probabilities to a label drawn by them. The second moments of such directions
+    are the Fisher information of the logits: by half of it, to second order, a text's probabilities
+    diverge from its own when an error is added to the logits.
+
+    Args:
+        logits: ``(batch, labels)``.
+        drawn: What the labels are drawn from.
+        many: Whether a text has any number of labels.
+    """
+    softened = logits / TEMPERATURE
+    if many:
+        chances = softened.sigmoid()
+        return torch.bernoulli(chances, generator=drawn) - chances
+    chances = softened.softmax(-1)
+    labels = torch.multinomial(chances, 1, generator=drawn)[:, 0]
+    return nn.functional.one_hot(labels, logits.shape[1]) - chances
 
 
 def layers_of(model: nn.Module, spec: BackboneSpec) -> list[nn.Module]:
@@ -171,7 +203,7 @@ class _Probe:
         return Sublayer(
             self._inputs[name].detach(),
             (self._residual(name) + output).detach(),
-            output.grad.square().sum(-1),
+            output.grad,
         )
 
     def remove(self) -> None:

@@ -17,18 +17,22 @@ FEW = examples(24).texts
 
 
 def rows_of(model: TextModel, layer: int, name: str) -> tuple[Tensor, Tensor]:
-    """Inputs of a sublayer's last dense layer and the weights of its positions."""
-    inputs, weights = [], []
+    """Inputs of a sublayer's last dense layer and the gradients behind it, one row per position."""
+    inputs, gradients = [], []
     for one in passes(model, FEW):
         sublayer = one.sublayers[layer, name]
         inputs.append(sublayer.inputs[one.present])
-        weights.append(sublayer.slope[one.present])
-    return torch.cat(inputs).double(), torch.cat(weights).double()
+        gradients.append(sublayer.gradient[one.present])
+    return torch.cat(inputs).double(), torch.cat(gradients).double()
 
 
 def least_error(model: TextModel, layer: int, name: str, removed: list[int]) -> float:
-    """The weighted error of the best fit without some inputs, by the normal equations."""
-    inputs, weights = rows_of(model, layer, name)
+    """The error of the best fit without some inputs, by the normal equations.
+
+    Rows count by their squared gradients, directions by the share that they have in all gradients.
+    """
+    inputs, gradients = rows_of(model, layer, name)
+    weights, metric = gradients.square().sum(1), gradients.T @ gradients
     spec = backbone_spec(model.merged.model.config.model_type)
     dense = list(model.merged.model.get_submodule(spec.layers))[layer].get_submodule(name)
     gram = (inputs * weights[:, None]).T @ inputs / len(FEW)
@@ -37,7 +41,7 @@ def least_error(model: TextModel, layer: int, name: str, removed: list[int]) -> 
     kept = [number for number in range(len(gram)) if number not in removed]
     change = -weight.clone()
     change[kept] = torch.linalg.solve(gram[kept][:, kept], gram[kept][:, removed] @ weight[removed])
-    return float((change * (gram @ change)).sum())
+    return float((change * (gram @ change @ metric / metric.trace())).sum())
 
 
 @pytest.mark.parametrize("model_type", ["bert", "modernbert"])

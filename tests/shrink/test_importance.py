@@ -8,6 +8,7 @@ from torch import Tensor
 
 from edgeadapt.backbones import BACKBONES, backbone_spec
 from edgeadapt.models.text_model import TextModel
+from edgeadapt.recipe import Task
 from edgeadapt.runtime.resized import KeptWidths, resize
 from edgeadapt.shrink.importance import Importance, importance_of
 from edgeadapt.shrink.passes import passes
@@ -105,6 +106,20 @@ def test_a_neuron_that_repeats_another_goes_early_whatever_it_adds() -> None:
 
     assert min(order.index(4), order.index(5)) < NEURONS // 2
     assert max(order.index(4), order.index(5)) > NEURONS // 2
+
+
+@pytest.mark.parametrize("task", Task)
+def test_what_moves_all_logits_alike_counts_only_where_a_text_has_any_number_of_labels(
+    task: Task,
+) -> None:
+    model = text_model(problem_type=task.problem_type)
+    with torch.no_grad():
+        model.merged.model.classifier.weight[:] = model.merged.model.classifier.weight[0].clone()
+
+    found = importance_of(model, FEW)
+
+    counts = [float(part.sum()) > 1e-9 for part in (*found.heads, *found.neurons)]
+    assert counts == [task is Task.MULTI_LABEL] * 6
 
 
 def test_it_knows_whether_only_the_first_position_is_read() -> None:

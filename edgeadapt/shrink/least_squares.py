@@ -45,23 +45,28 @@ class _Sums:
         self.gram = torch.zeros(inputs + 1, inputs + 1, dtype=torch.double)
         self.product = torch.zeros(inputs + 1, outputs, dtype=torch.double)
         self._bias, self.squares, self.size, self.weight = bias, 0.0, 0.0, 0.0
+        self.power = 0.0
 
-    def add(self, inputs: Tensor, rest: Tensor, targets: Tensor, weights: Tensor) -> None:
+    def add(
+        self, inputs: Tensor, origin: Tensor, rest: Tensor, targets: Tensor, weights: Tensor
+    ) -> None:
         """Adds rows.
 
         Args:
             inputs: ``(rows, in_features)``.
+            origin: What is subtracted from them, ``(in_features,)``.
             rest: What the layer leaves to explain of the targets.
             targets: ``(rows, out_features)``.
             weights: ``(rows,)``.
         """
-        extended = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)
+        extended = torch.cat([inputs - origin, inputs.new_ones(len(inputs), 1)], 1)
         weighted = extended * weights[:, None]
         self.gram += weighted.T @ extended
         self.product += weighted.T @ rest
         self.squares += float((rest.square().sum(1) * weights).double().sum())
         self.size += float((targets.square().sum(1) * weights).double().sum())
         self.weight += float(weights.double().sum())
+        self.power += float((inputs.square().mean(1) * weights).double().sum())
 
     def include(self, other: "_Sums") -> None:
         """Adds the rows of other sums."""
@@ -70,6 +75,7 @@ class _Sums:
         self.squares += other.squares
         self.size += other.size
         self.weight += other.weight
+        self.power += other.power
 
     def is_rounding(self) -> bool:
         """Returns whether what is left to explain is nothing but rounding, or there are no rows."""
@@ -89,8 +95,7 @@ class _Sums:
     def variance(self) -> float:
         """Returns the mean variance of an input, times the weight of the rows; 0 if constant."""
         found = float(self._centred()[0].diagonal().mean())
-        squares = float(self.gram.diagonal()[:-1].mean())
-        return found if found > _CONSTANT * squares else 0.0
+        return found if found > _CONSTANT * self.power else 0.0
 
     def change(self, regularization: float) -> Tensor | None:
         """Returns the best change of the weights; ``None`` where rounding makes it useless.
@@ -134,6 +139,9 @@ class NormalEquations:
 
     def __init__(self, dense: nn.Linear) -> None:
         self._dense = dense
+        self._origin: Tensor | None = None
+        """Subtracted from all inputs: what is large and constant in them would hide the rest behind
+        its rounding. Not where there is no bias, which makes up for it."""
         shape, bias = (dense.in_features, dense.out_features), dense.bias is not None
         self._fitted, self._held_out = _Sums(*shape, bias=bias), _Sums(*shape, bias=bias)
 
@@ -147,12 +155,16 @@ class NormalEquations:
             held_out: Which rows decide about ``λ``, bool of shape ``(rows,)``.
         """
         rest = targets - self._dense(inputs)
+        if self._origin is None:
+            mean = inputs.mean(0)
+            self._origin = torch.zeros_like(mean) if self._dense.bias is None else mean
         for sums, chosen in (
             (self._fitted, ~held_out & (weights > 0)),
             (self._held_out, held_out & (weights > 0)),
         ):
             if chosen.any():
-                sums.add(inputs[chosen], rest[chosen], targets[chosen], weights[chosen])
+                rows = inputs[chosen], self._origin, rest[chosen], targets[chosen], weights[chosen]
+                sums.add(*rows)
 
     def solve(self, name: str) -> Fitted:
         """Fits the layer in place; it stays as it is where no ``λ`` lowers the error.
@@ -163,22 +175,24 @@ class NormalEquations:
         before = best = self._held_out.error()
         if self._held_out.is_rounding() or not self._fitted.weight:
             return Fitted(name, before, before, None)
-        chosen, variance = None, self._fitted.variance()
+        chosen, kept, variance = None, None, self._fitted.variance()
         for strength in STRENGTHS if variance else (0.0,):
             change = self._fitted.change(strength * variance)
             if change is not None and (error := self._held_out.error(change)) < best:
-                best, chosen = error, strength
-        if chosen is not None:
+                best, chosen, kept = error, strength, change
+        if chosen is not None and kept is not None:
             self._fitted.include(self._held_out)
-            self._apply(self._fitted.change(chosen * variance))
+            # Rounding can make the sums of all rows singular where those of some are not.
+            of_all = self._fitted.change(chosen * variance)
+            self._apply(kept if of_all is None else of_all)
         return Fitted(name, before, best, chosen)
 
     @torch.no_grad()
-    def _apply(self, change: Tensor | None) -> None:
-        assert change is not None, "more rows make the sums no less regular"
+    def _apply(self, change: Tensor) -> None:
         self._dense.weight.add_(change[:-1].T)
         if self._dense.bias is not None:
-            self._dense.bias.add_(change[-1])
+            assert self._origin is not None, "there were rows"
+            self._dense.bias.add_(change[-1] - self._origin.double() @ change[:-1])
 
 
 def fit_dense(

@@ -11,7 +11,7 @@ from torch import nn
 from edgeadapt.backbones import BACKBONES, backbone_spec
 from edgeadapt.models.text_model import TextModel
 from edgeadapt.runtime.resized import KeptWidths, keep_layers, resize
-from edgeadapt.shrink.least_squares import fit_dense
+from edgeadapt.shrink.least_squares import NormalEquations, fit_dense
 from edgeadapt.shrink.refit import HeadTargets, SublayerTargets
 from tests.shrink.small import NEURONS, examples, text_model
 
@@ -71,11 +71,43 @@ def test_a_layer_learns_what_can_be_computed_from_its_inputs() -> None:
     torch.testing.assert_close(dense.weight, truth.weight, atol=0.01, rtol=0.01)
 
 
-def test_inputs_that_are_always_the_same_change_nothing() -> None:
+def test_what_is_large_and_constant_in_the_inputs_does_not_hide_the_rest() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    truth, dense = nn.Linear(8, 4), nn.Linear(8, 4)
+    inputs = torch.randn(500, 8, generator=drawn) + 1e3 * torch.randn(8, generator=drawn)
+    rows = torch.arange(500)
+
+    equations = NormalEquations(dense)
+    with torch.no_grad():
+        targets = truth(inputs - inputs.mean(0))
+        for part in rows.split(100):
+            held_out = part % 5 == 0
+            equations.add(inputs[part], targets[part], torch.ones(100), held_out)
+    found = equations.solve("dense")
+
+    assert found.error < 1e-4 * found.error_before
+    torch.testing.assert_close(dense.weight, truth.weight, atol=0.01, rtol=0.01)
+
+
+def test_a_layer_is_fitted_where_rounding_makes_the_held_out_rows_singular() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    truth, dense = nn.Linear(32, 4, bias=False), nn.Linear(32, 4, bias=False)
+    inputs, held_out = torch.randn(500, 32, generator=drawn), torch.arange(500) % 5 == 0
+    inputs[held_out] = 1e6 * torch.randn(100, 1, generator=drawn) * torch.randn(32, generator=drawn)
+
+    found = fit_dense(dense, inputs, truth(inputs).detach(), held_out, name="dense")
+
+    assert found.error < 1e-4 * found.error_before
+    torch.testing.assert_close(dense.weight, truth.weight, atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("value", [1.0, 0.1])
+def test_inputs_that_are_always_the_same_change_nothing(value: float) -> None:
     dense = nn.Linear(4, 2)
     before = copy.deepcopy(dense.weight)
 
-    fit_dense(dense, torch.ones(20, 4), torch.zeros(20, 2), torch.arange(20) < 4, name="dense")
+    inputs = torch.full((20, 4), value)
+    fit_dense(dense, inputs, torch.zeros(20, 2), torch.arange(20) < 4, name="dense")
 
     assert torch.equal(dense.weight, before)
 

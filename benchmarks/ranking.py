@@ -10,31 +10,24 @@ they rank by (``mask_gradients.py`` has those that the package does not use) and
 rank once or again after each of ``STEPS``. Refits differ in what is fitted, and to how many texts.
 """
 
-import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from accuracy import add_row
-from common import WORK, Shown, recorded, table
-
-from edgeadapt.metrics import drift
-from edgeadapt.store.run import Run
+from common import Shown, recorded, table
+from smaller_models import DATASETS, Original, record_missing
 
 if TYPE_CHECKING:
-    from edgeadapt.compress.costs import LayerCosts
-    from edgeadapt.data import Dataset, Examples
+    from edgeadapt.data import Examples
     from edgeadapt.models.text_model import TextModel
     from edgeadapt.runtime.resized import KeptWidths
     from edgeadapt.shrink.importance import Importance
-    from edgeadapt.store.structure import Structure
 
 __all__ = ["SHOWN"]
 
-DATASETS = ("trec", "tweet_emotion", "sst2", "banking77")
 SPEEDUP = 2.5
 STEPS = (1.5, 2.0, SPEEDUP)
 RANKING_TEXTS, FITTING_TEXTS, FEW_TEXTS = 1_024, 4_096, 1_024
@@ -43,84 +36,56 @@ RECORD = "ranking"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("jobs", nargs="*", help="DATASET:SEED; default: all of seed 0")
-    parser.add_argument("--again", action="store_true", help="also measure what is recorded")
-    asked = parser.parse_args()
-    for job in asked.jobs or [f"{dataset}:0" for dataset in DATASETS]:
-        dataset, seed = job.split(":")
-        trials = Trials(Run.open(WORK / "runs" / f"{dataset}-adapter-{seed}"))
-        for ranking, steps, refit in _ways():
-            key = {"dataset": dataset, "seed": int(seed), "ranking": ranking}
-            key |= {"steps": len(steps), "refit": refit}
-            if not asked.again and any(key.items() <= row.items() for row in recorded(RECORD)):
-                continue
-            row = key | trials.measure(ranking, steps, refit)
-            print(row, flush=True)
-            add_row(RECORD, row, keys=tuple(key))
+    record_missing(
+        __doc__,
+        record=RECORD,
+        ways=list(_ways()),
+        measure=lambda original: Trials(original).measure,
+    )
 
 
-def _ways() -> Iterator[tuple[str, tuple[float, ...], str]]:
+def _ways() -> Iterator[dict[str, Any]]:
     from mask_gradients import CRITERIA
 
     for ranking in (CHOSEN, *CRITERIA):
-        yield ranking, STEPS[-1:], "all layers"
+        yield {"ranking": ranking, "steps": 1, "refit": "all layers"}
     for ranking in (CHOSEN, "Fisher information of masks"):
-        yield ranking, STEPS, "all layers"
+        yield {"ranking": ranking, "steps": len(STEPS), "refit": "all layers"}
     for refit in ("none", "no projections", "all layers, few texts"):
-        yield CHOSEN, STEPS[-1:], refit
+        yield {"ranking": CHOSEN, "steps": 1, "refit": refit}
 
 
 class Trials:
     """Makes and scores the smaller models of one run."""
 
-    def __init__(self, run: Run) -> None:
-        from edgeadapt.backbones import backbone_spec
-        from edgeadapt.models.merge import merge
-        from edgeadapt.models.opened import OpenedRun
-        from edgeadapt.models.text_model import TextModel
-        from edgeadapt.runtime.resized import structure_of
-        from edgeadapt.training.datasets import load_dataset
-
-        opened = OpenedRun.of(run)
-        merged = merge(opened.classifier())
-        self.model: TextModel = TextModel(merged.resized(merged.model), opened.encoder)
-        self.spec = backbone_spec(merged.model.config.model_type)
-        self.data: Dataset = load_dataset(opened.recipe.data)
-        self.task = opened.info.task
-        self.costs = self._costs(len(opened.info.labels))
-        self.full = structure_of(merged.model, self.spec)
+    def __init__(self, original: Original) -> None:
+        self.original = original
         self._targets: dict[int, Any] = {}
-        self._before = self.model.logits(self.data.test.texts)
 
-    def measure(self, ranking: str, steps: Sequence[float], refit: str) -> dict[str, Any]:
+    def measure(self, way: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what one way costs on test text."""
         from edgeadapt.runtime.resized import KeptWidths, resize, structure_of
         from edgeadapt.shrink.selection import Prices, select
 
-        model, full = self.model, self.full
+        original, full = self.original, self.original.structure
+        model = original.model
         kept = [
             KeptWidths(range(heads), range(neurons))
             for heads, neurons in zip(full.heads, full.neurons, strict=True)
         ]
-        for step in steps:
+        for step in STEPS[-way["steps"] :]:
             chosen = select(
-                self._importance(model, ranking),
-                Prices.of_latency(self.costs, full),
-                fits=partial(self._is_fast, step),
+                self._importance(model, way["ranking"]),
+                Prices.of_latency(original.costs, full),
+                fits=partial(original.is_fast, step),
             )
             kept = [_of(before, after) for before, after in zip(kept, chosen, strict=True)]
-            smaller = deepcopy(self.model.merged.model)
-            resize(smaller, self.spec, kept)
-            self._fit(smaller, refit)
-            model = replace(self.model, merged=self.model.merged.resized(smaller))
-        test = self.data.test
-        cost = drift(self._before, model.logits(test.texts), test.known_labels(), task=self.task)
-        after = structure_of(model.merged.model, self.spec)
-        return {"after": asdict(after), "test": cost.to_dict()}
-
-    def _is_fast(self, speedup: float, structure: "Structure") -> bool:
-        return self.costs.of(structure) * speedup <= self.costs.of(self.full)
+            smaller = deepcopy(original.model.merged.model)
+            resize(smaller, original.spec, kept)
+            self._fit(smaller, way["refit"])
+            model = replace(original.model, merged=original.model.merged.resized(smaller))
+        after = structure_of(model.merged.model, original.spec)
+        return {"after": asdict(after), "test": original.on_test(model)}
 
     def _importance(self, model: "TextModel", ranking: str) -> "Importance":
         from mask_gradients import CRITERIA
@@ -138,42 +103,24 @@ class Trials:
         if refit == "none":
             return
         count = FEW_TEXTS if refit.endswith("few texts") else FITTING_TEXTS
+        model, spec = self.original.model, self.original.spec
         if count not in self._targets:
             texts = self._some(count).texts
             self._targets[count] = (
-                SublayerTargets(self.model, texts, first_position=True),
-                HeadTargets(self.model, texts),
+                SublayerTargets(model, texts, first_position=True),
+                HeadTargets(model, texts),
             )
         sublayers, head = self._targets[count]
-        sublayers.spec = self.spec
+        sublayers.spec = spec
         if refit == "no projections":  # queries, keys and values, as if heads could not be removed
-            sublayers.spec = replace(self.spec, attention=None)
+            sublayers.spec = replace(spec, attention=None)
         sublayers.fit(smaller, range(len(sublayers.layers)))
         head.fit(smaller)
 
     def _some(self, count: int) -> "Examples":
-        train = self.data.train
+        train = self.original.data.train
         most = min(count, len(train))
         return train.take(number * len(train) // most for number in range(most))
-
-    def _costs(self, labels: int) -> "LayerCosts":
-        from edgeadapt.graph.layer_stack import EncoderShape
-        from edgeadapt.quantize.layer_costs import layer_costs
-        from edgeadapt.quantize.options import Quantization
-        from edgeadapt.runtime.resized import head_size, structure_of
-
-        torch_model = self.model.merged.model
-        return layer_costs(
-            Quantization(),
-            EncoderShape(
-                hidden=torch_model.config.hidden_size,
-                head_size=head_size(torch_model),
-                labels=labels,
-            ),
-            structure_of(torch_model, self.spec),
-            max_length=self.model.encoder.max_length,
-            threads=1,
-        )
 
 
 def _of(before: "KeptWidths", after: "KeptWidths") -> "KeptWidths":

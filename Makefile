@@ -96,11 +96,17 @@ bench:
 	$(BIN)/python benchmarks/reviews.py
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/quantization.py
+	$(BIN)/python benchmarks/compression.py
+	$(BIN)/python benchmarks/compression.py --time
+	$(BIN)/python benchmarks/ranking.py
+	$(BIN)/python benchmarks/recovery.py
+	$(BIN)/python benchmarks/early_exit.py
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/cores.py
 	$(BIN)/python benchmarks/layer_costs.py
+	$(BIN)/python benchmarks/layer_costs.py bert-base
 	$(BIN)/python benchmarks/kinds.py
 	$(BIN)/python benchmarks/backbones.py
 	$(BIN)/python benchmarks/footprint.py

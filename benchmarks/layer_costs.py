@@ -1,21 +1,24 @@
 """Measure how well a table of layer costs predicts the latency of pruned models in int8.
 
-    python benchmarks/layer_costs.py                    # some ten minutes of an idle machine
+    python benchmarks/layer_costs.py            # some ten minutes of an idle machine
+    python benchmarks/layer_costs.py bert-base  # the same for another shape, as long
 
 For each length and number of threads, the table is measured as structured pruning does. Then stock
-BERT models of MiniLM's shape with random weights, whose layers were made narrower by hand, are
-exported and quantized by the default candidate, and timed in fresh processes, one after another in
-several rounds. The time of a model is the 10th percentile of its runs in its fastest process, as
-the table's: on a machine that others use too, only undisturbed runs can be compared.
+BERT models of that shape with random weights, whose layers were made narrower by hand, are exported
+and quantized by the default candidate, and timed in fresh processes, one after another in several
+rounds. The time of a model is the 10th percentile of its runs in its fastest process, as the
+table's: on a machine that others use too, only undisturbed runs can be compared.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from common import Shown, load, machine_name, save, table
+from common import RESULTS, Shown, load, machine_name, save, table
 
 from edgeadapt.measure.child import run_job
 from edgeadapt.measure.timed_jobs import FixedInput, GraphJob
@@ -31,20 +34,67 @@ if TYPE_CHECKING:
 
 __all__ = ["SHOWN"]
 
-HIDDEN, HEADS, NEURONS, LAYERS = 384, 12, 1600, 6
 VOCABULARY = 30_522
-FULL = Structure((HEADS,) * LAYERS, (NEURONS,) * LAYERS)
-STRUCTURES = {
-    "unpruned": FULL,
-    "uniform 50 %": Structure((6,) * 6, (800,) * 6),
-    "uneven": Structure((5, 7, 5, 5, 1, 3), (1312, 1088, 704, 224, 64, 32)),
-    "rising": Structure((1, 2, 3, 9, 12, 6), (32, 160, 320, 800, 1600, 1216)),
-    "without sublayers": Structure((0, 4, 0, 8, 3, 12), (640, 160, 416, 960, 0, 224)),
-    "4 layers": Structure((12,) * 4, (1600,) * 4),
-    "3 layers": Structure((12,) * 3, (1600,) * 3),
-    "4 layers at 50 %": Structure((6,) * 4, (800,) * 4),
-}
-LENGTHS, THREADS = (16, 64, 128), (1, 2)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of an encoder, and what is left of it in the models that are compared."""
+
+    record: str
+    hidden: int
+    heads: int
+    neurons: int
+    layers: int
+    lengths: tuple[int, ...]
+    structures: Mapping[str, Structure]
+
+    @property
+    def full(self) -> Structure:
+        """Nothing removed."""
+        return self.at(self.layers)
+
+    def at(self, depth: int) -> Structure:
+        """All heads and neurons of some layers."""
+        return Structure((self.heads,) * depth, (self.neurons,) * depth)
+
+
+MINILM = Shape(
+    "layer_costs",
+    hidden=384,
+    heads=12,
+    neurons=1600,
+    layers=6,
+    lengths=(16, 64, 128),
+    structures={
+        "uniform 50 %": Structure((6,) * 6, (800,) * 6),
+        "uneven": Structure((5, 7, 5, 5, 1, 3), (1312, 1088, 704, 224, 64, 32)),
+        "rising": Structure((1, 2, 3, 9, 12, 6), (32, 160, 320, 800, 1600, 1216)),
+        "without sublayers": Structure((0, 4, 0, 8, 3, 12), (640, 160, 416, 960, 0, 224)),
+        "4 layers": Structure((12,) * 4, (1600,) * 4),
+        "3 layers": Structure((12,) * 3, (1600,) * 3),
+        "4 layers at 50 %": Structure((6,) * 4, (800,) * 4),
+    },
+)
+BERT_BASE = Shape(
+    "layer_costs-bert-base",
+    hidden=768,
+    heads=12,
+    neurons=3072,
+    layers=12,
+    lengths=(64, 128),
+    structures={
+        "uniform 50 %": Structure((6,) * 12, (1536,) * 12),
+        "uniform 40 %": Structure((5,) * 12, (1216,) * 12),
+        "falling": Structure(
+            (7, 8, 8, 7, 6, 6, 5, 4, 3, 2, 2, 6),
+            (2048, 2048, 1920, 1792, 1536, 1408, 1152, 896, 640, 448, 320, 640),
+        ),
+        "8 layers at 60 %": Structure((7,) * 8, (1856,) * 8),
+    },
+)
+UNPRUNED = "unpruned"
+THREADS = (1, 2)
 ROUNDS, REPEATS, WARMUP = 5, 20, 5
 AIM = 0.10
 
@@ -53,28 +103,31 @@ def main() -> None:
     from edgeadapt.compress.costs import measure_costs
     from edgeadapt.graph.layer_stack import EncoderShape
 
-    shape = EncoderShape(hidden=HIDDEN, head_size=HIDDEN // HEADS)
+    shape = BERT_BASE if sys.argv[1:] == ["bert-base"] else MINILM
+    encoder = EncoderShape(hidden=shape.hidden, head_size=shape.hidden // shape.heads)
+    structures = {UNPRUNED: shape.full, **shape.structures}
     rows, tables = [], []
     with TemporaryDirectory() as folder:
-        files = {
-            name: quantized(structure, Path(folder) / f"{number}.onnx")
-            for number, (name, structure) in enumerate(STRUCTURES.items())
-        }
+        files = [
+            quantized(shape, structure, Path(folder) / f"{number}.onnx")
+            for number, structure in enumerate(structures.values())
+        ]
         for threads in THREADS:
-            for tokens in LENGTHS:
+            for tokens in shape.lengths:
                 started = perf_counter()
-                costs = measure_costs(shape, FULL, write_int8, tokens=tokens, threads=threads)
+                costs = measure_costs(
+                    encoder, shape.full, write_int8, tokens=tokens, threads=threads
+                )
                 seconds = round(perf_counter() - started, 1)
                 tables.append({"tokens": tokens, "threads": threads, "seconds": seconds})
-                rows += compared(costs, measured(list(files.values()), tokens, threads))
+                rows += compared(structures, costs, measured(files, tokens, threads))
                 print(f"{tokens} tokens, {threads} threads: {seconds} s", flush=True)
                 for row in rows[-len(files) :]:
                     print("  {structure:18} {predicted_ms:7.3f} {measured_ms:7.3f}".format(**row))
-    save("layer_costs", {"rows": rows, "tables": tables})
-    print(predictions())
+    save(shape.record, {"rows": rows, "tables": tables})
 
 
-def quantized(structure: Structure, path: Path) -> Path:
+def quantized(shape: Shape, structure: Structure, path: Path) -> Path:
     """Writes a BERT with layers of these widths, lowered and in int8."""
     import onnx
     import torch
@@ -88,14 +141,14 @@ def quantized(structure: Structure, path: Path) -> Path:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=VOCABULARY,
-        hidden_size=HIDDEN,
+        hidden_size=shape.hidden,
         num_hidden_layers=structure.depth,
-        num_attention_heads=HEADS,
-        intermediate_size=NEURONS,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.neurons,
     )
     model = BertForSequenceClassification(config).eval()
     merged = Merged(model, model, (), 0)
-    if structure != Structure((HEADS,) * structure.depth, (NEURONS,) * structure.depth):
+    if structure != shape.at(structure.depth):
         shaped(model, backbone_spec("bert"), structure)
         merged = merged.resized(model)
     lower(merged, path, exporter=Exporter.AUTO)
@@ -133,7 +186,9 @@ def measured(files: Sequence[Path], tokens: int, threads: int) -> list[float]:
     return [min(times) for times in zip(*rounds, strict=True)]
 
 
-def compared(costs: "LayerCosts", times: Sequence[float]) -> list[dict[str, Any]]:
+def compared(
+    structures: Mapping[str, Structure], costs: "LayerCosts", times: Sequence[float]
+) -> list[dict[str, Any]]:
     """Returns a row per structure."""
     return [
         {
@@ -144,35 +199,81 @@ def compared(costs: "LayerCosts", times: Sequence[float]) -> list[dict[str, Any]
             "measured_ms": round(time, 4),
             "error": round(costs.of(structure) / time - 1, 4),
         }
-        for (name, structure), time in zip(STRUCTURES.items(), times, strict=True)
+        for (name, structure), time in zip(structures.items(), times, strict=True)
     ]
 
 
-def predictions() -> str:
+def predictions(record: str = MINILM.record) -> str:
     """Errors of the predicted latency, in percent of the measured one."""
-    found = load("layer_costs")
-    kinds = [(each["tokens"], each["threads"]) for each in found["tables"]]
-    errors = {(row["structure"], row["tokens"], row["threads"]): row for row in found["rows"]}
+    found = load(record)
+    kinds, rows = _kinds(found), _by_kind(found)
     lines = [
         (
             name,
             *(
-                f"{errors[name, *kind]['measured_ms']:.2f} ({errors[name, *kind]['error']:+.1%})"
+                f"{rows[name, *kind]['measured_ms']:.2f} ({rows[name, *kind]['error']:+.1%})"
                 for kind in kinds
             ),
         )
-        for name in dict.fromkeys(row["structure"] for row in found["rows"])
+        for name in _structures(found)
     ]
-    heads = (f"{tokens} tokens, {threads} thread{'s' * (threads > 1)}" for tokens, threads in kinds)
     worst = max(abs(row["error"]) for row in found["rows"])
     off = sum(abs(row["error"]) > AIM for row in found["rows"])
-    return table(("measured, ms (error)", *heads), lines) + (
+    return table(("measured, ms (error)", *_heads(kinds)), lines) + (
         f"\n\n{machine_name(found['machine'])}. Largest error {worst:.1%}; {off} of "
         f"{len(found['rows'])} predictions are more than {AIM:.0%} off."
     )
 
 
-SHOWN = Shown(tables={"benchmarks/notes/layer-costs.md": {"layer-costs": predictions}})
+def bert_base() -> str:
+    """How many times as fast BERT-base is with fewer heads and neurons, measured and predicted."""
+    if not (RESULTS / f"{BERT_BASE.record}.json").is_file():
+        return "Not measured yet.\n"
+    found = load(BERT_BASE.record)
+    kinds, rows = _kinds(found), _by_kind(found)
+
+    def ratio(name: str, kind: Kind, of: str) -> float:
+        return float(rows[UNPRUNED, *kind][of] / rows[name, *kind][of])
+
+    lines = [
+        (
+            name,
+            *(
+                f"{ratio(name, kind, 'measured_ms'):.2f} ({ratio(name, kind, 'predicted_ms'):.2f})"
+                for kind in kinds
+            ),
+        )
+        for name in _structures(found)
+    ]
+    return table(("times as fast (predicted)", *_heads(kinds)), lines)
+
+
+Kind = tuple[int, int]
+"""Tokens and threads."""
+
+
+def _kinds(found: Mapping[str, Any]) -> list[Kind]:
+    return [(each["tokens"], each["threads"]) for each in found["tables"]]
+
+
+def _by_kind(found: Mapping[str, Any]) -> dict[tuple[str, int, int], Mapping[str, Any]]:
+    return {(row["structure"], row["tokens"], row["threads"]): row for row in found["rows"]}
+
+
+def _structures(found: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(row["structure"] for row in found["rows"]))
+
+
+def _heads(kinds: Sequence[Kind]) -> list[str]:
+    return [f"{tokens} tokens, {threads} thread{'s' * (threads > 1)}" for tokens, threads in kinds]
+
+
+SHOWN = Shown(
+    tables={
+        "benchmarks/notes/layer-costs.md": {"layer-costs": predictions},
+        "docs/results/compression.md": {"bert-base": bert_base},
+    }
+)
 
 if __name__ == "__main__":
     main()

@@ -27,6 +27,7 @@ import measuring
 import portable
 import quantization
 import ranking
+import recovery
 import reviews
 import stability
 import training
@@ -55,6 +56,7 @@ SCRIPTS = (
     loadgen,
     measuring,
     ranking,
+    recovery,
     reviews,
     stability,
 )

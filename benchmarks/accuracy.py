@@ -330,7 +330,8 @@ def shares(values: Iterable[float]) -> str:
 
 def spread(values: Sequence[float]) -> str:
     """Returns mean and standard deviation over the seeds."""
-    return f"{fmean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+    mean = round(fmean(values), 2) + 0.0  # not -0.00
+    return f"{mean:.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
 
 SHOWN = Shown(

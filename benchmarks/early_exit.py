@@ -290,7 +290,7 @@ def _curves(validation: Exits, costs: Costs) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Compressed:
-    """A run after ``--speedup 2.5``."""
+    """A run after ``--speedup 2.4``."""
 
     layers: int
     max_drop: float
@@ -302,7 +302,7 @@ class Compressed:
 
 def compressed(row: dict[str, Any]) -> Compressed | None:
     """Returns depth and width together for the run of a row, if they are measured."""
-    wanted = {"dataset": row["dataset"], "seed": row["seed"], "way": "2.5 times"}
+    wanted = {"dataset": row["dataset"], "seed": row["seed"], "way": "2.4 times"}
     rows = [each for each in recorded(COMPRESSED) if wanted.items() <= each.items()]
     if not rows or "test" not in rows[0]:
         return None

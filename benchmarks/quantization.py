@@ -21,7 +21,7 @@ from common import WORK, Aim, Headline, Shown, load, rows_of, table
 
 from edgeadapt.data import read_rows
 from edgeadapt.errors import GateError
-from edgeadapt.metrics import drift
+from edgeadapt.metrics import Logits, drift
 from edgeadapt.recipe import Objective, Scheme
 from edgeadapt.runtime import load_engine
 from edgeadapt.runtime.base import text_logits
@@ -31,7 +31,7 @@ from edgeadapt.store.run import Run
 if TYPE_CHECKING:
     from edgeadapt.pipeline.export import ExportOptions
 
-__all__ = ["SHOWN", "drift_on_test"]
+__all__ = ["SHOWN", "drift_on_test", "logits_on_test"]
 
 DATASETS = ("sst2", "trec", "tweet_emotion", "banking77")
 AWARE = "one epoch more, quant-aware"
@@ -143,18 +143,25 @@ def as_scored(run: Run, bundle: Bundle) -> float:
     return fmean(row["prediction"] == label for row, label in zip(rows, labels, strict=True))
 
 
+def logits_on_test(run: Run, *variants: tuple[Bundle, str]) -> list[Logits]:
+    """Returns the logits of bundles' variants for all of a run's test text."""
+    from edgeadapt.models.opened import OpenedRun
+
+    texts = OpenedRun(run).test.texts
+    return [
+        text_logits(load_engine(bundle, variant), bundle.text_encoder(), texts)
+        for bundle, variant in variants
+    ]
+
+
 def drift_on_test(
     run: Run, before: tuple[Bundle, str], after: tuple[Bundle, str]
 ) -> dict[str, Any]:
     """Compares two bundles' variants on all of a run's test text."""
     from edgeadapt.models.opened import OpenedRun
 
-    test = OpenedRun(run).test
-    logits = [
-        text_logits(load_engine(bundle, variant), bundle.text_encoder(), test.texts)
-        for bundle, variant in (before, after)
-    ]
-    return drift(*logits, test.known_labels(), task=run.info.task).to_dict()
+    labels = OpenedRun(run).test.known_labels()
+    return drift(*logits_on_test(run, before, after), labels, task=run.info.task).to_dict()
 
 
 def quantization() -> str:

@@ -15,15 +15,14 @@ little about shares. The last layer of a model computes the first position only.
 of early exit: embeddings, heads and the second call to the engine cost nothing.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from accuracy import add_row
-from common import WORK, Shown, load, recorded, table
+from common import Shown, load, recorded, table
 from numpy.typing import NDArray
+from smaller_models import DATASETS, record_missing
 
 from edgeadapt.metrics import Labels, Logits, confidence
 from edgeadapt.recipe import Task
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SHOWN", "Exits", "Outcome", "choose"]
 
-DATASETS = ("trec", "tweet_emotion", "sst2", "banking77")
 THRESHOLDS = (*(number / 20 for number in range(1, 20)), 0.97, 0.98, 0.99, 0.995, 0.999)
 BUDGETS = (0.005, 0.01)
 """Accuracy that a choice may cost on the validation texts it is made by."""
@@ -184,18 +182,7 @@ def _pairs(structure: Structure) -> list[tuple[int, int]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("jobs", nargs="*", help="DATASET:SEED; default: all of seed 0")
-    parser.add_argument("--again", action="store_true", help="also measure what is recorded")
-    asked = parser.parse_args()
-    for job in asked.jobs or [f"{dataset}:0" for dataset in DATASETS]:
-        dataset, seed = job.split(":")
-        key = {"dataset": dataset, "seed": int(seed)}
-        if not asked.again and any(key.items() <= row.items() for row in recorded(RECORD)):
-            continue
-        row = key | measure(Run.open(WORK / "runs" / f"{dataset}-adapter-{seed}"))
-        add_row(RECORD, row, keys=("dataset", "seed"))
-        print(early_exit())
+    record_missing(__doc__, record=RECORD, ways=({},), measure=lambda run: lambda _: measure(run))
 
 
 def measure(run: Run) -> dict[str, Any]:

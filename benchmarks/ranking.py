@@ -40,7 +40,7 @@ def main() -> None:
         __doc__,
         record=RECORD,
         ways=list(_ways()),
-        measure=lambda original: Trials(original).measure,
+        measure=lambda run: Trials(Original.of(run)).measure,
     )
 
 

@@ -23,6 +23,7 @@ from common import Shown, recorded, table
 from smaller_models import DATASETS, Original, record_missing
 
 from edgeadapt.recipe import AdapterConfig
+from edgeadapt.store.run import Run
 
 if TYPE_CHECKING:
     from edgeadapt.models.text_model import TextModel
@@ -64,12 +65,13 @@ def main() -> None:
     record_missing(__doc__, record=RECORD, ways=[{"way": way} for way in WAYS], measure=trials)
 
 
-def trials(original: Original) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def trials(run: Run) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """Makes the smaller model of a run, and returns what trains it on in one way."""
     from edgeadapt.runtime.resized import structure_of
     from edgeadapt.shrink.candidate import Workshop
     from edgeadapt.shrink.selection import Prices
 
+    original = Original.of(run)
     with TemporaryDirectory() as folder:
         workshop = Workshop(original.model, original.data.train, folder=Path(folder))
         small = workshop.opened(

@@ -84,7 +84,7 @@ def record_missing(
     *,
     record: str,
     ways: Iterable[Mapping[str, Any]],
-    measure: Callable[[Original], Callable[[Mapping[str, Any]], dict[str, Any]]],
+    measure: Callable[[Run], Callable[[Mapping[str, Any]], dict[str, Any]]],
 ) -> None:
     """Runs a script: measures the ways that its record lacks, and saves each at once.
 
@@ -109,7 +109,7 @@ def record_missing(
         ]
         if not missing:
             continue
-        of = measure(Original.of(Run.open(WORK / "runs" / f"{dataset}-adapter-{seed}")))
+        of = measure(Run.open(WORK / "runs" / f"{dataset}-adapter-{seed}"))
         for key in missing:
             row = key | of(key)
             print(row, flush=True)

@@ -96,7 +96,7 @@ def trials(run: Run) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
 def _trained(original: Original, small: "TextModel", way: Way, teacher: Any) -> "TextModel":
     from edgeadapt.training import recovery
 
-    with patch.multiple(recovery, **way.changes):
+    with patch.dict(vars(recovery), way.changes):
         return recovery.recover(
             small,
             teacher=teacher,

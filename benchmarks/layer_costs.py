@@ -10,7 +10,7 @@ rounds. The time of a model is the 10th percentile of its runs in its fastest pr
 table's: on a machine that others use too, only undisturbed runs can be compared.
 """
 
-import sys
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +103,9 @@ def main() -> None:
     from edgeadapt.compress.costs import measure_costs
     from edgeadapt.graph.layer_stack import EncoderShape
 
-    shape = BERT_BASE if sys.argv[1:] == ["bert-base"] else MINILM
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shape", nargs="?", choices=("minilm", "bert-base"), default="minilm")
+    shape = BERT_BASE if parser.parse_args().shape == "bert-base" else MINILM
     encoder = EncoderShape(hidden=shape.hidden, head_size=shape.hidden // shape.heads)
     structures = {UNPRUNED: shape.full, **shape.structures}
     rows, tables = [], []
